@@ -1,0 +1,120 @@
+//! CTranslate2 behind the engine protocol.
+
+use std::path::Path;
+
+use babelmesh_engine_protocol::{
+    Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation, serve::Engine,
+};
+use babelmesh_marian::{Generated, MarianSession};
+use ct2rs::sys::{
+    ComputeType, Config, Device as NativeDevice, TranslationOptions, TranslationResult, Translator,
+};
+
+const END_PIECE: &str = "</s>";
+
+/// A loaded model.
+pub(crate) struct Ctranslate2 {
+    session: MarianSession,
+    translator: Translator,
+    options: TranslationOptions<String, String>,
+}
+
+impl Engine for Ctranslate2 {
+    const NAME: &'static str = "ctranslate2";
+
+    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+        let session = MarianSession::open(request)?;
+        let (translator, numeric) = open_translator(request)?;
+        let suppressed = session.file().suppressed_ids.iter().filter_map(|id| u32::try_from(*id).ok());
+        let options = TranslationOptions {
+            beam_size: usize::from(request.beam_size.max(1)),
+            // With this penalty a score is the sum of the log-probabilities over the number of tokens.
+            length_penalty: 1.0,
+            suppress_sequences: suppressed
+                .map(|id| vec![session.tokeniser().piece(id).to_owned()])
+                .collect(),
+            return_end_token: true,
+            // The session has cut the sources already.
+            max_input_length: 0,
+            max_decoding_length: session.max_output(),
+            min_decoding_length: 0,
+            return_scores: true,
+            ..TranslationOptions::default()
+        };
+        Ok((Self { session, translator, options }, numeric.to_owned()))
+    }
+
+    fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
+        self.session.translate(segments, |sources| self.generate(sources))
+    }
+}
+
+impl Ctranslate2 {
+    fn generate(&self, sources: &[&[u32]]) -> Result<Vec<Generated>, Failure> {
+        let tokeniser = self.session.tokeniser();
+        let pieces = sources
+            .iter()
+            .map(|ids| ids.iter().map(|id| tokeniser.piece(*id)).collect())
+            .collect::<Vec<Vec<&str>>>();
+        let results = self
+            .translator
+            .translate_batch(&pieces, &self.options, None)
+            .map_err(|error| failure(FailureKind::Inference, &error))?;
+        results.into_iter().map(|result| self.generated(result)).collect()
+    }
+
+    fn generated(&self, result: TranslationResult) -> Result<Generated, Failure> {
+        let (Some(pieces), Some(score)) = (result.output(), result.score()) else {
+            return Err(failure(FailureKind::Inference, &"a source has no translation"));
+        };
+        let tokeniser = self.session.tokeniser();
+        let ids = pieces.iter().filter_map(|piece| tokeniser.id(piece)).collect();
+        Ok(Generated { ids, score, tokens: pieces.len() })
+    }
+}
+
+/// Loads the network with the first numeric type that the device has, and names that type.
+fn open_translator(request: &LoadRequest) -> Result<(Translator, &'static str), Failure> {
+    let mut last_error = None;
+    for (compute_type, name) in numeric_types(request.precision, request.device) {
+        let (device, index) = match request.device {
+            Device::Cpu => (NativeDevice::CPU, 0),
+            Device::Cuda(index) => (NativeDevice::CUDA, i32::from(index)),
+        };
+        let config = Config {
+            device,
+            compute_type,
+            device_indices: vec![index],
+            num_threads_per_replica: usize::from(request.threads.max(1)),
+            ..Config::default()
+        };
+        match Translator::new(Path::new(&request.directory), &config) {
+            Ok(translator) => return Ok((translator, name)),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    let reason = last_error.map(|error| error.to_string()).unwrap_or_default();
+    let message = format!("loading {}: {reason}", request.directory);
+    Err(failure(FailureKind::Load, &message))
+}
+
+/// Numeric types that answer a wish, the best first: not every device has every type.
+fn numeric_types(precision: Precision, device: Device) -> Vec<(ComputeType, &'static str)> {
+    let float32 = (ComputeType::FLOAT32, "float32");
+    let float16 = (ComputeType::FLOAT16, "float16");
+    let int8_float16 = (ComputeType::INT8_FLOAT16, "int8_float16");
+    let int8_float32 = (ComputeType::INT8_FLOAT32, "int8_float32");
+    match (precision, device) {
+        (Precision::Auto | Precision::Int8, Device::Cpu) => vec![int8_float32, float32],
+        (Precision::Int8, Device::Cuda(_)) => vec![int8_float16, int8_float32, float16, float32],
+        (Precision::Auto | Precision::Float16, Device::Cuda(_))
+        | (Precision::Float16, Device::Cpu) => vec![float16, float32],
+        (Precision::Float32, _) => vec![float32],
+    }
+}
+
+fn failure(kind: FailureKind, message: &(impl ToString + ?Sized)) -> Failure {
+    // A failure is one line.
+    let message = message.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    Failure { kind, message }
+}

@@ -1,0 +1,11 @@
+//! The CTranslate2 engine as a process of its own.
+
+#![forbid(unsafe_code)]
+
+mod engine;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    babelmesh_engine_protocol::executable::run::<engine::Ctranslate2>()
+}

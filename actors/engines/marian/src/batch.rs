@@ -1,0 +1,142 @@
+//! Everything of a batch that is not the network.
+
+use std::path::Path;
+
+use babelmesh_engine_protocol::{Failure, FailureKind, LoadRequest, Segment, Translation};
+use babelmesh_models::EngineFile;
+
+use crate::tokeniser::{Encoded, Tokeniser};
+
+/// What the network made of one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generated {
+    /// The translation's numbers; an end mark may close them.
+    pub ids: Vec<u32>,
+    /// Mean log-probability per token, the end mark included.
+    pub score: f32,
+    /// Number of tokens, the end mark included.
+    pub tokens: usize,
+}
+
+/// A loaded Marian model but for its network.
+#[derive(Debug)]
+pub struct MarianSession {
+    file: EngineFile,
+    tokeniser: Tokeniser,
+    max_input: usize,
+    max_output: usize,
+}
+
+impl MarianSession {
+    /// Reads the engine file and the tokeniser that a request to load names.
+    ///
+    /// # Errors
+    /// A [`Failure`] of kind [`FailureKind::Load`] that names the file.
+    pub fn open(request: &LoadRequest) -> Result<Self, Failure> {
+        let directory = Path::new(&request.directory);
+        let file = EngineFile::read(directory).map_err(|error| load_failure(&error))?;
+        let tokeniser = Tokeniser::open(directory).map_err(|error| load_failure(&error))?;
+        // The network has no positions beyond its own limit.
+        let within = |limit: u32| (limit as usize).clamp(1, file.max_positions);
+        Ok(Self {
+            max_input: within(request.max_input_tokens),
+            max_output: within(request.max_output_tokens),
+            file,
+            tokeniser,
+        })
+    }
+
+    /// What the engine file says.
+    #[must_use]
+    pub fn file(&self) -> &EngineFile {
+        &self.file
+    }
+
+    /// The model's tokeniser.
+    #[must_use]
+    pub fn tokeniser(&self) -> &Tokeniser {
+        &self.tokeniser
+    }
+
+    /// Longest translation in tokens.
+    #[must_use]
+    pub fn max_output(&self) -> usize {
+        self.max_output
+    }
+
+    /// Translates segments: `generate` is given the sources of those that are not empty, in their order.
+    ///
+    /// # Errors
+    /// [`FailureKind::Unsupported`] for a language that the model does not have, and the failures of `generate`.
+    pub fn translate(
+        &self,
+        segments: &[Segment],
+        generate: impl FnOnce(&[&[u32]]) -> Result<Vec<Generated>, Failure>,
+    ) -> Result<Vec<Translation>, Failure> {
+        let sources =
+            segments.iter().map(|segment| self.encode(segment)).collect::<Result<Vec<_>, _>>()?;
+        let full = sources.iter().filter(|source| !source.empty);
+        let full = full.map(|source| source.ids.as_slice()).collect::<Vec<_>>();
+        let generated = if full.is_empty() { Vec::new() } else { generate(&full)? };
+        if generated.len() != full.len() {
+            return Err(Failure {
+                kind: FailureKind::Inference,
+                message: format!("{} sources gave {} results", full.len(), generated.len()),
+            });
+        }
+        let mut generated = generated.into_iter();
+        Ok(sources.iter().map(|source| self.translation(source, &mut generated)).collect())
+    }
+
+    fn translation(
+        &self,
+        source: &Encoded,
+        generated: &mut impl Iterator<Item = Generated>,
+    ) -> Translation {
+        let result = if source.empty { None } else { generated.next() };
+        let result = result.unwrap_or(Generated { ids: Vec::new(), score: 0.0, tokens: 0 });
+        Translation {
+            text: self.tokeniser.decode(&result.ids),
+            // Rounding may put a certain token just above zero.
+            score: result.score.min(0.0),
+            input_tokens: count(source.ids.len()),
+            output_tokens: count(result.tokens),
+            truncated: source.truncated,
+        }
+    }
+
+    fn encode(&self, segment: &Segment) -> Result<Encoded, Failure> {
+        let first = self.language_id(segment)?;
+        Ok(self.tokeniser.encode(&segment.text, first, self.max_input))
+    }
+
+    fn language_id(&self, segment: &Segment) -> Result<Option<u32>, Failure> {
+        let Segment { source, target, .. } = segment;
+        let file = &self.file;
+        if !file.source_languages.contains(source) || !file.target_languages.contains(target) {
+            return Err(unsupported(format!(
+                "model {} translates from {} to {}, not from {source} to {target}",
+                file.model,
+                file.source_languages.join(", "),
+                file.target_languages.join(", "),
+            )));
+        }
+        let Some(token) = file.language_token(target) else { return Ok(None) };
+        match self.tokeniser.id(&token) {
+            Some(id) => Ok(Some(id)),
+            None => Err(unsupported(format!("model {} has no token {token}", file.model))),
+        }
+    }
+}
+
+fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+fn unsupported(message: String) -> Failure {
+    Failure { kind: FailureKind::Unsupported, message }
+}
+
+fn load_failure(error: &dyn std::error::Error) -> Failure {
+    Failure { kind: FailureKind::Load, message: error.to_string() }
+}

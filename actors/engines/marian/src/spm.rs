@@ -1,0 +1,222 @@
+//! Reading of a SentencePiece model, a Protocol Buffers message.
+
+/// What of a SentencePiece model matters for encoding.
+#[derive(Debug, Default)]
+pub(crate) struct SpmFile {
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) is_unigram: bool,
+    pub(crate) byte_fallback: bool,
+    pub(crate) normalisation_table: Vec<u8>,
+    pub(crate) add_dummy_prefix: bool,
+    pub(crate) remove_extra_whitespaces: bool,
+}
+
+/// One piece of the vocabulary.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Piece {
+    pub(crate) text: String,
+    pub(crate) score: f32,
+    pub(crate) kind: PieceKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PieceKind {
+    Normal,
+    UserDefined,
+    /// Control marks, the unknown piece and unused pieces: no text is ever split into them.
+    Other,
+}
+
+/// Why a SentencePiece model cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpmError {
+    /// The bytes are not such a message.
+    #[error("not a SentencePiece model: {0}")]
+    Malformed(&'static str),
+    /// It is one of a kind that Marian models do not use.
+    #[error("a SentencePiece model of an unsupported kind: {0}")]
+    Unsupported(&'static str),
+}
+
+impl SpmFile {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
+        // These are the defaults of the message's definition.
+        let mut file = Self {
+            is_unigram: true,
+            add_dummy_prefix: true,
+            remove_extra_whitespaces: true,
+            ..Self::default()
+        };
+        for field in Fields(bytes) {
+            match field? {
+                (1, Field::Bytes(piece)) => file.pieces.push(Piece::parse(piece)?),
+                (2, Field::Bytes(trainer)) => file.read_trainer(trainer)?,
+                (3, Field::Bytes(normaliser)) => file.read_normaliser(normaliser)?,
+                _ => {}
+            }
+        }
+        if file.pieces.is_empty() {
+            return Err(SpmError::Malformed("it has no pieces"));
+        }
+        if !file.is_unigram {
+            return Err(SpmError::Unsupported("only unigram models can be used"));
+        }
+        if file.byte_fallback {
+            return Err(SpmError::Unsupported("it falls back to bytes"));
+        }
+        Ok(file)
+    }
+
+    fn read_trainer(&mut self, bytes: &[u8]) -> Result<(), SpmError> {
+        const UNIGRAM: u64 = 1;
+        for field in Fields(bytes) {
+            match field? {
+                (3, Field::Number(kind)) => self.is_unigram = kind == UNIGRAM,
+                (35, Field::Number(flag)) => self.byte_fallback = flag != 0,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_normaliser(&mut self, bytes: &[u8]) -> Result<(), SpmError> {
+        for field in Fields(bytes) {
+            match field? {
+                (2, Field::Bytes(table)) => self.normalisation_table = table.to_vec(),
+                (3, Field::Number(flag)) => self.add_dummy_prefix = flag != 0,
+                (4, Field::Number(flag)) => self.remove_extra_whitespaces = flag != 0,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Piece {
+    fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
+        let mut piece = Self { text: String::new(), score: 0.0, kind: PieceKind::Normal };
+        for field in Fields(bytes) {
+            match field? {
+                (1, Field::Bytes(text)) => {
+                    piece.text = std::str::from_utf8(text)
+                        .map_err(|_| SpmError::Malformed("a piece is not UTF-8"))?
+                        .to_owned();
+                }
+                (2, Field::Word(score)) => piece.score = f32::from_le_bytes(score),
+                (3, Field::Number(kind)) => {
+                    piece.kind = match kind {
+                        1 => PieceKind::Normal,
+                        4 => PieceKind::UserDefined,
+                        _ => PieceKind::Other,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(piece)
+    }
+}
+
+/// The value of a field.
+enum Field<'a> {
+    Number(u64),
+    Word([u8; 4]),
+    Bytes(&'a [u8]),
+    /// A double word; the fields read here have none.
+    Long,
+}
+
+/// The fields of a message.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn number(&mut self) -> Result<u64, SpmError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(1)?[0];
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(SpmError::Malformed("a number is too long"))
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], SpmError> {
+        let (taken, rest) =
+            self.0.split_at_checked(count).ok_or(SpmError::Malformed("it ends too early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn field(&mut self) -> Result<(u64, Field<'a>), SpmError> {
+        let key = self.number()?;
+        let value = match key & 7 {
+            0 => Field::Number(self.number()?),
+            1 => {
+                self.take(8)?;
+                Field::Long
+            }
+            2 => {
+                let count = usize::try_from(self.number()?)
+                    .map_err(|_| SpmError::Malformed("it ends too early"))?;
+                Field::Bytes(self.take(count)?)
+            }
+            5 => {
+                let word = self.take(4)?;
+                Field::Word([word[0], word[1], word[2], word[3]])
+            }
+            _ => return Err(SpmError::Malformed("a field has an unknown type")),
+        };
+        Ok((key >> 3, value))
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u64, Field<'a>), SpmError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = SpmFile::parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_piece_is_read_with_its_score_and_kind() {
+        let bytes = b"\x0a\x0a\x0a\x01a\x15\x00\x00\x80\xbf\x18\x04";
+        let file = SpmFile::parse(bytes).unwrap();
+        let piece = Piece { text: "a".into(), score: -1.0, kind: PieceKind::UserDefined };
+        assert_eq!(file.pieces, [piece]);
+        assert!(file.add_dummy_prefix && file.remove_extra_whitespaces);
+    }
+
+    #[test]
+    fn what_ends_too_early_is_malformed() {
+        assert!(matches!(SpmFile::parse(b"\x0a\x0a\x0a\x01a"), Err(SpmError::Malformed(_))));
+    }
+
+    #[test]
+    fn models_of_another_kind_are_refused() {
+        let bytes = b"\x0a\x03\x0a\x01a\x12\x02\x18\x02";
+        assert!(matches!(SpmFile::parse(bytes), Err(SpmError::Unsupported(_))));
+    }
+}

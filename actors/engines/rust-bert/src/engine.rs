@@ -1,0 +1,215 @@
+//! rust-bert behind the engine protocol.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use babelmesh_engine_protocol::{
+    Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation, serve::Engine,
+};
+use babelmesh_marian::{Generated, MarianSession};
+use babelmesh_models::forms::{SOURCE_SPM, VOCABULARY, WEIGHTS};
+use rust_bert::{
+    RustBertError,
+    marian::MarianGenerator,
+    pipelines::{
+        common::{ModelResource, ModelType},
+        generation_utils::{
+            GenerateConfig, GenerateOptions, GeneratedIndicesOutput, LanguageGenerator,
+        },
+    },
+    resources::LocalResource,
+};
+use tch::{Kind, Tensor};
+
+const CONFIG: &str = "config.json";
+
+/// A loaded model.
+pub(crate) struct RustBert {
+    session: MarianSession,
+    generator: MarianGenerator,
+    device: tch::Device,
+    beams: bool,
+}
+
+impl Engine for RustBert {
+    const NAME: &'static str = "rust-bert";
+
+    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+        let session = MarianSession::open(request)?;
+        let device = device(request.device)?;
+        tch::set_num_threads(i32::from(request.threads.max(1)));
+        tch::set_num_interop_threads(1);
+        let (kind, numeric) = numeric_type(request.precision, request.device);
+        let config = config(request, &session, device, kind)?;
+        let generator = guarded(|| MarianGenerator::new(config)).map_err(|reason| {
+            failure(FailureKind::Load, &format!("loading {}: {reason}", request.directory))
+        })?;
+        let engine = Self { session, generator, device, beams: request.beam_size > 1 };
+        Ok((engine, numeric.to_owned()))
+    }
+
+    fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
+        self.session.translate(segments, |sources| self.generate(sources))
+    }
+}
+
+impl RustBert {
+    fn generate(&self, sources: &[&[u32]]) -> Result<Vec<Generated>, Failure> {
+        let outputs = guarded(|| {
+            let (ids, mask) = padded(sources, self.padding_id(), self.device);
+            let options = GenerateOptions { output_scores: true, ..GenerateOptions::default() };
+            // The option's own `None` would lift the limit that the configuration sets.
+            let max_length = Some(max_length(&self.session));
+            let options = GenerateOptions { max_length, ..options };
+            self.generator.generate_from_ids_and_past(ids, Some(mask), Some(options))
+        })
+        .map_err(|reason| failure(FailureKind::Inference, &reason))?;
+        outputs.iter().map(|output| self.generated(output)).collect()
+    }
+
+    fn padding_id(&self) -> i64 {
+        signed(self.session.file().padding_id)
+    }
+
+    /// Takes the translation out of `start, token…, end, padding…`.
+    fn generated(&self, output: &GeneratedIndicesOutput) -> Result<Generated, Failure> {
+        let end = signed(self.session.file().end_id);
+        let tokens = output.indices.get(1..).unwrap_or_default();
+        let tokens = tokens.split(|id| *id == self.padding_id()).next().unwrap_or_default();
+        let finished = tokens.iter().position(|id| *id == end);
+        let count = finished.map_or(tokens.len(), |position| position + 1);
+        let score = self.score(output, count, finished.is_some()).ok_or_else(|| {
+            failure(FailureKind::Inference, "a translation has no score")
+        })?;
+        let ids = tokens[..count].iter().filter_map(|id| u32::try_from(*id).ok()).collect();
+        Ok(Generated { ids, score, tokens: count })
+    }
+
+    /// Mean log-probability per token, the end mark included.
+    fn score(&self, output: &GeneratedIndicesOutput, count: usize, finished: bool) -> Option<f32> {
+        if self.beams {
+            // Beam search divides by the length with the start token and without the end mark: the right one for
+            // a finished translation, one too many for one that was cut.
+            let correction =
+                if finished { 1.0 } else { (count + 1) as f64 / count.max(1) as f64 };
+            return output.score.map(|score| (score * correction) as f32);
+        }
+        // Greedy search counts the start token too, so its own mean is not used.
+        let scores = output.token_scores.as_ref()?.get(..count)?;
+        Some((scores.iter().sum::<f64>() / count.max(1) as f64) as f32)
+    }
+}
+
+/// The generator's lengths count the token that the decoder starts from.
+fn max_length(session: &MarianSession) -> i64 {
+    signed(session.max_output()) + 1
+}
+
+fn config(
+    request: &LoadRequest,
+    session: &MarianSession,
+    device: tch::Device,
+    kind: Kind,
+) -> Result<GenerateConfig, Failure> {
+    let resource = |name: &str| {
+        let local_path = Path::new(&request.directory).join(name);
+        readable(&local_path)?;
+        Ok(Box::new(LocalResource { local_path }))
+    };
+    Ok(GenerateConfig {
+        model_type: ModelType::Marian,
+        model_resource: ModelResource::Torch(resource(WEIGHTS)?),
+        config_resource: resource(CONFIG)?,
+        // The generator insists on a tokeniser of its own, which is never asked.
+        vocab_resource: resource(VOCABULARY)?,
+        merges_resource: Some(resource(SOURCE_SPM)?),
+        min_length: 0,
+        max_length: Some(max_length(session)),
+        do_sample: false,
+        early_stopping: true,
+        num_beams: i64::from(request.beam_size.max(1)),
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        repetition_penalty: 1.0,
+        length_penalty: 1.0,
+        no_repeat_ngram_size: 0,
+        num_return_sequences: 1,
+        num_beam_groups: None,
+        diversity_penalty: None,
+        device,
+        kind: Some(kind),
+    })
+}
+
+fn readable(path: &PathBuf) -> Result<(), Failure> {
+    std::fs::File::open(path).map(drop).map_err(|error| {
+        failure(FailureKind::Load, &format!("reading {}: {error}", path.display()))
+    })
+}
+
+fn device(wanted: Device) -> Result<tch::Device, Failure> {
+    match wanted {
+        Device::Cpu => Ok(tch::Device::Cpu),
+        Device::Cuda(index) if i64::from(index) < tch::Cuda::device_count() => {
+            Ok(tch::Device::Cuda(usize::from(index)))
+        }
+        Device::Cuda(index) => Err(failure(
+            FailureKind::Load,
+            &format!(
+                "there is no CUDA device {index}: this libtorch sees {} (the one that `make native` \
+                 fetches has no CUDA; set LIBTORCH to one that has, and build again)",
+                tch::Cuda::device_count()
+            ),
+        )),
+    }
+}
+
+/// The numeric type that answers a wish best: libtorch runs Marian in no integer type, and in 16 bits on CUDA only.
+fn numeric_type(precision: Precision, device: Device) -> (Kind, &'static str) {
+    match (precision, device) {
+        (Precision::Auto | Precision::Float16, Device::Cuda(_)) => (Kind::Half, "float16"),
+        _ => (Kind::Float, "float32"),
+    }
+}
+
+/// Sources of one length each, and a mask that is zero where they are padded.
+fn padded(sources: &[&[u32]], padding: i64, device: tch::Device) -> (Tensor, Tensor) {
+    let width = sources.iter().map(|source| source.len()).max().unwrap_or(0);
+    let mut ids = Vec::with_capacity(sources.len() * width);
+    let mut mask = Vec::with_capacity(sources.len() * width);
+    for source in sources {
+        ids.extend(source.iter().map(|id| i64::from(*id)));
+        ids.extend(std::iter::repeat_n(padding, width - source.len()));
+        mask.extend((0..width).map(|column| i64::from(column < source.len())));
+    }
+    let shape = [signed(sources.len()), signed(width)];
+    let tensor = |values: &[i64]| Tensor::from_slice(values).view(shape).to_device(device);
+    (tensor(&ids), tensor(&mask))
+}
+
+/// Runs a call of rust-bert, which panics where libtorch reports an error.
+fn guarded<T>(call: impl FnOnce() -> Result<T, RustBertError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic_text(panic.as_ref())),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic").to_owned()
+}
+
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn failure(kind: FailureKind, message: &str) -> Failure {
+    // A failure is one line, and libtorch's errors have a stack trace in theirs.
+    let message = message.lines().next().unwrap_or_default().to_owned();
+    Failure { kind, message }
+}

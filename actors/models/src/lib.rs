@@ -1,0 +1,29 @@
+//! Model directories.
+//!
+//! A model is a folder with a [`model.toml`](Manifest) and the files that it names. This crate opens and
+//! [verifies](Model::verify) such folders, [finds](ModelRegistry) the model for a pair of languages,
+//! [imports](import::import) models from Hugging Face's form, and derives the [form](forms::prepare)
+//! that each engine loads. It links no ML library: weights are arrays of numbers here.
+//!
+//! ```no_run
+//! use babelmesh_models::{EngineKind, ModelRegistry, Tier, forms};
+//!
+//! let registry = ModelRegistry::scan(&["models".as_ref()])?;
+//! let model = registry.find("en", "fr", Tier::Basic).expect("a model for English to French");
+//! let directory = forms::prepare(model, EngineKind::Ctranslate2, "cache".as_ref())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod digest;
+pub mod forms;
+pub mod import;
+pub mod manifest;
+mod marian;
+mod model;
+mod registry;
+mod weights;
+
+pub use forms::{EngineFile, EngineKind, FormError};
+pub use manifest::{Architecture, FileEntry, Limits, Manifest, ManifestError, Role, Tier};
+pub use model::{FileProblem, Model, ModelError};
+pub use registry::{ModelRegistry, RegistryError};

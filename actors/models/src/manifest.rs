@@ -1,0 +1,210 @@
+//! `model.toml`: what a model folder says about itself.
+
+mod reading;
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the manifest in a model folder.
+pub const FILE_NAME: &str = "model.toml";
+
+/// Place of the target language in [`Manifest::language_token`].
+pub const TARGET_PLACEHOLDER: &str = "{target}";
+
+/// A checked `model.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// Unique name: lower-case letters, digits, `-`, `_` and `.`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// What the model is good for.
+    pub description: String,
+    /// Network architecture.
+    pub architecture: Architecture,
+    /// Languages it reads.
+    pub source_languages: Vec<String>,
+    /// Languages it writes.
+    pub target_languages: Vec<String>,
+    /// Quality tier.
+    pub tier: Tier,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Whom the licence wants named.
+    pub attribution: String,
+    /// The source's first token, `{target}` standing for the target language; none where the model writes
+    /// one language only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language_token: Option<String>,
+    /// Longest texts.
+    pub limits: Limits,
+    /// Files of the folder by their role.
+    pub files: BTreeMap<Role, FileEntry>,
+}
+
+/// Network architecture of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// Marian encoder and decoder, as the OPUS-MT models have it.
+    Marian,
+}
+
+impl Architecture {
+    const ALL: [Self; 1] = [Self::Marian];
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Marian => "marian",
+        })
+    }
+}
+
+/// Quality tier, as requests name it in `modelType`.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Small and fast.
+    #[default]
+    Basic,
+    /// Between the two.
+    Medium,
+    /// Large and good.
+    Premium,
+}
+
+impl Tier {
+    /// Every tier, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Basic, Self::Medium, Self::Premium];
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Basic => "basic",
+            Self::Medium => "medium",
+            Self::Premium => "premium",
+        })
+    }
+}
+
+/// Longest texts a model takes and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Longest source in tokens, language token and end mark included.
+    pub max_input_tokens: u32,
+    /// Longest translation in tokens.
+    pub max_output_tokens: u32,
+}
+
+/// What a file of the folder is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Weights in safetensors form.
+    Weights,
+    /// Hugging Face's `config.json`.
+    Config,
+    /// SentencePiece model of the source language.
+    SourceSpm,
+    /// SentencePiece model of the target language.
+    TargetSpm,
+    /// Pieces and their numbers.
+    Vocab,
+}
+
+impl Role {
+    /// Every role; a model has a file for each.
+    pub const ALL: [Self; 5] =
+        [Self::Weights, Self::Config, Self::SourceSpm, Self::TargetSpm, Self::Vocab];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Weights => "weights",
+            Self::Config => "config",
+            Self::SourceSpm => "source_spm",
+            Self::TargetSpm => "target_spm",
+            Self::Vocab => "vocab",
+        })
+    }
+}
+
+/// One file of a model folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileEntry {
+    /// Name inside the folder.
+    pub name: String,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// Why a `model.toml` was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not TOML.
+    #[error("not valid TOML: {0}")]
+    Syntax(String),
+    /// It is TOML, and these things are wrong with it.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// One thing that is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as in `limits.max_input_tokens`.
+    pub path: String,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Manifest {
+    /// Reads and checks the text of a `model.toml`.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its path.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        reading::parse(text)
+    }
+
+    /// The text of this manifest as a `model.toml`.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        // Only maps with keys that are not text cannot be written as TOML, and there is none here.
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The file of a role.
+    #[must_use]
+    pub fn file(&self, role: Role) -> &FileEntry {
+        // `parse` and `import` give every role a file.
+        &self.files[&role]
+    }
+
+    /// Whether the model translates from `source` to `target`.
+    #[must_use]
+    pub fn translates(&self, source: &str, target: &str) -> bool {
+        source != target
+            && self.source_languages.iter().any(|language| language == source)
+            && self.target_languages.iter().any(|language| language == target)
+    }
+}

@@ -1,0 +1,329 @@
+//! From TOML to a [`Manifest`], collecting every problem on the way.
+
+use std::{collections::BTreeMap, fmt::Display};
+
+use toml::{Table, Value};
+
+use super::{
+    Architecture, FileEntry, Limits, Manifest, ManifestError, Problem, Role, TARGET_PLACEHOLDER,
+    Tier,
+};
+
+pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    let table =
+        text.parse::<Table>().map_err(|error| ManifestError::Syntax(error.message().to_owned()))?;
+    let mut problems = Vec::new();
+    let manifest = read(Section { table, path: String::new(), problems: &mut problems });
+    if problems.is_empty() { Ok(manifest) } else { Err(ManifestError::Invalid(problems)) }
+}
+
+/// Reads everything; what cannot be read leaves a problem and a value that nobody will see.
+fn read(mut root: Section<'_>) -> Manifest {
+    let id = root.text("id");
+    root.check("id", is_id(&id), "must consist of lower-case letters, digits, `-`, `_` and `.`");
+    let source_languages = languages(&mut root, "source_languages");
+    let target_languages = languages(&mut root, "target_languages");
+    let language_token = root.optional_text("language_token");
+    if let Some(token) = &language_token {
+        root.check(
+            "language_token",
+            token.contains(TARGET_PLACEHOLDER),
+            "must contain `{target}`, the place of the target language",
+        );
+    }
+    root.check(
+        "language_token",
+        language_token.is_some() || target_languages.len() <= 1,
+        "is needed where there is more than one target language",
+    );
+    let manifest = Manifest {
+        id,
+        name: root.text("name"),
+        description: root.text("description"),
+        architecture: root.choice("architecture", &Architecture::ALL),
+        source_languages,
+        target_languages,
+        tier: root.choice("tier", &Tier::ALL),
+        licence: root.text("licence"),
+        attribution: root.text("attribution"),
+        language_token,
+        limits: limits(root.section("limits")),
+        files: files(root.section("files")),
+    };
+    root.refuse_the_rest();
+    manifest
+}
+
+fn limits(mut section: Section<'_>) -> Limits {
+    let limits = Limits {
+        max_input_tokens: tokens(&mut section, "max_input_tokens"),
+        max_output_tokens: tokens(&mut section, "max_output_tokens"),
+    };
+    section.refuse_the_rest();
+    limits
+}
+
+/// A source needs room for its language token, one piece and its end mark.
+const LEAST_TOKENS: u64 = 3;
+
+fn tokens(section: &mut Section<'_>, key: &str) -> u32 {
+    let number = section.number(key);
+    section.check(
+        key,
+        (LEAST_TOKENS..=u64::from(u32::MAX)).contains(&number),
+        "must be at least 3",
+    );
+    u32::try_from(number).unwrap_or_default()
+}
+
+fn files(mut section: Section<'_>) -> BTreeMap<Role, FileEntry> {
+    let files = Role::ALL
+        .into_iter()
+        .map(|role| (role, file(section.section(&role.to_string()))))
+        .collect::<BTreeMap<_, _>>();
+    section.refuse_the_rest();
+    files
+}
+
+fn file(mut section: Section<'_>) -> FileEntry {
+    let entry = FileEntry {
+        name: section.text("name"),
+        sha256: section.text("sha256"),
+        bytes: section.number("bytes"),
+    };
+    let plain = !entry.name.contains(['/', '\\']) && entry.name != "." && entry.name != "..";
+    section.check("name", plain, "must be the name of a file in the model's own folder");
+    section.check("sha256", is_sha256(&entry.sha256), "must be 64 lower-case hexadecimal digits");
+    section.refuse_the_rest();
+    entry
+}
+
+fn languages(section: &mut Section<'_>, key: &str) -> Vec<String> {
+    let languages = section.texts(key);
+    section.check(key, !languages.is_empty(), "must name at least one language");
+    for language in &languages {
+        let valid = is_language(language);
+        section.check(key, valid, &format!("`{language}` is not a language tag such as `en`"));
+    }
+    languages
+}
+
+/// Whether a text can be a model's id, which is also the name of its folder in the cache.
+pub(crate) fn is_id(id: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(allowed)
+}
+
+/// Whether a text looks like a BCP-47 tag.
+pub(crate) fn is_language(tag: &str) -> bool {
+    let mut parts = tag.split(['-', '_']);
+    let primary = parts.next().unwrap_or_default();
+    (2..=3).contains(&primary.len())
+        && primary.chars().all(|c| c.is_ascii_lowercase())
+        && parts.all(|part| {
+            (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+        })
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+}
+
+/// A TOML table that is emptied key by key; what is left at the end is unknown.
+struct Section<'p> {
+    table: Table,
+    path: String,
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Section<'_> {
+    fn report(&mut self, key: &str, message: impl Into<String>) {
+        let path =
+            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        // One problem a place: the first is the cause of the others.
+        if self.problems.iter().all(|problem| problem.path != path) {
+            self.problems.push(Problem { path, message: message.into() });
+        }
+    }
+
+    fn check(&mut self, key: &str, holds: bool, message: &str) {
+        if !holds {
+            self.report(key, message);
+        }
+    }
+
+    fn take<T>(
+        &mut self,
+        key: &str,
+        wanted: &str,
+        convert: impl FnOnce(Value) -> Option<T>,
+    ) -> Option<T> {
+        match self.table.remove(key).map(convert) {
+            Some(Some(value)) => Some(value),
+            Some(None) => {
+                self.report(key, format!("must be {wanted}"));
+                None
+            }
+            None => {
+                self.report(key, "is missing");
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str) -> String {
+        let text = self.take(key, "text", text_of);
+        let filled = text.as_ref().is_none_or(|text| !text.trim().is_empty());
+        self.check(key, filled, "must not be empty");
+        text.unwrap_or_default()
+    }
+
+    fn optional_text(&mut self, key: &str) -> Option<String> {
+        self.table.contains_key(key).then(|| self.text(key))
+    }
+
+    fn texts(&mut self, key: &str) -> Vec<String> {
+        let convert = |value| match value {
+            Value::Array(values) => values.into_iter().map(text_of).collect(),
+            _ => None,
+        };
+        self.take(key, "a list of texts", convert).unwrap_or_default()
+    }
+
+    fn number(&mut self, key: &str) -> u64 {
+        let convert = |value: Value| value.as_integer().and_then(|number| number.try_into().ok());
+        self.take(key, "a whole number, zero or more", convert).unwrap_or_default()
+    }
+
+    fn choice<T: Copy + Display>(&mut self, key: &str, choices: &[T]) -> T {
+        let text = self.text(key);
+        let found = choices.iter().find(|choice| choice.to_string() == text);
+        let names = choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>();
+        self.check(key, found.is_some(), &format!("must be one of {}", names.join(", ")));
+        *found.unwrap_or(&choices[0])
+    }
+
+    fn section(&mut self, key: &str) -> Section<'_> {
+        let convert = |value| match value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        };
+        let table = self.take(key, "a table", convert).unwrap_or_default();
+        let path =
+            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Section { table, path, problems: self.problems }
+    }
+
+    fn refuse_the_rest(mut self) {
+        for key in std::mem::take(&mut self.table).keys() {
+            self.report(key, "is not a known key");
+        }
+    }
+}
+
+fn text_of(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn example() -> String {
+        let mut text = String::from(
+            r#"
+            id = "demo"
+            name = "Demo"
+            description = "Short sentences"
+            architecture = "marian"
+            source_languages = ["en"]
+            target_languages = ["fr", "de"]
+            tier = "basic"
+            licence = "CC-BY-2.0-FR"
+            attribution = "the contributors"
+            language_token = ">>{target}<<"
+
+            [limits]
+            max_input_tokens = 512
+            max_output_tokens = 512
+            "#,
+        );
+        for role in Role::ALL {
+            text += &format!(
+                "[files.{role}]\nname = \"{role}\"\nbytes = 1\nsha256 = \"{}\"\n",
+                "0".repeat(64)
+            );
+        }
+        text
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        match parse(text).unwrap_err() {
+            ManifestError::Invalid(problems) => problems.iter().map(ToString::to_string).collect(),
+            ManifestError::Syntax(error) => vec![error],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let manifest = parse(&example()).unwrap();
+        assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
+        assert!(manifest.translates("en", "de"));
+        assert!(!manifest.translates("de", "en"));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_path() {
+        let text = example()
+            .replace("tier = \"basic\"", "tier = \"gold\"\nflavour = 1")
+            .replace("max_input_tokens = 512", "max_input_tokens = \"many\"")
+            .replace("name = \"vocab\"", "name = \"../vocab\"")
+            .replace("id = \"demo\"\n", "");
+        assert_eq!(
+            problems(&text),
+            [
+                "id: is missing",
+                "tier: must be one of `basic`, `medium`, `premium`",
+                "limits.max_input_tokens: must be a whole number, zero or more",
+                "files.vocab.name: must be the name of a file in the model's own folder",
+                "flavour: is not a known key",
+            ]
+        );
+    }
+
+    #[test]
+    fn several_targets_need_a_language_token() {
+        let text = example().replace("language_token = \">>{target}<<\"", "");
+        assert_eq!(
+            problems(&text),
+            ["language_token: is needed where there is more than one target language"]
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_is_a_syntax_error() {
+        assert!(matches!(parse("id = "), Err(ManifestError::Syntax(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn a_key_that_is_removed_is_reported(index in 0_usize..12) {
+            let text = example();
+            let mut lines = text.lines().filter(|l| l.contains('=')).collect::<Vec<_>>();
+            let line = lines.remove(index.min(lines.len() - 1));
+            let key = line.split('=').next().unwrap().trim();
+            let shorter = text.replacen(line, "", 1);
+            prop_assert!(problems(&shorter).iter().any(|problem| problem.contains(key)));
+        }
+    }
+}

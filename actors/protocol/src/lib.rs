@@ -1,0 +1,184 @@
+//! The protocol between a node and an engine process.
+//!
+//! A model actor starts one engine executable as a child process and speaks to it over the
+//! child's standard input and output. Every message is a [frame]: a little-endian `u32`
+//! with the number of bytes that follow, then that many bytes of [postcard]-encoded [`ToEngine`]
+//! or [`FromEngine`]. The conversation is strictly one answer to one request, in order:
+//!
+//! ```text
+//! engine  ── Hello{protocol, engine, version} ──►  node      (once, right after its start)
+//! engine  ◄── Load(LoadRequest) ─────────────────  node      (once)
+//! engine  ── Loaded(LoadReport) | Failed ────────► node
+//! engine  ◄── Translate(TranslateRequest) ───────  node      (any number of times)
+//! engine  ── Translated(TranslateReport) | Failed ►node
+//! ```
+//!
+//! The engine ends when its standard input is closed, also in the middle of a batch: this is how no
+//! engine outlives its node. Everything it has to say to people goes to standard error, one line
+//! each; the node turns those lines into its own log events.
+//!
+//! This crate knows no asynchronous runtime: the node frames with tokio, the engines block.
+
+pub mod executable;
+pub mod frame;
+pub mod serve;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol. Both sides refuse to talk to another one.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// A message from the node to the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToEngine {
+    /// Load a model. Sent once, before anything else.
+    Load(LoadRequest),
+    /// Translate a batch.
+    Translate(TranslateRequest),
+}
+
+/// A message from the engine to the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromEngine {
+    /// The first message: who is speaking.
+    Hello(Hello),
+    /// The model is in memory and can be used.
+    Loaded(LoadReport),
+    /// The answer to [`ToEngine::Translate`].
+    Translated(TranslateReport),
+    /// The request could not be carried out; the engine itself goes on.
+    Failed(Failure),
+}
+
+/// Who an engine is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`] of the engine.
+    pub protocol: u16,
+    /// Name of the engine: `ctranslate2` or `rust-bert`.
+    pub engine: String,
+    /// Version of the engine executable.
+    pub version: String,
+}
+
+/// Numeric type of the weights during inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// What the engine finds best on this machine.
+    Auto,
+    /// 8-bit integer weights.
+    Int8,
+    /// 16-bit floating point.
+    Float16,
+    /// 32-bit floating point.
+    Float32,
+}
+
+/// Where the computation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The CUDA device of this index.
+    Cuda(u16),
+}
+
+/// What to load, and how to run it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadRequest {
+    /// Absolute path of the folder with the model in this engine's own form
+    /// (see the `babelmesh-models` crate for what each engine's folder holds).
+    pub directory: String,
+    /// Numeric type wanted.
+    pub precision: Precision,
+    /// Device wanted.
+    pub device: Device,
+    /// Threads inside one operation, at least 1.
+    pub threads: u16,
+    /// Beam size, at least 1; 1 is greedy.
+    pub beam_size: u16,
+    /// Longest source in tokens, end mark included; what is longer is cut and reported as cut.
+    pub max_input_tokens: u32,
+    /// Longest translation in tokens.
+    pub max_output_tokens: u32,
+}
+
+/// What came of a [`LoadRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Numeric type really in use, in the engine's words (`int8_float32`, `float32`, …).
+    pub numeric: String,
+    /// Time the load took, in milliseconds.
+    pub load_ms: u64,
+}
+
+/// A batch. The engine answers with exactly one [`Translation`] per segment, in the same order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TranslateRequest {
+    /// Chosen by the node, repeated in the answer.
+    pub id: u64,
+    /// What to translate.
+    pub segments: Vec<Segment>,
+}
+
+/// One piece of text, at most a few sentences long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The text.
+    pub text: String,
+    /// Source language, a tag such as `en`.
+    pub source: String,
+    /// Target language, a tag such as `fr`.
+    pub target: String,
+}
+
+/// The answer to a [`TranslateRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TranslateReport {
+    /// The request's id.
+    pub id: u64,
+    /// One translation per segment, in the order of the request.
+    pub translations: Vec<Translation>,
+    /// Time the engine spent on this batch, tokenisation included, in microseconds.
+    pub elapsed_us: u64,
+}
+
+/// One translated segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Translation {
+    /// The text.
+    pub text: String,
+    /// Mean log-probability per generated token, the end mark included: zero or below. `exp` of it is
+    /// the geometric mean of the tokens' probabilities, which is what becomes `confidenceScore`.
+    pub score: f32,
+    /// Source length in tokens, language token and end mark included.
+    pub input_tokens: u32,
+    /// Translation length in tokens, end mark included.
+    pub output_tokens: u32,
+    /// Whether the source was longer than the limit and lost its end.
+    pub truncated: bool,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Kind of failure.
+    pub kind: FailureKind,
+    /// One line for people.
+    pub message: String,
+}
+
+/// Kinds of [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The model could not be loaded; the engine ends after saying so.
+    Load,
+    /// A segment asks for what the model does not have (a language, say).
+    Unsupported,
+    /// The engine's library reported an error during inference.
+    Inference,
+    /// The node said something out of order.
+    Protocol,
+}

@@ -1,0 +1,17 @@
+//! What the cluster talks about: languages, lanes, requests, results and their errors.
+
+mod error;
+mod job;
+mod lane;
+mod language;
+mod request;
+mod result;
+
+pub use error::{ErrorCode, RequestError};
+pub(crate) use job::deliver_all;
+pub use job::{Job, JobOutcome, Order, OutcomeSink, Ticket, Translated};
+pub(crate) use request::parse_language;
+pub use lane::{Lane, Lanes};
+pub use language::{Language, LanguageError};
+pub use request::{DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest};
+pub use result::{ErrorBody, PoolType, TranslationResult};

@@ -1,0 +1,266 @@
+//! The request as it travels: JSON in camel case.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ErrorCode, Lane, Language, RequestError};
+
+/// Longest text that is accepted, in characters, unless configured otherwise.
+pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
+
+/// A request to translate one text into one or several languages. Unknown fields are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TranslationRequest {
+    /// Repeated in every result; the message id when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// The sender's name for this message.
+    pub message_id: String,
+    /// The text to translate.
+    pub text: String,
+    /// BCP 47 tag of the text's language, or `auto`.
+    #[serde(default = "auto")]
+    pub source_language: String,
+    /// BCP 47 tags of the languages wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_languages: Vec<String>,
+    /// The same for a single language; counts as one more of `targetLanguages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_language: Option<String>,
+    /// Quality tier wanted; the nearest one that the cluster has is used.
+    #[serde(default)]
+    pub model_type: ModelType,
+    /// Conversation whose results leave in order; `any` marks bulk work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// Urgency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Milliseconds after which the translation is of no use any more, counted from the time of the sender's Kafka record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+/// Quality tier of a model.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelType {
+    /// Small and fast.
+    #[default]
+    Basic,
+    /// Between the two.
+    Medium,
+    /// The best there is.
+    Premium,
+}
+
+/// Urgency of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before other messages.
+    High,
+    /// As other messages.
+    #[serde(alias = "medium")]
+    Normal,
+    /// When there is room.
+    Low,
+}
+
+impl TranslationRequest {
+    /// Reads a request from a record's bytes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidJson`] when the bytes are not JSON, [`ErrorCode::InvalidRequest`] when the JSON is not a
+    /// request. The message says where, and never quotes the text.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            let code = match error.classify() {
+                serde_json::error::Category::Data => ErrorCode::InvalidRequest,
+                _ => ErrorCode::InvalidJson,
+            };
+            RequestError::new(code, format!("decoding the request: {}", without_quotes(&error)))
+        })
+    }
+
+    /// The languages asked for, in order, each once however often it is named.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let all = || self.target_languages.iter().chain(&self.target_language).map(String::as_str);
+        all().enumerate().filter_map(move |(i, tag)| (!all().take(i).any(|t| t == tag)).then_some(tag))
+    }
+
+    /// The id of the task: the sender's own, else the message id.
+    #[must_use]
+    pub fn task_id(&self) -> &str {
+        self.task_id.as_deref().unwrap_or(&self.message_id)
+    }
+
+    /// The lane this request travels in.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match (self.priority, self.conversation_id.as_deref()) {
+            (Some(Priority::High), _) => Lane::Interactive,
+            (Some(Priority::Low), _) | (_, Some("any")) => Lane::Any,
+            _ => Lane::Normal,
+        }
+    }
+
+    /// The record key: what shares a key keeps its order. Bulk work has no conversation whose order could matter.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self.conversation_id.as_deref() {
+            Some(conversation) if conversation != "any" => conversation,
+            _ => &self.message_id,
+        }
+    }
+
+    /// What holds for the request as a whole.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidRequest`] without message id or target, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
+    /// [`ErrorCode::InvalidLanguage`] for a source that is no tag.
+    pub fn validate(&self, max_text_chars: usize) -> Result<(), RequestError> {
+        if self.message_id.is_empty() {
+            return Err(RequestError::new(ErrorCode::InvalidRequest, "messageId is empty"));
+        }
+        if self.targets().next().is_none() {
+            return Err(RequestError::new(
+                ErrorCode::InvalidRequest,
+                "neither targetLanguages nor targetLanguage names a language",
+            ));
+        }
+        if self.text.trim().is_empty() {
+            return Err(RequestError::new(ErrorCode::EmptyText, "the text is empty"));
+        }
+        // A text has at most as many characters as bytes, so the common case counts nothing.
+        if self.text.len() > max_text_chars {
+            let chars = self.text.chars().count();
+            if chars > max_text_chars {
+                return Err(RequestError::new(
+                    ErrorCode::TextTooLong,
+                    format!("the text has {chars} characters, the limit is {max_text_chars}"),
+                ));
+            }
+        }
+        self.source().map(|_| ())
+    }
+
+    /// The source language; `None` for `auto`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidLanguage`].
+    pub fn source(&self) -> Result<Option<Language>, RequestError> {
+        if self.source_language.eq_ignore_ascii_case("auto") {
+            return Ok(None);
+        }
+        parse_language("sourceLanguage", &self.source_language).map(Some)
+    }
+}
+
+/// Reads a tag from a field of a request.
+///
+/// # Errors
+/// [`ErrorCode::InvalidLanguage`], with the field's name.
+pub(crate) fn parse_language(field: &str, tag: &str) -> Result<Language, RequestError> {
+    tag.parse().map_err(|error| RequestError::new(ErrorCode::InvalidLanguage, format!("{field}: {error}")))
+}
+
+/// serde quotes offending string values (`invalid type: string "…"`); a text must not leak into logs that way.
+fn without_quotes(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &message[..first], &message[last + 1..])
+        }
+        _ => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request() -> impl Strategy<Value = TranslationRequest> {
+        let tag = || prop::sample::select(vec!["en", "fr", "de-AT", "auto"]).prop_map(str::to_owned);
+        let tier = prop::sample::select(vec![ModelType::Basic, ModelType::Medium, ModelType::Premium]);
+        let priority = prop::sample::select(vec![Priority::High, Priority::Normal, Priority::Low]);
+        (
+            (prop::option::of(".*"), ".*", ".*", tag()),
+            (prop::collection::vec(tag(), 0..4), prop::option::of(tag()), tier),
+            (prop::option::of(".*"), prop::option::of(priority), prop::option::of(any::<u64>())),
+        )
+            .prop_map(|((task_id, message_id, text, source_language), (target_languages, target_language, model_type), (conversation_id, priority, deadline_ms))| {
+                TranslationRequest {
+                    task_id, message_id, text, source_language, target_languages, target_language,
+                    model_type, conversation_id, priority, deadline_ms,
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_survives_the_wire(request in request()) {
+            let bytes = serde_json::to_vec(&request).unwrap();
+            prop_assert_eq!(TranslationRequest::decode(&bytes).unwrap(), request);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = TranslationRequest::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_message_with_fields_we_do_not_know_is_valid() {
+        let json = br#"{"messageId":"m1","text":"Hello","sourceLanguage":"en","targetLanguages":["fr"],
+                        "modelType":"medium","priority":"medium","someNewField":{"a":[1]},"timestamp":12}"#;
+        let request = TranslationRequest::decode(json).unwrap();
+        assert_eq!(request.model_type, ModelType::Medium);
+        assert_eq!(request.lane(), Lane::Normal);
+        assert_eq!(request.task_id(), "m1");
+    }
+
+    #[test]
+    fn bad_bytes_and_bad_fields_are_told_apart_and_never_quoted() {
+        let code = |bytes: &[u8]| TranslationRequest::decode(bytes).unwrap_err();
+        assert_eq!(code(b"{not json").code, ErrorCode::InvalidJson);
+        assert_eq!(code(br#"{"messageId":"m","text":"\ud800"}"#).code, ErrorCode::InvalidJson);
+        assert_eq!(code(b"{\"text\":\"\xff\"}").code, ErrorCode::InvalidJson);
+        assert_eq!(code(b"").code, ErrorCode::InvalidJson);
+        assert_eq!(code(br#"{"text":"x"}"#).code, ErrorCode::InvalidRequest);
+        let error = code(br#"{"messageId":"m","text":"x","targetLanguages":"a \"secret\" thing"}"#);
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(!error.message.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_language_named_twice_is_wanted_once() {
+        let json = br#"{"messageId":"m","text":"x","targetLanguages":["fr","de","fr"],"targetLanguage":"de"}"#;
+        let request = TranslationRequest::decode(json).unwrap();
+        assert_eq!(request.targets().collect::<Vec<_>>(), ["fr", "de"]);
+    }
+
+    #[test]
+    fn bulk_work_has_its_lane_and_no_conversation() {
+        let json = br#"{"messageId":"m7","text":"x","targetLanguage":"fr","conversationId":"any"}"#;
+        let request = TranslationRequest::decode(json).unwrap();
+        assert_eq!((request.lane(), request.key()), (Lane::Any, "m7"));
+    }
+
+    #[test]
+    fn the_limit_counts_characters_not_bytes() {
+        let json = r#"{"messageId":"m","text":"ééééé","targetLanguage":"fr"}"#;
+        let request = TranslationRequest::decode(json.as_bytes()).unwrap();
+        assert!(request.validate(5).is_ok());
+        assert_eq!(request.validate(4).unwrap_err().code, ErrorCode::TextTooLong);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a model actor needs from an engine. The actor code never sees an ML library.
+
+mod fake;
+mod process;
+mod process_table;
+
+use std::{path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+pub use babelmesh_engine_protocol::{
+    Device, LoadReport, LoadRequest, Precision, Segment, Translation,
+};
+
+pub use fake::{FakeEngine, FakeSpec};
+pub use process::{ProcessEngine, ProcessSpec};
+
+/// A batch as an engine gets it.
+#[derive(Debug)]
+pub struct EngineBatch {
+    /// What to translate; the answer keeps this order.
+    pub segments: Vec<Segment>,
+    /// Estimated source tokens of all segments, for the deadline.
+    pub tokens: u32,
+}
+
+/// One engine with at most one model in it. One call at a time.
+#[async_trait]
+pub trait Engine: Send {
+    /// Starts the engine and loads its model.
+    ///
+    /// # Errors
+    /// Any [`EngineError`]; the engine is of no use then.
+    async fn load(&mut self) -> Result<LoadReport, EngineError>;
+
+    /// Translates a batch: one translation per segment, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] leaves the engine usable, every other error does not.
+    async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError>;
+
+    /// What the engine occupies at this moment.
+    fn usage(&self) -> Usage;
+
+    /// Ends the engine in an orderly way. Dropping it ends it at once.
+    async fn shutdown(&mut self);
+}
+
+/// Makes engines for the model actors of one pool.
+pub trait EngineFactory: Send + Sync {
+    /// The engine's name: `ctranslate2`, `rust-bert` or `fake`.
+    fn name(&self) -> &str;
+
+    /// A new engine that is not loaded yet.
+    fn create(&self) -> Box<dyn Engine>;
+}
+
+/// What an engine occupies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Process id, when the engine is a process.
+    pub pid: Option<u32>,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+}
+
+/// Ways for an engine to fail.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The executable could not be started.
+    #[error("starting the engine {program}: {reason}")]
+    Start {
+        /// Path of the executable.
+        program: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The model could not be loaded.
+    #[error("loading the model: {0}")]
+    Load(String),
+    /// The engine reported an error on this batch and goes on.
+    #[error("the engine refused the batch: {0}")]
+    Refused(String),
+    /// The process ended by itself or was killed by somebody else.
+    #[error("the engine process ended: {0}")]
+    Ended(String),
+    /// No answer in time; the process was killed.
+    #[error("no answer from the engine within {} ms", .0.as_millis())]
+    Hung(Duration),
+    /// The process took more memory than allowed in the middle of a batch; it was killed.
+    #[error("the engine took {used} bytes of memory, the limit is {limit}")]
+    Memory {
+        /// Resident bytes.
+        used: u64,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// The engine said something that it must not.
+    #[error("the engine broke the protocol: {0}")]
+    Protocol(String),
+}
+
+impl EngineError {
+    /// Whether the engine can be given another batch.
+    #[must_use]
+    pub const fn leaves_engine_usable(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}

@@ -1,0 +1,102 @@
+//! A deterministic engine without a model, for tests of everything else.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use babelmesh_engine_protocol::{LoadReport, Translation};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{Engine, EngineBatch, EngineError, Usage};
+
+/// How a fake engine behaves. The default costs nothing and never fails.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FakeSpec {
+    /// Time a load takes, in milliseconds.
+    pub load_ms: u64,
+    /// Time a batch takes whatever is in it, in microseconds.
+    pub batch_us: u64,
+    /// Time each segment of a batch adds, in microseconds.
+    pub segment_us: u64,
+    /// Whether loading fails.
+    pub fail_load: bool,
+    /// A batch with a text that contains this ends the engine.
+    pub crash_on: Option<String>,
+    /// A batch with a text that contains this is refused.
+    pub refuse_on: Option<String>,
+    /// A batch with a text that contains this makes the actor itself panic.
+    pub panic_on: Option<String>,
+}
+
+/// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone.
+pub struct FakeEngine {
+    spec: FakeSpec,
+    loaded: bool,
+}
+
+impl FakeEngine {
+    /// A fake that is not loaded yet.
+    #[must_use]
+    pub const fn new(spec: FakeSpec) -> Self {
+        Self { spec, loaded: false }
+    }
+}
+
+#[async_trait]
+impl Engine for FakeEngine {
+    async fn load(&mut self) -> Result<LoadReport, EngineError> {
+        pause(Duration::from_millis(self.spec.load_ms)).await;
+        if self.spec.fail_load {
+            return Err(EngineError::Load("the fake was told to fail".to_owned()));
+        }
+        self.loaded = true;
+        Ok(LoadReport { numeric: "none".to_owned(), load_ms: self.spec.load_ms })
+    }
+
+    async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
+        if !self.loaded {
+            return Err(EngineError::Ended("it is not running".to_owned()));
+        }
+        let count = batch.segments.len() as u64;
+        pause(Duration::from_micros(self.spec.batch_us + self.spec.segment_us * count)).await;
+        let has = |mark: &Option<String>| {
+            mark.as_deref().is_some_and(|m| batch.segments.iter().any(|s| s.text.contains(m)))
+        };
+        assert!(!has(&self.spec.panic_on), "the fake was told to panic");
+        if has(&self.spec.crash_on) {
+            self.loaded = false;
+            return Err(EngineError::Ended("the fake was told to crash".to_owned()));
+        }
+        if has(&self.spec.refuse_on) {
+            return Err(EngineError::Refused("the fake was told to refuse".to_owned()));
+        }
+        Ok(batch.segments.into_iter().map(|s| translation(&s.text, &s.target)).collect())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+
+    async fn shutdown(&mut self) {
+        self.loaded = false;
+    }
+}
+
+fn translation(text: &str, target: &str) -> Translation {
+    let tokens = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
+    Translation {
+        text: format!("{target}:{text}"),
+        score: -f32::from(text.bytes().fold(0u8, u8::wrapping_add)) / 256.0,
+        input_tokens: tokens,
+        output_tokens: tokens,
+        truncated: false,
+    }
+}
+
+/// Sleeps, unless there is nothing to sleep: even an empty sleep costs a turn of the timer.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
+}

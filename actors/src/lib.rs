@@ -1,0 +1,25 @@
+//! The actors of babelmesh: pools of model actors that grow and shrink with their backlog.
+//!
+//! ```text
+//! Delivery ──► Intake ──► PoolSupervisor ──► ModelActor ──► engine process
+//!                              │ backlog: lanes × length buckets, in tokens
+//!                              │ scaling: decide(snapshot) → spawn or stop model actors
+//! OutcomeSink ◄────────────────┘ exactly one outcome per job
+//! ```
+//!
+//! Decisions ([`scaling`], batching, routing, what becomes of a failed batch) are pure functions; actors carry them out. This crate knows no
+//! Kafka, HTTP, exporter or ML library: sources offer deliveries to the [`intake`], sinks implement
+//! [`domain::OutcomeSink`], engines implement [`engine::Engine`], and everything that happens is an [`events::Event`].
+
+pub mod delivery;
+pub mod detect;
+pub mod domain;
+pub mod engine;
+pub mod events;
+pub mod flow;
+pub mod intake;
+pub mod pool;
+pub mod routing;
+pub mod scaling;
+pub mod splitting;
+pub mod text;

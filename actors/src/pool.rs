@@ -1,0 +1,23 @@
+//! The pool of one model: a supervisor actor, its backlog, and the model actors that it spawns and stops.
+
+mod backlog;
+mod batching;
+mod budget;
+mod core;
+mod failure;
+mod jobs;
+mod member;
+mod model_actor;
+mod sizing;
+mod spec;
+mod status;
+mod supervisor;
+
+pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
+pub use batching::BatchBudget;
+pub use budget::{NodeBudget, Permit};
+pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};
+pub use jobs::Submission;
+pub use spec::PoolSpec;
+pub use status::{ActorPhase, ActorStatus, LaneStatus, PoolStatus};
+pub use supervisor::{PoolMessage, PoolStart, PoolSupervisor};

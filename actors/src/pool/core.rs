@@ -1,0 +1,411 @@
+//! What a pool supervisor does, message by message.
+
+use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
+
+use babelmesh_engine_protocol::{LoadReport, Translation};
+use ractor::{ActorId, RpcReplyPort};
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ErrorCode, JobOutcome, Lane, deliver_all},
+    engine::{EngineBatch, EngineError, EngineFactory, Segment, Usage},
+    events::{Event, Observer, StopReason},
+    scaling::{Decision, ScalingPolicy, Totals},
+};
+
+use super::{
+    backlog::{Backlog, Item},
+    batching::Turn,
+    budget::NodeBudget,
+    failure::{AfterFailure, Attempt, after_failure, restart_delay},
+    jobs::{Jobs, Submission, Worker},
+    member::{InFlight, Members, Phase},
+    model_actor::{ModelMessage, ModelReport},
+    spec::PoolSpec,
+    supervisor::PoolStart,
+};
+
+/// How long after their last message the urgent lanes count as in use.
+const URGENT_MEMORY: Duration = Duration::from_secs(2);
+
+/// The state of a pool.
+pub struct Pool {
+    pub(super) spec: PoolSpec,
+    pub(super) engines: Arc<dyn EngineFactory>,
+    pub(super) policy: Box<dyn ScalingPolicy>,
+    pub(super) budget: Arc<NodeBudget>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) warm_up: Arc<Segment>,
+    pub(super) started: Instant,
+    pub(super) backlog: Backlog,
+    /// Batches that failed, each to be tried apart from everything else.
+    pub(super) retries: VecDeque<Attempt>,
+    pub(super) jobs: Jobs,
+    pub(super) members: Members,
+    /// Numbers the actors; names are never used twice.
+    pub(super) spawned: u64,
+    pub(super) wanted: u32,
+    pub(super) next_decision: Instant,
+    pub(super) decision: Option<Decision>,
+    pub(super) totals: Totals,
+    pub(super) failed_jobs: u64,
+    pub(super) cold_start: Option<Duration>,
+    pub(super) actor_memory: u64,
+    pub(super) idle_since: Option<Instant>,
+    pub(super) restart: Restart,
+    last_warm: Instant,
+    last_urgent: Option<Instant>,
+    drain: Option<Drain>,
+}
+
+/// Failures of actors since the last batch that was done.
+#[derive(Default)]
+pub(super) struct Restart {
+    failures: u32,
+    pub(super) not_before: Option<Instant>,
+    pub(super) last_error: Option<String>,
+}
+
+struct Drain {
+    replies: Vec<RpcReplyPort<()>>,
+}
+
+impl Pool {
+    pub(super) fn new(start: PoolStart) -> Self {
+        let now = Instant::now();
+        Self {
+            backlog: Backlog::new(start.spec.weights),
+            wanted: start.spec.bounds.min,
+            actor_memory: start.spec.expected_memory,
+            spec: start.spec,
+            engines: start.engines,
+            policy: start.policy,
+            budget: start.budget,
+            observer: start.observer,
+            warm_up: Arc::new(start.warm_up),
+            started: now,
+            retries: VecDeque::new(),
+            jobs: Jobs::default(),
+            members: Members::default(),
+            spawned: 0,
+            next_decision: now,
+            decision: None,
+            totals: Totals::default(),
+            failed_jobs: 0,
+            cold_start: None,
+            idle_since: Some(now),
+            restart: Restart::default(),
+            last_warm: now,
+            last_urgent: None,
+            drain: None,
+        }
+    }
+
+    /// Queues jobs.
+    pub(super) fn submit(&mut self, submissions: Vec<Submission>) {
+        let now = Instant::now();
+        let mut untouched = Vec::new();
+        for submission in submissions {
+            self.totals.arrived_jobs += 1;
+            self.totals.arrived_tokens += submission.tokens();
+            if submission.job.lane() != Lane::Any {
+                self.last_urgent = Some(now);
+            }
+            let backlog = &mut self.backlog;
+            if let Err(outcome) = self.jobs.admit(submission, now, &mut |item| backlog.push(item)) {
+                untouched.push(*outcome);
+            }
+        }
+        self.idle_since = None;
+        self.finish(untouched);
+    }
+
+    /// Hands work to every idle actor.
+    pub(super) fn dispatch(&mut self) {
+        while let Some(id) = self.members.idle() {
+            let Some(attempt) = self.next_attempt() else {
+                self.note_idleness();
+                return;
+            };
+            self.hand_over(id, attempt);
+        }
+    }
+
+    fn next_attempt(&mut self) -> Option<Attempt> {
+        while let Some(mut attempt) = self.retries.pop_front() {
+            attempt.items.retain(|item| self.jobs.is_active(item.job));
+            if !attempt.items.is_empty() {
+                return Some(attempt);
+            }
+        }
+        let urgent = self.last_urgent.is_some_and(|at| at.elapsed() < URGENT_MEMORY);
+        let warm = self.members.counts().warm() as usize;
+        let turn = Turn::of(warm, self.members.on_bulk(), urgent);
+        let budget = self.spec.batch;
+        loop {
+            let mut items = self.backlog.take(
+                |lane| turn.budget(lane, budget),
+                |lane| turn.allows(lane),
+                turn.mixes(),
+            );
+            if items.is_empty() {
+                return None;
+            }
+            items.retain(|item| self.jobs.is_active(item.job));
+            if !items.is_empty() {
+                return Some(Attempt { items, failures: 0 });
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: ActorId, attempt: Attempt) {
+        let now = Instant::now();
+        let jobs = &mut self.jobs;
+        let segments: Vec<_> = attempt.items.iter().filter_map(|i| jobs.segment(i, now)).collect();
+        debug_assert_eq!(segments.len(), attempt.items.len(), "an item without a job was dispatched");
+        let tokens = attempt.items.iter().map(|item| item.tokens).sum();
+        let oldest = attempt.items.iter().map(|item| item.queued).min().unwrap_or(now);
+        let lane = attempt.items.iter().map(|item| item.lane).min().unwrap_or(Lane::Any);
+        let Some(member) = self.members.all.get_mut(&id) else {
+            self.retries.push_front(attempt);
+            return;
+        };
+        member.phase = Phase::Busy(InFlight { attempt, tokens, lane, oldest, since: now });
+        // An actor that is gone answers with a supervision event, which brings the batch back.
+        let _ = member.actor.cast(ModelMessage::Translate(EngineBatch { segments, tokens }));
+    }
+
+    /// Takes a model actor's report.
+    pub(super) fn report(&mut self, id: ActorId, report: ModelReport) {
+        match report {
+            ModelReport::Ready { report, usage, cold_start } => {
+                self.ready(id, report, usage, cold_start);
+            }
+            ModelReport::Answered { answer, usage, elapsed } => {
+                self.answered(id, answer, usage, elapsed);
+            }
+        }
+    }
+
+    fn ready(&mut self, id: ActorId, report: LoadReport, usage: Usage, cold_start: Duration) {
+        let Some(member) = self.members.all.get_mut(&id) else { return };
+        if matches!(member.phase, Phase::Starting) {
+            member.phase = Phase::Idle;
+        }
+        member.usage = usage;
+        member.numeric = Some(report.numeric.clone());
+        if usage.resident_bytes > 0 {
+            member.permit.measured(usage.resident_bytes);
+            self.actor_memory = usage.resident_bytes;
+        }
+        self.cold_start = Some(cold_start);
+        self.last_warm = Instant::now();
+        let actor = Arc::clone(&member.name);
+        self.observe(Event::ActorReady {
+            pool: self.pool(),
+            actor,
+            pid: usage.pid,
+            numeric: report.numeric,
+            cold_start,
+        });
+    }
+
+    fn answered(
+        &mut self,
+        id: ActorId,
+        answer: Result<Vec<Translation>, EngineError>,
+        usage: Usage,
+        elapsed: Duration,
+    ) {
+        let Some(member) = self.members.all.get_mut(&id) else { return };
+        let Some(batch) = member.take_batch() else { return };
+        member.usage = usage;
+        member.batches += 1;
+        self.totals.busy += elapsed;
+        self.last_warm = Instant::now();
+        let actor = Arc::clone(&member.name);
+        match answer {
+            Ok(translations) => self.translated(batch, translations, actor, elapsed),
+            Err(error) => {
+                self.retry(batch.attempt, &error.to_string(), ErrorCode::EngineFailed);
+            }
+        }
+        if usage.resident_bytes > self.spec.memory_limit {
+            self.retire(id, StopReason::MemoryLimit);
+        }
+    }
+
+    fn translated(
+        &mut self,
+        batch: InFlight,
+        translations: Vec<Translation>,
+        actor: Arc<str>,
+        elapsed: Duration,
+    ) {
+        let now = Instant::now();
+        self.restart = Restart::default();
+        self.totals.completed_tokens += u64::from(batch.tokens);
+        let worker = Worker {
+            model_id: self.pool(),
+            model_type: self.spec.model_type,
+            actor: Arc::clone(&actor),
+        };
+        let items = &batch.attempt.items;
+        let outcomes = self.jobs.complete(items, translations, &worker, now);
+        self.observe(Event::BatchDone {
+            pool: self.pool(),
+            actor,
+            segments: items.len(),
+            tokens: batch.tokens,
+            elapsed,
+            waited: batch.since.saturating_duration_since(batch.oldest),
+        });
+        self.finish(outcomes);
+    }
+
+    /// An actor failed: by a panic, or because its engine did.
+    pub(super) fn lost(&mut self, id: ActorId, error: &(dyn Error + Send + Sync + 'static)) {
+        let Some(mut member) = self.members.all.remove(&id) else { return };
+        let now = Instant::now();
+        self.restart.failures += 1;
+        let (first, most) = self.spec.restart;
+        let delay = restart_delay(self.restart.failures, first, most);
+        self.restart.not_before = Some(now + delay);
+        self.restart.last_error = Some(error.to_string());
+        let batch = member.take_batch();
+        self.observe(Event::ActorFailed {
+            pool: self.pool(),
+            actor: Arc::clone(&member.name),
+            error: error.to_string(),
+            requeued: batch.as_ref().map_or(0, |b| b.attempt.items.len()),
+            restart_in: delay,
+        });
+        if let Some(batch) = batch {
+            self.totals.busy += now.saturating_duration_since(batch.since);
+            self.retry(batch.attempt, &error.to_string(), ErrorCode::PoisonText);
+        }
+    }
+
+    /// An actor ended without failing: as it was told to, or killed from outside.
+    pub(super) fn ended(&mut self, id: ActorId) {
+        let drained = self.members.all.get(&id).is_none_or(|m| matches!(m.phase, Phase::Draining));
+        if drained {
+            self.members.all.remove(&id);
+        } else {
+            self.lost(id, &EngineError::Ended("the actor was killed".to_owned()));
+        }
+    }
+
+    fn retry(&mut self, attempt: Attempt, error: &str, code: ErrorCode) {
+        match after_failure(attempt) {
+            AfterFailure::Retry(attempts) => self.retries.extend(attempts),
+            AfterFailure::Poison(item) => self.poisoned(&item, error, code),
+        }
+    }
+
+    fn poisoned(&mut self, item: &Item, error: &str, code: ErrorCode) {
+        if let Some(message_id) = self.jobs.message_id(item.job) {
+            let message_id = message_id.to_owned();
+            let error = error.to_owned();
+            self.observe(Event::TextPoisoned { pool: self.pool(), message_id, error });
+        }
+        let outcome = self.jobs.fail(item.job, code, &format!("the text makes the engine fail: {error}"));
+        self.finish(outcome.into_iter().collect());
+    }
+
+    /// Answers jobs that lost their use, or whose model cannot be had.
+    pub(super) fn sweep(&mut self) {
+        let now = Instant::now();
+        let jobs = &self.jobs;
+        let expired = |item: &Item| jobs.is_expired(item.job, now);
+        let mut late: Vec<_> = self.backlog.remove(|item| !expired(item));
+        late.extend(self.retries.iter().flat_map(|a| &a.items).filter(|i| expired(i)).copied());
+        let message = "the deadline passed before the translation was made";
+        let late = self.fail_all(late, ErrorCode::DeadlineExceeded, message);
+        if late > 0 {
+            self.observe(Event::JobsExpired { pool: self.pool(), jobs: late });
+        }
+        if self.members.counts().warm() > 0 {
+            self.last_warm = now;
+        } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
+            self.give_up(now);
+        }
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        let patience = self.spec.unavailable_after;
+        let waits = |item: &Item| now.saturating_duration_since(item.queued) > patience;
+        let mut stuck = self.backlog.remove(|item| !waits(item));
+        stuck.extend(self.retries.iter().flat_map(|a| &a.items).filter(|i| waits(i)).copied());
+        let error = self.restart.last_error.as_deref().unwrap_or("no model actor is warm");
+        let message = format!("model {} is not available: {error}", self.spec.model_id);
+        self.fail_all(stuck, ErrorCode::ModelUnavailable, &message);
+    }
+
+    fn fail_all(&mut self, items: Vec<Item>, code: ErrorCode, message: &str) -> usize {
+        let failed = items.into_iter().filter_map(|item| self.jobs.fail(item.job, code, message));
+        let outcomes: Vec<_> = failed.collect();
+        let count = outcomes.len();
+        self.finish(outcomes);
+        count
+    }
+
+    fn finish(&mut self, outcomes: Vec<JobOutcome>) {
+        for outcome in &outcomes {
+            match outcome.result {
+                Ok(_) => self.totals.completed_jobs += 1,
+                Err(_) => self.failed_jobs += 1,
+            }
+        }
+        deliver_all(outcomes);
+    }
+
+    /// Tells an actor without a batch to end.
+    pub(super) fn retire(&mut self, id: ActorId, reason: StopReason) {
+        let Some(member) = self.members.all.get_mut(&id) else { return };
+        member.phase = Phase::Draining;
+        let _ = member.actor.cast(ModelMessage::Retire);
+        let actor = Arc::clone(&member.name);
+        self.observe(Event::ActorStopped { pool: self.pool(), actor, reason });
+    }
+
+    fn note_idleness(&mut self) {
+        let busy = self.members.in_flight().next().is_some();
+        if !busy && self.jobs.len() == 0 && self.idle_since.is_none() {
+            self.idle_since = Some(Instant::now());
+        }
+    }
+
+    /// Accepts a request to drain. Every asker is answered at the end.
+    pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) {
+        let drain = self.drain.get_or_insert_with(|| Drain { replies: Vec::new() });
+        drain.replies.push(reply);
+    }
+
+    pub(super) const fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// Whether the pool was told to drain and has nothing left to do.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.jobs.len() == 0 && self.members.all.is_empty()
+    }
+
+    pub(super) fn answer_drain(&mut self) {
+        for reply in self.drain.take().into_iter().flat_map(|drain| drain.replies) {
+            let _ = reply.send(());
+        }
+    }
+
+    pub(super) fn has_jobs(&self) -> bool {
+        self.jobs.len() > 0
+    }
+
+    pub(super) fn pool(&self) -> Arc<str> {
+        Arc::clone(&self.spec.model_id)
+    }
+
+    pub(super) fn observe(&self, event: Event) {
+        self.observer.observe(&event);
+    }
+}

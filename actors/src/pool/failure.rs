@@ -1,0 +1,119 @@
+//! What becomes of a batch whose engine failed, and how soon the engine is started again.
+
+use std::time::Duration;
+
+use super::backlog::Item;
+
+/// A lone text that failed this often in a row, batches it was in included, is poison.
+pub const POISON_AFTER: u32 = 3;
+/// A batch of several texts that failed this often in a row is cut in two.
+const BISECT_AFTER: u32 = 2;
+
+/// Items that are tried together, apart from all others, and how often they failed in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The items.
+    pub items: Vec<Item>,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// What to do after one more failure.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Try these, each apart.
+    Retry(Vec<Attempt>),
+    /// This item alone makes the engine fail.
+    Poison(Item),
+}
+
+/// Decides after `attempt` failed once more: the first failure may have been the engine's own, so the batch is tried whole again; after
+/// the second it is cut in two, and so on until what makes the engine fail is alone.
+#[must_use]
+pub fn after_failure(attempt: Attempt) -> AfterFailure {
+    let failures = attempt.failures + 1;
+    match attempt.items.as_slice() {
+        [item] if failures >= POISON_AFTER => AfterFailure::Poison(*item),
+        items if items.len() > 1 && failures >= BISECT_AFTER => {
+            let (left, right) = items.split_at(items.len() / 2);
+            // A half has been through one failure less than it takes to cut it.
+            let half = |items: &[Item]| Attempt { items: items.to_vec(), failures: BISECT_AFTER - 1 };
+            AfterFailure::Retry(vec![half(left), half(right)])
+        }
+        _ => AfterFailure::Retry(vec![Attempt { items: attempt.items, failures }]),
+    }
+}
+
+/// Delay before an engine is started again after `failures` in a row without a batch done between: none after the first,
+/// then doubling from `first` to `most`.
+#[must_use]
+pub fn restart_delay(failures: u32, first: Duration, most: Duration) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        n => first.saturating_mul(1u32.checked_shl(n - 2).unwrap_or(u32::MAX)).min(most),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::domain::Lane;
+
+    /// Runs attempts against an engine that fails on every batch with a poisoned item, and on the first `kills` batches.
+    fn settle(items: u64, poison: &HashSet<u64>, mut kills: u32) -> (HashSet<u64>, HashSet<u64>, u32) {
+        let now = Instant::now();
+        let items = (0..items)
+            .map(|job| Item { job, piece: 0, tokens: 5, lane: Lane::Normal, queued: now })
+            .collect();
+        let mut queue = vec![Attempt { items, failures: 0 }];
+        let (mut done, mut dead, mut runs) = (HashSet::new(), HashSet::new(), 0);
+        while let Some(attempt) = queue.pop() {
+            runs += 1;
+            let killed = kills > 0;
+            kills = kills.saturating_sub(1);
+            if killed || attempt.items.iter().any(|item| poison.contains(&item.job)) {
+                match after_failure(attempt) {
+                    AfterFailure::Retry(attempts) => queue.extend(attempts),
+                    AfterFailure::Poison(item) => assert!(dead.insert(item.job)),
+                }
+            } else {
+                assert!(attempt.items.iter().all(|item| done.insert(item.job)));
+            }
+        }
+        (done, dead, runs)
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_poison_ends_as_poison(
+            items in 1u64..200, poison in prop::collection::hash_set(0u64..200, 0..6),
+        ) {
+            let poison: HashSet<_> = poison.into_iter().filter(|job| *job < items).collect();
+            let (done, dead, runs) = settle(items, &poison, 0);
+            prop_assert_eq!(&dead, &poison);
+            prop_assert_eq!(done.len() as u64, items - poison.len() as u64);
+            let depth = 64 - items.leading_zeros();
+            prop_assert!(runs <= 2 + poison.len() as u32 * (2 * depth + 2), "{runs} runs");
+        }
+
+        #[test]
+        fn two_kills_from_outside_make_no_text_poison(items in 1u64..200, kills in 0u32..=2) {
+            let (done, dead, _) = settle(items, &HashSet::new(), kills);
+            prop_assert_eq!((done.len() as u64, dead.len()), (items, 0));
+        }
+
+        #[test]
+        fn delays_grow_and_stay_bounded(failures in 0u32..100) {
+            let delay = |n| restart_delay(n, Duration::from_millis(250), Duration::from_secs(30));
+            prop_assert!(delay(failures) <= delay(failures + 1));
+            prop_assert!(delay(failures) <= Duration::from_secs(30));
+            prop_assert_eq!(delay(1), Duration::ZERO);
+            prop_assert_eq!(delay(2), Duration::from_millis(250));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The jobs of a pool: cut into pieces on their way in, put together on their way out.
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use tokio::time::Instant;
+
+use babelmesh_engine_protocol::{Segment, Translation};
+
+use crate::{
+    domain::{ErrorCode, Job, JobOutcome, Lane, ModelType, RequestError, Translated},
+    text::{self, Piece},
+};
+
+use super::backlog::Item;
+
+/// A job with its text cut into pieces: whole sentences where they fit.
+pub struct Submission {
+    pub(super) job: Job,
+    pub(super) pieces: Vec<TextPiece>,
+}
+
+/// A piece of a job's text, in bytes.
+pub(super) struct TextPiece {
+    range: Range<usize>,
+    /// Estimated tokens; zero for what goes out as it came in.
+    tokens: u32,
+}
+
+impl Submission {
+    /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the
+    /// pool: it is the costliest step on a message's way and needs no shared state.
+    #[must_use]
+    pub fn new(job: Job, max_tokens: usize) -> Self {
+        let mut end = 0;
+        let pieces = text::segment(&job.order.request.text, max_tokens)
+            .into_iter()
+            .map(|piece| {
+                let (length, tokens) = match piece {
+                    Piece::Verbatim(text) => (text.len(), 0),
+                    Piece::Translatable(text) => (text.len(), text::estimate_tokens(text).max(1)),
+                };
+                let start = end;
+                end += length;
+                TextPiece { range: start..end, tokens }
+            })
+            .collect();
+        Self { job, pieces }
+    }
+
+    /// The lane it travels in.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.job.lane()
+    }
+
+    /// Estimated tokens to translate.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.pieces.iter().map(|piece| u64::from(piece.tokens)).sum()
+    }
+}
+
+/// Which model and actor did the work, for results.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) model_id: Arc<str>,
+    pub(super) model_type: ModelType,
+    pub(super) actor: Arc<str>,
+}
+
+/// Jobs that wait for pieces.
+#[derive(Default)]
+pub(super) struct Jobs {
+    active: HashMap<u64, Active>,
+    next: u64,
+}
+
+struct Active {
+    job: Job,
+    pieces: Vec<TextPiece>,
+    /// Translations so far, by piece.
+    texts: Vec<Option<String>>,
+    missing: usize,
+    translated: u32,
+    /// Sum of log-probabilities, and of the tokens they are of.
+    log_probability: f64,
+    tokens: u64,
+    batch_size: u32,
+    started: Option<Instant>,
+}
+
+impl Jobs {
+    /// Takes a job in. `Ok` holds what to queue, `Err` the outcome of a job in which nothing needs translation.
+    pub(super) fn admit(
+        &mut self,
+        submission: Submission,
+        now: Instant,
+        queue: &mut impl FnMut(Item),
+    ) -> Result<(), Box<JobOutcome>> {
+        let Submission { job, pieces } = submission;
+        let key = self.next;
+        self.next += 1;
+        let lane = job.lane();
+        let mut missing = 0;
+        for (piece, text) in (0u32..).zip(&pieces) {
+            if text.tokens > 0 {
+                missing += 1;
+                queue(Item { job: key, piece, tokens: text.tokens, lane, queued: now });
+            }
+        }
+        if missing == 0 {
+            return Err(Box::new(job.untouched()));
+        }
+        let texts = vec![None; pieces.len()];
+        let active = Active {
+            job,
+            pieces,
+            texts,
+            missing,
+            translated: 0,
+            log_probability: 0.0,
+            tokens: 0,
+            batch_size: 0,
+            started: None,
+        };
+        self.active.insert(key, active);
+        Ok(())
+    }
+
+    /// Whether the job is still wanted; pieces of a job that ended early are not.
+    pub(super) fn is_active(&self, job: u64) -> bool {
+        self.active.contains_key(&job)
+    }
+
+    /// Whether the job's deadline has passed.
+    pub(super) fn is_expired(&self, job: u64, now: Instant) -> bool {
+        self.active.get(&job).is_some_and(|a| a.job.deadline.is_some_and(|d| d <= now))
+    }
+
+    /// The text of an item as an engine wants it. Marks the job as started.
+    pub(super) fn segment(&mut self, item: &Item, now: Instant) -> Option<Segment> {
+        let active = self.active.get_mut(&item.job)?;
+        active.started.get_or_insert(now);
+        let range = active.pieces[item.piece as usize].range.clone();
+        Some(Segment {
+            text: active.job.order.request.text[range].to_owned(),
+            source: active.job.source.to_string(),
+            target: active.job.target.to_string(),
+        })
+    }
+
+    /// Takes a batch's translations; returns the jobs that are complete with them.
+    pub(super) fn complete(
+        &mut self,
+        items: &[Item],
+        translations: Vec<Translation>,
+        worker: &Worker,
+        now: Instant,
+    ) -> Vec<JobOutcome> {
+        let batch_size = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let mut done = Vec::with_capacity(items.len());
+        for (item, translation) in items.iter().zip(translations) {
+            let Some(active) = self.active.get_mut(&item.job) else {
+                continue;
+            };
+            active.add(item.piece, translation, batch_size);
+            if active.missing == 0
+                && let Some(active) = self.active.remove(&item.job)
+            {
+                done.push(active.finish(worker, now));
+            }
+        }
+        done
+    }
+
+    /// Ends a job with an error, whatever pieces of it are still on their way.
+    pub(super) fn fail(&mut self, job: u64, code: ErrorCode, message: &str) -> Option<JobOutcome> {
+        let active = self.active.remove(&job)?;
+        Some(active.job.order.failed(RequestError::new(code, message)))
+    }
+
+    /// The message id of a job, for events.
+    pub(super) fn message_id(&self, job: u64) -> Option<&str> {
+        self.active.get(&job).map(|active| active.job.order.request.message_id.as_str())
+    }
+
+    /// Number of jobs that wait for pieces.
+    pub(super) fn len(&self) -> usize {
+        self.active.len()
+    }
+}
+
+impl Active {
+    fn add(&mut self, piece: u32, translation: Translation, batch_size: u32) {
+        let slot = &mut self.texts[piece as usize];
+        debug_assert!(slot.is_none(), "a piece was translated twice");
+        *slot = Some(translation.text);
+        self.missing -= 1;
+        self.translated += 1;
+        let tokens = translation.output_tokens.max(1);
+        self.log_probability += f64::from(translation.score) * f64::from(tokens);
+        self.tokens += u64::from(tokens);
+        self.batch_size = self.batch_size.max(batch_size);
+    }
+
+    fn finish(self, worker: &Worker, now: Instant) -> JobOutcome {
+        let text = &self.job.order.request.text;
+        let mut joined = String::with_capacity(text.len() * 5 / 4);
+        for (piece, translation) in self.pieces.iter().zip(&self.texts) {
+            joined.push_str(translation.as_deref().unwrap_or(&text[piece.range.clone()]));
+        }
+        let started = self.started.unwrap_or(now);
+        let translated = Translated {
+            text: joined,
+            confidence: (self.log_probability / self.tokens.max(1) as f64).exp().clamp(0.0, 1.0),
+            source: self.job.source,
+            target: self.job.target,
+            detected: self.job.detected,
+            model_id: Arc::clone(&worker.model_id),
+            model_type: worker.model_type,
+            worker: Arc::clone(&worker.actor),
+            batch_size: self.batch_size,
+            segments: self.translated,
+            queue_time: started.saturating_duration_since(self.job.order.submitted),
+            processing_time: now.saturating_duration_since(started),
+        };
+        JobOutcome { order: self.job.order, result: Ok(translated) }
+    }
+}

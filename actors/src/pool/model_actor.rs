@@ -1,0 +1,115 @@
+//! The model actor: owns one engine, translates what its supervisor hands it.
+
+use std::{sync::Arc, time::Duration};
+
+use babelmesh_engine_protocol::Translation;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+
+use crate::engine::{Engine, EngineBatch, EngineError, LoadReport, Segment, Usage};
+
+use super::supervisor::PoolMessage;
+
+/// What a supervisor tells a model actor.
+pub(super) enum ModelMessage {
+    /// Start the engine, load, warm up. Sent by the actor to itself.
+    Load,
+    /// Translate a batch.
+    Translate(EngineBatch),
+    /// End the engine, then the actor.
+    Retire,
+}
+
+/// What a model actor tells its supervisor. A fatal failure is told by failing instead: the supervision event then carries an [`EngineError`].
+pub(super) enum ModelReport {
+    /// The engine is warm.
+    Ready { report: LoadReport, usage: Usage, cold_start: Duration },
+    /// The engine answered a batch, or refused it and goes on.
+    Answered { answer: Result<Vec<Translation>, EngineError>, usage: Usage, elapsed: Duration },
+}
+
+/// The actor. Its failures reach the supervisor, which alone decides what becomes of the batch.
+pub(super) struct ModelActor;
+
+pub(super) struct ModelStart {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) supervisor: ActorRef<PoolMessage>,
+    /// A text that every engine can translate, to warm up.
+    pub(super) warm_up: Arc<Segment>,
+}
+
+pub(super) struct ModelState {
+    start: ModelStart,
+}
+
+impl Actor for ModelActor {
+    type Msg = ModelMessage;
+    type State = ModelState;
+    type Arguments = ModelStart;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ModelMessage>,
+        start: ModelStart,
+    ) -> Result<ModelState, ActorProcessingErr> {
+        // Loading takes long, and whoever spawns waits for this function: it is done in the first message.
+        myself.cast(ModelMessage::Load)?;
+        Ok(ModelState { start })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ModelMessage>,
+        message: ModelMessage,
+        state: &mut ModelState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ModelMessage::Load => {
+                let report = state.load().await?;
+                state.tell(&myself, report)?;
+            }
+            ModelMessage::Translate(batch) => {
+                let report = state.translate(batch).await?;
+                state.tell(&myself, report)?;
+            }
+            ModelMessage::Retire => {
+                state.start.engine.shutdown().await;
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ModelState {
+    async fn load(&mut self) -> Result<ModelReport, EngineError> {
+        let started = Instant::now();
+        let engine = &mut self.start.engine;
+        let report = engine.load().await?;
+        let segment = Segment::clone(&self.start.warm_up);
+        engine.translate(EngineBatch { segments: vec![segment], tokens: 1 }).await?;
+        Ok(ModelReport::Ready { report, usage: engine.usage(), cold_start: started.elapsed() })
+    }
+
+    async fn translate(&mut self, batch: EngineBatch) -> Result<ModelReport, EngineError> {
+        let started = Instant::now();
+        let engine = &mut self.start.engine;
+        let answer = match engine.translate(batch).await {
+            Err(error) if !error.leaves_engine_usable() => return Err(error),
+            answer => answer,
+        };
+        Ok(ModelReport::Answered { answer, usage: engine.usage(), elapsed: started.elapsed() })
+    }
+
+    fn tell(
+        &self,
+        myself: &ActorRef<ModelMessage>,
+        report: ModelReport,
+    ) -> Result<(), ActorProcessingErr> {
+        let actor = myself.get_id();
+        Ok(self.start.supervisor.cast(PoolMessage::Report { actor, report: Report(report) })?)
+    }
+}
+
+/// Keeps the report's type out of the public message.
+pub struct Report(pub(super) ModelReport);

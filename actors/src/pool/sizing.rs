@@ -1,0 +1,169 @@
+//! The number of a pool's model actors: asking the policy, spawning, retiring.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorRef};
+use tokio::time::Instant;
+
+use crate::{
+    domain::Lane,
+    engine::Usage,
+    events::{Event, StopReason},
+    scaling::{Bounds, LaneBacklog, LaneBacklogs, OldestWaits, PoolSnapshot},
+};
+
+use super::{
+    core::Pool,
+    member::{Member, Phase},
+    model_actor::{ModelActor, ModelStart},
+    status::{LaneStatus, PoolStatus},
+    supervisor::PoolMessage,
+};
+
+/// Cold start that is assumed until one was measured.
+const ASSUMED_COLD_START: Duration = Duration::from_secs(2);
+
+impl Pool {
+    /// Asks the policy when it is due.
+    pub(super) fn decide(&mut self) {
+        let now = Instant::now();
+        if now < self.next_decision || self.is_draining() {
+            return;
+        }
+        self.next_decision = now + self.policy.interval();
+        let snapshot = self.snapshot(now);
+        let decision = self.policy.decide(&snapshot, now.saturating_duration_since(self.started));
+        let from = std::mem::replace(&mut self.wanted, decision.target);
+        if from != decision.target {
+            let decision = decision.clone();
+            self.observe(Event::Scaled { pool: self.pool(), from: from as usize, decision });
+        }
+        self.decision = Some(decision);
+    }
+
+    /// Makes the number of actors what is wanted.
+    pub(super) async fn reconcile(&mut self, myself: &ActorRef<PoolMessage>) {
+        if self.is_draining() && !self.has_jobs() {
+            while let Some(id) = self.members.most_dispensable() {
+                self.retire(id, StopReason::Drained);
+            }
+            return;
+        }
+        while self.members.counts().owned() > self.wanted {
+            let Some(id) = self.members.most_dispensable() else { break };
+            self.retire(id, StopReason::ScaledDown);
+        }
+        while self.members.counts().owned() < self.wanted && self.may_start() {
+            if !self.spawn(myself).await {
+                break;
+            }
+        }
+    }
+
+    /// Changes the bounds; the policy brings the pool into them at once.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.spec.bounds = bounds;
+        self.next_decision = Instant::now();
+    }
+
+    fn may_start(&self) -> bool {
+        self.restart.not_before.is_none_or(|at| at <= Instant::now())
+    }
+
+    async fn spawn(&mut self, myself: &ActorRef<PoolMessage>) -> bool {
+        let first = self.members.counts().owned() == 0;
+        let Some(permit) = self.budget.acquire(self.spec.threads, self.actor_memory, first) else {
+            return false;
+        };
+        self.spawned += 1;
+        let name: Arc<str> = Arc::from(format!("{}/{}", self.spec.model_id, self.spawned));
+        let start = ModelStart {
+            engine: self.engines.create(),
+            supervisor: myself.clone(),
+            warm_up: Arc::clone(&self.warm_up),
+        };
+        match Actor::spawn_linked(None, ModelActor, start, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                let member = Member {
+                    actor,
+                    name: Arc::clone(&name),
+                    phase: Phase::Starting,
+                    usage: Usage::default(),
+                    numeric: None,
+                    batches: 0,
+                    permit,
+                };
+                self.members.all.insert(member.actor.get_id(), member);
+                self.observe(Event::ActorSpawned { pool: self.pool(), actor: name });
+                true
+            }
+            Err(error) => {
+                self.restart.last_error = Some(error.to_string());
+                false
+            }
+        }
+    }
+
+    fn snapshot(&self, now: Instant) -> PoolSnapshot {
+        let mut actors = self.members.counts();
+        if !self.may_start() {
+            actors.starting += self.wanted.saturating_sub(actors.owned());
+        }
+        let lane = |lane| LaneBacklog {
+            jobs: self.backlog.items(lane) as u64,
+            tokens: self.backlog.tokens(lane),
+        };
+        let wait = |lane| {
+            let oldest = self.backlog.oldest(lane);
+            oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+        };
+        PoolSnapshot {
+            actors,
+            bounds: self.spec.bounds,
+            ceilings: self.budget.room(self.spec.threads, self.actor_memory),
+            queued: LaneBacklogs {
+                interactive: lane(Lane::Interactive),
+                normal: lane(Lane::Normal),
+                any: lane(Lane::Any),
+            },
+            in_flight_tokens: self.members.in_flight().map(|b| u64::from(b.tokens)).sum(),
+            lag_tokens: 0,
+            oldest_wait: OldestWaits {
+                prompt: wait(Lane::Interactive).max(wait(Lane::Normal)),
+                any: wait(Lane::Any),
+            },
+            totals: self.totals,
+            cold_start: self.cold_start.unwrap_or(ASSUMED_COLD_START),
+            idle_since: self.idle_since.map(|at| at.saturating_duration_since(self.started)),
+        }
+    }
+
+    /// What the pool tells about itself.
+    pub(super) fn status(&self) -> PoolStatus {
+        let now = Instant::now();
+        let mut lanes = crate::domain::Lanes::<LaneStatus>::default();
+        for lane in Lane::ALL {
+            let oldest = self.backlog.oldest(lane);
+            let waited = oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+            lanes[lane] = LaneStatus {
+                segments: self.backlog.items(lane),
+                tokens: self.backlog.tokens(lane),
+                oldest_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+            };
+        }
+        PoolStatus {
+            model_id: self.spec.model_id.to_string(),
+            engine: self.engines.name().to_owned(),
+            policy: self.policy.name().to_owned(),
+            wanted: self.wanted,
+            bounds: [self.spec.bounds.min, self.spec.bounds.max],
+            actors: self.members.status(),
+            lanes,
+            jobs: self.jobs.len() as u64,
+            translated: self.totals.completed_jobs,
+            failed: self.failed_jobs,
+            decision: self.decision.clone(),
+            failing: self.restart.last_error.clone(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a pool is told when it starts.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{Lanes, ModelType},
+    scaling::Bounds,
+};
+
+use super::{backlog::DEFAULT_WEIGHTS, batching::BatchBudget};
+
+/// A pool's model and limits.
+#[derive(Debug, Clone)]
+pub struct PoolSpec {
+    /// Model id; also the pool's name.
+    pub model_id: Arc<str>,
+    /// Tier of the model.
+    pub model_type: ModelType,
+    /// Number of model actors.
+    pub bounds: Bounds,
+    /// Bounds of a batch.
+    pub batch: BatchBudget,
+    /// Shares of the lanes.
+    pub weights: Lanes<u32>,
+    /// Threads of each engine.
+    pub threads: usize,
+    /// Resident bytes an engine is expected to take until one was measured.
+    pub expected_memory: u64,
+    /// Resident bytes above which an engine is replaced.
+    pub memory_limit: u64,
+    /// First delay of the restart backoff, and its longest.
+    pub restart: (Duration, Duration),
+    /// How long jobs wait for a pool without a single warm actor before they are answered with an error.
+    pub unavailable_after: Duration,
+}
+
+impl PoolSpec {
+    /// A pool of at most `max` single-threaded actors with defaults for everything else.
+    #[must_use]
+    pub fn new(model_id: &str, max: u32) -> Self {
+        Self {
+            model_id: Arc::from(model_id),
+            model_type: ModelType::Basic,
+            bounds: Bounds { min: 1, max },
+            batch: BatchBudget::default(),
+            weights: DEFAULT_WEIGHTS,
+            threads: 1,
+            expected_memory: 256 << 20,
+            memory_limit: 2 << 30,
+            restart: (Duration::from_millis(250), Duration::from_secs(30)),
+            unavailable_after: Duration::from_secs(30),
+        }
+    }
+}

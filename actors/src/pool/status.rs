@@ -1,0 +1,79 @@
+//! What a pool tells about itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{domain::Lanes, scaling::Decision};
+
+/// A pool at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolStatus {
+    /// Model id.
+    pub model_id: String,
+    /// Engine at work.
+    pub engine: String,
+    /// Name of the scaling policy.
+    pub policy: String,
+    /// Number of actors wanted.
+    pub wanted: u32,
+    /// Fewest and most actors.
+    pub bounds: [u32; 2],
+    /// The actors.
+    pub actors: Vec<ActorStatus>,
+    /// What waits.
+    pub lanes: Lanes<LaneStatus>,
+    /// Jobs that are queued or being translated.
+    pub jobs: u64,
+    /// Jobs translated since the start.
+    pub translated: u64,
+    /// Jobs that ended with an error since the start.
+    pub failed: u64,
+    /// The newest scaling decision.
+    pub decision: Option<Decision>,
+    /// The newest failure of an actor, if the pool is not yet whole again.
+    pub failing: Option<String>,
+}
+
+/// A lane of the backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaneStatus {
+    /// Pieces waiting.
+    pub segments: usize,
+    /// Their estimated tokens.
+    pub tokens: u64,
+    /// How long the oldest has waited, in milliseconds.
+    pub oldest_ms: u64,
+}
+
+/// A model actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActorStatus {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub phase: ActorPhase,
+    /// Process of its engine.
+    pub pid: Option<u32>,
+    /// Resident bytes of its engine, when last looked at.
+    pub resident_bytes: u64,
+    /// Numeric type in use, in the engine's words.
+    pub numeric: Option<String>,
+    /// Batches done.
+    pub batches: u64,
+}
+
+/// What a model actor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorPhase {
+    /// Its engine loads.
+    Starting,
+    /// It waits for a batch.
+    Idle,
+    /// It translates.
+    Busy,
+    /// It takes nothing more and ends.
+    Draining,
+}

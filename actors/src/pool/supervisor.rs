@@ -1,0 +1,124 @@
+//! The pool supervisor: an actor around a [`Pool`].
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{
+    Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
+};
+
+use crate::{
+    engine::{EngineFactory, Segment},
+    events::Observer,
+    scaling::{Bounds, ScalingPolicy},
+};
+
+use super::{
+    budget::NodeBudget, core::Pool, jobs::Submission, model_actor::Report, spec::PoolSpec,
+    status::PoolStatus,
+};
+
+/// How often deadlines are looked at, restarts are due and drained actors are counted.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// What a pool supervisor is told.
+pub enum PoolMessage {
+    /// Translate these. Every one of them ends in its sink, once.
+    Submit(Vec<Submission>),
+    /// A model actor has something to say.
+    Report {
+        /// Which one.
+        actor: ActorId,
+        /// What.
+        report: Report,
+    },
+    /// Time has passed. Sent by the supervisor to itself.
+    Housekeeping,
+    /// Tell about the pool.
+    Status(RpcReplyPort<PoolStatus>),
+    /// Change the bounds of the number of actors.
+    SetBounds(Bounds),
+    /// Finish what is queued, stop all actors, answer, end.
+    Drain(RpcReplyPort<()>),
+}
+
+/// What a pool supervisor starts with.
+pub struct PoolStart {
+    /// Model and limits.
+    pub spec: PoolSpec,
+    /// Makes the engines.
+    pub engines: Arc<dyn EngineFactory>,
+    /// Decides the number of actors.
+    pub policy: Box<dyn ScalingPolicy>,
+    /// The node's cores and memory.
+    pub budget: Arc<NodeBudget>,
+    /// Gets the events.
+    pub observer: Arc<dyn Observer>,
+    /// A text that every engine can translate, to warm up with.
+    pub warm_up: Segment,
+}
+
+/// Supervises the model actors of one model.
+pub struct PoolSupervisor;
+
+impl Actor for PoolSupervisor {
+    type Msg = PoolMessage;
+    type State = Pool;
+    type Arguments = PoolStart;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<PoolMessage>,
+        start: PoolStart,
+    ) -> Result<Pool, ActorProcessingErr> {
+        myself.send_interval(HOUSEKEEPING, || PoolMessage::Housekeeping);
+        let mut pool = Pool::new(start);
+        pool.reconcile(&myself).await;
+        Ok(pool)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PoolMessage>,
+        message: PoolMessage,
+        pool: &mut Pool,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PoolMessage::Submit(submissions) => pool.submit(submissions),
+            PoolMessage::Report { actor, report: Report(report) } => pool.report(actor, report),
+            PoolMessage::Housekeeping => {
+                pool.sweep();
+                pool.decide();
+                pool.reconcile(&myself).await;
+            }
+            PoolMessage::Status(reply) => {
+                // Whoever asked may have gone; that is theirs to know.
+                let _ = reply.send(pool.status());
+            }
+            PoolMessage::SetBounds(bounds) => pool.set_bounds(bounds),
+            PoolMessage::Drain(reply) => pool.drain(reply),
+        }
+        pool.dispatch();
+        if pool.is_drained() {
+            pool.answer_drain();
+            myself.stop(None);
+        }
+        Ok(())
+    }
+
+    /// A model actor that ends does not end its supervisor: its batch is tried again, and another one takes its place.
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<PoolMessage>,
+        event: SupervisionEvent,
+        pool: &mut Pool,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(actor, error) => pool.lost(actor.get_id(), &*error),
+            SupervisionEvent::ActorTerminated(actor, ..) => pool.ended(actor.get_id()),
+            _ => return Ok(()),
+        }
+        pool.reconcile(&myself).await;
+        pool.dispatch();
+        Ok(())
+    }
+}

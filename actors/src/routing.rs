@@ -1,0 +1,126 @@
+//! Which model translates what.
+
+use crate::domain::{ErrorCode, Language, ModelType, RequestError};
+
+/// What a model can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ability {
+    /// Languages it reads.
+    pub sources: Vec<Language>,
+    /// Languages it writes.
+    pub targets: Vec<Language>,
+    /// Its tier.
+    pub tier: ModelType,
+}
+
+impl Ability {
+    /// Whether it translates from `source` to `target`.
+    #[must_use]
+    pub fn serves(&self, source: Language, target: Language) -> bool {
+        source != target && self.sources.contains(&source) && self.targets.contains(&target)
+    }
+}
+
+/// The model for a pair of languages: the one whose tier is nearest to the one wanted, the better one of two that are equally
+/// near, the first of several that are equal. Returns its index.
+///
+/// # Errors
+/// [`ErrorCode::UnsupportedLanguage`] when no model writes the target, [`ErrorCode::UnsupportedPair`] when none that does
+/// reads the source.
+pub fn choose<'a>(
+    abilities: impl IntoIterator<Item = &'a Ability>,
+    source: Language,
+    target: Language,
+    tier: ModelType,
+) -> Result<usize, RequestError> {
+    let distance = |ability: &Ability| (ability.tier as i8 - tier as i8).abs();
+    let mut known = false;
+    let mut sources: Vec<Language> = Vec::new();
+    let best = abilities
+        .into_iter()
+        .enumerate()
+        .filter(|(_, ability)| {
+            if ability.targets.contains(&target) {
+                known = true;
+                sources.extend(&ability.sources);
+            }
+            ability.serves(source, target)
+        })
+        .min_by_key(|(_, ability)| (distance(ability), std::cmp::Reverse(ability.tier)));
+    if let Some((index, _)) = best {
+        return Ok(index);
+    }
+    if known {
+        sources.sort_unstable();
+        sources.dedup();
+        let message = format!("no model translates {source} to {target}, only {}", list(&sources));
+        Err(RequestError::new(ErrorCode::UnsupportedPair, message))
+    } else {
+        let message = format!("no model translates to {target}");
+        Err(RequestError::new(ErrorCode::UnsupportedLanguage, message))
+    }
+}
+
+/// Languages for a message to people.
+#[must_use]
+pub fn list(languages: &[Language]) -> String {
+    languages.iter().map(Language::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn language(tag: &str) -> Language {
+        tag.parse().unwrap()
+    }
+
+    fn ability(sources: &[&str], targets: &[&str], tier: ModelType) -> Ability {
+        let all = |tags: &[&str]| tags.iter().map(|tag| language(tag)).collect();
+        Ability { sources: all(sources), targets: all(targets), tier }
+    }
+
+    #[test]
+    fn the_nearest_tier_is_taken_and_the_better_of_two() {
+        let models = [
+            ability(&["en"], &["fr"], ModelType::Basic),
+            ability(&["en"], &["fr"], ModelType::Premium),
+        ];
+        let choice = |tier| choose(&models, language("en"), language("fr"), tier).unwrap();
+        assert_eq!(choice(ModelType::Basic), 0);
+        assert_eq!(choice(ModelType::Premium), 1);
+        assert_eq!(choice(ModelType::Medium), 1, "the better one of two");
+    }
+
+    #[test]
+    fn an_unknown_language_and_an_unknown_pair_are_different_errors() {
+        let models = [ability(&["en"], &["fr"], ModelType::Basic)];
+        let code = |source, target| {
+            choose(&models, language(source), language(target), ModelType::Basic).unwrap_err().code
+        };
+        assert_eq!(code("en", "xx"), ErrorCode::UnsupportedLanguage);
+        assert_eq!(code("de", "fr"), ErrorCode::UnsupportedPair);
+    }
+
+    proptest! {
+        #[test]
+        fn the_model_that_is_chosen_serves_the_pair(
+            models in prop::collection::vec(
+                (prop::collection::vec(0usize..4, 1..3), prop::collection::vec(0usize..4, 1..3), 0usize..3), 0..6),
+            source in 0usize..4, target in 0usize..4, tier in 0usize..3,
+        ) {
+            const TAGS: [&str; 4] = ["en", "fr", "de", "es"];
+            const TIERS: [ModelType; 3] = [ModelType::Basic, ModelType::Medium, ModelType::Premium];
+            let tags = |indices: &[usize]| indices.iter().map(|i| TAGS[*i]).collect::<Vec<_>>();
+            let models: Vec<_> = models.iter().map(|(s, t, tier)| ability(&tags(s), &tags(t), TIERS[*tier])).collect();
+            let (source, target) = (language(TAGS[source]), language(TAGS[target]));
+            let some = models.iter().any(|m| m.serves(source, target));
+            match choose(&models, source, target, TIERS[tier]) {
+                Ok(index) => prop_assert!(models[index].serves(source, target)),
+                Err(_) => prop_assert!(!some),
+            }
+        }
+    }
+}

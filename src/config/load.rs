@@ -1,0 +1,123 @@
+//! Reading configuration from its layers, with every mistake reported at once.
+
+use std::{fmt, path::Path};
+
+use figment::{
+    Figment,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Value},
+};
+use serde::Deserialize;
+
+use super::{model::Config, validate};
+
+/// Prefix of the environment variables; `BABELMESH_KAFKA__GROUP_ID` is `kafka.group_id`.
+const PREFIX: &str = "BABELMESH_";
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Path of the key, such as `pool.batch.segments`; empty when the file as a whole is meant.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// All mistakes of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the configuration has {count} mistake{}", if count == 1 { "" } else { "s" })?;
+        for error in &self.0 {
+            match error.path.as_str() {
+                "" => write!(f, "\n  {}", error.message)?,
+                path => write!(f, "\n  {path}: {}", error.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Reads defaults, then the file, then the environment, then `overrides` (dotted path → TOML value or text).
+///
+/// # Errors
+/// Every mistake of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+) -> Result<Config, ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => figment = figment.merge(Toml::string(&text)),
+            Err(error) => {
+                errors.push(mistake("", format!("reading {}: {error}", path.display())));
+            }
+        }
+    }
+    let environment: Vec<(String, String)> = environment.into_iter().collect();
+    let ours = environment.iter().filter_map(|(name, value)| {
+        let key = name.strip_prefix(PREFIX)?;
+        // What the engine processes are told is no configuration.
+        (!validate::is_reserved(name)).then(|| (key.to_lowercase().replace("__", "."), value.clone()))
+    });
+    for (path, text) in ours.chain(overrides.iter().cloned()) {
+        // The same reading of values as figment's own environment provider: a number, a list, a table, else text.
+        let Ok(value) = text.parse::<Value>();
+        figment = figment.merge(Serialized::default(&path, value));
+    }
+    let dict = match figment.extract::<Dict>() {
+        Ok(dict) => dict,
+        Err(error) => {
+            errors.extend(error.into_iter().map(|e| mistake(&e.path.join("."), e.kind.to_string())));
+            return Err(ConfigErrors(errors));
+        }
+    };
+    let tree = serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
+    let mut config = read_tree(tree, &mut errors);
+    validate::apply_legacy_environment(&mut config, &environment, &mut errors);
+    validate::check(&config, &mut errors);
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+}
+
+/// Reads the merged tree. A key of the wrong type is reported and taken out, so that the next one is seen too: every key has a default.
+fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Config {
+    loop {
+        let mut unknown = Vec::new();
+        let mut on_unknown = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(tree.clone(), &mut track);
+        match Config::deserialize(serde_ignored::Deserializer::new(tracked, &mut on_unknown)) {
+            Ok(config) => {
+                errors.extend(unknown.into_iter().map(|path| mistake(&path, "unknown key")));
+                return config;
+            }
+            Err(error) => {
+                let path = track.path().to_string();
+                errors.push(mistake(&path, error.to_string()));
+                if !remove(&mut tree, &path) {
+                    return Config::default();
+                }
+            }
+        }
+    }
+}
+
+fn remove(tree: &mut serde_json::Value, path: &str) -> bool {
+    let mut keys: Vec<&str> = path.split('.').collect();
+    let Some(last) = keys.pop() else { return false };
+    let parent = keys.into_iter().try_fold(tree, |node, key| node.get_mut(key));
+    let removed = parent.and_then(|node| node.as_object_mut()).and_then(|map| map.remove(last));
+    removed.is_some()
+}
+
+fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError { path: path.to_owned(), message: message.into() }
+}

@@ -1,0 +1,336 @@
+//! Every key, its default and its unit. `config/reference.toml` says the same to operators, and a test compares the two.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use babelmesh_actors::{
+    domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
+    engine::{FakeSpec, Precision},
+    pool::{BatchBudget, DEFAULT_WEIGHTS},
+    scaling::{DelayTargetConfig, ThresholdConfig},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::kafka::topics::TopicNames;
+
+/// The configuration of a node.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The node itself.
+    pub node: NodeConfig,
+    /// Where log lines go and which.
+    pub log: LogConfig,
+    /// Kafka.
+    pub kafka: KafkaConfig,
+    /// What is read, and how much of it at a time.
+    pub intake: IntakeConfig,
+    /// Which models.
+    pub models: ModelsConfig,
+    /// How models are run.
+    pub engine: EngineConfig,
+    /// Pools of model actors.
+    pub pool: PoolConfig,
+    /// How many model actors.
+    pub scaling: ScalingConfig,
+    /// What the node may use.
+    pub limits: LimitsConfig,
+    /// Where `babelmesh status` asks.
+    pub status: StatusConfig,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeConfig {
+    /// Name in results, logs and Kafka client ids.
+    pub name: String,
+    /// Longest time to finish what was read when the node is told to stop, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { name: "node-1".to_owned(), drain_timeout_ms: 30_000 }
+    }
+}
+
+/// Log lines, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogConfig {
+    /// Filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+    /// Form of the lines.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Kafka.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KafkaConfig {
+    /// `host:port`, several separated by commas, or `embedded`.
+    pub bootstrap_servers: String,
+    /// Consumer group of the nodes that translate; the splitters' is this with `-splitter` behind it.
+    pub group_id: String,
+    /// Delivery guarantee.
+    pub delivery: Delivery,
+    /// Languages that the cluster has topics for; empty means those that this node's models write.
+    pub languages: Vec<String>,
+    /// Names of topics.
+    pub topics: TopicNames,
+    /// Partitions of topics that are created.
+    pub partitions: i32,
+    /// Replicas of topics that are created.
+    pub replication: i32,
+    /// Longest time to reach the brokers at start, in milliseconds.
+    pub startup_timeout_ms: u64,
+    /// Longest time to finish a partition that is being revoked, in milliseconds.
+    pub revoke_timeout_ms: u64,
+    /// Further options of librdkafka, for all clients, such as `security.protocol`.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: "127.0.0.1:9092".to_owned(),
+            group_id: "babelmesh".to_owned(),
+            delivery: Delivery::AtLeastOnce,
+            languages: Vec::new(),
+            topics: TopicNames::default(),
+            partitions: 8,
+            replication: 1,
+            startup_timeout_ms: 15_000,
+            revoke_timeout_ms: 3_000,
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values of options may be passwords; their names are enough.
+        let options: Vec<_> = self.options.keys().collect();
+        f.debug_struct("KafkaConfig")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_id", &self.group_id)
+            .field("options", &options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Delivery guarantee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Offsets are committed after results are published; a crash between the two repeats results.
+    AtLeastOnce,
+}
+
+/// What is read, and how much of it at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IntakeConfig {
+    /// Accepted work above which nothing more is read, in tokens (a message counts 16 and one for four bytes).
+    pub high_water_tokens: u64,
+    /// Accepted work below which reading goes on, in tokens.
+    pub low_water_tokens: u64,
+    /// Longest text, in characters.
+    pub max_text_chars: usize,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        Self {
+            high_water_tokens: 400_000,
+            low_water_tokens: 200_000,
+            max_text_chars: DEFAULT_MAX_TEXT_CHARS,
+        }
+    }
+}
+
+/// Which models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelsConfig {
+    /// Folders that hold model directories.
+    pub directories: Vec<PathBuf>,
+    /// Ids of the models to use; empty means all that are found.
+    pub load: Vec<String>,
+    /// Where the engines' own forms of models are kept; the user's cache folder when absent.
+    pub cache_directory: Option<PathBuf>,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { directories: vec![PathBuf::from("models")], load: Vec::new(), cache_directory: None }
+    }
+}
+
+/// How models are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineConfig {
+    /// Which engine.
+    pub kind: EngineKind,
+    /// Folder of the engine executables; beside `babelmesh` itself when absent.
+    pub directory: Option<PathBuf>,
+    /// Numeric type: `auto`, `int8`, `float16`, `float32`.
+    pub precision: Precision,
+    /// `cpu`, or `cuda:0` and so on.
+    pub device: String,
+    /// Threads of each engine process.
+    pub threads: u16,
+    /// Beam size; 1 is greedy.
+    pub beam_size: u16,
+    /// Longest time for an engine to start and load, in milliseconds.
+    pub load_timeout_ms: u64,
+    /// Longest time for a batch before what its text adds, in milliseconds.
+    pub batch_timeout_ms: u64,
+    /// What each estimated token of a batch adds to that, in milliseconds.
+    pub timeout_per_token_ms: u64,
+    /// Resident memory above which an engine is replaced between batches, in MiB; above twice that it is killed.
+    pub memory_limit_mb: u64,
+    /// The `fake` engine's behaviour.
+    pub fake: FakeSpec,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            kind: EngineKind::Auto,
+            directory: None,
+            precision: Precision::Auto,
+            device: "cpu".to_owned(),
+            threads: 1,
+            beam_size: 1,
+            load_timeout_ms: 120_000,
+            batch_timeout_ms: 10_000,
+            timeout_per_token_ms: 20,
+            memory_limit_mb: 4_096,
+            fake: FakeSpec::default(),
+        }
+    }
+}
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// `ctranslate2` where it supports the model, else `rust-bert`.
+    Auto,
+    /// CTranslate2.
+    Ctranslate2,
+    /// rust-bert on libtorch.
+    RustBert,
+    /// No model: marks the text. For tests and trials of everything else.
+    Fake,
+}
+
+/// Pools of model actors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolConfig {
+    /// Fewest model actors of each pool; with zero, an idle pool gives its last one up.
+    pub min_actors: u32,
+    /// Most model actors of each pool; zero means as many as the node has room for.
+    pub max_actors: u32,
+    /// Bounds of a batch.
+    pub batch: BatchConfig,
+    /// Shares of the lanes when all of them have work.
+    pub weights: Lanes<u32>,
+    /// First delay before a failed actor is replaced again, in milliseconds; doubles with each failure.
+    pub restart_first_ms: u64,
+    /// Longest such delay, in milliseconds.
+    pub restart_most_ms: u64,
+    /// How long jobs wait for a pool without any warm actor before they are answered with an error, in milliseconds.
+    pub unavailable_after_ms: u64,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            min_actors: 1,
+            max_actors: 0,
+            batch: BatchConfig::default(),
+            weights: DEFAULT_WEIGHTS,
+            restart_first_ms: 250,
+            restart_most_ms: 30_000,
+            unavailable_after_ms: 30_000,
+        }
+    }
+}
+
+/// Bounds of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BatchConfig {
+    /// Most segments.
+    pub segments: usize,
+    /// Most tokens, padding included.
+    pub padded_tokens: u32,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        let BatchBudget { items, padded_tokens } = BatchBudget::default();
+        Self { segments: items, padded_tokens }
+    }
+}
+
+/// How many model actors.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScalingConfig {
+    /// Which policy.
+    pub policy: PolicyKind,
+    /// Parameters of `delay-target`.
+    pub delay_target: DelayTargetConfig,
+    /// Parameters of `threshold`.
+    pub threshold: ThresholdConfig,
+}
+
+/// Which scaling policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// Keeps the queue delay at its target.
+    #[default]
+    DelayTarget,
+    /// The rule of Meeshy's translator 0.4.9.
+    Threshold,
+}
+
+/// What the node's engines may use.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsConfig {
+    /// Cores; zero means all that this process may use.
+    pub cores: usize,
+    /// Memory in MiB; zero means three quarters of the machine's.
+    pub memory_mb: u64,
+}
+
+/// Where `babelmesh status` asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusConfig {
+    /// Path of the node's Unix socket; a name made of the node's in the user's runtime folder when absent.
+    pub socket: Option<PathBuf>,
+}

@@ -1,0 +1,137 @@
+//! What must hold beyond the types of the keys.
+
+use babelmesh_actors::{
+    domain::Language,
+    engine::{Device, Precision},
+    scaling::Quantization,
+};
+
+use super::{
+    load::ConfigError,
+    model::{Config, EngineConfig},
+};
+
+/// Variables with our prefix that are no keys.
+const RESERVED: [&str; 2] = ["BABELMESH_NODE_PID", "BABELMESH_CONFIG"];
+
+/// Whether a variable with our prefix is no key.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// Applies the environment names of Meeshy's translator 0.4.9.
+pub(super) fn apply_legacy_environment(
+    config: &mut Config,
+    environment: &[(String, String)],
+    errors: &mut Vec<ConfigError>,
+) {
+    let lookup = |name: &str| {
+        environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    };
+    match config.scaling.threshold.clone().with_env(lookup) {
+        Ok(threshold) => config.scaling.threshold = threshold,
+        Err(refused) => {
+            errors.extend(refused.into_iter().map(|e| mistake("environment", e.to_string())));
+        }
+    }
+    match Quantization::from_env(lookup) {
+        Ok(None) => {}
+        Ok(Some(level)) => {
+            config.engine.precision = match level {
+                Quantization::Float32 => Precision::Float32,
+                Quantization::Float16 => Precision::Float16,
+                Quantization::Int8 => Precision::Int8,
+            };
+        }
+        Err(error) => errors.push(mistake("environment", error.to_string())),
+    }
+}
+
+/// Adds everything that is out of range.
+pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
+    let mut refuse_if = |wrong: bool, path: &str, message: &str| {
+        if wrong {
+            errors.push(mistake(path, message));
+        }
+    };
+    let node = &config.node;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    refuse_if(
+        node.name.is_empty() || node.name.len() > 100 || !node.name.chars().all(plain),
+        "node.name",
+        "must be 1 to 100 letters, digits, dots, dashes or underscores",
+    );
+    refuse_if(
+        tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_err(),
+        "log.filter",
+        "is not a filter such as \"info\" or \"babelmesh=debug,warn\"",
+    );
+    let kafka = &config.kafka;
+    refuse_if(kafka.bootstrap_servers.trim().is_empty(), "kafka.bootstrap_servers", "must name a broker, or be \"embedded\"");
+    refuse_if(kafka.group_id.is_empty(), "kafka.group_id", "must not be empty");
+    refuse_if(kafka.partitions < 1, "kafka.partitions", "must be at least 1");
+    refuse_if(kafka.replication < 1, "kafka.replication", "must be at least 1");
+    for tag in &kafka.languages {
+        if let Err(error) = tag.parse::<Language>() {
+            refuse_if(true, "kafka.languages", &error.to_string());
+        }
+    }
+    let topics = &kafka.topics;
+    let names = [&topics.requests, &topics.jobs, &topics.results, &topics.dead_letters];
+    for (i, name) in names.iter().enumerate() {
+        let valid = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
+        refuse_if(!valid, "kafka.topics", &format!("\"{name}\" is not a topic name"));
+        refuse_if(names[..i].contains(name), "kafka.topics", &format!("\"{name}\" is used twice"));
+    }
+    let intake = &config.intake;
+    refuse_if(intake.high_water_tokens == 0, "intake.high_water_tokens", "must be above zero");
+    refuse_if(
+        intake.low_water_tokens >= intake.high_water_tokens,
+        "intake.low_water_tokens",
+        "must be below intake.high_water_tokens",
+    );
+    refuse_if(intake.max_text_chars == 0, "intake.max_text_chars", "must be above zero");
+    refuse_if(config.models.directories.is_empty(), "models.directories", "must name a folder");
+    check_engine(&config.engine, &mut refuse_if);
+    let pool = &config.pool;
+    refuse_if(
+        pool.max_actors != 0 && pool.min_actors > pool.max_actors,
+        "pool.min_actors",
+        "must not be above pool.max_actors",
+    );
+    refuse_if(pool.batch.segments == 0, "pool.batch.segments", "must be above zero");
+    refuse_if(pool.batch.padded_tokens == 0, "pool.batch.padded_tokens", "must be above zero");
+    refuse_if(
+        pool.restart_most_ms < pool.restart_first_ms,
+        "pool.restart_most_ms",
+        "must not be below pool.restart_first_ms",
+    );
+    if let Err(refused) = config.scaling.delay_target.validate() {
+        for error in refused {
+            refuse_if(true, &format!("scaling.delay_target.{}", error.field), &error.problem);
+        }
+    }
+}
+
+fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    refuse_if(engine.threads == 0, "engine.threads", "must be at least 1");
+    refuse_if(engine.beam_size == 0, "engine.beam_size", "must be at least 1; 1 is greedy");
+    refuse_if(engine.load_timeout_ms == 0, "engine.load_timeout_ms", "must be above zero");
+    refuse_if(engine.batch_timeout_ms == 0, "engine.batch_timeout_ms", "must be above zero");
+    refuse_if(engine.memory_limit_mb == 0, "engine.memory_limit_mb", "must be above zero");
+    refuse_if(device(&engine.device).is_none(), "engine.device", "must be \"cpu\" or \"cuda:0\" and so on");
+}
+
+/// Reads `cpu`, `cuda` or `cuda:1`.
+pub(crate) fn device(text: &str) -> Option<Device> {
+    match text.split_once(':') {
+        None if text == "cpu" => Some(Device::Cpu),
+        None if text == "cuda" => Some(Device::Cuda(0)),
+        Some(("cuda", index)) => index.parse().ok().map(Device::Cuda),
+        _ => None,
+    }
+}
+
+fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError { path: path.to_owned(), message: message.into() }
+}

@@ -1,0 +1,179 @@
+//! What happens in a node outside its actors, and how all events become log lines.
+//!
+//! Business code says *what* happened with a typed event; only this module knows how that reads.
+
+use std::path::Path;
+
+use babelmesh_actors::events::{Event, Observer, StopReason};
+use rdkafka::{config::RDKafkaLogLevel, consumer::Rebalance};
+use tracing::{debug, error, info, warn};
+
+/// Something that happened around the actors.
+pub enum NodeEvent<'a> {
+    /// The node accepts work.
+    Started {
+        /// Its name.
+        node: &'a str,
+        /// Brokers it talks to.
+        bootstrap: &'a str,
+        /// Models it has.
+        models: &'a str,
+        /// Socket that answers `babelmesh status`.
+        socket: &'a Path,
+    },
+    /// The node was told to end and finishes what it has.
+    Draining {
+        /// Who told it.
+        signal: &'a str,
+    },
+    /// The node has ended in an orderly way.
+    Stopped,
+    /// librdkafka logged something.
+    KafkaLog {
+        /// How bad it is.
+        level: RDKafkaLogLevel,
+        /// Part of librdkafka.
+        facility: &'a str,
+        /// Its line.
+        message: &'a str,
+    },
+    /// A client of Kafka has trouble and goes on.
+    KafkaError {
+        /// What it says.
+        error: &'a str,
+        /// What it was doing.
+        doing: &'a str,
+    },
+    /// Partitions came or went.
+    Rebalanced {
+        /// Which.
+        rebalance: &'a Rebalance<'a>,
+    },
+    /// A topic was missing.
+    TopicCreated {
+        /// Its name.
+        topic: &'a str,
+        /// Its partitions.
+        partitions: i32,
+    },
+    /// A record could not be written; what it answers is delivered again.
+    PublishFailed {
+        /// Where to.
+        topic: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// An offset could not be stored; what is behind it is delivered again.
+    OffsetNotStored {
+        /// Of which topic.
+        topic: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// A partition went before everything read from it was finished; its next owner reads that again.
+    PartitionDropped {
+        /// Of which topic.
+        topic: &'a str,
+        /// Which.
+        partition: i32,
+        /// Records read and not finished.
+        unfinished: usize,
+    },
+    /// The status socket could not answer somebody.
+    StatusFailed {
+        /// Why.
+        error: &'a str,
+    },
+    /// An actor without which the node cannot go on has failed; the node ends, and its work is delivered again.
+    Failed {
+        /// Which and why.
+        error: &'a str,
+    },
+}
+
+impl NodeEvent<'_> {
+    /// Tells about it.
+    pub fn emit(self) {
+        match self {
+            Self::Started { node, bootstrap, models, socket } => {
+                info!(node, bootstrap, models, socket = %socket.display(), "node started");
+            }
+            Self::Draining { signal } => info!(signal, "draining: no more is read, what is here is finished"),
+            Self::Stopped => info!("node stopped"),
+            Self::KafkaLog { level, facility, message } => match level {
+                RDKafkaLogLevel::Emerg
+                | RDKafkaLogLevel::Alert
+                | RDKafkaLogLevel::Critical
+                | RDKafkaLogLevel::Error
+                | RDKafkaLogLevel::Warning => warn!(facility, "kafka: {message}"),
+                _ => debug!(facility, "kafka: {message}"),
+            },
+            Self::KafkaError { error, doing } => warn!(error, doing, "kafka has trouble"),
+            Self::Rebalanced { rebalance } => info!(?rebalance, "partitions moved"),
+            Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
+            Self::PublishFailed { topic, error } => {
+                error!(topic, error, "publishing failed, the record will be delivered again");
+            }
+            Self::OffsetNotStored { topic, error } => {
+                debug!(topic, error, "offset not stored, the partition has moved");
+            }
+            Self::PartitionDropped { topic, partition, unfinished } => {
+                warn!(topic, partition, unfinished, "partition left with unfinished records");
+            }
+            Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
+            Self::Failed { error } => error!(error, "the node cannot go on"),
+        }
+    }
+}
+
+/// Writes the events of actors to the log.
+pub struct EventLog;
+
+impl Observer for EventLog {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::ActorSpawned { pool, actor } => info!(%pool, %actor, "model actor spawned"),
+            Event::ActorReady { pool, actor, pid, numeric, cold_start } => {
+                let cold_start_ms = cold_start.as_millis();
+                info!(%pool, %actor, pid, numeric, cold_start_ms, "model actor ready");
+            }
+            Event::ActorStopped { pool, actor, reason } => {
+                let reason = stop_reason(*reason);
+                info!(%pool, %actor, reason, "model actor stops");
+            }
+            Event::ActorFailed { pool, actor, error, requeued, restart_in } => {
+                let restart_in_ms = restart_in.as_millis();
+                warn!(%pool, %actor, error, requeued, restart_in_ms, "model actor failed");
+            }
+            Event::BatchDone { pool, actor, segments, tokens, elapsed, waited } => {
+                let (elapsed_us, waited_us) = (elapsed.as_micros(), waited.as_micros());
+                debug!(%pool, %actor, segments, tokens, elapsed_us, waited_us, "batch done");
+            }
+            Event::TextPoisoned { pool, message_id, error } => {
+                error!(%pool, message_id, error, "a text makes the engine fail");
+            }
+            Event::Scaled { pool, from, decision } => {
+                let (to, unmet) = (decision.target, decision.unmet_actors);
+                let reason = decision.reason.label();
+                let inputs = tracing::field::debug(&decision.inputs);
+                info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
+            }
+            Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
+            Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
+            Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
+            Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),
+            Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
+            _ => {}
+        }
+    }
+}
+
+/// A reason in words.
+#[must_use]
+pub const fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::ScaledDown => "scaled down",
+        StopReason::MemoryLimit => "memory limit",
+        StopReason::Drained => "drained",
+    }
+}

@@ -1,0 +1,109 @@
+//! How clients of librdkafka are configured, and where their complaints go.
+
+use std::collections::BTreeMap;
+
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+
+use crate::{config::KafkaConfig, events::NodeEvent};
+
+/// Builds configurations for the clients of one node.
+#[derive(Clone)]
+pub struct Clients {
+    bootstrap: String,
+    client_id: String,
+    /// Options of librdkafka that the operator set; they win.
+    options: BTreeMap<String, String>,
+    embedded: bool,
+}
+
+impl Clients {
+    /// Clients for brokers at `bootstrap`, or for the embedded broker there.
+    #[must_use]
+    pub fn new(config: &KafkaConfig, bootstrap: &str, node: &str, embedded: bool) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            client_id: format!("babelmesh-{node}"),
+            options: config.options.clone(),
+            embedded,
+        }
+    }
+
+    /// Addresses of the brokers.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", &self.client_id)
+            // A text may be longer than the megabyte that is the default.
+            .set("message.max.bytes", "10485760")
+            .set("allow.auto.create.topics", "false")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        for (key, value) in &self.options {
+            config.set(key, value);
+        }
+        config
+    }
+
+    /// For administration.
+    #[must_use]
+    pub fn admin(&self) -> ClientConfig {
+        self.finish(self.base())
+    }
+
+    /// For a consumer in `group`, whose offsets are stored by hand.
+    #[must_use]
+    pub fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "500")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            // Bounds what librdkafka reads ahead; with the default of 64 MB a partition, it would be most of a node's memory.
+            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.min.messages", "5000")
+            .set("fetch.message.max.bytes", "1048576")
+            // A partition whose queue was full is read again at once, not after the default second.
+            .set("fetch.queue.backoff.ms", "5");
+        if self.embedded {
+            // The embedded broker answers an empty fetch only when its wait is over, whatever arrives meanwhile.
+            config.set("fetch.wait.max.ms", "5");
+        }
+        self.finish(config)
+    }
+
+    /// For a producer that neither loses nor repeats nor reorders.
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            // A broker that is away is waited for: giving up would lose the message.
+            .set("message.timeout.ms", "0")
+            .set("queue.buffering.max.messages", "100000");
+        self.finish(config)
+    }
+}
+
+/// Takes a log line of librdkafka.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    NodeEvent::KafkaLog { level, facility, message }.emit();
+}
+
+/// Takes an error that librdkafka goes on after.
+pub(super) fn error(error: &KafkaError, doing: &str) {
+    NodeEvent::KafkaError { error: &error.to_string(), doing }.emit();
+}

@@ -1,0 +1,57 @@
+//! The embedded broker: librdkafka's mock cluster, for demonstrations and fast tests.
+//!
+//! It speaks Kafka's protocol on loopback ports, so other processes can use it too. It keeps everything in memory, at most 5 MiB and 100,000
+//! messages a partition (older ones are dropped), and its transactions commit nothing: it is no place for messages that matter.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rdkafka::{
+    ClientConfig,
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    mocking::MockCluster,
+};
+
+/// Bytes that a partition keeps.
+pub const PARTITION_BYTES: usize = 5 << 20;
+
+/// An embedded broker. It ends when dropped.
+pub struct EmbeddedBroker {
+    cluster: MockCluster<'static, DefaultClientContext>,
+}
+
+impl EmbeddedBroker {
+    /// Starts one with these topics.
+    ///
+    /// # Errors
+    /// When librdkafka cannot open its ports.
+    pub fn start(topics: &[String], partitions: i32) -> Result<Self> {
+        let cluster = MockCluster::new(1).context("starting the embedded broker")?;
+        for topic in topics {
+            cluster
+                .create_topic(topic, partitions, 1)
+                .with_context(|| format!("creating topic {topic} on the embedded broker"))?;
+        }
+        Ok(Self { cluster })
+    }
+
+    /// Its address, for `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+}
+
+/// Asks the brokers who they are.
+///
+/// # Errors
+/// When none of them answers in time.
+pub fn reach(config: &ClientConfig, within: Duration) -> Result<()> {
+    let consumer: BaseConsumer = config.create()?;
+    let brokers = config.get("bootstrap.servers").unwrap_or_default();
+    consumer
+        .fetch_metadata(None, within)
+        .with_context(|| format!("no Kafka broker answers at {brokers} within {} ms", within.as_millis()))?;
+    Ok(())
+}

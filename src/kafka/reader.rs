@@ -1,0 +1,298 @@
+//! The reader: a thread that polls a consumer, hands records on and holds back when too much waits.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use babelmesh_actors::{
+    domain::Ticket,
+    events::{Event, Observer},
+    flow::{Flow, Gate},
+};
+use rdkafka::{
+    ClientContext, Message, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+    message::BorrowedMessage,
+};
+
+use super::{
+    client,
+    publisher::{Command, Settlements},
+};
+use crate::events::NodeEvent;
+
+/// Most records that are handed on at once.
+const RUN: usize = 512;
+/// How long a poll waits for a record.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What is done with records. Called on the reader's thread.
+pub trait Handler: Send + 'static {
+    /// Takes a record; returns what it weighs (see [`Flow::weight`]).
+    fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
+
+    /// The records read since the last call are known to the publisher: hand them on.
+    fn hand_on(&mut self);
+}
+
+/// A running reader. Dropping it stops the thread without waiting.
+pub struct Reader {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    context: Arc<BaseConsumer<ReaderContext>>,
+}
+
+impl Reader {
+    /// Creates a consumer whose partitions are told to `settlements`.
+    ///
+    /// # Errors
+    /// When the configuration is refused.
+    pub fn consumer(
+        config: &rdkafka::ClientConfig,
+        settlements: Settlements,
+        revoke_within: Duration,
+    ) -> anyhow::Result<Arc<BaseConsumer<ReaderContext>>> {
+        let context = ReaderContext {
+            settlements,
+            revoke_within,
+            partitions: Mutex::default(),
+            changed: AtomicBool::new(false),
+        };
+        Ok(Arc::new(config.create_with_context(context)?))
+    }
+
+    /// Subscribes and starts to read.
+    ///
+    /// # Errors
+    /// When the subscription is refused or the thread cannot be started.
+    pub fn start(
+        consumer: Arc<BaseConsumer<ReaderContext>>,
+        topics: &[String],
+        flow: Arc<Flow>,
+        observer: Arc<dyn Observer>,
+        handler: impl Handler,
+    ) -> anyhow::Result<Self> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let polling = Polling {
+            consumer: Arc::clone(&consumer),
+            flow,
+            observer,
+            handler,
+            stop: Arc::clone(&stop),
+            gate: Gate::Open,
+            last_error: None,
+        };
+        let thread = thread::Builder::new().name("reader".to_owned()).spawn(|| polling.run())?;
+        Ok(Self { stop, thread: Some(thread), context: consumer })
+    }
+
+    /// Stops reading and waits until the thread has ended. The consumer stays a member of its group: what was read can still be committed.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Commits what is stored and leaves the group.
+    pub fn leave(self) {
+        let consumer = &self.context;
+        match consumer.commit_consumer_state(CommitMode::Sync) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(rdkafka::error::RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => client::error(&error, "committing the last offsets"),
+        }
+        consumer.unsubscribe();
+    }
+
+    /// Number of partitions assigned.
+    #[must_use]
+    pub fn assigned(&self) -> usize {
+        self.context.context().partitions().assigned
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Polling<H> {
+    consumer: Arc<BaseConsumer<ReaderContext>>,
+    flow: Arc<Flow>,
+    observer: Arc<dyn Observer>,
+    handler: H,
+    stop: Arc<AtomicBool>,
+    gate: Gate,
+    last_error: Option<Instant>,
+}
+
+impl<H: Handler> Polling<H> {
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            self.keep_gate();
+            self.read_run();
+        }
+    }
+
+    /// Pauses or resumes all partitions. A new assignment starts unpaused, so the gate is applied to it anew.
+    fn keep_gate(&mut self) {
+        let gate = self.flow.gate();
+        let changed = self.consumer.context().changed.swap(false, Ordering::Relaxed);
+        if gate == self.gate && !(changed && gate == Gate::Closed) {
+            return;
+        }
+        let Ok(assignment) = self.consumer.assignment() else { return };
+        let tokens = self.flow.queued();
+        let (done, event) = match gate {
+            Gate::Closed => (self.consumer.pause(&assignment), Event::IntakePaused { tokens }),
+            Gate::Open => (self.consumer.resume(&assignment), Event::IntakeResumed { tokens }),
+        };
+        match done {
+            Ok(()) => {
+                if gate != self.gate {
+                    self.observer.observe(&event);
+                }
+                self.gate = gate;
+            }
+            Err(error) => client::error(&error, "pausing or resuming"),
+        }
+    }
+
+    fn read_run(&mut self) {
+        let consumer = Arc::clone(&self.consumer);
+        let mut opened = Vec::new();
+        let mut wait = POLL;
+        while opened.len() < RUN && self.flow.gate() == Gate::Open || opened.is_empty() {
+            match consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    if let Some(ticket) = consumer.context().ticket(&message) {
+                        let weight = self.handler.read(ticket, &message);
+                        self.flow.add(weight);
+                        opened.push((ticket, weight));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.report(&error);
+                    break;
+                }
+                None => break,
+            }
+            wait = Duration::ZERO;
+        }
+        if !opened.is_empty() {
+            consumer.context().settlements.tell(Command::Opened(opened));
+            self.handler.hand_on();
+        }
+    }
+
+    /// Errors repeat for as long as a broker is away; one a second is enough.
+    fn report(&mut self, error: &KafkaError) {
+        if self.last_error.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+            self.last_error = Some(Instant::now());
+            client::error(error, "reading");
+        }
+    }
+}
+
+/// What librdkafka tells about the assignment.
+pub struct ReaderContext {
+    settlements: Settlements,
+    revoke_within: Duration,
+    partitions: Mutex<Partitions>,
+    changed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Partitions {
+    /// Topic → partition → our number and its epoch.
+    ids: HashMap<Arc<str>, HashMap<i32, (u32, u32)>>,
+    next: u32,
+    assigned: usize,
+}
+
+impl ReaderContext {
+    fn partitions(&self) -> MutexGuard<'_, Partitions> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<Ticket> {
+        let partitions = self.partitions();
+        let (partition, epoch) = *partitions.ids.get(message.topic())?.get(&message.partition())?;
+        Some(Ticket { partition, offset: message.offset(), epoch })
+    }
+
+    fn assign(&self, list: &TopicPartitionList) {
+        let mut partitions = self.partitions();
+        for element in list.elements() {
+            let topic: Arc<str> = Arc::from(element.topic());
+            let Partitions { ids, next, assigned } = &mut *partitions;
+            let numbers = ids.entry(Arc::clone(&topic)).or_default();
+            let id = numbers.entry(element.partition()).or_insert_with(|| {
+                *next += 1;
+                (*next, 0)
+            });
+            id.1 += 1;
+            *assigned += 1;
+            self.settlements.tell(Command::Assigned {
+                partition: id.0,
+                epoch: id.1,
+                topic,
+                number: element.partition(),
+            });
+        }
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until what was read of these partitions is published, or gives it up.
+    fn revoke(&self, list: &TopicPartitionList, within: Duration) {
+        let revoked: Vec<u32> = {
+            let mut partitions = self.partitions();
+            let id = |topic: &str, number| partitions.ids.get(topic)?.get(&number).map(|id| id.0);
+            let ids = list.elements().iter().filter_map(|e| id(e.topic(), e.partition())).collect();
+            partitions.assigned = partitions.assigned.saturating_sub(list.count());
+            ids
+        };
+        let (reply, done) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + within;
+        self.settlements.tell(Command::Revoked { partitions: revoked, deadline, reply });
+        let _ = done.recv_timeout(within + Duration::from_secs(1));
+    }
+}
+
+impl ClientContext for ReaderContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::error(&error, reason);
+    }
+}
+
+impl ConsumerContext for ReaderContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.assign(list),
+            // What was lost belongs to somebody else already: there is nothing to wait for and nothing to commit.
+            Rebalance::Revoke(list) if consumer.assignment_lost() => self.revoke(list, Duration::ZERO),
+            Rebalance::Revoke(list) => {
+                self.revoke(list, self.revoke_within);
+                let _ = consumer.commit_consumer_state(CommitMode::Sync);
+            }
+            Rebalance::Error(error) => client::error(error, "rebalancing"),
+        }
+        NodeEvent::Rebalanced { rebalance }.emit();
+    }
+}

@@ -1,0 +1,187 @@
+//! Records as they leave a node.
+
+use std::sync::Arc;
+
+use babelmesh_actors::domain::{JobOutcome, RequestError, TranslationRequest, TranslationResult};
+use rdkafka::{
+    Message,
+    message::{Header, Headers, OwnedHeaders},
+};
+
+use super::topics::TopicNames;
+
+/// Header: the same for every delivery of one target of one message.
+pub const IDEMPOTENCY_KEY: &str = "babelmesh-idempotency-key";
+/// Header of a job: when the sender's request was written, in milliseconds since 1970.
+pub const SUBMITTED_AT: &str = "babelmesh-submitted-at";
+/// Header of a dead letter: [`babelmesh_actors::domain::ErrorCode`].
+pub const ERROR_CODE: &str = "babelmesh-error-code";
+/// Header of a dead letter: one line for people.
+pub const ERROR_MESSAGE: &str = "babelmesh-error-message";
+/// Header of a dead letter: the topic it was read from.
+pub const ORIGIN_TOPIC: &str = "babelmesh-origin-topic";
+/// Header of a dead letter: the partition it was read from.
+pub const ORIGIN_PARTITION: &str = "babelmesh-origin-partition";
+/// Header of a dead letter: its offset there.
+pub const ORIGIN_OFFSET: &str = "babelmesh-origin-offset";
+/// Header of a dead letter: the node that gave up.
+pub const NODE: &str = "babelmesh-node";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+/// W3C trace context.
+pub const TRACESTATE: &str = "tracestate";
+
+/// W3C trace context of a record: `traceparent` and `tracestate`.
+pub type Trace = Option<Arc<(String, String)>>;
+
+/// A record to publish.
+#[derive(Debug, Clone)]
+pub struct OutRecord {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Key; what shares it stays in order.
+    pub key: Vec<u8>,
+    /// Value.
+    pub payload: Vec<u8>,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl OutRecord {
+    /// The headers as librdkafka wants them.
+    #[must_use]
+    pub fn kafka_headers(&self) -> OwnedHeaders {
+        let empty = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(empty, |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_bytes()) })
+        })
+    }
+}
+
+/// Where a record was read.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+/// Makes records of outcomes.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    node: Arc<str>,
+    results: Arc<str>,
+    dead_letters: Arc<str>,
+}
+
+impl Encoder {
+    /// An encoder for one node.
+    #[must_use]
+    pub fn new(topics: &TopicNames, node: &str) -> Self {
+        Self {
+            node: Arc::from(node),
+            results: Arc::from(topics.results.as_str()),
+            dead_letters: Arc::from(topics.dead_letters.as_str()),
+        }
+    }
+
+    /// The records that an outcome makes: its result, and a dead letter if it can never succeed.
+    #[must_use]
+    pub fn outcome(&self, outcome: &JobOutcome, origin: &Origin) -> Vec<OutRecord> {
+        let result = TranslationResult::of(outcome, &self.node);
+        let request = &outcome.order.request;
+        let mut records = vec![self.result(request, &result, &outcome.order.trace)];
+        if let Err(error) = &outcome.result
+            && error.code.is_dead()
+        {
+            let payload = json(request);
+            let key = request.key().as_bytes();
+            records.push(self.dead_letter(key, payload, error, origin, &outcome.order.trace));
+        }
+        records
+    }
+
+    /// The error result of one target of a request that no job was made of.
+    #[must_use]
+    pub fn refusal(
+        &self,
+        request: &TranslationRequest,
+        target: &str,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> OutRecord {
+        let result = TranslationResult::failed(request, target, &self.node, error.clone());
+        self.result(request, &result, trace)
+    }
+
+    fn result(&self, request: &TranslationRequest, result: &TranslationResult, trace: &Trace) -> OutRecord {
+        let mut headers = vec![(IDEMPOTENCY_KEY, result.idempotency_key())];
+        push_trace(&mut headers, trace);
+        OutRecord {
+            topic: Arc::clone(&self.results),
+            key: request.key().as_bytes().to_vec(),
+            payload: json(result),
+            headers,
+        }
+    }
+
+    /// A dead letter: the record as it was, with the reason and where it was read in its headers.
+    #[must_use]
+    pub fn dead_letter(
+        &self,
+        key: &[u8],
+        payload: Vec<u8>,
+        error: &RequestError,
+        origin: &Origin,
+        trace: &Trace,
+    ) -> OutRecord {
+        let mut headers = vec![
+            (ERROR_CODE, error.code.name().to_owned()),
+            (ERROR_MESSAGE, error.message.clone()),
+            (ORIGIN_TOPIC, origin.topic.to_string()),
+            (ORIGIN_PARTITION, origin.partition.to_string()),
+            (ORIGIN_OFFSET, origin.offset.to_string()),
+            (NODE, self.node.to_string()),
+        ];
+        push_trace(&mut headers, trace);
+        OutRecord { topic: Arc::clone(&self.dead_letters), key: key.to_vec(), payload, headers }
+    }
+}
+
+/// Our own types hold nothing that JSON cannot.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Adds the trace context to headers.
+pub(crate) fn push_trace(headers: &mut Vec<(&'static str, String)>, trace: &Trace) {
+    if let Some(trace) = trace {
+        headers.push((TRACEPARENT, trace.0.clone()));
+        if !trace.1.is_empty() {
+            headers.push((TRACESTATE, trace.1.clone()));
+        }
+    }
+}
+
+/// A header's value, if it is text.
+pub fn header<'m>(message: &'m impl Message, name: &str) -> Option<&'m str> {
+    let headers = message.headers()?;
+    let value = headers.iter().find(|header| header.key == name)?.value?;
+    std::str::from_utf8(value).ok()
+}
+
+/// The trace context of a record.
+pub(crate) fn trace(message: &impl Message) -> Trace {
+    let parent = header(message, TRACEPARENT)?.to_owned();
+    let state = header(message, TRACESTATE).unwrap_or_default().to_owned();
+    Some(Arc::new((parent, state)))
+}
+
+/// When the sender's request was written, in milliseconds since 1970: the header that splitters set, else the record's own time.
+pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
+    let told = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
+    told.or_else(|| message.timestamp().to_millis())
+}

@@ -1,0 +1,142 @@
+//! The splitter: from requests to jobs by language.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use babelmesh_actors::{
+    domain::{Language, RequestError, Ticket, TranslationRequest},
+    flow::Flow,
+    splitting::{Part, split},
+};
+use rdkafka::{Message, message::BorrowedMessage};
+
+use super::{
+    publisher::{Settled, Settlements},
+    reader::Handler,
+    record::{self, Encoder, Origin, OutRecord, SUBMITTED_AT, Trace, push_trace},
+    topics::TopicNames,
+};
+
+/// Reads requests, settles them with their jobs.
+pub struct Splitter {
+    settlements: Settlements,
+    encoder: Encoder,
+    topics: TopicNames,
+    served: Vec<Language>,
+    max_text_chars: usize,
+    /// Names of job topics, made once.
+    names: HashMap<String, Arc<str>>,
+    settled: Vec<(Ticket, Settled)>,
+}
+
+impl Splitter {
+    /// A splitter for a cluster that has topics for `served`.
+    #[must_use]
+    pub fn new(
+        settlements: Settlements,
+        encoder: Encoder,
+        topics: TopicNames,
+        served: Vec<Language>,
+        max_text_chars: usize,
+    ) -> Self {
+        Self {
+            settlements,
+            encoder,
+            topics,
+            served,
+            max_text_chars,
+            names: HashMap::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    fn split(&mut self, message: &BorrowedMessage<'_>) -> Vec<OutRecord> {
+        let payload = message.payload().unwrap_or_default();
+        let trace = record::trace(message);
+        let dead = |splitter: &Self, error: &RequestError| {
+            let key = message.key().unwrap_or_default();
+            let origin = origin(message);
+            splitter.encoder.dead_letter(key, payload.to_vec(), error, &origin, &trace)
+        };
+        let request = match TranslationRequest::decode(payload) {
+            Ok(request) => request,
+            Err(error) => return vec![dead(self, &error)],
+        };
+        let parts = match split(&request, self.max_text_chars, &self.served) {
+            Ok(parts) => parts,
+            Err(error) => {
+                let mut records = self.refuse_all(&request, &error, &trace);
+                records.push(dead(self, &error));
+                return records;
+            }
+        };
+        let submitted = record::submitted_at(message).unwrap_or_else(now_ms).to_string();
+        let mut records = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Part::Job { target, request } => {
+                    records.push(self.job(target, &request, &submitted, &trace));
+                }
+                Part::Refused { target, error } => {
+                    records.push(self.encoder.refusal(&request, &target, &error, &trace));
+                    records.push(dead(self, &error));
+                }
+            }
+        }
+        records
+    }
+
+    /// One error for each target, or a single one when the request names none.
+    fn refuse_all(&self, request: &TranslationRequest, error: &RequestError, trace: &Trace) -> Vec<OutRecord> {
+        let refusal = |target: &str| self.encoder.refusal(request, target, error, trace);
+        let records: Vec<_> = request.targets().map(refusal).collect();
+        if records.is_empty() { vec![refusal("")] } else { records }
+    }
+
+    fn job(
+        &mut self,
+        target: Language,
+        request: &TranslationRequest,
+        submitted: &str,
+        trace: &Trace,
+    ) -> OutRecord {
+        let name = self.topics.jobs_of(target, request.lane());
+        let topic = self.names.entry(name).or_insert_with_key(|name| Arc::from(name.as_str()));
+        let mut headers = vec![(SUBMITTED_AT, submitted.to_owned())];
+        push_trace(&mut headers, trace);
+        OutRecord {
+            topic: Arc::clone(topic),
+            key: request.key().as_bytes().to_vec(),
+            payload: record::json(request),
+            headers,
+        }
+    }
+}
+
+impl Handler for Splitter {
+    fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
+        let records = self.split(message);
+        self.settled.push((ticket, Settled::Records(records)));
+        weight(message)
+    }
+
+    fn hand_on(&mut self) {
+        self.settlements.settle(std::mem::take(&mut self.settled));
+    }
+}
+
+pub(super) fn origin(message: &BorrowedMessage<'_>) -> Origin {
+    Origin {
+        topic: Arc::from(message.topic()),
+        partition: message.partition(),
+        offset: message.offset(),
+    }
+}
+
+pub(super) fn weight(message: &BorrowedMessage<'_>) -> u64 {
+    Flow::weight_of(message.payload_len())
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
