@@ -1,1 +1,7 @@
-fn main(){}
+//! The `babelmesh` executable.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    babelmesh::cli::main()
+}

@@ -96,10 +96,22 @@ pub fn segment(text: &str, max_tokens: usize) -> Vec<Piece<'_>> {
         let line = &text[prose.clone()];
         let mut gap_start = 0;
         for span in protect::spans(line) {
-            push_gap(&mut pieces, prose.start, line, gap_start..span.start, max_tokens);
+            push_gap(
+                &mut pieces,
+                prose.start,
+                line,
+                gap_start..span.start,
+                max_tokens,
+            );
             gap_start = span.end;
         }
-        push_gap(&mut pieces, prose.start, line, gap_start..line.len(), max_tokens);
+        push_gap(
+            &mut pieces,
+            prose.start,
+            line,
+            gap_start..line.len(),
+            max_tokens,
+        );
     }
     pieces.finish()
 }
@@ -186,7 +198,10 @@ impl<'a> Pieces<'a> {
     }
 
     fn translate(&mut self, range: Range<usize>) {
-        assert!(range.start >= self.done, "translatable ranges must be in order");
+        assert!(
+            range.start >= self.done,
+            "translatable ranges must be in order"
+        );
         self.keep_until(range.start);
         if !range.is_empty() {
             self.done = range.end;
@@ -196,7 +211,8 @@ impl<'a> Pieces<'a> {
 
     fn keep_until(&mut self, end: usize) {
         if end > self.done {
-            self.pieces.push(Piece::Verbatim(&self.text[self.done..end]));
+            self.pieces
+                .push(Piece::Verbatim(&self.text[self.done..end]));
             self.done = end;
         }
     }

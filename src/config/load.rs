@@ -43,17 +43,22 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Reads defaults, then the file, then the environment, then `overrides` (dotted path → TOML value or text).
+/// Reads defaults, then `presets` of the command, then the file, then the environment, then `overrides`. Presets and overrides are pairs of
+/// a dotted path and a value: a number, a list, a table, or text.
 ///
 /// # Errors
 /// Every mistake of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
 pub fn load(
     file: Option<&Path>,
+    presets: &[(String, String)],
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &[(String, String)],
 ) -> Result<Config, ConfigErrors> {
     let mut errors = Vec::new();
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    for (path, text) in presets {
+        figment = set(figment, path, text);
+    }
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
             Ok(text) => figment = figment.merge(Toml::string(&text)),
@@ -69,9 +74,7 @@ pub fn load(
         (!validate::is_reserved(name)).then(|| (key.to_lowercase().replace("__", "."), value.clone()))
     });
     for (path, text) in ours.chain(overrides.iter().cloned()) {
-        // The same reading of values as figment's own environment provider: a number, a list, a table, else text.
-        let Ok(value) = text.parse::<Value>();
-        figment = figment.merge(Serialized::default(&path, value));
+        figment = set(figment, &path, &text);
     }
     let dict = match figment.extract::<Dict>() {
         Ok(dict) => dict,
@@ -85,6 +88,12 @@ pub fn load(
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+}
+
+fn set(figment: Figment, path: &str, text: &str) -> Figment {
+    // The reading of values of figment's own environment provider.
+    let Ok(value) = text.parse::<Value>();
+    figment.merge(Serialized::default(path, value))
 }
 
 /// Reads the merged tree. A key of the wrong type is reported and taken out, so that the next one is seen too: every key has a default.

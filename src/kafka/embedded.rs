@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rdkafka::{
     ClientConfig,
-    client::DefaultClientContext,
+    
     consumer::{BaseConsumer, Consumer},
     mocking::MockCluster,
+    producer::DefaultProducerContext,
 };
 
 /// Bytes that a partition keeps.
@@ -18,7 +19,7 @@ pub const PARTITION_BYTES: usize = 5 << 20;
 
 /// An embedded broker. It ends when dropped.
 pub struct EmbeddedBroker {
-    cluster: MockCluster<'static, DefaultClientContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl EmbeddedBroker {

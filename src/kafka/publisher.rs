@@ -46,26 +46,53 @@ pub enum Settled {
 }
 
 /// What a publisher is told.
-pub(super) enum Command {
+pub enum Command {
     /// A partition was assigned.
-    Assigned { partition: u32, epoch: u32, topic: Arc<str>, number: i32 },
-    /// Records were read; sent before anything that could settle them.
+    Assigned {
+        /// The reader's number of it.
+        partition: u32,
+        /// Counts its assignments.
+        epoch: u32,
+        /// Its topic.
+        topic: Arc<str>,
+        /// Kafka's number of it.
+        number: i32,
+    },
+    /// Records were read, with what they weigh; sent before anything that could settle them.
     Opened(Vec<(Ticket, u64)>),
     /// Outcomes are known.
     Settled(Vec<(Ticket, Settled)>),
     /// The broker acknowledged one record of this number.
     Acknowledged(usize),
     /// Finish these partitions until the deadline, drop what is left, answer.
-    Revoked { partitions: Vec<u32>, deadline: Instant, reply: SyncSender<()> },
+    Revoked {
+        /// The reader's numbers of them.
+        partitions: Vec<u32>,
+        /// When to give up.
+        deadline: Instant,
+        /// Answered when done.
+        reply: SyncSender<()>,
+    },
     /// The same for all partitions; then end.
-    Stop { deadline: Instant, reply: SyncSender<()> },
+    Stop {
+        /// When to give up.
+        deadline: Instant,
+        /// Answered when done.
+        reply: SyncSender<()>,
+    },
 }
 
 /// The handle of a publisher by which outcomes reach it.
 #[derive(Clone)]
-pub struct Settlements(pub(super) Sender<Command>);
+pub struct Settlements(Sender<Command>);
 
 impl Settlements {
+    /// A handle that sends to a publisher's channel.
+    #[must_use]
+    pub const fn new(commands: Sender<Command>) -> Self {
+        Self(commands)
+    }
+
     /// Settles records.
     pub fn settle(&self, settled: Vec<(Ticket, Settled)>) {
         self.tell(Command::Settled(settled));

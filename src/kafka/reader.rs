@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -20,7 +20,7 @@ use rdkafka::{
     ClientContext, Message, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 
@@ -48,7 +48,7 @@ pub trait Handler: Send + 'static {
 pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    context: Arc<BaseConsumer<ReaderContext>>,
+    consumer: Arc<BaseConsumer<ReaderContext>>,
 }
 
 impl Reader {
@@ -66,6 +66,7 @@ impl Reader {
             revoke_within,
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
+            assigned: Arc::default(),
         };
         Ok(Arc::new(config.create_with_context(context)?))
     }
@@ -94,7 +95,7 @@ impl Reader {
             last_error: None,
         };
         let thread = thread::Builder::new().name("reader".to_owned()).spawn(|| polling.run())?;
-        Ok(Self { stop, thread: Some(thread), context: consumer })
+        Ok(Self { stop, thread: Some(thread), consumer })
     }
 
     /// Stops reading and waits until the thread has ended. The consumer stays a member of its group: what was read can still be committed.
@@ -105,20 +106,42 @@ impl Reader {
         }
     }
 
-    /// Commits what is stored and leaves the group.
-    pub fn leave(self) {
-        let consumer = &self.context;
-        match consumer.commit_consumer_state(CommitMode::Sync) {
-            Ok(()) | Err(KafkaError::ConsumerCommit(rdkafka::error::RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => client::error(&error, "committing the last offsets"),
+    /// Commits what is stored and leaves the group. A broker that does not answer is waited for only for `within`: the group
+    /// then notices by itself that this member is gone.
+    pub fn leave(self, within: Duration) {
+        let consumer = Arc::clone(&self.consumer);
+        drop(self);
+        let (done, ended) = mpsc::sync_channel(1);
+        let leaving = move || {
+            match consumer.commit_consumer_state(CommitMode::Sync) {
+                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+                Err(error) => client::error(&error, "committing the last offsets"),
+            }
+            // Closing the consumer waits for the broker without a limit of its own.
+            drop(consumer);
+            let _ = done.send(());
+        };
+        if thread::Builder::new().name("leave".to_owned()).spawn(leaving).is_ok() {
+            let _ = ended.recv_timeout(within);
         }
-        consumer.unsubscribe();
     }
 
-    /// Number of partitions assigned.
+    /// What this reader reads, whenever it is asked.
     #[must_use]
-    pub fn assigned(&self) -> usize {
-        self.context.context().partitions().assigned
+    pub fn assignment(&self) -> Assignment {
+        Assignment(Arc::clone(&self.consumer.context().assigned))
+    }
+}
+
+/// The partitions of a reader.
+#[derive(Debug, Clone)]
+pub struct Assignment(Arc<AtomicUsize>);
+
+impl Assignment {
+    /// How many there are at this moment.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -212,6 +235,7 @@ pub struct ReaderContext {
     revoke_within: Duration,
     partitions: Mutex<Partitions>,
     changed: AtomicBool,
+    assigned: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -219,7 +243,6 @@ struct Partitions {
     /// Topic → partition → our number and its epoch.
     ids: HashMap<Arc<str>, HashMap<i32, (u32, u32)>>,
     next: u32,
-    assigned: usize,
 }
 
 impl ReaderContext {
@@ -237,14 +260,13 @@ impl ReaderContext {
         let mut partitions = self.partitions();
         for element in list.elements() {
             let topic: Arc<str> = Arc::from(element.topic());
-            let Partitions { ids, next, assigned } = &mut *partitions;
+            let Partitions { ids, next } = &mut *partitions;
             let numbers = ids.entry(Arc::clone(&topic)).or_default();
             let id = numbers.entry(element.partition()).or_insert_with(|| {
                 *next += 1;
                 (*next, 0)
             });
             id.1 += 1;
-            *assigned += 1;
             self.settlements.tell(Command::Assigned {
                 partition: id.0,
                 epoch: id.1,
@@ -252,18 +274,18 @@ impl ReaderContext {
                 number: element.partition(),
             });
         }
+        self.assigned.fetch_add(list.count(), Ordering::Relaxed);
         self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Waits until what was read of these partitions is published, or gives it up.
     fn revoke(&self, list: &TopicPartitionList, within: Duration) {
         let revoked: Vec<u32> = {
-            let mut partitions = self.partitions();
+            let partitions = self.partitions();
             let id = |topic: &str, number| partitions.ids.get(topic)?.get(&number).map(|id| id.0);
-            let ids = list.elements().iter().filter_map(|e| id(e.topic(), e.partition())).collect();
-            partitions.assigned = partitions.assigned.saturating_sub(list.count());
-            ids
+            list.elements().iter().filter_map(|e| id(e.topic(), e.partition())).collect()
         };
+        self.assigned.fetch_sub(revoked.len(), Ordering::Relaxed);
         let (reply, done) = mpsc::sync_channel(1);
         let deadline = Instant::now() + within;
         self.settlements.tell(Command::Revoked { partitions: revoked, deadline, reply });

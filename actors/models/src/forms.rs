@@ -75,7 +75,9 @@ impl FromStr for EngineKind {
         Self::ALL
             .into_iter()
             .find(|engine| engine.name() == name)
-            .ok_or_else(|| format!("`{name}` is not an engine; there are ctranslate2 and rust-bert"))
+            .ok_or_else(|| {
+                format!("`{name}` is not an engine; there are ctranslate2 and rust-bert")
+            })
     }
 }
 
@@ -137,26 +139,29 @@ pub fn prepare(
     let parts = Parts::read(model)?;
     let in_cache = |path: &Path| {
         let path = path.to_owned();
-        move |source| FormError::Cache { engine, path, source }
+        move |source| FormError::Cache {
+            engine,
+            path,
+            source,
+        }
     };
     fs::create_dir_all(&parent).map_err(in_cache(&parent))?;
     let scratch = tempfile::Builder::new()
         .prefix(".deriving-")
         .tempdir_in(&parent)
         .map_err(in_cache(&parent))?;
+    // A folder inside, because only its owner may read the temporary one itself.
+    let made = scratch.path().join("form");
+    fs::create_dir(&made).map_err(in_cache(&made))?;
     match engine {
-        EngineKind::Ctranslate2 => ctranslate2::write(model, &parts, scratch.path())?,
-        EngineKind::RustBert => rust_bert::write(model, &parts, scratch.path())?,
+        EngineKind::Ctranslate2 => ctranslate2::write(model, &parts, &made)?,
+        EngineKind::RustBert => rust_bert::write(model, &parts, &made)?,
     }
-    parts.write_common(model, scratch.path()).map_err(in_cache(scratch.path()))?;
-    match fs::rename(scratch.path(), &wanted) {
+    parts.write_common(model, &made).map_err(in_cache(&made))?;
+    match fs::rename(&made, &wanted) {
         // Another process was faster, and what it wrote is the same.
         Err(_) if wanted.join(ENGINE_FILE).is_file() => {}
-        result => {
-            result.map_err(in_cache(&wanted))?;
-            // The folder has moved: there is nothing left to remove.
-            let _ = scratch.keep();
-        }
+        result => result.map_err(in_cache(&wanted))?,
     }
     Ok(wanted)
 }
@@ -193,7 +198,11 @@ impl Parts {
         let weights = Weights::read(&model.path(Role::Weights))
             .map_err(|error: WeightsError| content(Role::Weights)(error.to_string()))?;
         config.check(&weights).map_err(content(Role::Weights))?;
-        Ok(Self { config, weights, vocabulary })
+        Ok(Self {
+            config,
+            weights,
+            vocabulary,
+        })
     }
 
     /// Writes what both engines read: the tokeniser's files and the engine file.

@@ -25,5 +25,5 @@ mod weights;
 
 pub use forms::{EngineFile, EngineKind, FormError};
 pub use manifest::{Architecture, FileEntry, Limits, Manifest, ManifestError, Role, Tier};
-pub use model::{FileProblem, Model, ModelError};
+pub use model::{Defect, FileProblem, Model, ModelError};
 pub use registry::{ModelRegistry, RegistryError};

@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use reading::{is_id, is_language};
+
 /// Name of the manifest in a model folder.
 pub const FILE_NAME: &str = "model.toml";
 
@@ -120,8 +122,13 @@ pub enum Role {
 
 impl Role {
     /// Every role; a model has a file for each.
-    pub const ALL: [Self; 5] =
-        [Self::Weights, Self::Config, Self::SourceSpm, Self::TargetSpm, Self::Vocab];
+    pub const ALL: [Self; 5] = [
+        Self::Weights,
+        Self::Config,
+        Self::SourceSpm,
+        Self::TargetSpm,
+        Self::Vocab,
+    ];
 }
 
 impl fmt::Display for Role {
@@ -174,7 +181,11 @@ impl fmt::Display for Problem {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl Manifest {
@@ -204,7 +215,13 @@ impl Manifest {
     #[must_use]
     pub fn translates(&self, source: &str, target: &str) -> bool {
         source != target
-            && self.source_languages.iter().any(|language| language == source)
-            && self.target_languages.iter().any(|language| language == target)
+            && self
+                .source_languages
+                .iter()
+                .any(|language| language == source)
+            && self
+                .target_languages
+                .iter()
+                .any(|language| language == target)
     }
 }

@@ -58,7 +58,11 @@ impl MarianConfig {
         let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
         let config = serde_json::from_str::<Self>(&text).map_err(|error| error.to_string())?;
         let problems = config.problems();
-        if problems.is_empty() { Ok(config) } else { Err(problems.join("; ")) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems.join("; "))
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -70,12 +74,17 @@ impl MarianConfig {
         };
         require(
             self.model_type == "marian",
-            format!("model_type is {}, only marian is supported", self.model_type),
+            format!(
+                "model_type is {}, only marian is supported",
+                self.model_type
+            ),
         );
         require(
             self.share_encoder_decoder_embeddings
                 && self.tie_word_embeddings
-                && self.decoder_vocab_size.is_none_or(|size| size == self.vocab_size),
+                && self
+                    .decoder_vocab_size
+                    .is_none_or(|size| size == self.vocab_size),
             "source and target have separate vocabularies, only a shared one is supported".into(),
         );
         require(
@@ -88,7 +97,10 @@ impl MarianConfig {
         ] {
             require(
                 heads > 0 && self.d_model > 0 && self.d_model.is_multiple_of(heads),
-                format!("d_model {} cannot be divided by {name} {heads}", self.d_model),
+                format!(
+                    "d_model {} cannot be divided by {name} {heads}",
+                    self.d_model
+                ),
             );
         }
         for (name, id) in [
@@ -98,7 +110,10 @@ impl MarianConfig {
         ] {
             require(
                 id < self.vocab_size,
-                format!("{name} {id} is outside the vocabulary of {}", self.vocab_size),
+                format!(
+                    "{name} {id} is outside the vocabulary of {}",
+                    self.vocab_size
+                ),
             );
         }
         problems
@@ -110,12 +125,17 @@ impl MarianConfig {
             [id] if id != self.pad_token_id => Some(id),
             _ => None,
         };
-        self.bad_words_ids.iter().flatten().filter_map(single).collect()
+        self.bad_words_ids
+            .iter()
+            .flatten()
+            .filter_map(single)
+            .collect()
     }
 
     /// Names and shapes of the tensors that a model must have.
     pub(crate) fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
-        let mut wanted = BTreeMap::from([(EMBEDDING.to_owned(), vec![self.vocab_size, self.d_model])]);
+        let mut wanted =
+            BTreeMap::from([(EMBEDDING.to_owned(), vec![self.vocab_size, self.d_model])]);
         for layer in 0..self.encoder_layers {
             let prefix = format!("model.encoder.layers.{layer}");
             self.add_attention(&mut wanted, &format!("{prefix}.self_attn"));
@@ -167,7 +187,11 @@ impl MarianConfig {
                 Some(_) => {}
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.join("; "))
+        }
     }
 
     /// The sine and cosine of each position, which Marian adds to the embeddings: sines in the first half of a
@@ -179,10 +203,21 @@ impl MarianConfig {
         };
         let mut values = Vec::with_capacity(positions * width);
         for position in 0..positions {
-            values.extend((0..width).step_by(2).map(|column| angle(position, column).sin() as f32));
-            values.extend((1..width).step_by(2).map(|column| angle(position, column).cos() as f32));
+            values.extend(
+                (0..width)
+                    .step_by(2)
+                    .map(|column| angle(position, column).sin() as f32),
+            );
+            values.extend(
+                (1..width)
+                    .step_by(2)
+                    .map(|column| angle(position, column).cos() as f32),
+            );
         }
-        Tensor { shape: vec![positions, width], values }
+        Tensor {
+            shape: vec![positions, width],
+            values,
+        }
     }
 }
 
@@ -200,7 +235,11 @@ pub(crate) fn read_vocabulary(path: &Path) -> Result<Vec<String>, String> {
     for (piece, number) in numbers {
         match pieces.get_mut(number) {
             Some(place @ None) => *place = Some(piece),
-            _ => return Err(format!("piece {piece} has number {number}, which is taken or too large")),
+            _ => {
+                return Err(format!(
+                    "piece {piece} has number {number}, which is taken or too large"
+                ));
+            }
         }
     }
     // As many pieces as places, no place twice: none is empty.
@@ -208,7 +247,7 @@ pub(crate) fn read_vocabulary(path: &Path) -> Result<Vec<String>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn config() -> MarianConfig {
@@ -220,6 +259,21 @@ mod tests {
             "decoder_start_token_id": 4
         }))
         .unwrap()
+    }
+
+    /// Weights of the right names and shapes.
+    pub(crate) fn zeros(config: &MarianConfig) -> Weights {
+        let tensor = |shape: Vec<usize>| {
+            let values = vec![0.0; shape.iter().product()];
+            Tensor { shape, values }
+        };
+        let tensors = config
+            .tensors()
+            .into_iter()
+            .map(|(name, shape)| (name, tensor(shape)));
+        Weights {
+            tensors: tensors.collect(),
+        }
     }
 
     #[test]
@@ -235,22 +289,27 @@ mod tests {
     #[test]
     fn missing_and_misshapen_tensors_are_all_named() {
         let config = config();
-        let mut weights = Weights::default();
-        for (name, shape) in config.tensors() {
-            let values = vec![0.0; shape.iter().product()];
-            weights.tensors.insert(name, Tensor { shape, values });
-        }
+        let mut weights = zeros(&config);
         config.check(&weights).unwrap();
         weights.tensors.remove("model.encoder.layers.0.fc1.bias");
         weights.tensors.get_mut(EMBEDDING).unwrap().shape = vec![5, 5];
         let error = config.check(&weights).unwrap_err();
-        assert!(error.contains("model.encoder.layers.0.fc1.bias is missing"), "{error}");
-        assert!(error.contains("model.shared.weight has shape [5, 5]"), "{error}");
+        assert!(
+            error.contains("model.encoder.layers.0.fc1.bias is missing"),
+            "{error}"
+        );
+        assert!(
+            error.contains("model.shared.weight has shape [5, 5]"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_padding_is_not_among_the_suppressed() {
-        let config = MarianConfig { bad_words_ids: Some(vec![vec![4], vec![1]]), ..config() };
+        let config = MarianConfig {
+            bad_words_ids: Some(vec![vec![4], vec![1]]),
+            ..config()
+        };
         assert_eq!(config.suppressed_ids(), [1]);
     }
 

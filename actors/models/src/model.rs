@@ -1,6 +1,7 @@
 //! One model folder.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -92,15 +93,23 @@ impl Model {
     /// [`ModelError::Unreadable`] and [`ModelError::Manifest`].
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let path = directory.join(manifest::FILE_NAME);
-        let text = fs::read_to_string(&path)
-            .map_err(|source| ModelError::Unreadable { path: path.clone(), source })?;
+        let text = fs::read_to_string(&path).map_err(|source| ModelError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
         let manifest =
             Manifest::parse(&text).map_err(|source| ModelError::Manifest { path, source })?;
-        Ok(Self { directory: directory.to_owned(), manifest })
+        Ok(Self {
+            directory: directory.to_owned(),
+            manifest,
+        })
     }
 
     pub(crate) fn new(directory: PathBuf, manifest: Manifest) -> Self {
-        Self { directory, manifest }
+        Self {
+            directory,
+            manifest,
+        }
     }
 
     /// Unique name of the model.
@@ -136,7 +145,13 @@ impl Model {
     /// Bytes of all files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.manifest.files.values().map(|file| file.bytes).sum()
+        // Two roles may share a file.
+        let files = self
+            .manifest
+            .files
+            .values()
+            .map(|file| (&file.name, file.bytes));
+        files.collect::<BTreeMap<_, _>>().values().sum()
     }
 
     /// Checks that every file is there with the length and SHA-256 of the manifest.
@@ -150,7 +165,10 @@ impl Model {
             if found == entry.sha256 {
                 Ok(())
             } else {
-                Err(Defect::Digest { expected: entry.sha256.clone(), found })
+                Err(Defect::Digest {
+                    expected: entry.sha256.clone(),
+                    found,
+                })
             }
         })
     }
@@ -173,18 +191,27 @@ impl Model {
             .values()
             .filter_map(|entry| {
                 let path = self.directory.join(&entry.name);
-                check(&path, entry).err().map(|defect| FileProblem { path, defect })
+                check(&path, entry)
+                    .err()
+                    .map(|defect| FileProblem { path, defect })
             })
             .collect::<Vec<_>>();
         if problems.is_empty() {
             Ok(())
         } else {
-            Err(ModelError::Files { id: self.id().to_owned(), problems })
+            Err(ModelError::Files {
+                id: self.id().to_owned(),
+                problems,
+            })
         }
     }
 }
 
 fn same_length(path: &Path, expected: u64) -> Result<(), Defect> {
     let found = fs::metadata(path)?.len();
-    if found == expected { Ok(()) } else { Err(Defect::Length { expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Defect::Length { expected, found })
+    }
 }

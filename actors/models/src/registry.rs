@@ -64,7 +64,11 @@ impl ModelRegistry {
                 }
             }
         }
-        if errors.is_empty() { Ok(registry) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(registry)
+        } else {
+            Err(errors)
+        }
     }
 
     fn add(&mut self, directory: &Path) -> Result<(), RegistryError> {
@@ -110,8 +114,10 @@ impl ModelRegistry {
     /// Models that translate from `source` to `target`, lower tiers first, then by id.
     #[must_use]
     pub fn candidates(&self, source: &str, target: &str) -> Vec<&Model> {
-        let mut found =
-            self.iter().filter(|m| m.manifest().translates(source, target)).collect::<Vec<_>>();
+        let mut found = self
+            .iter()
+            .filter(|m| m.manifest().translates(source, target))
+            .collect::<Vec<_>>();
         found.sort_by_key(|model| model.tier());
         found
     }
@@ -119,7 +125,9 @@ impl ModelRegistry {
     /// The model that translates from `source` to `target` in this very tier.
     #[must_use]
     pub fn find(&self, source: &str, target: &str, tier: Tier) -> Option<&Model> {
-        self.candidates(source, target).into_iter().find(|model| model.tier() == tier)
+        self.candidates(source, target)
+            .into_iter()
+            .find(|model| model.tier() == tier)
     }
 }
 

@@ -53,17 +53,23 @@ impl Weights {
         if width == Width::Half {
             self.check_range()?;
         }
-        let views = self.tensors.iter().map(|(name, tensor)| (name, Written { tensor, width }));
-        Ok(safetensors::serialize_to_file(views, None, path)?)
+        let views = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name, Written { tensor, width }));
+        // Not `serialize_to_file`, whose file only its owner may read.
+        Ok(fs::write(path, safetensors::serialize(views, None)?)?)
     }
 
     fn check_range(&self) -> Result<(), WeightsError> {
         // Neither infinity nor what is not a number is in the range.
         let holds = |value: f32| value.abs() <= f32::from(f16::MAX);
         for (name, tensor) in &self.tensors {
-
             if let Some(value) = tensor.values.iter().find(|value| !holds(**value)) {
-                return Err(WeightsError::TooLarge { name: name.clone(), value: *value });
+                return Err(WeightsError::TooLarge {
+                    name: name.clone(),
+                    value: *value,
+                });
             }
         }
         Ok(())
@@ -74,12 +80,31 @@ fn widened(name: &str, view: &TensorView<'_>) -> Result<Tensor, WeightsError> {
     let bytes = view.data();
     let halves = || bytes.as_chunks::<2>().0.iter();
     let values = match view.dtype() {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F16 => halves().map(|b| f16::from_le_bytes(*b)).collect::<Vec<_>>().to_f32_vec(),
-        Dtype::BF16 => halves().map(|b| bf16::from_le_bytes(*b)).collect::<Vec<_>>().to_f32_vec(),
-        dtype => return Err(WeightsError::Dtype { name: name.to_owned(), dtype }),
+        Dtype::F32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
+        Dtype::F16 => halves()
+            .map(|b| f16::from_le_bytes(*b))
+            .collect::<Vec<_>>()
+            .to_f32_vec(),
+        Dtype::BF16 => halves()
+            .map(|b| bf16::from_le_bytes(*b))
+            .collect::<Vec<_>>()
+            .to_f32_vec(),
+        dtype => {
+            return Err(WeightsError::Dtype {
+                name: name.to_owned(),
+                dtype,
+            });
+        }
     };
-    Ok(Tensor { shape: view.shape().to_vec(), values })
+    Ok(Tensor {
+        shape: view.shape().to_vec(),
+        values,
+    })
 }
 
 /// A tensor on its way into a file.
@@ -103,7 +128,9 @@ impl View for Written<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         let values = self.tensor.values.iter();
         Cow::Owned(match self.width {
-            Width::Half => values.flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            Width::Half => values
+                .flat_map(|v| f16::from_f32(*v).to_le_bytes())
+                .collect(),
             Width::Single => values.flat_map(|v| v.to_le_bytes()).collect(),
         })
     }
@@ -131,7 +158,10 @@ impl Tensor {
     pub(crate) fn stacked(parts: &[&Self]) -> Self {
         let mut shape = parts[0].shape.clone();
         shape[0] = parts.iter().map(|part| part.shape[0]).sum();
-        let values = parts.iter().flat_map(|part| part.values.iter().copied()).collect();
+        let values = parts
+            .iter()
+            .flat_map(|part| part.values.iter().copied())
+            .collect();
         Self { shape, values }
     }
 }
@@ -143,8 +173,13 @@ mod tests {
     use super::*;
 
     fn one(values: Vec<f32>) -> Weights {
-        let tensor = Tensor { shape: vec![values.len()], values };
-        Weights { tensors: BTreeMap::from([("a".to_owned(), tensor)]) }
+        let tensor = Tensor {
+            shape: vec![values.len()],
+            values,
+        };
+        Weights {
+            tensors: BTreeMap::from([("a".to_owned(), tensor)]),
+        }
     }
 
     proptest! {

@@ -130,8 +130,15 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_inside_a_frame_is_an_error() {
-        let mut frame = encode(&ToEngine::Translate(TranslateRequest { id: 1, segments: vec![] })).unwrap();
+        let mut frame = encode(&ToEngine::Translate(TranslateRequest {
+            id: 1,
+            segments: vec![],
+        }))
+        .unwrap();
         frame.pop();
-        assert!(matches!(read::<ToEngine>(&mut frame.as_slice()), Err(FrameError::Io(_))));
+        assert!(matches!(
+            read::<ToEngine>(&mut frame.as_slice()),
+            Err(FrameError::Io(_))
+        ));
     }
 }

@@ -19,6 +19,7 @@
 //!
 //! This crate knows no asynchronous runtime: the node frames with tokio, the engines block.
 
+pub mod client;
 pub mod executable;
 pub mod frame;
 pub mod serve;

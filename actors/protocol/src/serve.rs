@@ -99,7 +99,10 @@ fn answer<E: Engine>(engine: &mut Option<E>, request: ToEngine) -> FromEngine {
 }
 
 fn out_of_order(message: &str) -> FromEngine {
-    FromEngine::Failed(Failure { kind: FailureKind::Protocol, message: message.to_owned() })
+    FromEngine::Failed(Failure {
+        kind: FailureKind::Protocol,
+        message: message.to_owned(),
+    })
 }
 
 fn read_in_background() -> Receiver<ToEngine> {
@@ -119,8 +122,12 @@ fn read_in_background() -> Receiver<ToEngine> {
 fn die_with_the_node() {
     // Failure leaves the closed pipe as the only sign of the node's death, which is enough but for a stopped process.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let node = std::env::var(NODE_PID_VARIABLE).ok().and_then(|pid| pid.parse().ok());
-    let parent = getppid().map(Pid::as_raw_nonzero).map(std::num::NonZeroI32::get);
+    let node = std::env::var(NODE_PID_VARIABLE)
+        .ok()
+        .and_then(|pid| pid.parse().ok());
+    let parent = getppid()
+        .map(Pid::as_raw_nonzero)
+        .map(std::num::NonZeroI32::get);
     if node.is_some() && node != parent {
         end_now();
     }

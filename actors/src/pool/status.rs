@@ -77,3 +77,11 @@ pub enum ActorPhase {
     /// It takes nothing more and ends.
     Draining,
 }
+
+impl ActorPhase {
+    /// Whether the actor can take a batch, now or after the one it has.
+    #[must_use]
+    pub const fn is_warm(self) -> bool {
+        matches!(self, Self::Idle | Self::Busy)
+    }
+}

@@ -37,9 +37,13 @@ impl Decision {
         let most = snapshot.most_actors();
         let target = wanted.max(snapshot.bounds.min).min(most);
         let reason = if owned > snapshot.bounds.max {
-            Reason::AboveMaximum { max: snapshot.bounds.max }
+            Reason::AboveMaximum {
+                max: snapshot.bounds.max,
+            }
         } else if owned < snapshot.bounds.min && wanted <= snapshot.bounds.min {
-            Reason::BelowMinimum { min: snapshot.bounds.min }
+            Reason::BelowMinimum {
+                min: snapshot.bounds.min,
+            }
         } else if wanted > target && target == owned {
             Reason::AtCeiling { wanted }
         } else {
@@ -49,7 +53,11 @@ impl Decision {
             target,
             reason,
             unmet_actors: needed.max(snapshot.bounds.min).saturating_sub(most),
-            inputs: Inputs { owned, warm: snapshot.actors.warm(), estimates },
+            inputs: Inputs {
+                owned,
+                warm: snapshot.actors.warm(),
+                estimates,
+            },
         }
     }
 }
@@ -175,15 +183,27 @@ mod tests {
 
     fn pool(owned: u32, min: u32, max: u32, room: u32) -> PoolSnapshot {
         PoolSnapshot {
-            actors: ActorCounts { busy: owned, ..Default::default() },
+            actors: ActorCounts {
+                busy: owned,
+                ..Default::default()
+            },
             bounds: Bounds { min, max },
-            ceilings: Ceilings { cores: room, memory: u32::MAX },
+            ceilings: Ceilings {
+                cores: room,
+                memory: u32::MAX,
+            },
             ..Default::default()
         }
     }
 
     fn fit(snapshot: &PoolSnapshot, wanted: u32) -> Decision {
-        Decision::within_limits(snapshot, wanted, wanted, Reason::Steady, Estimates::default())
+        Decision::within_limits(
+            snapshot,
+            wanted,
+            wanted,
+            Reason::Steady,
+            Estimates::default(),
+        )
     }
 
     #[test]
@@ -202,7 +222,10 @@ mod tests {
     fn a_ceiling_outranks_the_minimum() {
         let decision = fit(&pool(1, 4, 9, 1), 1);
         assert_eq!(decision.target, 2);
-        assert_eq!(decision.unmet_actors, 2, "the operator asked for two more than fit");
+        assert_eq!(
+            decision.unmet_actors, 2,
+            "the operator asked for two more than fit"
+        );
     }
 
     #[test]

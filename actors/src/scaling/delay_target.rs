@@ -63,15 +63,27 @@ impl DelayTarget {
         let owned = moment.owned();
         if owned == 0 && moment.snapshot.has_waiting_work() {
             let waiting_tokens = moment.estimates.waiting_tokens;
-            let wanted = moment.estimates.needed_actors.clamp(1, self.pace.growth_limit().max(1));
+            let wanted = moment
+                .estimates
+                .needed_actors
+                .clamp(1, self.pace.growth_limit().max(1));
             return (wanted, Reason::EmptyPool { waiting_tokens });
         }
         match verdict {
-            Verdict::Undo { size, gain, required } => {
+            Verdict::Undo {
+                size,
+                gain,
+                required,
+            } => {
                 return (size.min(owned), Reason::AdditionUndone { gain, required });
             }
             Verdict::Frozen { remaining } => {
-                return (owned, Reason::Frozen { remaining_seconds: remaining.as_secs_f64() });
+                return (
+                    owned,
+                    Reason::Frozen {
+                        remaining_seconds: remaining.as_secs_f64(),
+                    },
+                );
             }
             Verdict::Free | Verdict::Judging => {}
         }
@@ -87,7 +99,9 @@ impl DelayTarget {
             return Some(Reason::DelayExcessive { pressure });
         }
         let sustained = self.pressures.min().filter(|_| self.pressures.is_full())?;
-        (sustained > 1.0).then_some(Reason::DelaySustained { pressure: sustained })
+        (sustained > 1.0).then_some(Reason::DelaySustained {
+            pressure: sustained,
+        })
     }
 
     fn grow(&self, moment: &Moment<'_>, verdict: Verdict, cause: Reason) -> (u32, Reason) {
@@ -143,8 +157,7 @@ impl DelayTarget {
         let largest_need = self.needs.max().filter(|_| self.needs.is_full())?;
         let oversized =
             largest_need < owned && moment.estimates.pressure < self.config.shrink_pressure;
-        (oversized && owned > bounds.min)
-            .then_some((owned - 1, Reason::Oversized { largest_need }))
+        (oversized && owned > bounds.min).then_some((owned - 1, Reason::Oversized { largest_need }))
     }
 
     fn rest(&self, moment: &Moment<'_>) -> Option<(u32, Reason)> {
@@ -153,7 +166,12 @@ impl DelayTarget {
         let at_rest = !snapshot.has_waiting_work()
             && snapshot.in_flight_tokens == 0
             && idle >= self.config.idle_to_zero();
-        at_rest.then(|| (0, Reason::Idle { idle_seconds: idle.as_secs_f64() }))
+        at_rest.then_some((
+            0,
+            Reason::Idle {
+                idle_seconds: idle.as_secs_f64(),
+            },
+        ))
     }
 }
 

@@ -162,7 +162,11 @@ impl DelayTargetConfig {
             "must be between 0 and 1",
             self.required_gain.to_string(),
         );
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -226,7 +230,10 @@ mod tests {
     fn absent_parameters_have_their_defaults() {
         let config: DelayTargetConfig =
             serde_json::from_str(r#"{"target_delay_ms": 250}"#).expect("a valid configuration");
-        let expected = DelayTargetConfig { target_delay_ms: 250, ..Default::default() };
+        let expected = DelayTargetConfig {
+            target_delay_ms: 250,
+            ..Default::default()
+        };
         assert_eq!(config, expected);
     }
 
@@ -240,8 +247,12 @@ mod tests {
             growth_step: 0,
             ..Default::default()
         };
-        let fields: Vec<_> =
-            config.validate().expect_err("five problems").iter().map(|e| e.field).collect();
+        let fields: Vec<_> = config
+            .validate()
+            .expect_err("five problems")
+            .iter()
+            .map(|e| e.field)
+            .collect();
         assert_eq!(
             fields,
             [

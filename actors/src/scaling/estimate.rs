@@ -91,14 +91,24 @@ impl LoadEstimator {
         self.completions.record(now, totals.completed_tokens);
         self.service.record(totals.completed_tokens, totals.busy);
 
-        let arrivals = self.fast_arrivals.per_second().max(self.slow_arrivals.per_second());
+        let arrivals = self
+            .fast_arrivals
+            .per_second()
+            .max(self.slow_arrivals.per_second());
         let service = self.service.per_second();
         let waiting = Waiting::of(snapshot);
         let wait = |tokens: f64| expected_wait(tokens, snapshot, service);
-        let prompt_delay =
-            snapshot.oldest_wait.prompt.as_secs_f64().max(wait(waiting.prompt_tokens));
+        let prompt_delay = snapshot
+            .oldest_wait
+            .prompt
+            .as_secs_f64()
+            .max(wait(waiting.prompt_tokens));
         let any_delay = if waiting.any_tokens > 0.0 {
-            snapshot.oldest_wait.any.as_secs_f64().max(wait(waiting.total()))
+            snapshot
+                .oldest_wait
+                .any
+                .as_secs_f64()
+                .max(wait(waiting.total()))
         } else {
             0.0
         };
@@ -144,7 +154,11 @@ impl Waiting {
         let prompt = snapshot.queued.prompt_tokens() as f64;
         let any = snapshot.queued.any.tokens as f64;
         let lag = snapshot.lag_tokens as f64;
-        let prompt_share = if prompt + any > 0.0 { prompt / (prompt + any) } else { 1.0 };
+        let prompt_share = if prompt + any > 0.0 {
+            prompt / (prompt + any)
+        } else {
+            1.0
+        };
         Self {
             prompt_tokens: prompt + lag * prompt_share,
             any_tokens: any + lag * (1.0 - prompt_share),
@@ -188,7 +202,11 @@ pub struct ServiceRate {
 impl ServiceRate {
     /// Starts from a prior and forgets with the given time constant, in seconds of busy time.
     pub fn new(prior_tokens_per_second: f64, memory_seconds: f64) -> Self {
-        Self { tokens_per_second: prior_tokens_per_second, memory_seconds, seen: None }
+        Self {
+            tokens_per_second: prior_tokens_per_second,
+            memory_seconds,
+            seen: None,
+        }
     }
 
     /// Takes the counters of completed tokens and of time spent on them.
@@ -229,7 +247,10 @@ mod tests {
     }
 
     fn lane(tokens: u64) -> LaneBacklog {
-        LaneBacklog { jobs: tokens / 10, tokens }
+        LaneBacklog {
+            jobs: tokens / 10,
+            tokens,
+        }
     }
 
     fn close(left: f64, right: f64) -> bool {
@@ -266,13 +287,22 @@ mod tests {
     fn the_need_is_the_arrivals_and_the_excess_over_the_horizon() {
         let mut estimator = estimator(100.0);
         let mut snapshot = PoolSnapshot {
-            actors: ActorCounts { busy: 2, ..Default::default() },
+            actors: ActorCounts {
+                busy: 2,
+                ..Default::default()
+            },
             cold_start: s(5),
             ..Default::default()
         };
         estimator.observe(&snapshot, s(0));
-        snapshot.totals = Totals { arrived_tokens: 600, ..Default::default() };
-        snapshot.queued = LaneBacklogs { normal: lane(1_000), ..Default::default() };
+        snapshot.totals = Totals {
+            arrived_tokens: 600,
+            ..Default::default()
+        };
+        snapshot.queued = LaneBacklogs {
+            normal: lane(1_000),
+            ..Default::default()
+        };
         let estimates = estimator.observe(&snapshot, s(2));
         // λ = 300, D* = 0.5, H = max(10, 2) = 10: (300 + (1000 − 150) / 10) / (0.75 · 100) = 5.13
         assert_eq!(estimates.arrival_tokens_per_second, 300.0);
@@ -285,9 +315,18 @@ mod tests {
     #[test]
     fn the_oldest_wait_counts_when_it_is_longer_than_the_expected_one() {
         let snapshot = PoolSnapshot {
-            actors: ActorCounts { busy: 2, ..Default::default() },
-            queued: LaneBacklogs { interactive: lane(10), ..Default::default() },
-            oldest_wait: OldestWaits { prompt: s(3), any: s(0) },
+            actors: ActorCounts {
+                busy: 2,
+                ..Default::default()
+            },
+            queued: LaneBacklogs {
+                interactive: lane(10),
+                ..Default::default()
+            },
+            oldest_wait: OldestWaits {
+                prompt: s(3),
+                any: s(0),
+            },
             ..Default::default()
         };
         let estimates = estimator(100.0).observe(&snapshot, s(0));
@@ -297,33 +336,60 @@ mod tests {
     #[test]
     fn bulk_work_has_the_longer_target() {
         let snapshot = PoolSnapshot {
-            actors: ActorCounts { busy: 1, ..Default::default() },
-            queued: LaneBacklogs { any: lane(500), ..Default::default() },
+            actors: ActorCounts {
+                busy: 1,
+                ..Default::default()
+            },
+            queued: LaneBacklogs {
+                any: lane(500),
+                ..Default::default()
+            },
             ..Default::default()
         };
         let estimates = estimator(100.0).observe(&snapshot, s(0));
         assert_eq!(estimates.prompt_delay_seconds, 0.0);
         assert!(close(estimates.any_delay_seconds, 5.0));
         assert!(close(estimates.pressure, 1.0));
+
+        let late = OldestWaits {
+            prompt: s(0),
+            any: s(10),
+        };
+        let snapshot = PoolSnapshot {
+            oldest_wait: late,
+            ..snapshot
+        };
+        let estimates = estimator(100.0).observe(&snapshot, s(0));
+        assert!(close(estimates.any_delay_seconds, 10.0) && close(estimates.pressure, 2.0));
     }
 
     #[test]
     fn lag_counts_as_the_backlog_is_mixed() {
         let snapshot = PoolSnapshot {
-            queued: LaneBacklogs { normal: lane(100), any: lane(300), ..Default::default() },
+            queued: LaneBacklogs {
+                normal: lane(100),
+                any: lane(300),
+                ..Default::default()
+            },
             lag_tokens: 4_000,
             ..Default::default()
         };
         let waiting = Waiting::of(&snapshot);
         assert!(close(waiting.prompt_tokens, 1_100.0) && close(waiting.any_tokens, 3_300.0));
-        let lag_only = PoolSnapshot { lag_tokens: 4_000, ..Default::default() };
+        let lag_only = PoolSnapshot {
+            lag_tokens: 4_000,
+            ..Default::default()
+        };
         assert!(close(Waiting::of(&lag_only).prompt_tokens, 4_000.0));
     }
 
     #[test]
     fn an_empty_pool_has_a_finite_delay_of_at_least_a_cold_start() {
         let snapshot = PoolSnapshot {
-            queued: LaneBacklogs { normal: lane(100), ..Default::default() },
+            queued: LaneBacklogs {
+                normal: lane(100),
+                ..Default::default()
+            },
             cold_start: s(7),
             ..Default::default()
         };
@@ -338,10 +404,14 @@ mod tests {
         estimator.observe(&snapshot, s(0));
         snapshot.totals.arrived_tokens = 6_000;
         for second in 1..=60 {
-            let rate = estimator.observe(&snapshot, s(second)).arrival_tokens_per_second;
+            let rate = estimator
+                .observe(&snapshot, s(second))
+                .arrival_tokens_per_second;
             assert!(rate >= 100.0 - 1e-9, "{rate} at {second} s");
         }
-        let rate = estimator.observe(&snapshot, s(61)).arrival_tokens_per_second;
+        let rate = estimator
+            .observe(&snapshot, s(61))
+            .arrival_tokens_per_second;
         assert_eq!(rate, 0.0);
     }
 

@@ -103,7 +103,9 @@ impl GainGuard {
                 self.state = State::Free;
                 Verdict::Free
             }
-            State::Frozen { until } => Verdict::Frozen { remaining: until - now },
+            State::Frozen { until } => Verdict::Frozen {
+                remaining: until - now,
+            },
             // The pool shrank below the addition for another reason (bounds, a crash): there is
             // nothing left to judge.
             State::Warming { to, .. } | State::Judging { to, .. } if owned < to => {
@@ -131,7 +133,13 @@ impl GainGuard {
                 }
                 Verdict::Judging
             }
-            State::Judging { from, to, since, before, completed } => {
+            State::Judging {
+                from,
+                to,
+                since,
+                before,
+                completed,
+            } => {
                 let elapsed = now.saturating_sub(since);
                 if elapsed < self.window {
                     return Verdict::Judging;
@@ -153,12 +161,20 @@ impl GainGuard {
             State::Free | State::Frozen { .. } => (from, self.throughput.per_second()),
         };
         // From nothing, any throughput is a gain: there is nothing to compare with.
-        self.state = if from == 0 { State::Free } else { State::Warming { from, to, before } };
+        self.state = if from == 0 {
+            State::Free
+        } else {
+            State::Warming { from, to, before }
+        };
     }
 
     fn judge(&mut self, now: Duration, sizes: (u32, u32), before: f64, after: f64) -> Verdict {
         let (from, to) = sizes;
-        let gain = if before > 0.0 { after / before - 1.0 } else { f64::INFINITY };
+        let gain = if before > 0.0 {
+            after / before - 1.0
+        } else {
+            f64::INFINITY
+        };
         let required = self.required(from, to);
         if gain >= required {
             self.failures = 0;
@@ -167,8 +183,14 @@ impl GainGuard {
         }
         let freeze = self.freeze * 2_u32.pow(self.failures.min(MOST_DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
-        self.state = State::Frozen { until: now + freeze };
-        Verdict::Undo { size: from, gain, required }
+        self.state = State::Frozen {
+            until: now + freeze,
+        };
+        Verdict::Undo {
+            size: from,
+            gain,
+            required,
+        }
     }
 
     /// One actor more beside twenty can bring five percent at best, so no more than half of the
@@ -217,7 +239,9 @@ mod tests {
     fn an_addition_without_gain_is_undone_ten_seconds_after_its_actors_are_warm() {
         let (second, verdict) = run(100, 105, |_| true).expect("five percent is too little");
         assert_eq!(second, 25);
-        let Verdict::Undo { size, gain, .. } = verdict else { unreachable!() };
+        let Verdict::Undo { size, gain, .. } = verdict else {
+            unreachable!()
+        };
         assert_eq!(size, 2);
         assert!((gain - 0.05).abs() < 1e-9);
     }
@@ -232,8 +256,11 @@ mod tests {
         let mut guard = GainGuard::new(0.1, s(10), s(60));
         let mut now = 0;
         let mut freezes = Vec::new();
+        // Throughput is known before the first addition.
+        guard.observe(s(now), 0, 1, 1, true);
         for _ in 0..7 {
-            guard.observe(s(now), 0, 1, 1, true);
+            now += 1;
+            guard.observe(s(now), now * 100, 1, 1, true);
             guard.added(1, 2);
             let mut frozen_from = None;
             loop {

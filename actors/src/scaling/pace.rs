@@ -39,12 +39,14 @@ impl Pace {
     /// The largest size that growth may reach now.
     pub fn growth_limit(&self) -> u32 {
         let base = self.sizes.min().unwrap_or(0);
-        base.saturating_mul(self.factor).max(base.saturating_add(self.step))
+        base.saturating_mul(self.factor)
+            .max(base.saturating_add(self.step))
     }
 
     /// Whether enough time has passed since the last removal.
     pub fn may_remove(&self, now: Duration) -> bool {
-        self.last_removal.is_none_or(|last| now.saturating_sub(last) >= self.down_period)
+        self.last_removal
+            .is_none_or(|last| now.saturating_sub(last) >= self.down_period)
     }
 
     /// Notes that actors were removed at `now`.
@@ -83,7 +85,11 @@ mod tests {
             assert_eq!(pace.growth_limit(), 5, "at {second} s");
         }
         pace.observe(s(16), 5);
-        assert_eq!(pace.growth_limit(), 7, "three is now the smallest size of the period");
+        assert_eq!(
+            pace.growth_limit(),
+            7,
+            "three is now the smallest size of the period"
+        );
         pace.observe(s(17), 5);
         assert_eq!(pace.growth_limit(), 10);
     }

@@ -39,13 +39,21 @@ pub struct PoolSnapshot {
 impl PoolSnapshot {
     /// Tokens waiting in the pool's backlog, all lanes together.
     pub fn queued_tokens(&self) -> u64 {
-        let LaneBacklogs { interactive, normal, any } = self.queued;
+        let LaneBacklogs {
+            interactive,
+            normal,
+            any,
+        } = self.queued;
         interactive.tokens + normal.tokens + any.tokens
     }
 
     /// Jobs waiting in the pool's backlog, all lanes together.
     pub fn queued_jobs(&self) -> u64 {
-        let LaneBacklogs { interactive, normal, any } = self.queued;
+        let LaneBacklogs {
+            interactive,
+            normal,
+            any,
+        } = self.queued;
         interactive.jobs + normal.jobs + any.jobs
     }
 
@@ -59,7 +67,10 @@ impl PoolSnapshot {
     /// The node's ceilings count actors that could be *added*, so they never ask for fewer actors
     /// than there are; the operator's maximum does.
     pub fn most_actors(&self) -> u32 {
-        self.actors.owned().saturating_add(self.ceilings.room()).min(self.bounds.max)
+        self.actors
+            .owned()
+            .saturating_add(self.ceilings.room())
+            .min(self.bounds.max)
     }
 }
 
@@ -116,7 +127,10 @@ pub struct Ceilings {
 
 impl Ceilings {
     /// No ceiling: only the operator's bounds count.
-    pub const NONE: Self = Self { cores: u32::MAX, memory: u32::MAX };
+    pub const NONE: Self = Self {
+        cores: u32::MAX,
+        memory: u32::MAX,
+    };
 
     /// Further actors that every ceiling allows.
     pub fn room(&self) -> u32 {

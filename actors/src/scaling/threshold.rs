@@ -64,11 +64,17 @@ impl Threshold {
 
     fn check(&mut self, snapshot: &PoolSnapshot) -> Reason {
         let warm = snapshot.actors.warm();
-        let utilisation =
-            if warm > 0 { f64::from(snapshot.actors.busy) / f64::from(warm) } else { 0.0 };
+        let utilisation = if warm > 0 {
+            f64::from(snapshot.actors.busy) / f64::from(warm)
+        } else {
+            0.0
+        };
         let queued = &snapshot.queued;
         let normal_jobs = queued.interactive.jobs + queued.normal.jobs;
-        let normal = self.config.normal.next(self.normal, normal_jobs, utilisation);
+        let normal = self
+            .config
+            .normal
+            .next(self.normal, normal_jobs, utilisation);
         let any = self.config.any.next(self.any, queued.any.jobs, utilisation);
         let step = |from: u32, to: u32| to.cast_signed() - from.cast_signed();
         let (normal_step, any_step) = (step(self.normal, normal), step(self.any, any));
@@ -76,7 +82,10 @@ impl Threshold {
         if (normal_step, any_step) == (0, 0) {
             Reason::Steady
         } else {
-            Reason::Threshold { normal_step, any_step }
+            Reason::Threshold {
+                normal_step,
+                any_step,
+            }
         }
     }
 }
@@ -86,9 +95,7 @@ impl QueueRule {
     fn next(&self, count: u32, jobs: u64, utilisation: f64) -> u32 {
         if jobs > self.up_queue && utilisation > self.up_utilisation && count < self.max {
             count.saturating_add(self.up_step).min(self.max)
-        } else if jobs < self.down_queue
-            && utilisation < self.down_utilisation
-            && count > self.min
+        } else if jobs < self.down_queue && utilisation < self.down_utilisation && count > self.min
         {
             count.saturating_sub(self.down_step).max(self.min)
         } else {
@@ -108,11 +115,17 @@ impl ScalingPolicy for Threshold {
 
     fn decide(&mut self, snapshot: &PoolSnapshot, now: Duration) -> Decision {
         let estimates = self.estimator.observe(snapshot, now);
-        let mut reason = if self.is_due(now) { self.check(snapshot) } else { Reason::Steady };
+        let mut reason = if self.is_due(now) {
+            self.check(snapshot)
+        } else {
+            Reason::Steady
+        };
         let mut wanted = self.normal.saturating_add(self.any);
         if wanted == 0 && snapshot.has_waiting_work() {
             wanted = 1;
-            reason = Reason::EmptyPool { waiting_tokens: estimates.waiting_tokens };
+            reason = Reason::EmptyPool {
+                waiting_tokens: estimates.waiting_tokens,
+            };
         } else if reason == Reason::Steady && wanted != snapshot.actors.owned() {
             reason = Reason::InitialSize;
         }
@@ -130,9 +143,16 @@ mod tests {
     }
 
     fn pool(ready: u32, busy: u32, normal_jobs: u64, any_jobs: u64) -> PoolSnapshot {
-        let lane = |jobs| LaneBacklog { jobs, tokens: jobs * 16 };
+        let lane = |jobs| LaneBacklog {
+            jobs,
+            tokens: jobs * 16,
+        };
         PoolSnapshot {
-            actors: ActorCounts { ready, busy, ..Default::default() },
+            actors: ActorCounts {
+                ready,
+                busy,
+                ..Default::default()
+            },
             bounds: Bounds { min: 0, max: 100 },
             queued: LaneBacklogs {
                 normal: lane(normal_jobs),
@@ -155,8 +175,16 @@ mod tests {
     #[test]
     fn the_normal_count_rises_by_five_above_a_hundred_waiting_and_eighty_percent_busy() {
         assert_eq!(counts_after(1, &pool(5, 25, 101, 0)), (25, 10));
-        assert_eq!(counts_after(1, &pool(5, 25, 100, 0)), (20, 10), "more than 100 must wait");
-        assert_eq!(counts_after(1, &pool(6, 24, 101, 0)), (20, 10), "80 % is not above 80 %");
+        assert_eq!(
+            counts_after(1, &pool(5, 25, 100, 0)),
+            (20, 10),
+            "more than 100 must wait"
+        );
+        assert_eq!(
+            counts_after(1, &pool(6, 24, 101, 0)),
+            (20, 10),
+            "80 % is not above 80 %"
+        );
     }
 
     #[test]
@@ -197,6 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn a_step_does_not_pass_the_smallest_count() {
+        let mut policy = Threshold::new(ThresholdConfig::default());
+        for check in 0..=1 {
+            policy.decide(&pool(0, 30, 1_000, 0), s(30 * check));
+        }
+        let normal_counts = [2, 3, 4, 5].map(|check| {
+            policy.decide(&pool(35, 0, 0, 0), s(30 * check));
+            policy.counts().0
+        });
+        assert_eq!(normal_counts, [23, 21, 20, 20]);
+    }
+
+    #[test]
     fn nothing_falls_while_ten_wait_or_thirty_percent_are_busy() {
         for quiet in [pool(60, 0, 10, 5), pool(42, 18, 0, 0)] {
             let mut policy = Threshold::new(ThresholdConfig::default());
@@ -220,7 +261,10 @@ mod tests {
 
     #[test]
     fn without_dynamic_scaling_the_initial_counts_stay() {
-        let config = ThresholdConfig { dynamic: false, ..Default::default() };
+        let config = ThresholdConfig {
+            dynamic: false,
+            ..Default::default()
+        };
         let mut policy = Threshold::new(config);
         for check in 0..10 {
             let decision = policy.decide(&pool(0, 30, 1_000, 1_000), s(30 * check));
@@ -233,7 +277,10 @@ mod tests {
         let mut policy = Threshold::new(ThresholdConfig::default());
         let mut snapshot = pool(1, 0, 0, 0);
         let decision = policy.decide(&snapshot, s(0));
-        assert_eq!((decision.target, decision.reason), (30, Reason::InitialSize));
+        assert_eq!(
+            (decision.target, decision.reason),
+            (30, Reason::InitialSize)
+        );
         snapshot.bounds.max = 8;
         let decision = policy.decide(&snapshot, s(1));
         assert_eq!((decision.target, decision.unmet_actors), (8, 22));

@@ -143,7 +143,10 @@ impl ThresholdConfig {
         mut self,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<EnvError>> {
-        let mut env = Environment { lookup, errors: Vec::new() };
+        let mut env = Environment {
+            lookup,
+            errors: Vec::new(),
+        };
         if let Some(dynamic) = env.switch("ENABLE_DYNAMIC_SCALING") {
             self.dynamic = dynamic;
         }
@@ -151,8 +154,12 @@ impl ThresholdConfig {
             self.interval_ms = u64::from(seconds) * 1_000;
         }
         let workers = env.count("TRANSLATION_WORKERS");
-        let normal = env.count("NORMAL_WORKERS").or(workers.map(|n| (n / 2).max(20)));
-        let any = env.count("ANY_WORKERS").or(workers.map(|n| (n / 4).max(10)));
+        let normal = env
+            .count("NORMAL_WORKERS")
+            .or(workers.map(|n| (n / 2).max(20)));
+        let any = env
+            .count("ANY_WORKERS")
+            .or(workers.map(|n| (n / 4).max(10)));
         for (rule, initial, max) in [
             (&mut self.normal, normal, "MAX_NORMAL_WORKERS"),
             (&mut self.any, any, "MAX_ANY_WORKERS"),
@@ -165,11 +172,19 @@ impl ThresholdConfig {
                 rule.max = most;
                 if most < rule.initial {
                     let initial = rule.initial;
-                    env.errors.push(EnvError::BelowInitial { name: max, max: most, initial });
+                    env.errors.push(EnvError::BelowInitial {
+                        name: max,
+                        max: most,
+                        initial,
+                    });
                 }
             }
         }
-        if env.errors.is_empty() { Ok(self) } else { Err(env.errors) }
+        if env.errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(env.errors)
+        }
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -191,10 +206,12 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
     }
 
     fn switch(&mut self, name: &'static str) -> Option<bool> {
-        self.parse(name, "true or false", |value| match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(true),
-            "false" | "0" | "no" | "off" => Some(false),
-            _ => None,
+        self.parse(name, "true or false", |value| {
+            match value.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            }
         })
     }
 
@@ -211,7 +228,11 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         }
         let parsed = parse(trimmed);
         if parsed.is_none() {
-            self.errors.push(EnvError::Invalid { name, value, expected });
+            self.errors.push(EnvError::Invalid {
+                name,
+                value,
+                expected,
+            });
         }
         parsed
     }
@@ -277,11 +298,21 @@ mod tests {
     use super::*;
 
     fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
-        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        |name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        }
     }
 
     fn counts(config: &ThresholdConfig) -> [u32; 4] {
-        [config.normal.initial, config.normal.max, config.any.initial, config.any.max]
+        [
+            config.normal.initial,
+            config.normal.max,
+            config.any.initial,
+            config.any.max,
+        ]
     }
 
     #[test]
@@ -350,7 +381,11 @@ mod tests {
         let int8 = Quantization::from_env(env(&[("QUANTIZATION_LEVEL", "INT8")]));
         assert_eq!(int8, Ok(Some(Quantization::Int8)));
         assert!(Quantization::from_env(env(&[("QUANTIZATION_LEVEL", "int4")])).is_err());
-        for level in [Quantization::Float32, Quantization::Float16, Quantization::Int8] {
+        for level in [
+            Quantization::Float32,
+            Quantization::Float16,
+            Quantization::Int8,
+        ] {
             assert_eq!(level.to_string().parse(), Ok(level));
         }
     }

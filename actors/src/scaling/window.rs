@@ -17,7 +17,10 @@ pub struct RateWindow {
 impl RateWindow {
     /// A window of the given length.
     pub fn new(span: Duration) -> Self {
-        Self { span, samples: VecDeque::new() }
+        Self {
+            span,
+            samples: VecDeque::new(),
+        }
     }
 
     /// Takes the counter's value at `now`.
@@ -37,13 +40,16 @@ impl RateWindow {
     ///
     /// A counter that went backwards (its owner restarted) counts as not having grown.
     pub fn per_second(&self) -> f64 {
-        let (Some(&(from, first)), Some(&(to, last))) =
-            (self.samples.front(), self.samples.back())
+        let (Some(&(from, first)), Some(&(to, last))) = (self.samples.front(), self.samples.back())
         else {
             return 0.0;
         };
         let seconds = to.saturating_sub(from).as_secs_f64();
-        if seconds <= 0.0 { 0.0 } else { last.saturating_sub(first) as f64 / seconds }
+        if seconds <= 0.0 {
+            0.0
+        } else {
+            last.saturating_sub(first) as f64 / seconds
+        }
     }
 }
 
@@ -58,7 +64,11 @@ pub struct ExtremeWindow<T> {
 impl<T: Copy + PartialOrd> ExtremeWindow<T> {
     /// A window of the given length.
     pub fn new(span: Duration) -> Self {
-        Self { span, since: None, samples: VecDeque::new() }
+        Self {
+            span,
+            since: None,
+            samples: VecDeque::new(),
+        }
     }
 
     /// Takes the quantity's value at `now`.
@@ -117,7 +127,11 @@ mod tests {
         let mut rate = RateWindow::new(s(2));
         assert_eq!(rate.per_second(), 0.0);
         rate.record(s(1), 500);
-        assert_eq!(rate.per_second(), 0.0, "what came before the first sample is not a rate");
+        assert_eq!(
+            rate.per_second(),
+            0.0,
+            "what came before the first sample is not a rate"
+        );
     }
 
     #[test]

@@ -7,24 +7,23 @@ use std::ops::Range;
 pub(super) fn prose(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut fence: Option<Fence> = None;
     let mut next_start = 0;
-    text.split_inclusive(is_line_break)
-        .filter_map(move |line| {
-            let line_start = next_start;
-            next_start += line.len();
-            if let Some(open) = fence {
-                if open.is_closed_by(line) {
-                    fence = None;
-                }
-                return None;
+    text.split_inclusive(is_line_break).filter_map(move |line| {
+        let line_start = next_start;
+        next_start += line.len();
+        if let Some(open) = fence {
+            if open.is_closed_by(line) {
+                fence = None;
             }
-            fence = Fence::opened_by(line);
-            if fence.is_some() || !line.contains(char::is_alphabetic) {
-                return None;
-            }
-            let start = line_start + markers_len(line);
-            let end = line_start + line.trim_end().len();
-            (start < end).then_some(start..end)
-        })
+            return None;
+        }
+        fence = Fence::opened_by(line);
+        if fence.is_some() || !line.contains(char::is_alphabetic) {
+            return None;
+        }
+        let start = line_start + markers_len(line);
+        let end = line_start + line.trim_end().len();
+        (start < end).then_some(start..end)
+    })
 }
 
 /// The characters after which Unicode says that a line ends. All of them are white space.

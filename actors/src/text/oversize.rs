@@ -48,7 +48,9 @@ fn clause_len(text: &str) -> usize {
         let ends = match c {
             '、' | '，' | '；' | '：' | '،' | '؛' => true,
             // "1,000" and "12:30" stay whole.
-            ',' | ';' | ':' | '—' | '–' => chars.peek().is_some_and(|(_, next)| next.is_whitespace()),
+            ',' | ';' | ':' | '—' | '–' => {
+                chars.peek().is_some_and(|(_, next)| next.is_whitespace())
+            }
             _ => false,
         };
         if ends {
@@ -134,22 +136,38 @@ mod tests {
     #[test]
     fn clause_punctuation_is_the_first_choice() {
         assert_eq!(
-            parts_of("When it rains, we stay at home; when it does not, we go out.", 12),
-            ["When it rains, we stay at home; ", "when it does not, we go out."]
+            parts_of(
+                "When it rains, we stay at home; when it does not, we go out.",
+                12
+            ),
+            [
+                "When it rains, we stay at home; ",
+                "when it does not, we go out."
+            ]
         );
     }
 
     #[test]
     fn a_comma_inside_a_number_ends_no_clause() {
-        assert_eq!(clauses("1,000 at 12:30, or").collect::<Vec<_>>(), ["1,000 at 12:30, ", "or"]);
+        assert_eq!(
+            clauses("1,000 at 12:30, or").collect::<Vec<_>>(),
+            ["1,000 at 12:30, ", "or"]
+        );
         assert_eq!(clauses("雨が降れば、家にいる").count(), 2);
     }
 
     #[test]
     fn a_long_clause_is_cut_between_words_into_even_parts() {
         let parts = parts_of("one two three four five six seven eight nine ten", 8);
-        assert!(parts.iter().all(|part| part.trim_end().ends_with(char::is_alphabetic)));
-        assert_eq!(parts.concat(), "one two three four five six seven eight nine ten");
+        assert!(
+            parts
+                .iter()
+                .all(|part| part.trim_end().ends_with(char::is_alphabetic))
+        );
+        assert_eq!(
+            parts.concat(),
+            "one two three four five six seven eight nine ten"
+        );
         assert_eq!(parts.len(), 2, "{parts:?}");
         assert!(parts[0].len().abs_diff(parts[1].len()) <= 8, "{parts:?}");
     }

@@ -56,7 +56,10 @@ impl<'a> Scanner<'a> {
         while let Some(offset) = bytes[self.at..].iter().position(|&b| betrays(b)) {
             let at = self.at + offset;
             if let Some(span) = self.span_around(at, bytes[at]) {
-                assert!(self.floor <= span.start && at < span.end, "spans must be in order");
+                assert!(
+                    self.floor <= span.start && at < span.end,
+                    "spans must be in order"
+                );
                 self.at = span.end;
                 self.floor = span.end;
                 return Some(span);
@@ -106,8 +109,23 @@ fn betrays(byte: u8) -> bool {
         while byte < 0x100 {
             table[byte] = matches!(
                 byte as u8,
-                0..=b' ' | b'`' | b'{' | b'$' | b'%' | b'#' | b'<' | b'@' | b':' | b'w' | b'W'
-                    | b'.' | 0x7f | 0xe2 | 0xe3 | 0xef | 0xf0
+                0..=b' '
+                    | b'`'
+                    | b'{'
+                    | b'$'
+                    | b'%'
+                    | b'#'
+                    | b'<'
+                    | b'@'
+                    | b':'
+                    | b'w'
+                    | b'W'
+                    | b'.'
+                    | 0x7f
+                    | 0xe2
+                    | 0xe3
+                    | 0xef
+                    | 0xf0
             );
             byte += 1;
         }
@@ -174,7 +192,9 @@ mod tests {
 
     #[test]
     fn spans_of_every_kind_are_found_in_one_line() {
-        check("Ask «@ana» or «bob@x.org» about «#rust», «`a b`», «{name}», «<b>»it«</b>» at «https://a.io/b?c» «👍»!");
+        check(
+            "Ask «@ana» or «bob@x.org» about «#rust», «`a b`», «{name}», «<b>»it«</b>» at «https://a.io/b?c» «👍»!",
+        );
     }
 
     #[test]
@@ -195,6 +215,10 @@ mod tests {
 
     #[test]
     fn plain_text_has_no_spans() {
-        check("I owe you $5, 50% of 10: a < b > c, #, @ home... well; what? «naïve» 東京、Привет".replace(['«', '»'], "").as_str());
+        check(
+            "I owe you $5, 50% of 10: a < b > c, #, @ home... well; what? «naïve» 東京、Привет"
+                .replace(['«', '»'], "")
+                .as_str(),
+        );
     }
 }

@@ -120,14 +120,29 @@ mod tests {
     fn sentences_end_where_unicode_says() {
         assert_eq!(
             sentences("Hi! Are you there?  I am (I think). Yes... no. 好的。是的。"),
-            ["Hi! ", "Are you there?  ", "I am (I think). ", "Yes... no. ", "好的。", "是的。"]
+            [
+                "Hi! ",
+                "Are you there?  ",
+                "I am (I think). ",
+                "Yes... no. ",
+                "好的。",
+                "是的。"
+            ]
         );
-        assert_eq!(sentences("It costs 3.50 at example.com now."), ["It costs 3.50 at example.com now."]);
+        assert_eq!(
+            sentences("It costs 3.50 at example.com now."),
+            ["It costs 3.50 at example.com now."]
+        );
     }
 
     #[test]
     fn titles_and_initials_do_not_end_a_sentence() {
-        for text in ["Mr. Smith met Dr. Who.", "I like fruit, e.g. Apples.", "J. R. Smith is (Mrs. Doe).", "Mr. Mr. Mr."] {
+        for text in [
+            "Mr. Smith met Dr. Who.",
+            "I like fruit, e.g. Apples.",
+            "J. R. Smith is (Mrs. Doe).",
+            "Mr. Mr. Mr.",
+        ] {
             assert_eq!(sentences(text), [text]);
         }
         assert_eq!(sentences("So do I. You know."), ["So do I. ", "You know."]);
@@ -139,13 +154,19 @@ mod tests {
         let text = format!("One.{tail}two. Three.{tail}");
         assert_eq!(
             sentences(&text),
-            [format!("One.{tail}"), "two. ".into(), format!("Three.{tail}")]
+            [
+                format!("One.{tail}"),
+                "two. ".into(),
+                format!("Three.{tail}")
+            ]
         );
     }
 
     #[test]
     fn characters_that_leave_a_sentence_open_are_found_as_the_library_sees_them() {
-        for c in [')', '”', ' ', '\u{a0}', '\u{301}', '\u{102b}', '\u{ad}', '»'] {
+        for c in [
+            ')', '”', ' ', '\u{a0}', '\u{301}', '\u{102b}', '\u{ad}', '»',
+        ] {
             assert!(leaves_open(c), "{c:?}");
         }
         for c in ['a', '1', 'é', '字', 'д', 'ب'] {

@@ -10,8 +10,6 @@ use ct2rs::sys::{
     ComputeType, Config, Device as NativeDevice, TranslationOptions, TranslationResult, Translator,
 };
 
-const END_PIECE: &str = "</s>";
-
 /// A loaded model.
 pub(crate) struct Ctranslate2 {
     session: MarianSession,
@@ -25,7 +23,11 @@ impl Engine for Ctranslate2 {
     fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
         let session = MarianSession::open(request)?;
         let (translator, numeric) = open_translator(request)?;
-        let suppressed = session.file().suppressed_ids.iter().filter_map(|id| u32::try_from(*id).ok());
+        let suppressed = session
+            .file()
+            .suppressed_ids
+            .iter()
+            .filter_map(|id| u32::try_from(*id).ok());
         let options = TranslationOptions {
             beam_size: usize::from(request.beam_size.max(1)),
             // With this penalty a score is the sum of the log-probabilities over the number of tokens.
@@ -41,11 +43,19 @@ impl Engine for Ctranslate2 {
             return_scores: true,
             ..TranslationOptions::default()
         };
-        Ok((Self { session, translator, options }, numeric.to_owned()))
+        Ok((
+            Self {
+                session,
+                translator,
+                options,
+            },
+            numeric.to_owned(),
+        ))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
-        self.session.translate(segments, |sources| self.generate(sources))
+        self.session
+            .translate(segments, |sources| self.generate(sources))
     }
 }
 
@@ -60,16 +70,29 @@ impl Ctranslate2 {
             .translator
             .translate_batch(&pieces, &self.options, None)
             .map_err(|error| failure(FailureKind::Inference, &error))?;
-        results.into_iter().map(|result| self.generated(result)).collect()
+        results
+            .into_iter()
+            .map(|result| self.generated(result))
+            .collect()
     }
 
     fn generated(&self, result: TranslationResult) -> Result<Generated, Failure> {
         let (Some(pieces), Some(score)) = (result.output(), result.score()) else {
-            return Err(failure(FailureKind::Inference, &"a source has no translation"));
+            return Err(failure(
+                FailureKind::Inference,
+                &"a source has no translation",
+            ));
         };
         let tokeniser = self.session.tokeniser();
-        let ids = pieces.iter().filter_map(|piece| tokeniser.id(piece)).collect();
-        Ok(Generated { ids, score, tokens: pieces.len() })
+        let ids = pieces
+            .iter()
+            .filter_map(|piece| tokeniser.id(piece))
+            .collect();
+        Ok(Generated {
+            ids,
+            score,
+            tokens: pieces.len(),
+        })
     }
 }
 
@@ -93,7 +116,9 @@ fn open_translator(request: &LoadRequest) -> Result<(Translator, &'static str), 
             Err(error) => last_error = Some(error),
         }
     }
-    let reason = last_error.map(|error| error.to_string()).unwrap_or_default();
+    let reason = last_error
+        .map(|error| error.to_string())
+        .unwrap_or_default();
     let message = format!("loading {}: {reason}", request.directory);
     Err(failure(FailureKind::Load, &message))
 }
@@ -115,6 +140,10 @@ fn numeric_types(precision: Precision, device: Device) -> Vec<(ComputeType, &'st
 
 fn failure(kind: FailureKind, message: &(impl ToString + ?Sized)) -> Failure {
     // A failure is one line.
-    let message = message.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = message
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     Failure { kind, message }
 }

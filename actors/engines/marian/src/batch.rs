@@ -73,11 +73,17 @@ impl MarianSession {
         segments: &[Segment],
         generate: impl FnOnce(&[&[u32]]) -> Result<Vec<Generated>, Failure>,
     ) -> Result<Vec<Translation>, Failure> {
-        let sources =
-            segments.iter().map(|segment| self.encode(segment)).collect::<Result<Vec<_>, _>>()?;
+        let sources = segments
+            .iter()
+            .map(|segment| self.encode(segment))
+            .collect::<Result<Vec<_>, _>>()?;
         let full = sources.iter().filter(|source| !source.empty);
         let full = full.map(|source| source.ids.as_slice()).collect::<Vec<_>>();
-        let generated = if full.is_empty() { Vec::new() } else { generate(&full)? };
+        let generated = if full.is_empty() {
+            Vec::new()
+        } else {
+            generate(&full)?
+        };
         if generated.len() != full.len() {
             return Err(Failure {
                 kind: FailureKind::Inference,
@@ -85,7 +91,10 @@ impl MarianSession {
             });
         }
         let mut generated = generated.into_iter();
-        Ok(sources.iter().map(|source| self.translation(source, &mut generated)).collect())
+        Ok(sources
+            .iter()
+            .map(|source| self.translation(source, &mut generated))
+            .collect())
     }
 
     fn translation(
@@ -94,7 +103,11 @@ impl MarianSession {
         generated: &mut impl Iterator<Item = Generated>,
     ) -> Translation {
         let result = if source.empty { None } else { generated.next() };
-        let result = result.unwrap_or(Generated { ids: Vec::new(), score: 0.0, tokens: 0 });
+        let result = result.unwrap_or(Generated {
+            ids: Vec::new(),
+            score: 0.0,
+            tokens: 0,
+        });
         Translation {
             text: self.tokeniser.decode(&result.ids),
             // Rounding may put a certain token just above zero.
@@ -121,10 +134,15 @@ impl MarianSession {
                 file.target_languages.join(", "),
             )));
         }
-        let Some(token) = file.language_token(target) else { return Ok(None) };
+        let Some(token) = file.language_token(target) else {
+            return Ok(None);
+        };
         match self.tokeniser.id(&token) {
             Some(id) => Ok(Some(id)),
-            None => Err(unsupported(format!("model {} has no token {token}", file.model))),
+            None => Err(unsupported(format!(
+                "model {} has no token {token}",
+                file.model
+            ))),
         }
     }
 }
@@ -134,9 +152,15 @@ fn count(tokens: usize) -> u32 {
 }
 
 fn unsupported(message: String) -> Failure {
-    Failure { kind: FailureKind::Unsupported, message }
+    Failure {
+        kind: FailureKind::Unsupported,
+        message,
+    }
 }
 
 fn load_failure(error: &dyn std::error::Error) -> Failure {
-    Failure { kind: FailureKind::Load, message: error.to_string() }
+    Failure {
+        kind: FailureKind::Load,
+        message: error.to_string(),
+    }
 }

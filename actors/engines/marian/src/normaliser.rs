@@ -31,8 +31,11 @@ impl Normaliser {
         while !rest.is_empty() {
             let (replaced, consumed) = self.replacements.first(rest);
             rest = &rest[consumed..];
-            let replaced =
-                if after_space { replaced.trim_start_matches(' ') } else { replaced };
+            let replaced = if after_space {
+                replaced.trim_start_matches(' ')
+            } else {
+                replaced
+            };
             if normal.is_empty() && self.add_dummy_prefix && !replaced.is_empty() {
                 normal.push(SPACE);
             }
@@ -65,9 +68,14 @@ impl Replacements {
         let (head, rest) = table.split_first_chunk::<4>().ok_or(MALFORMED)?;
         let trie_bytes = usize::try_from(u32::from_le_bytes(*head)).map_err(|_| MALFORMED)?;
         let (trie, texts) = rest.split_at_checked(trie_bytes).ok_or(MALFORMED)?;
-        let (units, []) = trie.as_chunks::<4>() else { return Err(MALFORMED) };
+        let (units, []) = trie.as_chunks::<4>() else {
+            return Err(MALFORMED);
+        };
         let units = units.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
-        Ok(Self { units, texts: texts.to_vec() })
+        Ok(Self {
+            units,
+            texts: texts.to_vec(),
+        })
     }
 
     /// What the beginning of a text (not empty) is replaced by, and the bytes that were replaced.
@@ -84,13 +92,17 @@ impl Replacements {
         let mut position = Unit(*self.units.first()?).offset();
         for (index, byte) in bytes.iter().enumerate() {
             position ^= usize::from(*byte);
-            let Some(unit) = self.units.get(position).copied().map(Unit) else { break };
+            let Some(unit) = self.units.get(position).copied().map(Unit) else {
+                break;
+            };
             if unit.label() != u32::from(*byte) {
                 break;
             }
             position ^= unit.offset();
             if unit.has_leaf() {
-                let Some(leaf) = self.units.get(position).copied().map(Unit) else { break };
+                let Some(leaf) = self.units.get(position).copied().map(Unit) else {
+                    break;
+                };
                 found = Some((leaf.value(), index + 1));
             }
         }

@@ -94,7 +94,11 @@ impl SpmFile {
 
 impl Piece {
     fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
-        let mut piece = Self { text: String::new(), score: 0.0, kind: PieceKind::Normal };
+        let mut piece = Self {
+            text: String::new(),
+            score: 0.0,
+            kind: PieceKind::Normal,
+        };
         for field in Fields(bytes) {
             match field? {
                 (1, Field::Bytes(text)) => {
@@ -143,8 +147,10 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], SpmError> {
-        let (taken, rest) =
-            self.0.split_at_checked(count).ok_or(SpmError::Malformed("it ends too early"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or(SpmError::Malformed("it ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -204,19 +210,29 @@ mod tests {
     fn a_piece_is_read_with_its_score_and_kind() {
         let bytes = b"\x0a\x0a\x0a\x01a\x15\x00\x00\x80\xbf\x18\x04";
         let file = SpmFile::parse(bytes).unwrap();
-        let piece = Piece { text: "a".into(), score: -1.0, kind: PieceKind::UserDefined };
+        let piece = Piece {
+            text: "a".into(),
+            score: -1.0,
+            kind: PieceKind::UserDefined,
+        };
         assert_eq!(file.pieces, [piece]);
         assert!(file.add_dummy_prefix && file.remove_extra_whitespaces);
     }
 
     #[test]
     fn what_ends_too_early_is_malformed() {
-        assert!(matches!(SpmFile::parse(b"\x0a\x0a\x0a\x01a"), Err(SpmError::Malformed(_))));
+        assert!(matches!(
+            SpmFile::parse(b"\x0a\x0a\x0a\x01a"),
+            Err(SpmError::Malformed(_))
+        ));
     }
 
     #[test]
     fn models_of_another_kind_are_refused() {
         let bytes = b"\x0a\x03\x0a\x01a\x12\x02\x18\x02";
-        assert!(matches!(SpmFile::parse(bytes), Err(SpmError::Unsupported(_))));
+        assert!(matches!(
+            SpmFile::parse(bytes),
+            Err(SpmError::Unsupported(_))
+        ));
     }
 }

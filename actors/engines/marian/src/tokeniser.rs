@@ -102,7 +102,9 @@ impl Tokeniser {
     /// The piece of a number, the unknown one for a number outside the vocabulary.
     #[must_use]
     pub fn piece(&self, id: u32) -> &str {
-        self.pieces.get(id as usize).map_or(UNKNOWN_PIECE, String::as_str)
+        self.pieces
+            .get(id as usize)
+            .map_or(UNKNOWN_PIECE, String::as_str)
     }
 
     /// Tokenises a text, putting `first` before it. At most `limit` numbers come out (and no fewer than the first
@@ -112,9 +114,16 @@ impl Tokeniser {
         let normal = self.normaliser.normalise(text);
         let parts = self.unigram.split(&normal);
         let room = limit.saturating_sub(1 + usize::from(first.is_some()));
-        let known = parts.iter().take(room).map(|part| self.id(part).unwrap_or(self.unknown_id));
+        let known = parts
+            .iter()
+            .take(room)
+            .map(|part| self.id(part).unwrap_or(self.unknown_id));
         Encoded {
-            ids: first.into_iter().chain(known).chain([self.end_id]).collect(),
+            ids: first
+                .into_iter()
+                .chain(known)
+                .chain([self.end_id])
+                .collect(),
             truncated: parts.len() > room,
             empty: parts.is_empty(),
         }
@@ -125,7 +134,11 @@ impl Tokeniser {
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
-        for piece in ids.iter().map(|id| self.piece(*id)).filter(|piece| !is_mark(piece)) {
+        for piece in ids
+            .iter()
+            .map(|id| self.piece(*id))
+            .filter(|piece| !is_mark(piece))
+        {
             text.extend(piece.chars().map(|c| if c == SPACE { ' ' } else { c }));
         }
         // The first piece begins with the space that encoding puts before every text.
@@ -141,7 +154,10 @@ fn is_mark(piece: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TokeniserError> {
-    fs::read(path).map_err(|source| TokeniserError::Unreadable { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| TokeniserError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 struct Vocabulary {
@@ -157,16 +173,25 @@ impl Vocabulary {
         let ids = serde_json::from_slice::<HashMap<String, u32>>(bytes)
             .map_err(|error| error.to_string())?;
         let mark = |piece: &str| {
-            ids.get(piece).copied().ok_or_else(|| format!("piece {piece} is missing"))
+            ids.get(piece)
+                .copied()
+                .ok_or_else(|| format!("piece {piece} is missing"))
         };
         let (end_id, unknown_id) = (mark(END_PIECE)?, mark(UNKNOWN_PIECE)?);
         let mut pieces = vec![String::new(); ids.len()];
         for (piece, id) in &ids {
-            let place = pieces.get_mut(*id as usize).filter(|place| place.is_empty());
+            let place = pieces
+                .get_mut(*id as usize)
+                .filter(|place| place.is_empty());
             piece.clone_into(place.ok_or_else(|| {
                 format!("piece {piece} has number {id}, which is taken or too large")
             })?);
         }
-        Ok(Self { ids, pieces, end_id, unknown_id })
+        Ok(Self {
+            ids,
+            pieces,
+            end_id,
+            unknown_id,
+        })
     }
 }

@@ -17,10 +17,21 @@ pub(crate) struct Unigram {
 
 impl Unigram {
     pub(crate) fn new(file: &SpmFile) -> Self {
-        let normal = || file.pieces.iter().filter(|piece| piece.kind == PieceKind::Normal);
-        let lowest = normal().map(|piece| piece.score).fold(f32::INFINITY, f32::min);
-        let highest = normal().map(|piece| piece.score).fold(f32::NEG_INFINITY, f32::max);
-        let usable = file.pieces.iter().filter(|piece| piece.kind != PieceKind::Other);
+        let normal = || {
+            file.pieces
+                .iter()
+                .filter(|piece| piece.kind == PieceKind::Normal)
+        };
+        let lowest = normal()
+            .map(|piece| piece.score)
+            .fold(f32::INFINITY, f32::min);
+        let highest = normal()
+            .map(|piece| piece.score)
+            .fold(f32::NEG_INFINITY, f32::max);
+        let usable = file
+            .pieces
+            .iter()
+            .filter(|piece| piece.kind != PieceKind::Other);
         let scores = usable
             .map(|piece| {
                 let score = match piece.kind {
@@ -32,7 +43,11 @@ impl Unigram {
             })
             .collect::<HashMap<Box<str>, f32>>();
         let longest_piece = scores.keys().map(|text| text.len()).max().unwrap_or(0);
-        Self { scores, longest_piece, unknown_score: lowest - UNKNOWN_PENALTY }
+        Self {
+            scores,
+            longest_piece,
+            unknown_score: lowest - UNKNOWN_PENALTY,
+        }
     }
 
     /// Splits a normalised text. A run of unknown characters is one part.
@@ -59,7 +74,11 @@ impl Unigram {
     /// The best way to each position.
     fn best_paths(&self, text: &str) -> Vec<Option<Step>> {
         let mut best: Vec<Option<Step>> = vec![None; text.len() + 1];
-        best[0] = Some(Step { start: 0, score: 0.0, known: true });
+        best[0] = Some(Step {
+            start: 0,
+            score: 0.0,
+            known: true,
+        });
         for (start, first) in text.char_indices() {
             let Some(before) = best[start] else { continue };
             let single_end = start + first.len_utf8();
@@ -68,13 +87,24 @@ impl Unigram {
             for end in (single_end..=longest).filter(|end| text.is_char_boundary(*end)) {
                 if let Some(score) = self.scores.get(&text[start..end]) {
                     single_known |= end == single_end;
-                    let step = Step { start, score: before.score + score, known: true };
+                    let step = Step {
+                        start,
+                        score: before.score + score,
+                        known: true,
+                    };
                     improve(&mut best[end], step);
                 }
             }
             if !single_known {
                 let score = before.score + self.unknown_score;
-                improve(&mut best[single_end], Step { start, score, known: false });
+                improve(
+                    &mut best[single_end],
+                    Step {
+                        start,
+                        score,
+                        known: false,
+                    },
+                );
             }
         }
         best
@@ -105,9 +135,16 @@ mod tests {
     fn model(pieces: &[(&str, f32, PieceKind)]) -> Unigram {
         let pieces = pieces
             .iter()
-            .map(|(text, score, kind)| Piece { text: (*text).into(), score: *score, kind: *kind })
+            .map(|(text, score, kind)| Piece {
+                text: (*text).into(),
+                score: *score,
+                kind: *kind,
+            })
             .collect();
-        Unigram::new(&SpmFile { pieces, ..SpmFile::default() })
+        Unigram::new(&SpmFile {
+            pieces,
+            ..SpmFile::default()
+        })
     }
 
     fn letters() -> Unigram {

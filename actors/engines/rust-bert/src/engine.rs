@@ -45,14 +45,23 @@ impl Engine for RustBert {
         let (kind, numeric) = numeric_type(request.precision, request.device);
         let config = config(request, &session, device, kind)?;
         let generator = guarded(|| MarianGenerator::new(config)).map_err(|reason| {
-            failure(FailureKind::Load, &format!("loading {}: {reason}", request.directory))
+            failure(
+                FailureKind::Load,
+                &format!("loading {}: {reason}", request.directory),
+            )
         })?;
-        let engine = Self { session, generator, device, beams: request.beam_size > 1 };
+        let engine = Self {
+            session,
+            generator,
+            device,
+            beams: request.beam_size > 1,
+        };
         Ok((engine, numeric.to_owned()))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
-        self.session.translate(segments, |sources| self.generate(sources))
+        self.session
+            .translate(segments, |sources| self.generate(sources))
     }
 }
 
@@ -60,14 +69,24 @@ impl RustBert {
     fn generate(&self, sources: &[&[u32]]) -> Result<Vec<Generated>, Failure> {
         let outputs = guarded(|| {
             let (ids, mask) = padded(sources, self.padding_id(), self.device);
-            let options = GenerateOptions { output_scores: true, ..GenerateOptions::default() };
+            let options = GenerateOptions {
+                output_scores: true,
+                ..GenerateOptions::default()
+            };
             // The option's own `None` would lift the limit that the configuration sets.
             let max_length = Some(max_length(&self.session));
-            let options = GenerateOptions { max_length, ..options };
-            self.generator.generate_from_ids_and_past(ids, Some(mask), Some(options))
+            let options = GenerateOptions {
+                max_length,
+                ..options
+            };
+            self.generator
+                .generate_from_ids_and_past(ids, Some(mask), Some(options))
         })
         .map_err(|reason| failure(FailureKind::Inference, &reason))?;
-        outputs.iter().map(|output| self.generated(output)).collect()
+        outputs
+            .iter()
+            .map(|output| self.generated(output))
+            .collect()
     }
 
     fn padding_id(&self) -> i64 {
@@ -78,14 +97,24 @@ impl RustBert {
     fn generated(&self, output: &GeneratedIndicesOutput) -> Result<Generated, Failure> {
         let end = signed(self.session.file().end_id);
         let tokens = output.indices.get(1..).unwrap_or_default();
-        let tokens = tokens.split(|id| *id == self.padding_id()).next().unwrap_or_default();
+        let tokens = tokens
+            .split(|id| *id == self.padding_id())
+            .next()
+            .unwrap_or_default();
         let finished = tokens.iter().position(|id| *id == end);
         let count = finished.map_or(tokens.len(), |position| position + 1);
-        let score = self.score(output, count, finished.is_some()).ok_or_else(|| {
-            failure(FailureKind::Inference, "a translation has no score")
-        })?;
-        let ids = tokens[..count].iter().filter_map(|id| u32::try_from(*id).ok()).collect();
-        Ok(Generated { ids, score, tokens: count })
+        let score = self
+            .score(output, count, finished.is_some())
+            .ok_or_else(|| failure(FailureKind::Inference, "a translation has no score"))?;
+        let ids = tokens[..count]
+            .iter()
+            .filter_map(|id| u32::try_from(*id).ok())
+            .collect();
+        Ok(Generated {
+            ids,
+            score,
+            tokens: count,
+        })
     }
 
     /// Mean log-probability per token, the end mark included.
@@ -93,8 +122,11 @@ impl RustBert {
         if self.beams {
             // Beam search divides by the length with the start token and without the end mark: the right one for
             // a finished translation, one too many for one that was cut.
-            let correction =
-                if finished { 1.0 } else { (count + 1) as f64 / count.max(1) as f64 };
+            let correction = if finished {
+                1.0
+            } else {
+                (count + 1) as f64 / count.max(1) as f64
+            };
             return output.score.map(|score| (score * correction) as f32);
         }
         // Greedy search counts the start token too, so its own mean is not used.
@@ -147,7 +179,10 @@ fn config(
 
 fn readable(path: &PathBuf) -> Result<(), Failure> {
     std::fs::File::open(path).map(drop).map_err(|error| {
-        failure(FailureKind::Load, &format!("reading {}: {error}", path.display()))
+        failure(
+            FailureKind::Load,
+            &format!("reading {}: {error}", path.display()),
+        )
     })
 }
 
@@ -201,7 +236,9 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, RustBertError>) -> Result<T, Stri
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown panic")
+        .to_owned()
 }
 
 fn signed(number: usize) -> i64 {

@@ -22,24 +22,31 @@ const SPECIFICATION: &str = "TransformerSpec";
 const SPECIFICATION_REVISION: u32 = 7;
 
 pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), FormError> {
-    let network = Network::new(&parts.config, &parts.weights, &parts.vocabulary).map_err(
-        |reason| FormError::Unsupported {
-            engine: EngineKind::Ctranslate2,
-            id: model.id().to_owned(),
-            reason,
-        },
-    )?;
+    let network =
+        Network::new(&parts.config, &parts.weights, &parts.vocabulary).map_err(|reason| {
+            FormError::Unsupported {
+                engine: EngineKind::Ctranslate2,
+                id: model.id().to_owned(),
+                reason,
+            }
+        })?;
     let in_cache = |source| FormError::Cache {
         engine: EngineKind::Ctranslate2,
         path: into.to_owned(),
         source,
     };
     let mut file = BufWriter::new(File::create(into.join("model.bin")).map_err(in_cache)?);
-    network.write(&mut file).and_then(|()| file.flush()).map_err(in_cache)?;
+    network
+        .write(&mut file)
+        .and_then(|()| file.flush())
+        .map_err(in_cache)?;
     let pieces = &parts.vocabulary[..parts.vocabulary.len() - 1];
-    fs::write(into.join("shared_vocabulary.json"), serde_json::json!(pieces).to_string())
-        .and_then(|()| fs::write(into.join("config.json"), config().to_string()))
-        .map_err(in_cache)
+    fs::write(
+        into.join("shared_vocabulary.json"),
+        serde_json::json!(pieces).to_string(),
+    )
+    .and_then(|()| fs::write(into.join("config.json"), config().to_string()))
+    .map_err(in_cache)
 }
 
 fn config() -> serde_json::Value {
@@ -107,11 +114,24 @@ impl Network {
             aliases: vec![
                 ("decoder/projection/weight", "decoder/embeddings/weight"),
                 ("encoder/embeddings_0/weight", "decoder/embeddings/weight"),
-                ("encoder/position_encodings/encodings", "decoder/position_encodings/encodings"),
+                (
+                    "encoder/position_encodings/encodings",
+                    "decoder/position_encodings/encodings",
+                ),
             ],
         };
-        network.add_stack(config, "encoder", config.encoder_attention_heads, activation);
-        network.add_stack(config, "decoder", config.decoder_attention_heads, activation);
+        network.add_stack(
+            config,
+            "encoder",
+            config.encoder_attention_heads,
+            activation,
+        );
+        network.add_stack(
+            config,
+            "decoder",
+            config.decoder_attention_heads,
+            activation,
+        );
         network.add("encoder/embeddings_merge", Value::Flag(0));
         network.add("encoder/multi_query_attention", Value::Flag(0));
         network.add("decoder/start_from_zero_embedding", Value::Flag(1));
@@ -120,12 +140,24 @@ impl Network {
         network.add("decoder/scale_alibi", Value::Flag(0));
         network.add("decoder/alignment_heads", Value::Short(1));
         network.add("decoder/alignment_layer", Value::Short(-1));
-        network.add("decoder/embeddings/weight", Value::Array(without_last_row(embedding)));
-        network
-            .add("decoder/position_encodings/encodings", Value::Array(config.position_table()));
-        if let Some(bias) = weights.tensors.get(OUTPUT_BIAS).filter(|bias| !bias.is_zero()) {
+        network.add(
+            "decoder/embeddings/weight",
+            Value::Array(without_last_row(embedding)),
+        );
+        network.add(
+            "decoder/position_encodings/encodings",
+            Value::Array(config.position_table()),
+        );
+        if let Some(bias) = weights
+            .tensors
+            .get(OUTPUT_BIAS)
+            .filter(|bias| !bias.is_zero())
+        {
             let values = bias.values[..last].to_vec();
-            let bias = Tensor { shape: vec![last], values };
+            let bias = Tensor {
+                shape: vec![last],
+                values,
+            };
             network.add("decoder/projection/bias", Value::Array(bias));
         }
         for layer in 0..config.encoder_layers {
@@ -144,7 +176,11 @@ impl Network {
     }
 
     fn add_stack(&mut self, config: &MarianConfig, stack: &str, heads: usize, activation: i8) {
-        let scale = if config.scale_embedding { (config.d_model as f32).sqrt() } else { 1.0 };
+        let scale = if config.scale_embedding {
+            (config.d_model as f32).sqrt()
+        } else {
+            1.0
+        };
         self.add(format!("{stack}/activation"), Value::Flag(activation));
         self.add(format!("{stack}/num_heads"), Value::Short(heads as i16));
         self.add(format!("{stack}/pre_norm"), Value::Flag(0));
@@ -157,11 +193,30 @@ impl Network {
         let (source, target) = (format!("{from}.self_attn"), format!("{to}/self_attention"));
         let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{source}.{name}"));
         self.add_linear(weights, &projections, &format!("{target}/linear_0"));
-        self.add_linear(weights, &[format!("{source}.out_proj")], &format!("{target}/linear_1"));
-        self.add_norm(weights, &format!("{source}_layer_norm"), &format!("{target}/layer_norm"));
-        self.add_linear(weights, &[format!("{from}.fc1")], &format!("{to}/ffn/linear_0"));
-        self.add_linear(weights, &[format!("{from}.fc2")], &format!("{to}/ffn/linear_1"));
-        let (source, target) = (format!("{from}.final_layer_norm"), format!("{to}/ffn/layer_norm"));
+        self.add_linear(
+            weights,
+            &[format!("{source}.out_proj")],
+            &format!("{target}/linear_1"),
+        );
+        self.add_norm(
+            weights,
+            &format!("{source}_layer_norm"),
+            &format!("{target}/layer_norm"),
+        );
+        self.add_linear(
+            weights,
+            &[format!("{from}.fc1")],
+            &format!("{to}/ffn/linear_0"),
+        );
+        self.add_linear(
+            weights,
+            &[format!("{from}.fc2")],
+            &format!("{to}/ffn/linear_1"),
+        );
+        let (source, target) = (
+            format!("{from}.final_layer_norm"),
+            format!("{to}/ffn/layer_norm"),
+        );
         self.add_norm(weights, &source, &target);
     }
 
@@ -169,10 +224,22 @@ impl Network {
         let from = format!("model.decoder.layers.{layer}.encoder_attn");
         let to = format!("decoder/layer_{layer}/attention");
         let memory = ["k_proj", "v_proj"].map(|name| format!("{from}.{name}"));
-        self.add_linear(weights, &[format!("{from}.q_proj")], &format!("{to}/linear_0"));
+        self.add_linear(
+            weights,
+            &[format!("{from}.q_proj")],
+            &format!("{to}/linear_0"),
+        );
         self.add_linear(weights, &memory, &format!("{to}/linear_1"));
-        self.add_linear(weights, &[format!("{from}.out_proj")], &format!("{to}/linear_2"));
-        self.add_norm(weights, &format!("{from}_layer_norm"), &format!("{to}/layer_norm"));
+        self.add_linear(
+            weights,
+            &[format!("{from}.out_proj")],
+            &format!("{to}/linear_2"),
+        );
+        self.add_norm(
+            weights,
+            &format!("{from}_layer_norm"),
+            &format!("{to}/layer_norm"),
+        );
     }
 
     /// Adds linear layers, several fused into one.
@@ -182,7 +249,10 @@ impl Network {
                 .iter()
                 .map(|name| &weights.tensors[&format!("{name}.{kind}")])
                 .collect::<Vec<_>>();
-            self.add(format!("{to}/{kind}"), Value::Array(Tensor::stacked(&parts)));
+            self.add(
+                format!("{to}/{kind}"),
+                Value::Array(Tensor::stacked(&parts)),
+            );
         }
     }
 
@@ -229,7 +299,11 @@ impl Value {
             Self::Short(value) => write_array(to, &[], INT16, &value.to_le_bytes()),
             Self::Number(value) => write_array(to, &[], FLOAT32, &value.to_le_bytes()),
             Self::Array(tensor) => {
-                let bytes = tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+                let bytes = tensor
+                    .values
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect::<Vec<_>>();
                 write_array(to, &tensor.shape, FLOAT32, &bytes)
             }
         }
@@ -247,12 +321,20 @@ fn write_array(to: &mut impl Write, shape: &[usize], kind: u8, bytes: &[u8]) -> 
 }
 
 fn write_number(to: &mut impl Write, number: usize) -> io::Result<()> {
-    to.write_all(&u32::try_from(number).map_err(io::Error::other)?.to_le_bytes())
+    to.write_all(
+        &u32::try_from(number)
+            .map_err(io::Error::other)?
+            .to_le_bytes(),
+    )
 }
 
 /// A text is its length with a closing zero, its bytes and the zero.
 fn write_text(to: &mut impl Write, text: &str) -> io::Result<()> {
-    to.write_all(&u16::try_from(text.len() + 1).map_err(io::Error::other)?.to_le_bytes())?;
+    to.write_all(
+        &u16::try_from(text.len() + 1)
+            .map_err(io::Error::other)?
+            .to_le_bytes(),
+    )?;
     to.write_all(text.as_bytes())?;
     to.write_all(&[0])
 }

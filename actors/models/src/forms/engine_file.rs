@@ -90,6 +90,8 @@ impl EngineFile {
     /// The source's first token for a target language, if the model wants one.
     #[must_use]
     pub fn language_token(&self, target: &str) -> Option<String> {
-        self.language_token.as_ref().map(|pattern| pattern.replace(TARGET_PLACEHOLDER, target))
+        self.language_token
+            .as_ref()
+            .map(|pattern| pattern.replace(TARGET_PLACEHOLDER, target))
     }
 }

@@ -22,29 +22,50 @@ pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), For
     };
     if !ACTIVATIONS.contains(&activation) {
         let reason = format!("it has no activation function {activation}");
-        return Err(FormError::Unsupported { engine: ENGINE, id: model.id().to_owned(), reason });
+        return Err(FormError::Unsupported {
+            engine: ENGINE,
+            id: model.id().to_owned(),
+            reason,
+        });
     }
     let mut weights = parts.weights.clone();
     for stack in ["encoder", "decoder"] {
         let name = format!("model.{stack}.embed_positions.weight");
         weights.tensors.insert(name, config.position_table());
     }
-    let bias = weights.tensors.entry(OUTPUT_BIAS.to_owned()).or_insert_with(|| Tensor {
-        shape: vec![1, config.vocab_size],
-        values: vec![0.0; config.vocab_size],
-    });
+    let bias = weights
+        .tensors
+        .entry(OUTPUT_BIAS.to_owned())
+        .or_insert_with(|| Tensor {
+            shape: vec![1, config.vocab_size],
+            values: vec![0.0; config.vocab_size],
+        });
     // rust-bert's own list of forbidden tokens panics where it has none of several tokens.
     for id in config.suppressed_ids() {
         bias.values[id] = f32::NEG_INFINITY;
     }
     let path = into.join(WEIGHTS);
-    weights.write(&path, Width::Single).map_err(|error| match error {
-        WeightsError::Io(source) => FormError::Cache { engine: ENGINE, path, source },
-        other => FormError::Content { path, reason: other.to_string() },
-    })?;
+    weights
+        .write(&path, Width::Single)
+        .map_err(|error| match error {
+            WeightsError::Io(source) => FormError::Cache {
+                engine: ENGINE,
+                path,
+                source,
+            },
+            other => FormError::Content {
+                path,
+                reason: other.to_string(),
+            },
+        })?;
     let path = into.join("config.json");
-    fs::write(&path, configuration(parts, activation).to_string())
-        .map_err(|source| FormError::Cache { engine: ENGINE, path, source })
+    fs::write(&path, configuration(parts, activation).to_string()).map_err(|source| {
+        FormError::Cache {
+            engine: ENGINE,
+            path,
+            source,
+        }
+    })
 }
 
 /// rust-bert reads Marian models with its BART code, whose configuration has more keys.

@@ -10,17 +10,30 @@ use super::{
 };
 
 pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
-    let table =
-        text.parse::<Table>().map_err(|error| ManifestError::Syntax(error.message().to_owned()))?;
+    let table = text
+        .parse::<Table>()
+        .map_err(|error| ManifestError::Syntax(error.message().to_owned()))?;
     let mut problems = Vec::new();
-    let manifest = read(Section { table, path: String::new(), problems: &mut problems });
-    if problems.is_empty() { Ok(manifest) } else { Err(ManifestError::Invalid(problems)) }
+    let manifest = read(Section {
+        table,
+        path: String::new(),
+        problems: &mut problems,
+    });
+    if problems.is_empty() {
+        Ok(manifest)
+    } else {
+        Err(ManifestError::Invalid(problems))
+    }
 }
 
 /// Reads everything; what cannot be read leaves a problem and a value that nobody will see.
 fn read(mut root: Section<'_>) -> Manifest {
     let id = root.text("id");
-    root.check("id", is_id(&id), "must consist of lower-case letters, digits, `-`, `_` and `.`");
+    root.check(
+        "id",
+        is_id(&id),
+        "must consist of lower-case letters, digits, `-`, `_` and `.`",
+    );
     let source_languages = languages(&mut root, "source_languages");
     let target_languages = languages(&mut root, "target_languages");
     let language_token = root.optional_text("language_token");
@@ -92,18 +105,34 @@ fn file(mut section: Section<'_>) -> FileEntry {
         bytes: section.number("bytes"),
     };
     let plain = !entry.name.contains(['/', '\\']) && entry.name != "." && entry.name != "..";
-    section.check("name", plain, "must be the name of a file in the model's own folder");
-    section.check("sha256", is_sha256(&entry.sha256), "must be 64 lower-case hexadecimal digits");
+    section.check(
+        "name",
+        plain,
+        "must be the name of a file in the model's own folder",
+    );
+    section.check(
+        "sha256",
+        is_sha256(&entry.sha256),
+        "must be 64 lower-case hexadecimal digits",
+    );
     section.refuse_the_rest();
     entry
 }
 
 fn languages(section: &mut Section<'_>, key: &str) -> Vec<String> {
     let languages = section.texts(key);
-    section.check(key, !languages.is_empty(), "must name at least one language");
+    section.check(
+        key,
+        !languages.is_empty(),
+        "must name at least one language",
+    );
     for language in &languages {
         let valid = is_language(language);
-        section.check(key, valid, &format!("`{language}` is not a language tag such as `en`"));
+        section.check(
+            key,
+            valid,
+            &format!("`{language}` is not a language tag such as `en`"),
+        );
     }
     languages
 }
@@ -126,7 +155,10 @@ pub(crate) fn is_language(tag: &str) -> bool {
 }
 
 fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+    text.len() == 64
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
 /// A TOML table that is emptied key by key; what is left at the end is unknown.
@@ -138,11 +170,17 @@ struct Section<'p> {
 
 impl Section<'_> {
     fn report(&mut self, key: &str, message: impl Into<String>) {
-        let path =
-            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let path = if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        };
         // One problem a place: the first is the cause of the others.
         if self.problems.iter().all(|problem| problem.path != path) {
-            self.problems.push(Problem { path, message: message.into() });
+            self.problems.push(Problem {
+                path,
+                message: message.into(),
+            });
         }
     }
 
@@ -187,19 +225,28 @@ impl Section<'_> {
             Value::Array(values) => values.into_iter().map(text_of).collect(),
             _ => None,
         };
-        self.take(key, "a list of texts", convert).unwrap_or_default()
+        self.take(key, "a list of texts", convert)
+            .unwrap_or_default()
     }
 
     fn number(&mut self, key: &str) -> u64 {
         let convert = |value: Value| value.as_integer().and_then(|number| number.try_into().ok());
-        self.take(key, "a whole number, zero or more", convert).unwrap_or_default()
+        self.take(key, "a whole number, zero or more", convert)
+            .unwrap_or_default()
     }
 
     fn choice<T: Copy + Display>(&mut self, key: &str, choices: &[T]) -> T {
         let text = self.text(key);
         let found = choices.iter().find(|choice| choice.to_string() == text);
-        let names = choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>();
-        self.check(key, found.is_some(), &format!("must be one of {}", names.join(", ")));
+        let names = choices
+            .iter()
+            .map(|choice| format!("`{choice}`"))
+            .collect::<Vec<_>>();
+        self.check(
+            key,
+            found.is_some(),
+            &format!("must be one of {}", names.join(", ")),
+        );
         *found.unwrap_or(&choices[0])
     }
 
@@ -209,9 +256,16 @@ impl Section<'_> {
             _ => None,
         };
         let table = self.take(key, "a table", convert).unwrap_or_default();
-        let path =
-            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        Section { table, path, problems: self.problems }
+        let path = if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        };
+        Section {
+            table,
+            path,
+            problems: self.problems,
+        }
     }
 
     fn refuse_the_rest(mut self) {

@@ -30,7 +30,11 @@ struct SimulatedActor {
 enum Phase {
     Starting,
     Ready,
-    Busy { batch: Vec<(usize, Arrival)>, since: Duration, last: bool },
+    Busy {
+        batch: Vec<(usize, Arrival)>,
+        since: Duration,
+        last: bool,
+    },
 }
 
 /// One run: a pool, a policy and the events between them.
@@ -128,19 +132,31 @@ impl<'a> Engine<'a> {
     /// Gives batches to free actors. A free actor takes what is queued at once.
     fn dispatch(&mut self) {
         while !self.lanes.is_empty() {
-            let free = self.actors.iter().find(|(_, actor)| matches!(actor.phase, Phase::Ready));
+            let free = self
+                .actors
+                .iter()
+                .find(|(_, actor)| matches!(actor.phase, Phase::Ready));
             let Some((&id, _)) = free else { break };
             let batch = self.lanes.take_batch(self.config.batch_tokens);
             let tokens: u64 = batch.iter().map(|(_, arrival)| arrival.tokens).sum();
             self.in_flight_tokens += tokens;
-            self.set_phase(id, Phase::Busy { batch, since: self.now, last: false });
+            self.set_phase(
+                id,
+                Phase::Busy {
+                    batch,
+                    since: self.now,
+                    last: false,
+                },
+            );
             let duration = self.config.batch_time(tokens, self.busy_actors());
             self.schedule(self.now + duration, Event::BatchDone { actor: id });
         }
     }
 
     fn finish_batch(&mut self, id: u32) {
-        let Some(actor) = self.actors.get_mut(&id) else { return };
+        let Some(actor) = self.actors.get_mut(&id) else {
+            return;
+        };
         let Phase::Busy { batch, since, last } = std::mem::replace(&mut actor.phase, Phase::Ready)
         else {
             return;
@@ -209,10 +225,18 @@ impl<'a> Engine<'a> {
             return;
         }
         let Decision { target, reason, .. } = *decision;
-        self.scalings.push(Scaling { at: self.now, from, to: target, reason });
+        self.scalings.push(Scaling {
+            at: self.now,
+            from,
+            to: target,
+            reason,
+        });
         for _ in from..target {
             let actor = self.spawn();
-            self.schedule(self.now + self.config.cold_start, Event::ActorWarm { actor });
+            self.schedule(
+                self.now + self.config.cold_start,
+                Event::ActorWarm { actor },
+            );
         }
         for _ in target..from {
             self.retire();
@@ -228,9 +252,13 @@ impl<'a> Engine<'a> {
             Phase::Busy { last: false, .. } => Some(2),
             Phase::Busy { last: true, .. } => None,
         };
-        let candidates =
-            self.actors.iter().filter_map(|(&id, actor)| Some((rank(&actor.phase)?, Reverse(id))));
-        let Some((_, Reverse(id))) = candidates.min() else { return };
+        let candidates = self
+            .actors
+            .iter()
+            .filter_map(|(&id, actor)| Some((rank(&actor.phase)?, Reverse(id))));
+        let Some((_, Reverse(id))) = candidates.min() else {
+            return;
+        };
         match self.actors.get_mut(&id).map(|actor| &mut actor.phase) {
             Some(Phase::Busy { last, .. }) => *last = true,
             _ => self.stop(id),
@@ -240,7 +268,13 @@ impl<'a> Engine<'a> {
     fn spawn(&mut self) -> u32 {
         let id = self.spawned;
         self.spawned += 1;
-        self.actors.insert(id, SimulatedActor { spawned: self.now, phase: Phase::Starting });
+        self.actors.insert(
+            id,
+            SimulatedActor {
+                spawned: self.now,
+                phase: Phase::Starting,
+            },
+        );
         id
     }
 
@@ -286,7 +320,11 @@ impl<'a> Engine<'a> {
         let not_arrived = self.answers.len() as u64 - self.totals.arrived_jobs;
         let unfinished = (self.lanes.messages() + in_flight) as u64 + not_arrived;
         let unanswered = self.answers.iter().filter(|&&answers| answers == 0).count() as u64;
-        let duplicates = self.answers.iter().map(|&n| u64::from(n.saturating_sub(1))).sum();
+        let duplicates = self
+            .answers
+            .iter()
+            .map(|&n| u64::from(n.saturating_sub(1)))
+            .sum();
         let all = DelayReport::of(self.delays.concat());
         let lanes = SimulatedLane::ALL
             .into_iter()

@@ -8,10 +8,11 @@ use crate::scaling::{LaneBacklog, LaneBacklogs, OldestWaits};
 
 /// Queued messages by lane. Who is next is decided by weighted fair queueing, simplified: each lane
 /// has a clock of the tokens it was served over its weight, and the lane whose clock is behind is
-/// next. A lane that had nothing to do gets no credit for it.
+/// next. A lane that had nothing to do gets no credit for it: its clock is set to the pool's.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: [Queue; 3],
+    clock: f64,
 }
 
 #[derive(Debug, Default)]
@@ -23,15 +24,9 @@ struct Queue {
 
 impl Lanes {
     pub(super) fn push(&mut self, id: usize, arrival: Arrival) {
-        let front = self
-            .lanes
-            .iter()
-            .filter(|queue| !queue.messages.is_empty())
-            .map(|queue| queue.served)
-            .reduce(f64::min);
         let queue = &mut self.lanes[arrival.lane.index()];
-        if let Some(front) = front.filter(|_| queue.messages.is_empty()) {
-            queue.served = queue.served.max(front);
+        if queue.messages.is_empty() {
+            queue.served = queue.served.max(self.clock);
         }
         queue.tokens += arrival.tokens;
         queue.messages.push_back((id, arrival));
@@ -43,12 +38,15 @@ impl Lanes {
         let mut tokens = 0;
         while let Some(lane) = self.next_lane() {
             let queue = &mut self.lanes[lane.index()];
-            let Some(&(id, arrival)) = queue.messages.front() else { break };
+            let Some(&(id, arrival)) = queue.messages.front() else {
+                break;
+            };
             if tokens + arrival.tokens > budget && !batch.is_empty() {
                 break;
             }
             queue.messages.pop_front();
             queue.tokens -= arrival.tokens;
+            self.clock = self.clock.max(queue.served);
             queue.served += arrival.tokens as f64 / lane.weight();
             tokens += arrival.tokens;
             batch.push((id, arrival));
@@ -61,7 +59,9 @@ impl Lanes {
             .into_iter()
             .filter(|lane| !self.lanes[lane.index()].messages.is_empty())
             .min_by(|a, b| {
-                self.lanes[a.index()].served.total_cmp(&self.lanes[b.index()].served)
+                self.lanes[a.index()]
+                    .served
+                    .total_cmp(&self.lanes[b.index()].served)
             })
     }
 
@@ -83,16 +83,25 @@ impl Lanes {
             jobs: queue.messages.len() as u64,
             tokens: queue.tokens,
         };
-        LaneBacklogs { interactive: of(interactive), normal: of(normal), any: of(any) }
+        LaneBacklogs {
+            interactive: of(interactive),
+            normal: of(normal),
+            any: of(any),
+        }
     }
 
     pub(super) fn oldest_waits(&self, now: Duration) -> OldestWaits {
         let wait = |queue: &Queue| {
             let oldest = queue.messages.front();
-            oldest.map_or(Duration::ZERO, |(_, arrival)| now.saturating_sub(arrival.at))
+            oldest.map_or(Duration::ZERO, |(_, arrival)| {
+                now.saturating_sub(arrival.at)
+            })
         };
         let [interactive, normal, any] = &self.lanes;
-        OldestWaits { prompt: wait(interactive).max(wait(normal)), any: wait(any) }
+        OldestWaits {
+            prompt: wait(interactive).max(wait(normal)),
+            any: wait(any),
+        }
     }
 }
 
@@ -101,7 +110,11 @@ mod tests {
     use super::*;
 
     fn message(lane: SimulatedLane) -> Arrival {
-        Arrival { at: Duration::ZERO, lane, tokens: 10 }
+        Arrival {
+            at: Duration::ZERO,
+            lane,
+            tokens: 10,
+        }
     }
 
     #[test]
@@ -121,7 +134,10 @@ mod tests {
             lanes.push(2 * id + 1, message(SimulatedLane::Normal));
         }
         let batch = lanes.take_batch(5_000);
-        let any = batch.iter().filter(|(_, a)| a.lane == SimulatedLane::Any).count();
+        let any = batch
+            .iter()
+            .filter(|(_, a)| a.lane == SimulatedLane::Any)
+            .count();
         assert!((99..=101).contains(&any), "one in five of 500, not {any}");
     }
 
@@ -129,10 +145,14 @@ mod tests {
     fn a_lane_gets_no_credit_for_having_been_empty() {
         let mut lanes = Lanes::default();
         (0..100).for_each(|id| lanes.push(id, message(SimulatedLane::Normal)));
-        lanes.take_batch(500);
+        lanes.take_batch(u64::MAX);
         (100..200).for_each(|id| lanes.push(id, message(SimulatedLane::Any)));
+        (200..300).for_each(|id| lanes.push(id, message(SimulatedLane::Normal)));
         let batch = lanes.take_batch(100);
-        let any = batch.iter().filter(|(_, a)| a.lane == SimulatedLane::Any).count();
+        let any = batch
+            .iter()
+            .filter(|(_, a)| a.lane == SimulatedLane::Any)
+            .count();
         assert!(any <= 3, "the any lane took {any} of ten at once");
     }
 }

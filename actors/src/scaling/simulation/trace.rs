@@ -97,17 +97,37 @@ impl Load {
     fn rates(&self, second: f64) -> (f64, f64) {
         match *self {
             Self::Constant { rate } => (rate, 0.0),
-            Self::Step { low, high, from, to } => {
-                (if (from..to).contains(&second) { high } else { low }, 0.0)
-            }
+            Self::Step {
+                low,
+                high,
+                from,
+                to,
+            } => (
+                if (from..to).contains(&second) {
+                    high
+                } else {
+                    low
+                },
+                0.0,
+            ),
             Self::Burst { base, .. } => (base, 0.0),
             Self::Diurnal { low, high, period } => {
                 let phase = std::f64::consts::TAU * second / period;
                 (low + (high - low) * (1.0 - phase.cos()) / 2.0, 0.0)
             }
-            Self::LaneFlood { prompt, flood, from, to } => {
-                (prompt, if (from..to).contains(&second) { flood } else { 0.0 })
-            }
+            Self::LaneFlood {
+                prompt,
+                flood,
+                from,
+                to,
+            } => (
+                prompt,
+                if (from..to).contains(&second) {
+                    flood
+                } else {
+                    0.0
+                },
+            ),
         }
     }
 
@@ -152,15 +172,20 @@ impl Trace {
     /// probability that the current rate is of it.
     pub fn generate(load: &Load, duration: Duration, seed: u64) -> Self {
         let mut random = SplitMix64(seed);
-        let mut arrivals = Vec::new();
         let end = duration.as_secs_f64();
         let largest = load.largest_rate();
-        let mut second = 0.0;
-        while largest > 0.0 {
-            second += -(1.0 - random.unit()).ln() / largest;
-            if second >= end {
-                break;
+        let mut arrivals = Vec::new();
+        // A load without any arrivals has its next one at infinity.
+        let next = |after: f64, random: &mut SplitMix64| {
+            let gap = -(1.0 - random.unit()).ln() / largest;
+            if largest > 0.0 {
+                after + gap
+            } else {
+                f64::INFINITY
             }
+        };
+        let mut second = next(0.0, &mut random);
+        while second < end {
             let (prompt, any) = load.rates(second);
             let draw = random.unit() * largest;
             if draw < prompt {
@@ -168,6 +193,7 @@ impl Trace {
             } else if draw < prompt + any {
                 arrivals.push(random.message(second, true));
             }
+            second = next(second, &mut random);
         }
         if let Load::Burst { size, every, .. } = *load {
             let mut start = every;
@@ -210,13 +236,17 @@ impl SplitMix64 {
     fn message(&mut self, second: f64, bulk: bool) -> Arrival {
         let (smallest, largest) = Trace::TOKENS;
         let tokens = smallest + self.next() % (largest - smallest + 1);
-        let interactive = self.next() % 5 == 0;
+        let interactive = self.next().is_multiple_of(5);
         let lane = match (bulk, interactive) {
             (true, _) => SimulatedLane::Any,
             (false, true) => SimulatedLane::Interactive,
             (false, false) => SimulatedLane::Normal,
         };
-        Arrival { at: Duration::from_secs_f64(second), lane, tokens }
+        Arrival {
+            at: Duration::from_secs_f64(second),
+            lane,
+            tokens,
+        }
     }
 }
 
@@ -245,7 +275,11 @@ mod tests {
 
     #[test]
     fn arrivals_are_ordered_and_within_the_duration() {
-        let load = Load::Diurnal { low: 1.0, high: 100.0, period: 60.0 };
+        let load = Load::Diurnal {
+            low: 1.0,
+            high: 100.0,
+            period: 60.0,
+        };
         let trace = Trace::generate(&load, MINUTE, 1);
         assert!(trace.arrivals.is_sorted_by_key(|arrival| arrival.at));
         assert!(trace.arrivals.iter().all(|arrival| arrival.at < MINUTE));
@@ -253,28 +287,59 @@ mod tests {
 
     #[test]
     fn each_shape_has_its_rates() {
-        let step = Load::Step { low: 1.0, high: 200.0, from: 20.0, to: 40.0 };
+        let step = Load::Step {
+            low: 1.0,
+            high: 200.0,
+            from: 20.0,
+            to: 40.0,
+        };
         let trace = Trace::generate(&step, MINUTE, 1);
         assert!(near(count(&trace, 0, 20), 20.0) && near(count(&trace, 20, 40), 4_000.0));
 
-        let diurnal = Load::Diurnal { low: 0.0, high: 100.0, period: 60.0 };
+        let diurnal = Load::Diurnal {
+            low: 0.0,
+            high: 100.0,
+            period: 60.0,
+        };
         let trace = Trace::generate(&diurnal, MINUTE, 1);
         assert!(count(&trace, 0, 10) < count(&trace, 25, 35) / 3);
         assert!(near(trace.arrivals.len(), 3_000.0));
 
-        let burst = Load::Burst { base: 1.0, size: 500, every: 20.0 };
+        let burst = Load::Burst {
+            base: 1.0,
+            size: 500,
+            every: 20.0,
+        };
         let trace = Trace::generate(&burst, MINUTE, 1);
         assert!(count(&trace, 20, 21) >= 500 && count(&trace, 40, 41) >= 500);
         assert!(count(&trace, 5, 15) < 40);
     }
 
     #[test]
+    fn a_load_without_arrivals_is_empty() {
+        for rate in [0.0, -1.0, f64::NAN] {
+            let trace = Trace::generate(&Load::Constant { rate }, MINUTE, 1);
+            assert_eq!(trace.arrivals, []);
+        }
+    }
+
+    #[test]
     fn a_flood_is_in_the_any_lane_only() {
-        let flood = Load::LaneFlood { prompt: 10.0, flood: 300.0, from: 20.0, to: 40.0 };
+        let flood = Load::LaneFlood {
+            prompt: 10.0,
+            flood: 300.0,
+            from: 20.0,
+            to: 40.0,
+        };
         let trace = Trace::generate(&flood, MINUTE, 1);
-        let (any, prompt): (Vec<_>, Vec<_>) =
-            trace.arrivals.iter().partition(|arrival| arrival.lane == SimulatedLane::Any);
+        let (any, prompt): (Vec<&Arrival>, Vec<&Arrival>) = trace
+            .arrivals
+            .iter()
+            .partition(|arrival| arrival.lane == SimulatedLane::Any);
         assert!(near(any.len(), 6_000.0) && near(prompt.len(), 600.0));
-        assert!(any.iter().all(|arrival| (20..40).contains(&arrival.at.as_secs())));
+        assert!(
+            any.iter()
+                .all(|arrival| (20..40).contains(&arrival.at.as_secs()))
+        );
     }
 }

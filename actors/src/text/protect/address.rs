@@ -28,7 +28,9 @@ pub(super) fn mention_end(line: &str, at: usize) -> Option<usize> {
     if end == at + 1 || is_after_word(line, at) {
         return None;
     }
-    let server = line[end..].strip_prefix('@').and_then(|_| domain_end(line, end + 1));
+    let server = line[end..]
+        .strip_prefix('@')
+        .and_then(|_| domain_end(line, end + 1));
     Some(server.unwrap_or(end))
 }
 
@@ -38,7 +40,10 @@ pub(super) fn email(line: &str, floor: usize, at: usize) -> Option<Range<usize>>
         .trim_end_matches(|c: char| is_word(c) || matches!(c, '.' | '+' | '-' | '%'))
         .len()
         + floor;
-    let start = at - line[local..at].trim_start_matches(['.', '+', '-', '%']).len();
+    let start = at
+        - line[local..at]
+            .trim_start_matches(['.', '+', '-', '%'])
+            .len();
     if start == at {
         return None;
     }
@@ -56,7 +61,9 @@ pub(super) fn url_with_scheme(line: &str, floor: usize, at: usize) -> Option<Ran
             .trim_start_matches(|c: char| !c.is_ascii_alphabetic())
             .len();
     let scheme = &line[start..at];
-    let is_bare = BARE_SCHEMES.iter().any(|bare| scheme.eq_ignore_ascii_case(bare));
+    let is_bare = BARE_SCHEMES
+        .iter()
+        .any(|bare| scheme.eq_ignore_ascii_case(bare));
     let address = if line[at..].starts_with("://") && scheme.len() > 1 {
         at + "://".len()
     } else if is_bare {
@@ -74,7 +81,9 @@ pub(super) fn www_end(line: &str, at: usize) -> Option<usize> {
     if !prefix.eq_ignore_ascii_case(b"www.") || is_after_word(line, at) {
         return None;
     }
-    line[at + 4..].starts_with(is_word).then(|| url_end(line, at))
+    line[at + 4..]
+        .starts_with(is_word)
+        .then(|| url_end(line, at))
 }
 
 /// The run of domain characters around the "." at `at`, and the URL "example.com/path" that starts
@@ -86,7 +95,11 @@ pub(super) fn bare_domain(
 ) -> (Range<usize>, Option<Range<usize>>) {
     let is_part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
     let bytes = line.as_bytes();
-    let left = bytes[floor..at].iter().rev().take_while(|b| is_part(b)).count();
+    let left = bytes[floor..at]
+        .iter()
+        .rev()
+        .take_while(|b| is_part(b))
+        .count();
     let right = bytes[at..].iter().take_while(|b| is_part(b)).count();
     let run = at - left..at + right;
     // A letter such as "é" before it means that the run is not whole.
@@ -96,7 +109,9 @@ pub(super) fn bare_domain(
     let domain = line[run.clone()].trim_end_matches(['.', '-']);
     let has_labels = domain.split('.').all(|label| !label.is_empty());
     let is_known = domain.rsplit_once('.').is_some_and(|(_, top)| {
-        TOP_LEVEL_DOMAINS.iter().any(|known| top.eq_ignore_ascii_case(known))
+        TOP_LEVEL_DOMAINS
+            .iter()
+            .any(|known| top.eq_ignore_ascii_case(known))
     });
     let end = run.start + domain.len();
     if !has_labels || !is_known || line[end..].starts_with(is_word) {
@@ -213,7 +228,14 @@ mod tests {
             "mailto:ana@example.com",
             "tel:+33-1-23",
         ] {
-            for (before, after) in [("", ""), ("see ", " now"), ("(", ")"), ("\"", "\"?!"), ("*", "*."), ("«", "»、")] {
+            for (before, after) in [
+                ("", ""),
+                ("see ", " now"),
+                ("(", ")"),
+                ("\"", "\"?!"),
+                ("*", "*."),
+                ("«", "»、"),
+            ] {
                 let line = format!("{before}{url}{after}");
                 assert_eq!(protected(&line), [url], "{line}");
             }
@@ -243,8 +265,19 @@ mod tests {
     #[test]
     fn what_only_resembles_an_address_is_text() {
         for line in [
-            "a@b", "C# is old", "x @ y", "well...yes.no", "say:hello", "://x", "e.g. it.is", "http:// x",
-            "a.com_b", "9:30", "wwwhat", "éa.com", "..com",
+            "a@b",
+            "C# is old",
+            "x @ y",
+            "well...yes.no",
+            "say:hello",
+            "://x",
+            "e.g. it.is",
+            "http:// x",
+            "a.com_b",
+            "9:30",
+            "wwwhat",
+            "éa.com",
+            "..com",
         ] {
             assert_eq!(protected(line), Vec::<&str>::new(), "{line}");
         }

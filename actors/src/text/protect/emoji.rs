@@ -55,9 +55,8 @@ mod tests {
 
     #[test]
     fn a_sequence_is_one_span() {
-        for emoji in [
-            "😀", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇫🇷", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️", "⭐", "👩🏿‍🚀",
-        ] {
+        for emoji in ["😀", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇫🇷", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️", "⭐", "👩🏿‍🚀"]
+        {
             let line = format!("a {emoji}b");
             assert_eq!(span(&line, 0, 2), Some(2..2 + emoji.len()), "{emoji}");
         }
@@ -68,9 +67,17 @@ mod tests {
         for emoji in ["1️⃣", "#️⃣", "©️", "↔️", "8⃣"] {
             let line = format!("a {emoji}b");
             let base = emoji.chars().next().map_or(0, char::len_utf8);
-            assert_eq!(span(&line, 0, 2 + base), Some(2..2 + emoji.len()), "{emoji}");
+            assert_eq!(
+                span(&line, 0, 2 + base),
+                Some(2..2 + emoji.len()),
+                "{emoji}"
+            );
         }
-        assert_eq!(span("a\u{fe0f}b", 0, 1), Some(1..4), "a letter is not taken in");
+        assert_eq!(
+            span("a\u{fe0f}b", 0, 1),
+            Some(1..4),
+            "a letter is not taken in"
+        );
     }
 
     #[test]

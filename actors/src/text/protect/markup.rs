@@ -23,8 +23,9 @@ pub(super) fn tag_end(line: &str, at: usize, last_comment_end: Option<usize>) ->
     // "<https://…>" and "a <b, c> d" are no tags.
     let after_name = name + name_len;
     let after = &line[after_name..];
-    (after.starts_with(|c: char| c.is_whitespace() || matches!(c, '>' | '?')) || after.starts_with("/>"))
-        .then(|| closing_end(line, after_name))?
+    (after.starts_with(|c: char| c.is_whitespace() || matches!(c, '>' | '?'))
+        || after.starts_with("/>"))
+    .then(|| closing_end(line, after_name))?
 }
 
 /// End of the next ">" outside quotes, unless another tag starts before it.

@@ -1,0 +1,159 @@
+//! The commands.
+
+mod check_config;
+mod demo;
+mod load;
+mod models;
+mod node;
+mod status;
+mod translate;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{self, Config, LogConfig, LogFormat},
+    node::registry,
+};
+
+/// Actor-based distributed translation.
+///
+/// Backends publish texts to Kafka, nodes translate them with pools of model actors that grow and shrink with their backlog,
+/// results go back to Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "babelmesh", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch 2,000 chat messages being translated, with an embedded broker and a node in this process
+    Demo(demo::DemoArgs),
+    /// Run a node until it is told to stop
+    Node(node::NodeArgs),
+    /// Translate a text, or standard input line by line, without Kafka
+    Translate(translate::TranslateArgs),
+    /// Publish messages to a cluster and count what comes back
+    Load(load::LoadArgs),
+    /// List, import and verify model directories
+    Models(models::ModelsArgs),
+    /// Read the configuration and report every mistake in it
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Ask a running node on this machine about itself
+    Status(status::StatusArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file; defaults apply where it says nothing
+    #[arg(long, short, value_name = "FILE", env = "BABELMESH_CONFIG")]
+    config: Option<PathBuf>,
+    /// Set one key, over file and environment, such as --set engine.threads=2
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+impl ConfigArgs {
+    /// Reads the configuration; `defaults` are set below nothing but the file, the environment and flags.
+    fn load(&self, presets: &[(&str, &str)]) -> Result<Config> {
+        let presets: Vec<_> =
+            presets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        Ok(config::load(self.config.as_deref(), &presets, environment, &self.set)?)
+    }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        // A reader such as `head` that has seen enough is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "babelmesh: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Node(args) => node::run(args),
+        Command::Translate(args) => translate::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Models(args) => models::run(args),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "babelmesh", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn chain(error: &anyhow::Error) -> String {
+    crate::node::error_chain(error.as_ref())
+}
+
+/// Sends log lines to standard error.
+fn start_logging(log: &LogConfig) {
+    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Set once a process; a second call is of no effect.
+    let _ = match log.format {
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
+        }
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Ends when the process is told to: Ctrl-C or SIGTERM. Says which.
+async fn told_to_stop() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return "interrupt";
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "interrupt",
+        _ = terminate.recv() => "terminate",
+    }
+}

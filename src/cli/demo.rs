@@ -1,0 +1,134 @@
+//! `babelmesh demo`
+
+mod board;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+
+use super::{
+    ConfigArgs,
+    load::{stop_flag, texts},
+    runtime, start_logging,
+};
+use crate::{
+    load::{self, LoadReport, Pace, Phase, Plan},
+    node::{EMBEDDED, Node},
+};
+use board::Board;
+
+/// Messages a second before and after the burst.
+const TRICKLE: f64 = 20.0;
+/// How long to watch the pool shrink when everything is answered.
+const SHRINK: Duration = Duration::from_secs(8);
+
+/// How long the node in this process may take to read partitions and warm its models up.
+const READY: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Texts, one a line; everyday messages written for this project when absent
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Number of messages
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    messages: u64,
+    /// Source language of the texts
+    #[arg(long, default_value = "en", value_name = "LANGUAGE")]
+    from: String,
+    /// Target languages
+    #[arg(long, default_value = "fr,de", value_delimiter = ',', value_name = "LANGUAGES")]
+    to: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// A demonstration is short: the pool shrinks after seconds instead of minutes. Everything else is as in a node.
+const PRESETS: [(&str, &str); 7] = [
+    ("kafka.bootstrap_servers", EMBEDDED),
+    ("kafka.partitions", "4"),
+    ("node.name", "demo"),
+    ("log.filter", "error"),
+    ("scaling.delay_target.shrink_window_ms", "2000"),
+    ("scaling.delay_target.shrink_period_ms", "1000"),
+    ("scaling.delay_target.slow_window_ms", "2000"),
+];
+
+pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
+    ensure!(args.messages > 0, "there is nothing to send");
+    ensure!((1..=64).contains(&args.to.len()), "--to takes 1 to 64 languages");
+    let config = args.config.load(&PRESETS)?;
+    start_logging(&config.log);
+    let plan = Plan {
+        texts: texts(args.input.as_deref())?,
+        source: args.from,
+        targets: args.to,
+        phases: phases(args.messages),
+        conversations: 64,
+        bulk: 0.0,
+        max_in_flight: 10_000,
+        patience: Duration::from_secs(60),
+    };
+    runtime()?.block_on(async {
+        let board = Arc::new(Board::new(args.messages, plan.targets.len() as u64));
+        let stop = stop_flag();
+        let node = Node::start(&config, Arc::clone(&board) as _).await?;
+        tokio::select! {
+            ready = node.ready(READY) => ready?,
+            () = stopped(&stop) => {
+                node.drain().await;
+                return Ok(ExitCode::from(130));
+            }
+        }
+        let (clients, topics) = (node.clients().clone(), config.kafka.topics.clone());
+        let (shown, told) = (Arc::clone(&board), Arc::clone(&stop));
+        let running = tokio::task::spawn_blocking(move || {
+            let stopped = || told.load(Ordering::Relaxed);
+            load::run(&clients, &topics, &plan, &stopped, &mut |progress| shown.show(progress))
+        });
+        let report = tokio::select! {
+            report = running => report??,
+            failure = node.failed() => bail!("an actor failed: {}", failure.0),
+            () = stopped(&stop) => {
+                board.clear();
+                node.drain().await;
+                writeln!(io::stderr(), "stopped; what had been read was finished first")?;
+                // The generator's thread may still wait for answers that nobody will give.
+                std::process::exit(130);
+            }
+        };
+        board.wait_for_shrink(SHRINK, &stop).await;
+        node.drain().await;
+        board.clear();
+        finish(&report, &board)
+    })
+}
+
+fn finish(report: &LoadReport, board: &Board) -> Result<ExitCode> {
+    let mut table = report.table();
+    for (name, value) in board.rows() {
+        table.add_row([name.to_owned(), value]);
+    }
+    writeln!(io::stdout().lock(), "{table}")?;
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A trickle that one actor carries, a burst that it does not, and a trickle again.
+fn phases(messages: u64) -> Vec<Phase> {
+    let trickle = Phase { messages: (messages / 20).min(60), pace: Pace::Rate(TRICKLE) };
+    let burst = Phase { messages: messages - 2 * trickle.messages, pace: Pace::InFlight(u64::MAX) };
+    vec![trickle, burst, trickle]
+}
+
+async fn stopped(flag: &std::sync::atomic::AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

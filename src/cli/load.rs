@@ -1,0 +1,185 @@
+//! `babelmesh load`
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{ConfigArgs, runtime, start_logging, told_to_stop};
+use crate::{
+    events::EventLog,
+    kafka::client::Clients,
+    load::{self, LoadReport, Pace, Phase, Plan},
+    node::{EMBEDDED, Node},
+};
+
+/// How long the node in this process may take to read partitions and warm its models up.
+const READY: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
+    /// Messages a second, whatever comes back
+    #[arg(long, value_name = "N", conflicts_with = "in_flight")]
+    rate: Option<f64>,
+    /// Closed loop: unanswered messages at a time
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    in_flight: u64,
+    /// Number of messages
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    messages: Option<u64>,
+    /// How long, in seconds; needs --rate
+    #[arg(long, value_name = "SECONDS", requires = "rate")]
+    duration: Option<f64>,
+    /// Source language of the texts
+    #[arg(long, default_value = "en", value_name = "LANGUAGE")]
+    from: String,
+    /// Target languages
+    #[arg(long, default_value = "fr,de", value_delimiter = ',', value_name = "LANGUAGES")]
+    to: Vec<String>,
+    /// Texts, one a line; everyday messages when absent
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Share of messages for the any lane, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    bulk: f64,
+    /// Conversations that messages belong to in turn
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    conversations: u64,
+    /// Unanswered messages at which sending is held back at any rate: an embedded broker keeps little
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    max_in_flight: u64,
+    /// Seconds without any answer after which what is missing counts as lost
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    patience: f64,
+    /// Run a node with an embedded broker in this process, instead of talking to a cluster
+    #[arg(long)]
+    with_node: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl LoadArgs {
+    fn plan(&self) -> Result<Plan> {
+        ensure!((0.0..=1.0).contains(&self.bulk), "--bulk must be between 0 and 1");
+        ensure!((1..=64).contains(&self.to.len()), "--to takes 1 to 64 languages");
+        ensure!(self.patience > 0.0, "--patience must be above zero");
+        let pace = match self.rate {
+            Some(rate) => {
+                ensure!(rate > 0.0 && rate.is_finite(), "--rate must be above zero");
+                Pace::Rate(rate)
+            }
+            None => Pace::InFlight(self.in_flight.max(1)),
+        };
+        let messages = match (self.messages, self.duration, self.rate) {
+            (None, Some(seconds), Some(rate)) => (seconds * rate).round() as u64,
+            (messages, ..) => messages.unwrap_or(2_000),
+        };
+        ensure!(messages > 0, "there is nothing to send");
+        Ok(Plan {
+            texts: texts(self.input.as_deref())?,
+            source: self.from.clone(),
+            targets: self.to.clone(),
+            phases: vec![Phase { messages, pace }],
+            conversations: self.conversations,
+            bulk: self.bulk,
+            max_in_flight: self.max_in_flight,
+            patience: Duration::from_secs_f64(self.patience),
+        })
+    }
+}
+
+/// The lines of a file, or everyday messages.
+pub(super) fn texts(file: Option<&Path>) -> Result<Vec<String>> {
+    let Some(path) = file else {
+        return Ok(load::everyday());
+    };
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    ensure!(!lines.is_empty(), "{} holds no text", path.display());
+    Ok(lines)
+}
+
+pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
+    let plan = args.plan()?;
+    let embedded = [("kafka.bootstrap_servers", EMBEDDED), ("node.name", "load"), ("log.filter", "warn")];
+    let presets = if args.with_node { &embedded[..] } else { &[("log.filter", "warn")] };
+    let config = args.config.load(presets)?;
+    start_logging(&config.log);
+    let report = runtime()?.block_on(async {
+        let node = match args.with_node {
+            true => {
+                let node = Node::start(&config, Arc::new(EventLog)).await?;
+                node.ready(READY).await?;
+                Some(node)
+            }
+            false => None,
+        };
+        let bootstrap = &config.kafka.bootstrap_servers;
+        let clients = node.as_ref().map_or_else(
+            || Clients::new(&config.kafka, bootstrap, "load", false),
+            |node| node.clients().clone(),
+        );
+        let topics = config.kafka.topics.clone();
+        let stop = stop_flag();
+        let report = tokio::task::spawn_blocking(move || {
+            let bar = bar(plan.phases.iter().map(|p| p.messages).sum::<u64>() * plan.targets.len() as u64);
+            let report = load::run(&clients, &topics, &plan, &|| stop.load(Ordering::Relaxed), &mut |now| {
+                bar.set_position(now.oracle.answered());
+                bar.set_message(format!("{} sent", now.oracle.sent()));
+            });
+            bar.finish_and_clear();
+            report
+        })
+        .await??;
+        if let Some(node) = node {
+            node.drain().await;
+        }
+        anyhow::Ok(report)
+    })?;
+    print(&report, args.json)?;
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) fn print(report: &LoadReport, json: bool) -> Result<()> {
+    let mut output = io::stdout().lock();
+    if json {
+        writeln!(output, "{}", serde_json::to_string_pretty(report)?)?;
+    } else {
+        writeln!(output, "{report}")?;
+    }
+    Ok(())
+}
+
+/// A flag that is set when the process is told to stop.
+pub(super) fn stop_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&flag);
+    tokio::spawn(async move {
+        told_to_stop().await;
+        set.store(true, Ordering::Relaxed);
+    });
+    flag
+}
+
+fn bar(answers: u64) -> ProgressBar {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(answers), target);
+    let style = "{bar:30} {pos}/{len} answers, {per_sec}, {msg}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}

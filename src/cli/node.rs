@@ -1,0 +1,47 @@
+//! `babelmesh node`
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+
+use super::{ConfigArgs, runtime, start_logging, told_to_stop};
+use crate::{
+    events::{EventLog, NodeEvent},
+    node::Node,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct NodeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
+    let config = args.config.load(&[])?;
+    start_logging(&config.log);
+    runtime()?.block_on(async {
+        let stop = told_to_stop();
+        tokio::pin!(stop);
+        let node = tokio::select! {
+            node = Node::start(&config, Arc::new(EventLog)) => node?,
+            signal = &mut stop => {
+                NodeEvent::Draining { signal }.emit();
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        tokio::select! {
+            failure = node.failed() => {
+                // What was read and not published is read again after a restart.
+                Err(anyhow!("an actor failed: {}", failure.0))
+            }
+            signal = stop => {
+                NodeEvent::Draining { signal }.emit();
+                tokio::select! {
+                    () = node.drain() => Ok(ExitCode::SUCCESS),
+                    _ = told_to_stop() => Err(anyhow!("told to stop a second time, not waiting for what is unfinished")),
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,20 @@
+//! The load generator: publishes requests, reads results, and counts every id.
+//!
+//! It is a backend like any other: it knows only topics. Every request has an id of its own, every answer is set against it, and the
+//! report says what was lost, what came twice and how long each took. At a fixed rate, latency counts from the moment a message was *due*,
+//! so a stall of the generator itself is not hidden.
+
+mod client;
+mod oracle;
+mod report;
+mod run;
+
+pub use oracle::{Answer, Oracle};
+pub use report::{Latency, LoadReport};
+pub use run::{Pace, Phase, Plan, Progress, run};
+
+/// Everyday messages in English, written for this project.
+#[must_use]
+pub fn everyday() -> Vec<String> {
+    include_str!("corpus/everyday.txt").lines().filter(|l| !l.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,53 @@
+//! The generator's ends of Kafka.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseRecord, DefaultProducerContext, ThreadedProducer},
+};
+
+use crate::kafka::{client::Clients, topics::TopicNames};
+
+/// How long brokers may take to say where topics end.
+const METADATA: Duration = Duration::from_secs(10);
+
+/// Publishes requests and reads results from now on.
+pub(super) struct Backend {
+    producer: ThreadedProducer<DefaultProducerContext>,
+    pub(super) consumer: BaseConsumer,
+    requests: String,
+}
+
+impl Backend {
+    pub(super) fn connect(clients: &Clients, topics: &TopicNames) -> Result<Self> {
+        let producer = clients.producer().create()?;
+        // No group: the generator reads all partitions, from where they end before it sends anything.
+        let consumer: BaseConsumer =
+            clients.consumer("babelmesh-load").set("enable.auto.commit", "false").create()?;
+        let metadata = consumer.fetch_metadata(Some(&topics.results), METADATA);
+        let metadata = metadata.with_context(|| format!("no Kafka broker answers at {}", clients.bootstrap()))?;
+        let partitions = metadata.topics().first().map(|t| t.partitions()).unwrap_or_default();
+        anyhow::ensure!(!partitions.is_empty(), "topic {} does not exist: is a node running?", topics.results);
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let (_, end) = consumer.fetch_watermarks(&topics.results, partition.id(), METADATA)?;
+            list.add_partition_offset(&topics.results, partition.id(), Offset::Offset(end))?;
+        }
+        consumer.assign(&list)?;
+        Ok(Self { producer, consumer, requests: topics.requests.clone() })
+    }
+
+    /// Queues a record; `false` when librdkafka's queue is full at the moment.
+    pub(super) fn send(&self, key: &str, payload: &[u8]) -> Result<bool> {
+        let record = BaseRecord::to(&self.requests).key(key).payload(payload);
+        match self.producer.send(record) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(error).context("publishing a request"),
+        }
+    }
+}

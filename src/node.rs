@@ -1,0 +1,162 @@
+//! A node: actors, Kafka and a status socket, started and stopped as one.
+
+mod actors;
+mod engines;
+mod limits;
+mod pipeline;
+mod status;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use babelmesh_actors::{domain::Language, events::Observer};
+
+pub use actors::{Actors, Failure};
+pub(crate) use engines::{chain as error_chain, select as select_models};
+pub use engines::registry;
+pub use status::{NodeStatus, ask, default_socket};
+
+use crate::{
+    config::Config,
+    events::NodeEvent,
+    kafka::{
+        admin::create_missing,
+        client::Clients,
+        embedded::{EmbeddedBroker, reach},
+    },
+};
+use pipeline::Pipelines;
+use status::StatusServer;
+
+/// What `kafka.bootstrap_servers` says for the embedded broker.
+pub const EMBEDDED: &str = "embedded";
+
+/// A running node.
+pub struct Node {
+    actors: Actors,
+    pipelines: Pipelines,
+    status: StatusServer,
+    clients: Clients,
+    drain_timeout: Duration,
+    /// Lives as long as the node.
+    _broker: Option<EmbeddedBroker>,
+}
+
+impl Node {
+    /// Starts a node: brokers are reached and topics made, then the actors, then reading.
+    ///
+    /// # Errors
+    /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
+    pub async fn start(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        let models = engines::select(config)?;
+        let served = languages(config, &models);
+        let (clients, broker) = Self::connect(config, &served).await?;
+        let actors = Actors::start(config, &models, Arc::clone(&observer)).await?;
+        let pipelines = Pipelines::start(config, &clients, &served, &actors, observer)?;
+        let socket = config.status.socket.clone().unwrap_or_else(|| default_socket(&config.node.name));
+        let about = status::About {
+            node: config.node.name.clone(),
+            bootstrap: clients.bootstrap().to_owned(),
+            flow: pipelines.flow(),
+            readers: pipelines.assignments(),
+        };
+        let status = StatusServer::start(socket, about, actors.pools())?;
+        NodeEvent::Started {
+            node: &config.node.name,
+            bootstrap: clients.bootstrap(),
+            models: &models.iter().map(|m| m.id()).collect::<Vec<_>>().join(", "),
+            socket: status.socket(),
+        }
+        .emit();
+        let drain_timeout = Duration::from_millis(config.node.drain_timeout_ms);
+        Ok(Self { actors, pipelines, status, clients, drain_timeout, _broker: broker })
+    }
+
+    async fn connect(config: &Config, served: &[Language]) -> Result<(Clients, Option<EmbeddedBroker>)> {
+        let (kafka, node) = (&config.kafka, &config.node.name);
+        let topics = kafka.topics.all(served);
+        if kafka.bootstrap_servers == EMBEDDED {
+            let broker = EmbeddedBroker::start(&topics, kafka.partitions)?;
+            return Ok((Clients::new(kafka, &broker.bootstrap(), node, true), Some(broker)));
+        }
+        let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
+        let within = Duration::from_millis(kafka.startup_timeout_ms);
+        let admin = clients.admin();
+        tokio::task::spawn_blocking(move || reach(&admin, within)).await??;
+        create_missing(&clients, &topics, kafka.partitions, kafka.replication, within).await?;
+        Ok((clients, None))
+    }
+
+    /// Clients for the same brokers.
+    #[must_use]
+    pub const fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// The actors.
+    #[must_use]
+    pub const fn actors(&self) -> &Actors {
+        &self.actors
+    }
+
+    /// Waits until an actor fails without which the node cannot go on.
+    pub async fn failed(&self) -> Failure {
+        self.actors.failed().await
+    }
+
+    /// Waits until this node reads requests and jobs and one model actor of each pool is warm.
+    ///
+    /// # Errors
+    /// After `within`, or when the node cannot go on.
+    pub async fn ready(&self, within: Duration) -> Result<()> {
+        let all_ready = async {
+            loop {
+                let reads = self.pipelines.assignments().iter().all(|a| a.count() > 0);
+                if reads && self.actors.are_warm().await {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            done = tokio::time::timeout(within, all_ready) => {
+                done.with_context(|| format!("the node is not ready after {} s", within.as_secs()))
+            }
+            failure = self.failed() => bail!("an actor failed: {}", failure.0),
+        }
+    }
+
+    /// Reads no more, finishes what was read, publishes and commits it, then ends everything.
+    pub async fn drain(self) {
+        let Self { actors, pipelines, status, drain_timeout, .. } = self;
+        // Readers and publishers are threads that are waited for.
+        let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
+        actors.stop(drain_timeout).await;
+        status.stop();
+        NodeEvent::Stopped.emit();
+    }
+}
+
+/// Languages that the cluster has topics for.
+fn languages(config: &Config, models: &[babelmesh_models::Model]) -> Vec<Language> {
+    let told = config.kafka.languages.iter();
+    let mut languages: Vec<Language> = if config.kafka.languages.is_empty() {
+        models.iter().flat_map(|m| &m.manifest().target_languages).filter_map(|t| t.parse().ok()).collect()
+    } else {
+        told.filter_map(|tag| tag.parse().ok()).collect()
+    };
+    languages.sort_unstable();
+    languages.dedup();
+    languages
+}
+
+/// Where the engines' own forms of models are kept.
+#[must_use]
+pub fn cache_directory(config: &Config) -> PathBuf {
+    if let Some(directory) = &config.models.cache_directory {
+        return directory.clone();
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    base.or_else(home).unwrap_or_else(std::env::temp_dir).join("babelmesh")
+}

@@ -1,0 +1,213 @@
+//! Which models a node has, and the engines that run them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use babelmesh_actors::{
+    domain::ModelType,
+    engine::{
+        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine, ProcessSpec,
+    },
+    events::{Event, Observer},
+};
+use babelmesh_models::{
+    EngineKind as FormKind, FormError, Model, ModelRegistry, Tier, forms,
+};
+
+use super::cache_directory;
+use crate::config::{Config, EngineConfig, EngineKind, validate};
+
+/// The models that the configuration asks for.
+///
+/// # Errors
+/// When a folder or a model that is named is not there, or none is.
+pub(crate) fn select(config: &Config) -> Result<Vec<Model>> {
+    let registry = registry(config)?;
+    let wanted = &config.models.load;
+    let models: Vec<Model> = if wanted.is_empty() {
+        registry.iter().cloned().collect()
+    } else {
+        let find = |id: &String| {
+            let known = || registry.iter().map(Model::id).collect::<Vec<_>>().join(", ");
+            registry.get(id).cloned().ok_or_else(|| anyhow!("models.load: there is no model {id}, only {}", known()))
+        };
+        wanted.iter().map(find).collect::<Result<_>>()?
+    };
+    if models.is_empty() {
+        let folders = folders(config);
+        let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
+        bail!("models.directories: there is no model in {}", folders.join(", "));
+    }
+    Ok(models)
+}
+
+/// Every model in the configured folders.
+///
+/// # Errors
+/// Every manifest that cannot be read, all at once.
+pub fn registry(config: &Config) -> Result<ModelRegistry> {
+    let folders = folders(config);
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    ModelRegistry::scan(&folders).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {}", chain(error))).collect();
+        anyhow!("reading the model directories{}", lines.concat())
+    })
+}
+
+/// The configured folders. A relative one that is not below the working directory is looked for beside the executable, where a build or a
+/// package has it.
+fn folders(config: &Config) -> Vec<PathBuf> {
+    let beside = |folder: &Path| {
+        let executable = std::env::current_exe().ok()?;
+        let package = executable.parent()?.parent()?;
+        let places = [package.join("share/babelmesh"), package.to_owned(), package.parent()?.to_owned()];
+        places.into_iter().map(|place| place.join(folder)).find(|path| path.is_dir())
+    };
+    let resolve = |folder: &PathBuf| match folder.is_dir() {
+        true => folder.clone(),
+        false => beside(folder).unwrap_or_else(|| folder.clone()),
+    };
+    config.models.directories.iter().map(resolve).collect()
+}
+
+/// Makes the engines of a model: the engine that is configured, or the first that supports the model.
+///
+/// # Errors
+/// When the engine does not support the model, its executable is missing, or its form of the model cannot be made.
+pub(super) fn factory(
+    config: &Config,
+    model: &Model,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn EngineFactory>> {
+    let kinds: &[FormKind] = match config.engine.kind {
+        EngineKind::Fake => return Ok(Arc::new(FakeFactory { spec: config.engine.fake.clone() })),
+        EngineKind::Auto => &FormKind::ALL,
+        EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
+        EngineKind::RustBert => &[FormKind::RustBert],
+    };
+    let cache = cache_directory(config);
+    let mut refused = None;
+    for kind in kinds {
+        match forms::prepare(model, *kind, &cache) {
+            Ok(form) => return process_factory(config, model, *kind, &form, observer),
+            Err(error @ FormError::Unsupported { .. }) => refused = Some(error),
+            Err(error) => {
+                return Err(error).with_context(|| format!("preparing model {} for {kind}", model.id()));
+            }
+        }
+    }
+    Err(refused.map_or_else(|| anyhow!("no engine is configured"), Into::into))
+}
+
+fn process_factory(
+    config: &Config,
+    model: &Model,
+    kind: FormKind,
+    form: &Path,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn EngineFactory>> {
+    let engine = &config.engine;
+    let program = executable(engine, kind)?;
+    let pool: Arc<str> = Arc::from(model.id());
+    let limits = &model.manifest().limits;
+    let spec = ProcessSpec {
+        program,
+        load: LoadRequest {
+            directory: form.to_str().context("the model's path is not UTF-8")?.to_owned(),
+            precision: engine.precision,
+            device: validate::device(&engine.device).unwrap_or(Device::Cpu),
+            threads: engine.threads,
+            beam_size: engine.beam_size,
+            max_input_tokens: limits.max_input_tokens,
+            max_output_tokens: limits.max_output_tokens,
+        },
+        load_timeout: Duration::from_millis(engine.load_timeout_ms),
+        batch_timeout: Duration::from_millis(engine.batch_timeout_ms),
+        timeout_per_token: Duration::from_millis(engine.timeout_per_token_ms),
+        memory_limit: engine.memory_limit_mb << 20,
+        on_line: Arc::new(move |line| {
+            observer.observe(&Event::EngineSaid { pool: Arc::clone(&pool), line: line.to_owned() });
+        }),
+    };
+    Ok(Arc::new(ProcessFactory { kind, spec }))
+}
+
+fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
+    let folder = match &engine.directory {
+        Some(directory) => directory.clone(),
+        None => {
+            let own = std::env::current_exe().context("finding the engine executables")?;
+            let mut folder = own.parent().map(Path::to_owned).unwrap_or_default();
+            // Test executables lie one folder below the others.
+            if folder.ends_with("deps") {
+                folder.pop();
+            }
+            folder
+        }
+    };
+    let program = folder.join(kind.executable());
+    if program.is_file() {
+        return Ok(program);
+    }
+    bail!(
+        "the engine {kind} is not there: {} does not exist (build it with `make build`, or set engine.directory)",
+        program.display()
+    )
+}
+
+struct ProcessFactory {
+    kind: FormKind,
+    spec: ProcessSpec,
+}
+
+impl EngineFactory for ProcessFactory {
+    fn name(&self) -> &str {
+        self.kind.name()
+    }
+
+    fn create(&self) -> Box<dyn Engine> {
+        Box::new(ProcessEngine::new(self.spec.clone()))
+    }
+}
+
+struct FakeFactory {
+    spec: FakeSpec,
+}
+
+impl EngineFactory for FakeFactory {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn create(&self) -> Box<dyn Engine> {
+        Box::new(FakeEngine::new(self.spec.clone()))
+    }
+}
+
+/// A model's tier in the words of requests.
+pub(super) const fn model_type(tier: Tier) -> ModelType {
+    match tier {
+        Tier::Basic => ModelType::Basic,
+        Tier::Medium => ModelType::Medium,
+        Tier::Premium => ModelType::Premium,
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat the cause in their own text.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

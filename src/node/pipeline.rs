@@ -1,0 +1,130 @@
+//! The two pipelines of a node: requests to jobs, jobs to results.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Result;
+use babelmesh_actors::{
+    domain::Language,
+    events::Observer,
+    flow::{Flow, WaterMarks},
+};
+
+use super::Actors;
+use crate::{
+    config::Config,
+    kafka::{
+        client::Clients,
+        jobs::JobReader,
+        publisher::{Publisher, Settlements},
+        reader::{Assignment, Handler, Reader},
+        record::Encoder,
+        requests::Splitter,
+    },
+};
+
+/// How long brokers may take to let a consumer go.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Both pipelines.
+pub(super) struct Pipelines {
+    splitter: Pipeline,
+    jobs: Pipeline,
+}
+
+struct Pipeline {
+    reader: Reader,
+    settlements: Settlements,
+    publisher: JoinHandle<()>,
+    flow: Arc<Flow>,
+}
+
+impl Pipelines {
+    pub(super) fn start(
+        config: &Config,
+        clients: &Clients,
+        served: &[Language],
+        actors: &Actors,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self> {
+        let kafka = &config.kafka;
+        let encoder = Encoder::new(&kafka.topics, &config.node.name);
+        let build = Build { config, clients, encoder: encoder.clone(), observer };
+        let intake = actors.intake();
+        let topics: Vec<_> = kafka.topics.all_jobs(served).collect();
+        let jobs = build.pipeline(&kafka.group_id, &topics, |settlements| {
+            JobReader::new(settlements, encoder.clone(), intake)
+        })?;
+        let group = format!("{}-splitter", kafka.group_id);
+        let requests = [kafka.topics.requests.clone()];
+        let splitter = build.pipeline(&group, &requests, |settlements| {
+            let limit = config.intake.max_text_chars;
+            Splitter::new(settlements, encoder, kafka.topics.clone(), served.to_vec(), limit)
+        })?;
+        Ok(Self { splitter, jobs })
+    }
+
+    /// Work accepted and not yet published.
+    pub(super) fn flow(&self) -> Arc<Flow> {
+        Arc::clone(&self.jobs.flow)
+    }
+
+    /// Partitions of requests and of jobs that this node reads.
+    pub(super) fn assignments(&self) -> [Assignment; 2] {
+        [self.splitter.reader.assignment(), self.jobs.reader.assignment()]
+    }
+
+    /// Requests first: what they become is read by this node or another one.
+    pub(super) fn stop(self, within: Duration) {
+        self.splitter.stop(within);
+        self.jobs.stop(within);
+    }
+}
+
+impl Pipeline {
+    fn stop(mut self, within: Duration) {
+        self.reader.stop();
+        self.settlements.stop(within);
+        let _ = self.publisher.join();
+        self.reader.leave(LEAVE);
+    }
+}
+
+struct Build<'a> {
+    config: &'a Config,
+    clients: &'a Clients,
+    encoder: Encoder,
+    observer: Arc<dyn Observer>,
+}
+
+impl Build<'_> {
+    fn pipeline<H: Handler>(
+        &self,
+        group: &str,
+        topics: &[String],
+        handler: impl FnOnce(Settlements) -> H,
+    ) -> Result<Pipeline> {
+        let intake = &self.config.intake;
+        let marks = WaterMarks { high: intake.high_water_tokens, low: intake.low_water_tokens };
+        let flow = Arc::new(Flow::new(marks));
+        let (sender, commands) = mpsc::channel();
+        let settlements = Settlements::new(sender);
+        let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
+        let consumer =
+            Reader::consumer(&self.clients.consumer(group), settlements.clone(), revoke_within)?;
+        let publisher = Publisher::start(
+            &self.clients.producer(),
+            Arc::clone(&consumer),
+            self.encoder.clone(),
+            Arc::clone(&flow),
+            (settlements.clone(), commands),
+        )?;
+        let observer = Arc::clone(&self.observer);
+        let handler = handler(settlements.clone());
+        let reader = Reader::start(consumer, topics, Arc::clone(&flow), observer, handler)?;
+        Ok(Pipeline { reader, settlements, publisher, flow })
+    }
+}
