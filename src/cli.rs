@@ -29,7 +29,12 @@ use crate::{
 /// Backends publish texts to Kafka, nodes translate them with pools of model actors that grow and shrink with their backlog,
 /// results go back to Kafka.
 #[derive(Debug, Parser)]
-#[command(name = "babelmesh", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "babelmesh",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,7 +76,9 @@ pub(crate) struct ConfigArgs {
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
         _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
@@ -79,11 +86,18 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 impl ConfigArgs {
     /// Reads the configuration; `defaults` are set below nothing but the file, the environment and flags.
     fn load(&self, presets: &[(&str, &str)]) -> Result<Config> {
-        let presets: Vec<_> =
-            presets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let presets: Vec<_> = presets
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let environment = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Ok(config::load(self.config.as_deref(), &presets, environment, &self.set)?)
+        Ok(config::load(
+            self.config.as_deref(),
+            &presets,
+            environment,
+            &self.set,
+        )?)
     }
 }
 
@@ -131,18 +145,23 @@ fn chain(error: &anyhow::Error) -> String {
 /// Sends log lines to standard error.
 fn start_logging(log: &LogConfig) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // Set once a process; a second call is of no effect.
     let _ = match log.format {
-        LogFormat::Text => {
-            builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
-        }
+        LogFormat::Text => builder
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// Ends when the process is told to: Ctrl-C or SIGTERM. Says which.

@@ -2,6 +2,8 @@
 
 mod load;
 mod model;
+#[cfg(test)]
+mod tests;
 pub(crate) mod validate;
 
 pub use load::{ConfigError, ConfigErrors, load};

@@ -95,12 +95,24 @@ impl NodeEvent<'_> {
     /// Tells about it.
     pub fn emit(self) {
         match self {
-            Self::Started { node, bootstrap, models, socket } => {
+            Self::Started {
+                node,
+                bootstrap,
+                models,
+                socket,
+            } => {
                 info!(node, bootstrap, models, socket = %socket.display(), "node started");
             }
-            Self::Draining { signal } => info!(signal, "draining: no more is read, what is here is finished"),
+            Self::Draining { signal } => info!(
+                signal,
+                "draining: no more is read, what is here is finished"
+            ),
             Self::Stopped => info!("node stopped"),
-            Self::KafkaLog { level, facility, message } => match level {
+            Self::KafkaLog {
+                level,
+                facility,
+                message,
+            } => match level {
                 RDKafkaLogLevel::Emerg
                 | RDKafkaLogLevel::Alert
                 | RDKafkaLogLevel::Critical
@@ -112,13 +124,23 @@ impl NodeEvent<'_> {
             Self::Rebalanced { rebalance } => info!(?rebalance, "partitions moved"),
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
             Self::PublishFailed { topic, error } => {
-                error!(topic, error, "publishing failed, the record will be delivered again");
+                error!(
+                    topic,
+                    error, "publishing failed, the record will be delivered again"
+                );
             }
             Self::OffsetNotStored { topic, error } => {
                 debug!(topic, error, "offset not stored, the partition has moved");
             }
-            Self::PartitionDropped { topic, partition, unfinished } => {
-                warn!(topic, partition, unfinished, "partition left with unfinished records");
+            Self::PartitionDropped {
+                topic,
+                partition,
+                unfinished,
+            } => {
+                warn!(
+                    topic,
+                    partition, unfinished, "partition left with unfinished records"
+                );
             }
             Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
             Self::Failed { error } => error!(error, "the node cannot go on"),
@@ -133,26 +155,57 @@ impl Observer for EventLog {
     fn observe(&self, event: &Event) {
         match event {
             Event::ActorSpawned { pool, actor } => info!(%pool, %actor, "model actor spawned"),
-            Event::ActorReady { pool, actor, pid, numeric, cold_start } => {
+            Event::ActorReady {
+                pool,
+                actor,
+                pid,
+                numeric,
+                cold_start,
+            } => {
                 let cold_start_ms = cold_start.as_millis();
                 info!(%pool, %actor, pid, numeric, cold_start_ms, "model actor ready");
             }
-            Event::ActorStopped { pool, actor, reason } => {
+            Event::ActorStopped {
+                pool,
+                actor,
+                reason,
+            } => {
                 let reason = stop_reason(*reason);
                 info!(%pool, %actor, reason, "model actor stops");
             }
-            Event::ActorFailed { pool, actor, error, requeued, restart_in } => {
+            Event::ActorFailed {
+                pool,
+                actor,
+                error,
+                requeued,
+                restart_in,
+            } => {
                 let restart_in_ms = restart_in.as_millis();
                 warn!(%pool, %actor, error, requeued, restart_in_ms, "model actor failed");
             }
-            Event::BatchDone { pool, actor, segments, tokens, elapsed, waited } => {
+            Event::BatchDone {
+                pool,
+                actor,
+                segments,
+                tokens,
+                elapsed,
+                waited,
+            } => {
                 let (elapsed_us, waited_us) = (elapsed.as_micros(), waited.as_micros());
                 debug!(%pool, %actor, segments, tokens, elapsed_us, waited_us, "batch done");
             }
-            Event::TextPoisoned { pool, message_id, error } => {
+            Event::TextPoisoned {
+                pool,
+                message_id,
+                error,
+            } => {
                 error!(%pool, message_id, error, "a text makes the engine fail");
             }
-            Event::Scaled { pool, from, decision } => {
+            Event::Scaled {
+                pool,
+                from,
+                decision,
+            } => {
                 let (to, unmet) = (decision.target, decision.unmet_actors);
                 let reason = decision.reason.label();
                 let inputs = tracing::field::debug(&decision.inputs);

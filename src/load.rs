@@ -16,5 +16,9 @@ pub use run::{Pace, Phase, Plan, Progress, run};
 /// Everyday messages in English, written for this project.
 #[must_use]
 pub fn everyday() -> Vec<String> {
-    include_str!("corpus/everyday.txt").lines().filter(|l| !l.is_empty()).map(str::to_owned).collect()
+    include_str!("corpus/everyday.txt")
+        .lines()
+        .filter(|l| !l.is_empty())
+        .map(str::to_owned)
+        .collect()
 }

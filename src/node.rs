@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use babelmesh_actors::{domain::Language, events::Observer};
 
 pub use actors::{Actors, Failure};
-pub(crate) use engines::{chain as error_chain, select as select_models};
 pub use engines::registry;
+pub(crate) use engines::{chain as error_chain, select as select_models};
 pub use status::{NodeStatus, ask, default_socket};
 
 use crate::{
@@ -53,7 +53,11 @@ impl Node {
         let (clients, broker) = Self::connect(config, &served).await?;
         let actors = Actors::start(config, &models, Arc::clone(&observer)).await?;
         let pipelines = Pipelines::start(config, &clients, &served, &actors, observer)?;
-        let socket = config.status.socket.clone().unwrap_or_else(|| default_socket(&config.node.name));
+        let socket = config
+            .status
+            .socket
+            .clone()
+            .unwrap_or_else(|| default_socket(&config.node.name));
         let about = status::About {
             node: config.node.name.clone(),
             bootstrap: clients.bootstrap().to_owned(),
@@ -69,21 +73,41 @@ impl Node {
         }
         .emit();
         let drain_timeout = Duration::from_millis(config.node.drain_timeout_ms);
-        Ok(Self { actors, pipelines, status, clients, drain_timeout, _broker: broker })
+        Ok(Self {
+            actors,
+            pipelines,
+            status,
+            clients,
+            drain_timeout,
+            _broker: broker,
+        })
     }
 
-    async fn connect(config: &Config, served: &[Language]) -> Result<(Clients, Option<EmbeddedBroker>)> {
+    async fn connect(
+        config: &Config,
+        served: &[Language],
+    ) -> Result<(Clients, Option<EmbeddedBroker>)> {
         let (kafka, node) = (&config.kafka, &config.node.name);
         let topics = kafka.topics.all(served);
         if kafka.bootstrap_servers == EMBEDDED {
             let broker = EmbeddedBroker::start(&topics, kafka.partitions)?;
-            return Ok((Clients::new(kafka, &broker.bootstrap(), node, true), Some(broker)));
+            return Ok((
+                Clients::new(kafka, &broker.bootstrap(), node, true),
+                Some(broker),
+            ));
         }
         let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
         let within = Duration::from_millis(kafka.startup_timeout_ms);
         let admin = clients.admin();
         tokio::task::spawn_blocking(move || reach(&admin, within)).await??;
-        create_missing(&clients, &topics, kafka.partitions, kafka.replication, within).await?;
+        create_missing(
+            &clients,
+            &topics,
+            kafka.partitions,
+            kafka.replication,
+            within,
+        )
+        .await?;
         Ok((clients, None))
     }
 
@@ -128,7 +152,13 @@ impl Node {
 
     /// Reads no more, finishes what was read, publishes and commits it, then ends everything.
     pub async fn drain(self) {
-        let Self { actors, pipelines, status, drain_timeout, .. } = self;
+        let Self {
+            actors,
+            pipelines,
+            status,
+            drain_timeout,
+            ..
+        } = self;
         // Readers and publishers are threads that are waited for.
         let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
         actors.stop(drain_timeout).await;
@@ -141,7 +171,11 @@ impl Node {
 fn languages(config: &Config, models: &[babelmesh_models::Model]) -> Vec<Language> {
     let told = config.kafka.languages.iter();
     let mut languages: Vec<Language> = if config.kafka.languages.is_empty() {
-        models.iter().flat_map(|m| &m.manifest().target_languages).filter_map(|t| t.parse().ok()).collect()
+        models
+            .iter()
+            .flat_map(|m| &m.manifest().target_languages)
+            .filter_map(|t| t.parse().ok())
+            .collect()
     } else {
         told.filter_map(|tag| tag.parse().ok()).collect()
     };
@@ -157,6 +191,10 @@ pub fn cache_directory(config: &Config) -> PathBuf {
         return directory.clone();
     }
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    base.or_else(home).unwrap_or_else(std::env::temp_dir).join("babelmesh")
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    base.or_else(home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("babelmesh")
 }

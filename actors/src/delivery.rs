@@ -24,7 +24,9 @@ pub struct NotOpen(pub i64);
 
 impl<T> Default for Ledger<T> {
     fn default() -> Self {
-        Self { entries: VecDeque::new() }
+        Self {
+            entries: VecDeque::new(),
+        }
     }
 }
 
@@ -32,7 +34,10 @@ impl<T> Ledger<T> {
     /// A record was read. Offsets grow, with gaps where the topic has some; one that does not grow is ignored.
     pub fn open(&mut self, offset: i64) {
         if self.entries.back().is_none_or(|last| last.offset < offset) {
-            self.entries.push_back(Entry { offset, settled: None });
+            self.entries.push_back(Entry {
+                offset,
+                settled: None,
+            });
         }
     }
 
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_read_twice_is_open_once() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::<()>::default();
         ledger.open(5);
         ledger.open(5);
         ledger.open(4);

@@ -11,10 +11,15 @@ pub fn detect(text: &str, candidates: &[Language]) -> Option<Language> {
     if let [only] = candidates {
         return Some(*only);
     }
-    let known: Vec<_> = candidates.iter().filter_map(|c| Some((library_name(*c)?, *c))).collect();
+    let known: Vec<_> = candidates
+        .iter()
+        .filter_map(|c| Some((library_name(*c)?, *c)))
+        .collect();
     let detector = Detector::with_allowlist(known.iter().map(|(lang, _)| *lang).collect());
     let found = detector.detect_lang(text)?;
-    known.into_iter().find_map(|(lang, language)| (lang == found).then_some(language))
+    known
+        .into_iter()
+        .find_map(|(lang, language)| (lang == found).then_some(language))
 }
 
 /// The library names languages by ISO 639-3.
@@ -40,9 +45,18 @@ mod tests {
     fn plain_sentences_are_told_apart() {
         let candidates = languages(&["en", "fr", "de"]);
         let found = |text| detect(text, &candidates).map(|l| l.to_string());
-        assert_eq!(found("Where is the train station, please?").as_deref(), Some("en"));
-        assert_eq!(found("Où se trouve la gare, s'il vous plaît ?").as_deref(), Some("fr"));
-        assert_eq!(found("Wo ist bitte der nächste Bahnhof?").as_deref(), Some("de"));
+        assert_eq!(
+            found("Where is the train station, please?").as_deref(),
+            Some("en")
+        );
+        assert_eq!(
+            found("Où se trouve la gare, s'il vous plaît ?").as_deref(),
+            Some("fr")
+        );
+        assert_eq!(
+            found("Wo ist bitte der nächste Bahnhof?").as_deref(),
+            Some("de")
+        );
     }
 
     #[test]

@@ -46,7 +46,11 @@ impl Flow {
     /// An empty flow.
     #[must_use]
     pub const fn new(marks: WaterMarks) -> Self {
-        Self { queued: AtomicU64::new(0), closed: AtomicBool::new(false), marks }
+        Self {
+            queued: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            marks,
+        }
     }
 
     /// Tokens that a message of this many bytes is counted as: one for four bytes, and a part for what travels with it, so that
@@ -74,7 +78,11 @@ impl Flow {
 
     /// Looks at the queue and says whether to read on.
     pub fn gate(&self) -> Gate {
-        let before = if self.closed.load(Ordering::Relaxed) { Gate::Closed } else { Gate::Open };
+        let before = if self.closed.load(Ordering::Relaxed) {
+            Gate::Closed
+        } else {
+            Gate::Open
+        };
         let gate = before.next(self.queued(), self.marks);
         self.closed.store(gate == Gate::Closed, Ordering::Relaxed);
         gate

@@ -13,7 +13,6 @@ use crate::{
     events::{Event, Observer},
     pool::{PoolMessage, Submission},
     routing::{self, Ability},
-
 };
 
 /// A pool and what its model can do.
@@ -89,7 +88,7 @@ impl IntakeState {
             match self.place(order, now) {
                 Placed::In(route, job) => {
                     let limit = self.start.routes[route].max_piece_tokens;
-                    submissions[route].push(Submission::new(job, limit));
+                    submissions[route].push(Submission::new(*job, limit));
                 }
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
@@ -108,10 +107,22 @@ impl IntakeState {
 
     fn place(&self, order: Order, now: Instant) -> Placed {
         match self.resolve(&order, now) {
-            Ok(Resolved { source, target, detected, deadline, route }) => {
-                let job = Job { order, source, target, detected, deadline };
+            Ok(Resolved {
+                source,
+                target,
+                detected,
+                deadline,
+                route,
+            }) => {
+                let job = Job {
+                    order,
+                    source,
+                    target,
+                    detected,
+                    deadline,
+                };
                 match route {
-                    Some(route) => Placed::In(route, job),
+                    Some(route) => Placed::In(route, Box::new(job)),
                     None => Placed::Ended(Box::new(job.untouched())),
                 }
             }
@@ -139,9 +150,20 @@ impl IntakeState {
             None
         } else {
             let abilities = self.start.routes.iter().map(|route| &route.ability);
-            Some(routing::choose(abilities, source, target, request.model_type)?)
+            Some(routing::choose(
+                abilities,
+                source,
+                target,
+                request.model_type,
+            )?)
         };
-        Ok(Resolved { source, target, detected: told.is_none(), deadline, route })
+        Ok(Resolved {
+            source,
+            target,
+            detected: told.is_none(),
+            deadline,
+            route,
+        })
     }
 
     /// The language of a text, among those that could be translated and the one it may be in already.
@@ -150,14 +172,17 @@ impl IntakeState {
         detect(text, &candidates).ok_or_else(|| {
             RequestError::new(
                 ErrorCode::UndetectedLanguage,
-                format!("the text is in none of the languages {}", routing::list(&candidates)),
+                format!(
+                    "the text is in none of the languages {}",
+                    routing::list(&candidates)
+                ),
             )
         })
     }
 }
 
 enum Placed {
-    In(usize, Job),
+    In(usize, Box<Job>),
     Ended(Box<JobOutcome>),
 }
 

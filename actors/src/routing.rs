@@ -53,7 +53,10 @@ pub fn choose<'a>(
     if known {
         sources.sort_unstable();
         sources.dedup();
-        let message = format!("no model translates {source} to {target}, only {}", list(&sources));
+        let message = format!(
+            "no model translates {source} to {target}, only {}",
+            list(&sources)
+        );
         Err(RequestError::new(ErrorCode::UnsupportedPair, message))
     } else {
         let message = format!("no model translates to {target}");
@@ -64,7 +67,11 @@ pub fn choose<'a>(
 /// Languages for a message to people.
 #[must_use]
 pub fn list(languages: &[Language]) -> String {
-    languages.iter().map(Language::as_str).collect::<Vec<_>>().join(", ")
+    languages
+        .iter()
+        .map(Language::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -79,7 +86,11 @@ mod tests {
 
     fn ability(sources: &[&str], targets: &[&str], tier: ModelType) -> Ability {
         let all = |tags: &[&str]| tags.iter().map(|tag| language(tag)).collect();
-        Ability { sources: all(sources), targets: all(targets), tier }
+        Ability {
+            sources: all(sources),
+            targets: all(targets),
+            tier,
+        }
     }
 
     #[test]
@@ -98,7 +109,14 @@ mod tests {
     fn an_unknown_language_and_an_unknown_pair_are_different_errors() {
         let models = [ability(&["en"], &["fr"], ModelType::Basic)];
         let code = |source, target| {
-            choose(&models, language(source), language(target), ModelType::Basic).unwrap_err().code
+            choose(
+                &models,
+                language(source),
+                language(target),
+                ModelType::Basic,
+            )
+            .unwrap_err()
+            .code
         };
         assert_eq!(code("en", "xx"), ErrorCode::UnsupportedLanguage);
         assert_eq!(code("de", "fr"), ErrorCode::UnsupportedPair);

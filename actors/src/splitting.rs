@@ -32,8 +32,14 @@ pub fn split(
 ) -> Result<Vec<Part>, RequestError> {
     request.validate(max_text_chars)?;
     let part = |tag: &str| match target(tag, served) {
-        Ok(target) => Part::Job { target, request: single(request, tag) },
-        Err(error) => Part::Refused { target: tag.to_owned(), error },
+        Ok(target) => Part::Job {
+            target,
+            request: single(request, tag),
+        },
+        Err(error) => Part::Refused {
+            target: tag.to_owned(),
+            error,
+        },
     };
     Ok(request.targets().map(part).collect())
 }
@@ -43,7 +49,10 @@ fn target(tag: &str, served: &[Language]) -> Result<Language, RequestError> {
     if served.contains(&language) {
         return Ok(language);
     }
-    let message = format!("no node translates to {language}, only to {}", crate::routing::list(served));
+    let message = format!(
+        "no node translates to {language}, only to {}",
+        crate::routing::list(served)
+    );
     Err(RequestError::new(ErrorCode::UnsupportedLanguage, message))
 }
 
@@ -62,7 +71,8 @@ mod tests {
     use super::*;
 
     fn request(targets: &[String]) -> TranslationRequest {
-        let json = serde_json::json!({"messageId": "m", "text": "hello", "targetLanguages": targets});
+        let json =
+            serde_json::json!({"messageId": "m", "text": "hello", "targetLanguages": targets});
         TranslationRequest::decode(json.to_string().as_bytes()).unwrap()
     }
 
@@ -97,7 +107,12 @@ mod tests {
     #[test]
     fn a_language_that_nobody_serves_is_refused_beside_one_that_is() {
         let served = ["fr".parse().unwrap()];
-        let parts = split(&request(&["fr".into(), "xx".into(), "klingon".into()]), 100, &served).unwrap();
+        let parts = split(
+            &request(&["fr".into(), "xx".into(), "klingon".into()]),
+            100,
+            &served,
+        )
+        .unwrap();
         let codes: Vec<_> = parts
             .iter()
             .map(|part| match part {
@@ -107,7 +122,11 @@ mod tests {
             .collect();
         assert_eq!(
             codes,
-            [None, Some(ErrorCode::UnsupportedLanguage), Some(ErrorCode::InvalidLanguage)]
+            [
+                None,
+                Some(ErrorCode::UnsupportedLanguage),
+                Some(ErrorCode::InvalidLanguage)
+            ]
         );
     }
 }

@@ -1,1 +1,55 @@
-//! Sandbox.
+//! A sandbox for tests of whole nodes.
+//!
+//! Tests start real nodes, in their own process ([`LocalNode`]) or as child processes ([`ProcessNode`]), talk to them as a
+//! [`Backend`] does, through Kafka topics and nothing else, and compare the *set* of ids that went in with the *multiset* of ids
+//! that came out ([`Ids`]): a count alone would let a repetition hide a loss. Engines that misbehave on demand are played by the
+//! `faulty-engine` executable (see [`faults`]); what it did to itself or was done to it is looked up in `/proc`
+//! ([`processes`]), so that a fault test knows that its fault really happened.
+//!
+//! Everything here panics when it does not get what it wants: it is for tests.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod events;
+pub mod executables;
+pub mod faults;
+mod ids;
+mod local;
+mod process;
+pub mod processes;
+mod sandbox;
+mod topic;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use backend::{Backend, request};
+pub use events::Events;
+pub use ids::{Answer, Ids};
+pub use local::LocalNode;
+pub use process::ProcessNode;
+pub use sandbox::{Sandbox, Settings, repository};
+pub use topic::{Record, TopicReader, TopicWriter};
+
+/// How long a test waits for what must happen, unless it says otherwise. Generous: a machine that runs tests is busy.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Looks again and again until there is something; panics when there is nothing in time.
+pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < within, "waited {} s in vain: {what}", within.as_secs_f32());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// [`wait_for`] something to be true.
+pub fn wait_until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, within, || is_so().then_some(()));
+}

@@ -2,6 +2,12 @@
 //!
 //! Build them first, in the same profile: `cargo build -p babelmesh-engine-ctranslate2 -p babelmesh-engine-rust-bert`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on may panic"
+)]
+
 use std::{
     env, fs,
     io::Write,

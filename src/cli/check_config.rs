@@ -29,7 +29,11 @@ pub(super) fn run(args: &CheckConfigArgs) -> Result<ExitCode> {
         }
         write!(output, "{}", toml::to_string(&config)?)?;
     } else {
-        writeln!(output, "the configuration is good; {} model(s) found", models.len())?;
+        writeln!(
+            output,
+            "the configuration is good; {} model(s) found",
+            models.len()
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

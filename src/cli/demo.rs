@@ -44,7 +44,12 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value = "en", value_name = "LANGUAGE")]
     from: String,
     /// Target languages
-    #[arg(long, default_value = "fr,de", value_delimiter = ',', value_name = "LANGUAGES")]
+    #[arg(
+        long,
+        default_value = "fr,de",
+        value_delimiter = ',',
+        value_name = "LANGUAGES"
+    )]
     to: Vec<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -63,7 +68,10 @@ const PRESETS: [(&str, &str); 7] = [
 
 pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
-    ensure!((1..=64).contains(&args.to.len()), "--to takes 1 to 64 languages");
+    ensure!(
+        (1..=64).contains(&args.to.len()),
+        "--to takes 1 to 64 languages"
+    );
     let config = args.config.load(&PRESETS)?;
     start_logging(&config.log);
     let plan = Plan {
@@ -91,7 +99,9 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
         let (shown, told) = (Arc::clone(&board), Arc::clone(&stop));
         let running = tokio::task::spawn_blocking(move || {
             let stopped = || told.load(Ordering::Relaxed);
-            load::run(&clients, &topics, &plan, &stopped, &mut |progress| shown.show(progress))
+            load::run(&clients, &topics, &plan, &stopped, &mut |progress| {
+                shown.show(progress)
+            })
         });
         let report = tokio::select! {
             report = running => report??,
@@ -117,13 +127,23 @@ fn finish(report: &LoadReport, board: &Board) -> Result<ExitCode> {
         table.add_row([name.to_owned(), value]);
     }
     writeln!(io::stdout().lock(), "{table}")?;
-    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A trickle that one actor carries, a burst that it does not, and a trickle again.
 fn phases(messages: u64) -> Vec<Phase> {
-    let trickle = Phase { messages: (messages / 20).min(60), pace: Pace::Rate(TRICKLE) };
-    let burst = Phase { messages: messages - 2 * trickle.messages, pace: Pace::InFlight(u64::MAX) };
+    let trickle = Phase {
+        messages: (messages / 20).min(60),
+        pace: Pace::Rate(TRICKLE),
+    };
+    let burst = Phase {
+        messages: messages - 2 * trickle.messages,
+        pace: Pace::InFlight(u64::MAX),
+    };
     vec![trickle, burst, trickle]
 }
 

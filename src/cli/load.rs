@@ -44,7 +44,12 @@ pub(super) struct LoadArgs {
     #[arg(long, default_value = "en", value_name = "LANGUAGE")]
     from: String,
     /// Target languages
-    #[arg(long, default_value = "fr,de", value_delimiter = ',', value_name = "LANGUAGES")]
+    #[arg(
+        long,
+        default_value = "fr,de",
+        value_delimiter = ',',
+        value_name = "LANGUAGES"
+    )]
     to: Vec<String>,
     /// Texts, one a line; everyday messages when absent
     #[arg(long, value_name = "FILE")]
@@ -73,8 +78,14 @@ pub(super) struct LoadArgs {
 
 impl LoadArgs {
     fn plan(&self) -> Result<Plan> {
-        ensure!((0.0..=1.0).contains(&self.bulk), "--bulk must be between 0 and 1");
-        ensure!((1..=64).contains(&self.to.len()), "--to takes 1 to 64 languages");
+        ensure!(
+            (0.0..=1.0).contains(&self.bulk),
+            "--bulk must be between 0 and 1"
+        );
+        ensure!(
+            (1..=64).contains(&self.to.len()),
+            "--to takes 1 to 64 languages"
+        );
         ensure!(self.patience > 0.0, "--patience must be above zero");
         let pace = match self.rate {
             Some(rate) => {
@@ -106,16 +117,29 @@ pub(super) fn texts(file: Option<&Path>) -> Result<Vec<String>> {
     let Some(path) = file else {
         return Ok(load::everyday());
     };
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect();
     ensure!(!lines.is_empty(), "{} holds no text", path.display());
     Ok(lines)
 }
 
 pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
     let plan = args.plan()?;
-    let embedded = [("kafka.bootstrap_servers", EMBEDDED), ("node.name", "load"), ("log.filter", "warn")];
-    let presets = if args.with_node { &embedded[..] } else { &[("log.filter", "warn")] };
+    let embedded = [
+        ("kafka.bootstrap_servers", EMBEDDED),
+        ("node.name", "load"),
+        ("log.filter", "warn"),
+    ];
+    let presets = if args.with_node {
+        &embedded[..]
+    } else {
+        &[("log.filter", "warn")]
+    };
     let config = args.config.load(presets)?;
     start_logging(&config.log);
     let report = runtime()?.block_on(async {
@@ -135,11 +159,19 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         let topics = config.kafka.topics.clone();
         let stop = stop_flag();
         let report = tokio::task::spawn_blocking(move || {
-            let bar = bar(plan.phases.iter().map(|p| p.messages).sum::<u64>() * plan.targets.len() as u64);
-            let report = load::run(&clients, &topics, &plan, &|| stop.load(Ordering::Relaxed), &mut |now| {
-                bar.set_position(now.oracle.answered());
-                bar.set_message(format!("{} sent", now.oracle.sent()));
-            });
+            let bar = bar(
+                plan.phases.iter().map(|p| p.messages).sum::<u64>() * plan.targets.len() as u64
+            );
+            let report = load::run(
+                &clients,
+                &topics,
+                &plan,
+                &|| stop.load(Ordering::Relaxed),
+                &mut |now| {
+                    bar.set_position(now.oracle.answered());
+                    bar.set_message(format!("{} sent", now.oracle.sent()));
+                },
+            );
             bar.finish_and_clear();
             report
         })
@@ -150,7 +182,11 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         anyhow::Ok(report)
     })?;
     print(&report, args.json)?;
-    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 pub(super) fn print(report: &LoadReport, json: bool) -> Result<()> {
@@ -175,7 +211,11 @@ pub(super) fn stop_flag() -> Arc<AtomicBool> {
 }
 
 fn bar(answers: u64) -> ProgressBar {
-    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(answers), target);
     let style = "{bar:30} {pos}/{len} answers, {per_sec}, {msg}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(style) {

@@ -97,7 +97,9 @@ fn pool_text(pool: &PoolStatus) -> String {
         table.add_row([
             actor.name.clone(),
             format!("{:?}", actor.phase).to_lowercase(),
-            actor.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            actor
+                .pid
+                .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             format!("{:.0}", actor.resident_bytes as f64 / 1e6),
             actor.numeric.clone().unwrap_or_else(|| "-".to_owned()),
             actor.batches.to_string(),

@@ -137,7 +137,10 @@ struct Failures(Mutex<Option<String>>);
 
 impl Failures {
     fn first(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

@@ -30,7 +30,11 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        write!(f, "the configuration has {count} mistake{}", if count == 1 { "" } else { "s" })?;
+        write!(
+            f,
+            "the configuration has {count} mistake{}",
+            if count == 1 { "" } else { "s" }
+        )?;
         for error in &self.0 {
             match error.path.as_str() {
                 "" => write!(f, "\n  {}", error.message)?,
@@ -71,7 +75,8 @@ pub fn load(
     let ours = environment.iter().filter_map(|(name, value)| {
         let key = name.strip_prefix(PREFIX)?;
         // What the engine processes are told is no configuration.
-        (!validate::is_reserved(name)).then(|| (key.to_lowercase().replace("__", "."), value.clone()))
+        (!validate::is_reserved(name))
+            .then(|| (key.to_lowercase().replace("__", "."), value.clone()))
     });
     for (path, text) in ours.chain(overrides.iter().cloned()) {
         figment = set(figment, &path, &text);
@@ -79,15 +84,24 @@ pub fn load(
     let dict = match figment.extract::<Dict>() {
         Ok(dict) => dict,
         Err(error) => {
-            errors.extend(error.into_iter().map(|e| mistake(&e.path.join("."), e.kind.to_string())));
+            errors.extend(
+                error
+                    .into_iter()
+                    .map(|e| mistake(&e.path.join("."), e.kind.to_string())),
+            );
             return Err(ConfigErrors(errors));
         }
     };
-    let tree = serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
+    let tree =
+        serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
     let mut config = read_tree(tree, &mut errors);
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
     validate::check(&config, &mut errors);
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(errors))
+    }
 }
 
 fn set(figment: Figment, path: &str, text: &str) -> Figment {
@@ -105,7 +119,11 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
         let tracked = serde_path_to_error::Deserializer::new(tree.clone(), &mut track);
         match Config::deserialize(serde_ignored::Deserializer::new(tracked, &mut on_unknown)) {
             Ok(config) => {
-                errors.extend(unknown.into_iter().map(|path| mistake(&path, "unknown key")));
+                errors.extend(
+                    unknown
+                        .into_iter()
+                        .map(|path| mistake(&path, "unknown key")),
+                );
                 return config;
             }
             Err(error) => {
@@ -122,11 +140,18 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
 fn remove(tree: &mut serde_json::Value, path: &str) -> bool {
     let mut keys: Vec<&str> = path.split('.').collect();
     let Some(last) = keys.pop() else { return false };
-    let parent = keys.into_iter().try_fold(tree, |node, key| node.get_mut(key));
-    let removed = parent.and_then(|node| node.as_object_mut()).and_then(|map| map.remove(last));
+    let parent = keys
+        .into_iter()
+        .try_fold(tree, |node, key| node.get_mut(key));
+    let removed = parent
+        .and_then(|node| node.as_object_mut())
+        .and_then(|map| map.remove(last));
     removed.is_some()
 }
 
 fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError { path: path.to_owned(), message: message.into() }
+    ConfigError {
+        path: path.to_owned(),
+        message: message.into(),
+    }
 }

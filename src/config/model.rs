@@ -8,7 +8,7 @@ use babelmesh_actors::{
     pool::{BatchBudget, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::kafka::topics::TopicNames;
 
@@ -50,7 +50,10 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: "node-1".to_owned(), drain_timeout_ms: 30_000 }
+        Self {
+            name: "node-1".to_owned(),
+            drain_timeout_ms: 30_000,
+        }
     }
 }
 
@@ -66,7 +69,10 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -103,7 +109,23 @@ pub struct KafkaConfig {
     /// Longest time to finish a partition that is being revoked, in milliseconds.
     pub revoke_timeout_ms: u64,
     /// Further options of librdkafka, for all clients, such as `security.protocol`.
+    #[serde(deserialize_with = "scalars")]
     pub options: BTreeMap<String, String>,
+}
+
+/// Reads numbers and switches as text: an error about the type of a value would print the value, which may be a password.
+fn scalars<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+    let scalar = |(key, value): (String, serde_json::Value)| match value {
+        serde_json::Value::String(text) => Ok((key, text)),
+        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok((key, value.to_string())),
+        _ => Err(D::Error::custom(format!(
+            "the value of \"{key}\" is no text, number or switch"
+        ))),
+    };
+    values.into_iter().map(scalar).collect()
 }
 
 impl Default for KafkaConfig {
@@ -179,7 +201,11 @@ pub struct ModelsConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { directories: vec![PathBuf::from("models")], load: Vec::new(), cache_directory: None }
+        Self {
+            directories: vec![PathBuf::from("models")],
+            load: Vec::new(),
+            cache_directory: None,
+        }
     }
 }
 
@@ -289,8 +315,14 @@ pub struct BatchConfig {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        let BatchBudget { items, padded_tokens } = BatchBudget::default();
-        Self { segments: items, padded_tokens }
+        let BatchBudget {
+            items,
+            padded_tokens,
+        } = BatchBudget::default();
+        Self {
+            segments: items,
+            padded_tokens,
+        }
     }
 }
 

@@ -26,12 +26,19 @@ pub(super) fn apply_legacy_environment(
     errors: &mut Vec<ConfigError>,
 ) {
     let lookup = |name: &str| {
-        environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        environment
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
     };
     match config.scaling.threshold.clone().with_env(lookup) {
         Ok(threshold) => config.scaling.threshold = threshold,
         Err(refused) => {
-            errors.extend(refused.into_iter().map(|e| mistake("environment", e.to_string())));
+            errors.extend(
+                refused
+                    .into_iter()
+                    .map(|e| mistake("environment", e.to_string())),
+            );
         }
     }
     match Quantization::from_env(lookup) {
@@ -67,31 +74,72 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "is not a filter such as \"info\" or \"babelmesh=debug,warn\"",
     );
     let kafka = &config.kafka;
-    refuse_if(kafka.bootstrap_servers.trim().is_empty(), "kafka.bootstrap_servers", "must name a broker, or be \"embedded\"");
-    refuse_if(kafka.group_id.is_empty(), "kafka.group_id", "must not be empty");
-    refuse_if(kafka.partitions < 1, "kafka.partitions", "must be at least 1");
-    refuse_if(kafka.replication < 1, "kafka.replication", "must be at least 1");
+    refuse_if(
+        kafka.bootstrap_servers.trim().is_empty(),
+        "kafka.bootstrap_servers",
+        "must name a broker, or be \"embedded\"",
+    );
+    refuse_if(
+        kafka.group_id.is_empty(),
+        "kafka.group_id",
+        "must not be empty",
+    );
+    refuse_if(
+        kafka.partitions < 1,
+        "kafka.partitions",
+        "must be at least 1",
+    );
+    refuse_if(
+        kafka.replication < 1,
+        "kafka.replication",
+        "must be at least 1",
+    );
     for tag in &kafka.languages {
         if let Err(error) = tag.parse::<Language>() {
             refuse_if(true, "kafka.languages", &error.to_string());
         }
     }
     let topics = &kafka.topics;
-    let names = [&topics.requests, &topics.jobs, &topics.results, &topics.dead_letters];
+    let names = [
+        &topics.requests,
+        &topics.jobs,
+        &topics.results,
+        &topics.dead_letters,
+    ];
     for (i, name) in names.iter().enumerate() {
         let valid = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
-        refuse_if(!valid, "kafka.topics", &format!("\"{name}\" is not a topic name"));
-        refuse_if(names[..i].contains(name), "kafka.topics", &format!("\"{name}\" is used twice"));
+        refuse_if(
+            !valid,
+            "kafka.topics",
+            &format!("\"{name}\" is not a topic name"),
+        );
+        refuse_if(
+            names[..i].contains(name),
+            "kafka.topics",
+            &format!("\"{name}\" is used twice"),
+        );
     }
     let intake = &config.intake;
-    refuse_if(intake.high_water_tokens == 0, "intake.high_water_tokens", "must be above zero");
+    refuse_if(
+        intake.high_water_tokens == 0,
+        "intake.high_water_tokens",
+        "must be above zero",
+    );
     refuse_if(
         intake.low_water_tokens >= intake.high_water_tokens,
         "intake.low_water_tokens",
         "must be below intake.high_water_tokens",
     );
-    refuse_if(intake.max_text_chars == 0, "intake.max_text_chars", "must be above zero");
-    refuse_if(config.models.directories.is_empty(), "models.directories", "must name a folder");
+    refuse_if(
+        intake.max_text_chars == 0,
+        "intake.max_text_chars",
+        "must be above zero",
+    );
+    refuse_if(
+        config.models.directories.is_empty(),
+        "models.directories",
+        "must name a folder",
+    );
     check_engine(&config.engine, &mut refuse_if);
     let pool = &config.pool;
     refuse_if(
@@ -99,8 +147,16 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "pool.min_actors",
         "must not be above pool.max_actors",
     );
-    refuse_if(pool.batch.segments == 0, "pool.batch.segments", "must be above zero");
-    refuse_if(pool.batch.padded_tokens == 0, "pool.batch.padded_tokens", "must be above zero");
+    refuse_if(
+        pool.batch.segments == 0,
+        "pool.batch.segments",
+        "must be above zero",
+    );
+    refuse_if(
+        pool.batch.padded_tokens == 0,
+        "pool.batch.padded_tokens",
+        "must be above zero",
+    );
     refuse_if(
         pool.restart_most_ms < pool.restart_first_ms,
         "pool.restart_most_ms",
@@ -108,18 +164,42 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     );
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {
-            refuse_if(true, &format!("scaling.delay_target.{}", error.field), &error.problem);
+            refuse_if(
+                true,
+                &format!("scaling.delay_target.{}", error.field),
+                &error.problem,
+            );
         }
     }
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     refuse_if(engine.threads == 0, "engine.threads", "must be at least 1");
-    refuse_if(engine.beam_size == 0, "engine.beam_size", "must be at least 1; 1 is greedy");
-    refuse_if(engine.load_timeout_ms == 0, "engine.load_timeout_ms", "must be above zero");
-    refuse_if(engine.batch_timeout_ms == 0, "engine.batch_timeout_ms", "must be above zero");
-    refuse_if(engine.memory_limit_mb == 0, "engine.memory_limit_mb", "must be above zero");
-    refuse_if(device(&engine.device).is_none(), "engine.device", "must be \"cpu\" or \"cuda:0\" and so on");
+    refuse_if(
+        engine.beam_size == 0,
+        "engine.beam_size",
+        "must be at least 1; 1 is greedy",
+    );
+    refuse_if(
+        engine.load_timeout_ms == 0,
+        "engine.load_timeout_ms",
+        "must be above zero",
+    );
+    refuse_if(
+        engine.batch_timeout_ms == 0,
+        "engine.batch_timeout_ms",
+        "must be above zero",
+    );
+    refuse_if(
+        engine.memory_limit_mb == 0,
+        "engine.memory_limit_mb",
+        "must be above zero",
+    );
+    refuse_if(
+        device(&engine.device).is_none(),
+        "engine.device",
+        "must be \"cpu\" or \"cuda:0\" and so on",
+    );
 }
 
 /// Reads `cpu`, `cuda` or `cuda:1`.
@@ -133,5 +213,8 @@ pub(crate) fn device(text: &str) -> Option<Device> {
 }
 
 fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError { path: path.to_owned(), message: message.into() }
+    ConfigError {
+        path: path.to_owned(),
+        message: message.into(),
+    }
 }

@@ -28,14 +28,20 @@ pub async fn create_missing(
         .iter()
         .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(replication)))
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(within)).request_timeout(Some(within));
+    let options = AdminOptions::new()
+        .operation_timeout(Some(within))
+        .request_timeout(Some(within));
     let results = admin
         .create_topics(&new, &options)
         .await
         .with_context(|| format!("creating topics at {}", clients.bootstrap()))?;
     for result in results {
         match result {
-            Ok(topic) => NodeEvent::TopicCreated { topic: &topic, partitions }.emit(),
+            Ok(topic) => NodeEvent::TopicCreated {
+                topic: &topic,
+                partitions,
+            }
+            .emit(),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => bail!("creating topic {topic}: {error}"),
         }

@@ -100,10 +100,19 @@ impl Clients {
 
 /// Takes a log line of librdkafka.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    NodeEvent::KafkaLog { level, facility, message }.emit();
+    NodeEvent::KafkaLog {
+        level,
+        facility,
+        message,
+    }
+    .emit();
 }
 
 /// Takes an error that librdkafka goes on after.
 pub(super) fn error(error: &KafkaError, doing: &str) {
-    NodeEvent::KafkaError { error: &error.to_string(), doing }.emit();
+    NodeEvent::KafkaError {
+        error: &error.to_string(),
+        doing,
+    }
+    .emit();
 }

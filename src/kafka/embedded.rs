@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rdkafka::{
     ClientConfig,
-    
     consumer::{BaseConsumer, Consumer},
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -51,8 +50,11 @@ impl EmbeddedBroker {
 pub fn reach(config: &ClientConfig, within: Duration) -> Result<()> {
     let consumer: BaseConsumer = config.create()?;
     let brokers = config.get("bootstrap.servers").unwrap_or_default();
-    consumer
-        .fetch_metadata(None, within)
-        .with_context(|| format!("no Kafka broker answers at {brokers} within {} ms", within.as_millis()))?;
+    consumer.fetch_metadata(None, within).with_context(|| {
+        format!(
+            "no Kafka broker answers at {brokers} within {} ms",
+            within.as_millis()
+        )
+    })?;
     Ok(())
 }

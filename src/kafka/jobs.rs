@@ -30,9 +30,20 @@ pub struct JobReader {
 impl JobReader {
     /// A reader for one intake.
     #[must_use]
-    pub fn new(settlements: Settlements, encoder: Encoder, intake: ActorRef<IntakeMessage>) -> Self {
+    pub fn new(
+        settlements: Settlements,
+        encoder: Encoder,
+        intake: ActorRef<IntakeMessage>,
+    ) -> Self {
         let sink = Arc::new(settlements.clone());
-        Self { settlements, sink, encoder, intake, orders: Vec::new(), settled: Vec::new() }
+        Self {
+            settlements,
+            sink,
+            encoder,
+            intake,
+            orders: Vec::new(),
+            settled: Vec::new(),
+        }
     }
 
     fn order(&self, ticket: Ticket, message: &BorrowedMessage<'_>) -> Result<Order, RequestError> {
@@ -65,7 +76,9 @@ impl Handler for JobReader {
                 let key = message.key().unwrap_or_default();
                 let payload = message.payload().unwrap_or_default().to_vec();
                 let trace = record::trace(message);
-                let letter = self.encoder.dead_letter(key, payload, &error, &origin(message), &trace);
+                let letter =
+                    self.encoder
+                        .dead_letter(key, payload, &error, &origin(message), &trace);
                 self.settled.push((ticket, Settled::Records(vec![letter])));
             }
         }
@@ -78,7 +91,9 @@ impl Handler for JobReader {
         }
         if !self.orders.is_empty() {
             // An intake that is gone takes its node down; the records are delivered again.
-            let _ = self.intake.cast(IntakeMessage::Offer(std::mem::take(&mut self.orders)));
+            let _ = self
+                .intake
+                .cast(IntakeMessage::Offer(std::mem::take(&mut self.orders)));
         }
     }
 }

@@ -106,16 +106,18 @@ impl Settlements {
     /// Has all partitions finished until a deadline, then ends the publisher.
     pub fn stop(&self, within: Duration) {
         let (reply, done) = mpsc::sync_channel(1);
-        self.tell(Command::Stop { deadline: Instant::now() + within, reply });
+        self.tell(Command::Stop {
+            deadline: Instant::now() + within,
+            reply,
+        });
         let _ = done.recv_timeout(within + Duration::from_secs(5));
     }
 }
 
 impl OutcomeSink for Settlements {
     fn deliver(&self, outcomes: Vec<JobOutcome>) {
-        let settle = |outcome: JobOutcome| {
-            (outcome.order.ticket, Settled::Outcome(Box::new(outcome)))
-        };
+        let settle =
+            |outcome: JobOutcome| (outcome.order.ticket, Settled::Outcome(Box::new(outcome)));
         self.settle(outcomes.into_iter().map(settle).collect());
     }
 }
@@ -169,7 +171,9 @@ impl Publisher {
         flow: Arc<Flow>,
         (settlements, commands): (Settlements, Receiver<Command>),
     ) -> anyhow::Result<JoinHandle<()>> {
-        let context = PublisherContext { acknowledgements: settlements };
+        let context = PublisherContext {
+            acknowledgements: settlements,
+        };
         let producer = config.create_with_context(context)?;
         let publisher = Self {
             producer,
@@ -182,7 +186,9 @@ impl Publisher {
             next_unit: 0,
             revocations: Vec::new(),
         };
-        Ok(thread::Builder::new().name("publisher".to_owned()).spawn(|| publisher.run())?)
+        Ok(thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(|| publisher.run())?)
     }
 
     fn run(mut self) {
@@ -206,7 +212,12 @@ impl Publisher {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Assigned { partition, epoch, topic, number } => {
+            Command::Assigned {
+                partition,
+                epoch,
+                topic,
+                number,
+            } => {
                 let fresh = Partition {
                     topic,
                     number,
@@ -238,18 +249,34 @@ impl Publisher {
                 }
             }
             Command::Acknowledged(unit) => self.acknowledged(unit),
-            Command::Revoked { partitions, deadline, reply } => {
-                self.revocations.push(Revocation { partitions, deadline, reply, stop: false });
+            Command::Revoked {
+                partitions,
+                deadline,
+                reply,
+            } => {
+                self.revocations.push(Revocation {
+                    partitions,
+                    deadline,
+                    reply,
+                    stop: false,
+                });
             }
             Command::Stop { deadline, reply } => {
                 let partitions = self.partitions.keys().copied().collect();
-                self.revocations.push(Revocation { partitions, deadline, reply, stop: true });
+                self.revocations.push(Revocation {
+                    partitions,
+                    deadline,
+                    reply,
+                    stop: true,
+                });
             }
         }
     }
 
     fn partition(&mut self, ticket: Ticket) -> Option<&mut Partition> {
-        self.partitions.get_mut(&ticket.partition).filter(|p| p.epoch == ticket.epoch)
+        self.partitions
+            .get_mut(&ticket.partition)
+            .filter(|p| p.epoch == ticket.epoch)
     }
 
     /// Writes every outcome whose turn it is.
@@ -261,7 +288,11 @@ impl Publisher {
                 self.next_unit += 1;
                 self.units.insert(unit, (id, epoch));
                 if let Some(partition) = self.partitions.get_mut(&id) {
-                    partition.sent.push_back(Sent { unit, offset, missing: records.len() });
+                    partition.sent.push_back(Sent {
+                        unit,
+                        offset,
+                        missing: records.len(),
+                    });
                 }
                 for record in &records {
                     self.produce(record, unit);
@@ -273,8 +304,11 @@ impl Publisher {
     fn release(&mut self, id: u32) -> Option<(u32, Vec<OutRecord>, i64)> {
         let partition = self.partitions.get_mut(&id)?;
         let (offset, settled) = partition.ledger.release()?;
-        let origin =
-            || Origin { topic: Arc::clone(&partition.topic), partition: partition.number, offset };
+        let origin = || Origin {
+            topic: Arc::clone(&partition.topic),
+            partition: partition.number,
+            offset,
+        };
         let records = match settled {
             Settled::Records(records) => records,
             Settled::Outcome(outcome) => self.encoder.outcome(&outcome, &origin()),
@@ -296,7 +330,11 @@ impl Publisher {
                 }
                 Err((error, _)) => {
                     // The unit is never acknowledged, so its offset is never committed: it is delivered again.
-                    NodeEvent::PublishFailed { topic: &record.topic, error: &error.to_string() }.emit();
+                    NodeEvent::PublishFailed {
+                        topic: &record.topic,
+                        error: &error.to_string(),
+                    }
+                    .emit();
                     return;
                 }
             }
@@ -304,7 +342,9 @@ impl Publisher {
     }
 
     fn acknowledged(&mut self, unit: usize) {
-        let Some((id, epoch)) = self.units.get(&unit).copied() else { return };
+        let Some((id, epoch)) = self.units.get(&unit).copied() else {
+            return;
+        };
         let Some(partition) = self.partitions.get_mut(&id).filter(|p| p.epoch == epoch) else {
             self.units.remove(&unit);
             return;
@@ -323,17 +363,25 @@ impl Publisher {
         for partition in self.partitions.values_mut() {
             let mut complete = None;
             while partition.sent.front().is_some_and(|sent| sent.missing == 0) {
-                let Some(sent) = partition.sent.pop_front() else { break };
+                let Some(sent) = partition.sent.pop_front() else {
+                    break;
+                };
                 self.units.remove(&sent.unit);
-                self.flow.done(partition.weights.remove(&sent.offset).unwrap_or(0));
+                self.flow
+                    .done(partition.weights.remove(&sent.offset).unwrap_or(0));
                 complete = Some(sent.offset);
             }
             if let Some(offset) = complete
                 && let Err(error) =
-                    self.consumer.store_offset(&partition.topic, partition.number, offset)
+                    self.consumer
+                        .store_offset(&partition.topic, partition.number, offset)
             {
                 // The partition was lost meanwhile: its next owner reads from the last commit.
-                NodeEvent::OffsetNotStored { topic: &partition.topic, error: &error.to_string() }.emit();
+                NodeEvent::OffsetNotStored {
+                    topic: &partition.topic,
+                    error: &error.to_string(),
+                }
+                .emit();
             }
         }
     }
@@ -343,7 +391,9 @@ impl Publisher {
         let mut stop = false;
         for revocation in std::mem::take(&mut self.revocations) {
             let finished = revocation.partitions.iter().all(|id| {
-                self.partitions.get(id).is_none_or(|p| p.ledger.is_empty() && p.sent.is_empty())
+                self.partitions
+                    .get(id)
+                    .is_none_or(|p| p.ledger.is_empty() && p.sent.is_empty())
             });
             if !finished && now < revocation.deadline {
                 self.revocations.push(revocation);
@@ -366,7 +416,12 @@ impl Publisher {
         let unfinished = partition.weights.len();
         if unfinished > 0 {
             let (topic, number) = (&partition.topic, partition.number);
-            NodeEvent::PartitionDropped { topic, partition: number, unfinished }.emit();
+            NodeEvent::PartitionDropped {
+                topic,
+                partition: number,
+                unfinished,
+            }
+            .emit();
         }
     }
 }

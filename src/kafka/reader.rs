@@ -94,8 +94,14 @@ impl Reader {
             gate: Gate::Open,
             last_error: None,
         };
-        let thread = thread::Builder::new().name("reader".to_owned()).spawn(|| polling.run())?;
-        Ok(Self { stop, thread: Some(thread), consumer })
+        let thread = thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(|| polling.run())?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+            consumer,
+        })
     }
 
     /// Stops reading and waits until the thread has ended. The consumer stays a member of its group: what was read can still be committed.
@@ -121,7 +127,11 @@ impl Reader {
             drop(consumer);
             let _ = done.send(());
         };
-        if thread::Builder::new().name("leave".to_owned()).spawn(leaving).is_ok() {
+        if thread::Builder::new()
+            .name("leave".to_owned())
+            .spawn(leaving)
+            .is_ok()
+        {
             let _ = ended.recv_timeout(within);
         }
     }
@@ -172,15 +182,27 @@ impl<H: Handler> Polling<H> {
     /// Pauses or resumes all partitions. A new assignment starts unpaused, so the gate is applied to it anew.
     fn keep_gate(&mut self) {
         let gate = self.flow.gate();
-        let changed = self.consumer.context().changed.swap(false, Ordering::Relaxed);
+        let changed = self
+            .consumer
+            .context()
+            .changed
+            .swap(false, Ordering::Relaxed);
         if gate == self.gate && !(changed && gate == Gate::Closed) {
             return;
         }
-        let Ok(assignment) = self.consumer.assignment() else { return };
+        let Ok(assignment) = self.consumer.assignment() else {
+            return;
+        };
         let tokens = self.flow.queued();
         let (done, event) = match gate {
-            Gate::Closed => (self.consumer.pause(&assignment), Event::IntakePaused { tokens }),
-            Gate::Open => (self.consumer.resume(&assignment), Event::IntakeResumed { tokens }),
+            Gate::Closed => (
+                self.consumer.pause(&assignment),
+                Event::IntakePaused { tokens },
+            ),
+            Gate::Open => (
+                self.consumer.resume(&assignment),
+                Event::IntakeResumed { tokens },
+            ),
         };
         match done {
             Ok(()) => {
@@ -222,7 +244,10 @@ impl<H: Handler> Polling<H> {
 
     /// Errors repeat for as long as a broker is away; one a second is enough.
     fn report(&mut self, error: &KafkaError) {
-        if self.last_error.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+        if self
+            .last_error
+            .is_none_or(|at| at.elapsed() > Duration::from_secs(1))
+        {
             self.last_error = Some(Instant::now());
             client::error(error, "reading");
         }
@@ -247,13 +272,22 @@ struct Partitions {
 
 impl ReaderContext {
     fn partitions(&self) -> MutexGuard<'_, Partitions> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<Ticket> {
         let partitions = self.partitions();
-        let (partition, epoch) = *partitions.ids.get(message.topic())?.get(&message.partition())?;
-        Some(Ticket { partition, offset: message.offset(), epoch })
+        let (partition, epoch) = *partitions
+            .ids
+            .get(message.topic())?
+            .get(&message.partition())?;
+        Some(Ticket {
+            partition,
+            offset: message.offset(),
+            epoch,
+        })
     }
 
     fn assign(&self, list: &TopicPartitionList) {
@@ -283,12 +317,19 @@ impl ReaderContext {
         let revoked: Vec<u32> = {
             let partitions = self.partitions();
             let id = |topic: &str, number| partitions.ids.get(topic)?.get(&number).map(|id| id.0);
-            list.elements().iter().filter_map(|e| id(e.topic(), e.partition())).collect()
+            list.elements()
+                .iter()
+                .filter_map(|e| id(e.topic(), e.partition()))
+                .collect()
         };
         self.assigned.fetch_sub(revoked.len(), Ordering::Relaxed);
         let (reply, done) = mpsc::sync_channel(1);
         let deadline = Instant::now() + within;
-        self.settlements.tell(Command::Revoked { partitions: revoked, deadline, reply });
+        self.settlements.tell(Command::Revoked {
+            partitions: revoked,
+            deadline,
+            reply,
+        });
         let _ = done.recv_timeout(within + Duration::from_secs(1));
     }
 }
@@ -308,7 +349,9 @@ impl ConsumerContext for ReaderContext {
         match rebalance {
             Rebalance::Assign(list) => self.assign(list),
             // What was lost belongs to somebody else already: there is nothing to wait for and nothing to commit.
-            Rebalance::Revoke(list) if consumer.assignment_lost() => self.revoke(list, Duration::ZERO),
+            Rebalance::Revoke(list) if consumer.assignment_lost() => {
+                self.revoke(list, Duration::ZERO)
+            }
             Rebalance::Revoke(list) => {
                 self.revoke(list, self.revoke_within);
                 let _ = consumer.commit_consumer_state(CommitMode::Sync);

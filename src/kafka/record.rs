@@ -53,7 +53,10 @@ impl OutRecord {
     pub fn kafka_headers(&self) -> OwnedHeaders {
         let empty = OwnedHeaders::new_with_capacity(self.headers.len());
         self.headers.iter().fold(empty, |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value.as_bytes()) })
+            headers.insert(Header {
+                key,
+                value: Some(value.as_bytes()),
+            })
         })
     }
 }
@@ -117,7 +120,12 @@ impl Encoder {
         self.result(request, &result, trace)
     }
 
-    fn result(&self, request: &TranslationRequest, result: &TranslationResult, trace: &Trace) -> OutRecord {
+    fn result(
+        &self,
+        request: &TranslationRequest,
+        result: &TranslationResult,
+        trace: &Trace,
+    ) -> OutRecord {
         let mut headers = vec![(IDEMPOTENCY_KEY, result.idempotency_key())];
         push_trace(&mut headers, trace);
         OutRecord {
@@ -147,7 +155,12 @@ impl Encoder {
             (NODE, self.node.to_string()),
         ];
         push_trace(&mut headers, trace);
-        OutRecord { topic: Arc::clone(&self.dead_letters), key: key.to_vec(), payload, headers }
+        OutRecord {
+            topic: Arc::clone(&self.dead_letters),
+            key: key.to_vec(),
+            payload,
+            headers,
+        }
     }
 }
 

@@ -55,7 +55,9 @@ impl Splitter {
         let dead = |splitter: &Self, error: &RequestError| {
             let key = message.key().unwrap_or_default();
             let origin = origin(message);
-            splitter.encoder.dead_letter(key, payload.to_vec(), error, &origin, &trace)
+            splitter
+                .encoder
+                .dead_letter(key, payload.to_vec(), error, &origin, &trace)
         };
         let request = match TranslationRequest::decode(payload) {
             Ok(request) => request,
@@ -69,7 +71,9 @@ impl Splitter {
                 return records;
             }
         };
-        let submitted = record::submitted_at(message).unwrap_or_else(now_ms).to_string();
+        let submitted = record::submitted_at(message)
+            .unwrap_or_else(now_ms)
+            .to_string();
         let mut records = Vec::with_capacity(parts.len());
         for part in parts {
             match part {
@@ -86,10 +90,19 @@ impl Splitter {
     }
 
     /// One error for each target, or a single one when the request names none.
-    fn refuse_all(&self, request: &TranslationRequest, error: &RequestError, trace: &Trace) -> Vec<OutRecord> {
+    fn refuse_all(
+        &self,
+        request: &TranslationRequest,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
         let refusal = |target: &str| self.encoder.refusal(request, target, error, trace);
         let records: Vec<_> = request.targets().map(refusal).collect();
-        if records.is_empty() { vec![refusal("")] } else { records }
+        if records.is_empty() {
+            vec![refusal("")]
+        } else {
+            records
+        }
     }
 
     fn job(
@@ -100,7 +113,10 @@ impl Splitter {
         trace: &Trace,
     ) -> OutRecord {
         let name = self.topics.jobs_of(target, request.lane());
-        let topic = self.names.entry(name).or_insert_with_key(|name| Arc::from(name.as_str()));
+        let topic = self
+            .names
+            .entry(name)
+            .or_insert_with_key(|name| Arc::from(name.as_str()));
         let mut headers = vec![(SUBMITTED_AT, submitted.to_owned())];
         push_trace(&mut headers, trace);
         OutRecord {
@@ -137,6 +153,8 @@ pub(super) fn weight(message: &BorrowedMessage<'_>) -> u64 {
 }
 
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

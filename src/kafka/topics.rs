@@ -41,7 +41,9 @@ impl TopicNames {
 
     /// Both job topics of each language.
     pub fn all_jobs<'a>(&'a self, targets: &'a [Language]) -> impl Iterator<Item = String> + 'a {
-        targets.iter().flat_map(|t| [Lane::Normal, Lane::Any].map(|lane| self.jobs_of(*t, lane)))
+        targets
+            .iter()
+            .flat_map(|t| [Lane::Normal, Lane::Any].map(|lane| self.jobs_of(*t, lane)))
     }
 
     /// Every topic of a cluster that translates into `targets`.

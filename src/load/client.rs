@@ -26,19 +26,34 @@ impl Backend {
     pub(super) fn connect(clients: &Clients, topics: &TopicNames) -> Result<Self> {
         let producer = clients.producer().create()?;
         // No group: the generator reads all partitions, from where they end before it sends anything.
-        let consumer: BaseConsumer =
-            clients.consumer("babelmesh-load").set("enable.auto.commit", "false").create()?;
+        let consumer: BaseConsumer = clients
+            .consumer("babelmesh-load")
+            .set("enable.auto.commit", "false")
+            .create()?;
         let metadata = consumer.fetch_metadata(Some(&topics.results), METADATA);
-        let metadata = metadata.with_context(|| format!("no Kafka broker answers at {}", clients.bootstrap()))?;
-        let partitions = metadata.topics().first().map(|t| t.partitions()).unwrap_or_default();
-        anyhow::ensure!(!partitions.is_empty(), "topic {} does not exist: is a node running?", topics.results);
+        let metadata = metadata
+            .with_context(|| format!("no Kafka broker answers at {}", clients.bootstrap()))?;
+        let partitions = metadata
+            .topics()
+            .first()
+            .map(|t| t.partitions())
+            .unwrap_or_default();
+        anyhow::ensure!(
+            !partitions.is_empty(),
+            "topic {} does not exist: is a node running?",
+            topics.results
+        );
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             let (_, end) = consumer.fetch_watermarks(&topics.results, partition.id(), METADATA)?;
             list.add_partition_offset(&topics.results, partition.id(), Offset::Offset(end))?;
         }
         consumer.assign(&list)?;
-        Ok(Self { producer, consumer, requests: topics.requests.clone() })
+        Ok(Self {
+            producer,
+            consumer,
+            requests: topics.requests.clone(),
+        })
     }
 
     /// Queues a record; `false` when librdkafka's queue is full at the moment.

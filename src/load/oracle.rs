@@ -71,14 +71,20 @@ impl Oracle {
         message.answered |= bit;
         self.answered += 1;
         let latency = now.saturating_duration_since(message.due);
-        let _ = self.latency_us.record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        let _ = self
+            .latency_us
+            .record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         Answer::First(latency)
     }
 
     /// The number of a message of this run.
     #[must_use]
     pub fn number(&self, message_id: &str) -> Option<usize> {
-        let number = message_id.strip_prefix(&self.run)?.strip_prefix('-')?.parse().ok()?;
+        let number = message_id
+            .strip_prefix(&self.run)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()?;
         (number < self.messages.len()).then_some(number)
     }
 
@@ -125,13 +131,16 @@ impl Oracle {
 
     /// What was never answered: message id and target.
     pub fn missing(&self) -> impl Iterator<Item = (String, &str)> {
-        self.messages.iter().enumerate().flat_map(move |(number, message)| {
-            let unanswered = move |index: usize| message.answered & (1 << index) == 0;
-            let targets = self.targets.iter().enumerate();
-            targets
-                .filter(move |(index, _)| unanswered(*index))
-                .map(move |(_, target)| (format!("{}-{number}", self.run), target.as_str()))
-        })
+        self.messages
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, message)| {
+                let unanswered = move |index: usize| message.answered & (1 << index) == 0;
+                let targets = self.targets.iter().enumerate();
+                targets
+                    .filter(move |(index, _)| unanswered(*index))
+                    .map(move |(_, target)| (format!("{}-{number}", self.run), target.as_str()))
+            })
     }
 }
 
@@ -144,16 +153,29 @@ mod tests {
         let mut oracle = Oracle::new("r", &["fr".to_owned(), "de".to_owned()]);
         let now = Instant::now();
         let ids: Vec<_> = (0..3).map(|_| oracle.send(now)).collect();
-        assert!(matches!(oracle.receive(&ids[0], "fr", now), Answer::First(_)));
+        assert!(matches!(
+            oracle.receive(&ids[0], "fr", now),
+            Answer::First(_)
+        ));
         assert_eq!(oracle.receive(&ids[0], "fr", now), Answer::Duplicate);
-        assert!(matches!(oracle.receive(&ids[0], "de", now), Answer::First(_)));
-        assert!(matches!(oracle.receive(&ids[2], "fr", now), Answer::First(_)));
+        assert!(matches!(
+            oracle.receive(&ids[0], "de", now),
+            Answer::First(_)
+        ));
+        assert!(matches!(
+            oracle.receive(&ids[2], "fr", now),
+            Answer::First(_)
+        ));
         assert_eq!(oracle.receive("other-1", "fr", now), Answer::Unknown);
         assert_eq!(oracle.receive("r-7", "fr", now), Answer::Unknown);
         assert_eq!(oracle.receive(&ids[1], "es", now), Answer::Unknown);
         let missing: Vec<_> = oracle.missing().collect();
-        let expected = [("r-1", "fr"), ("r-1", "de"), ("r-2", "de")].map(|(id, t)| (id.to_owned(), t));
+        let expected =
+            [("r-1", "fr"), ("r-1", "de"), ("r-2", "de")].map(|(id, t)| (id.to_owned(), t));
         assert_eq!(missing, expected);
-        assert_eq!((oracle.expected(), oracle.answered(), oracle.duplicates()), (6, 3, 1));
+        assert_eq!(
+            (oracle.expected(), oracle.answered(), oracle.duplicates()),
+            (6, 3, 1)
+        );
     }
 }

@@ -89,7 +89,10 @@ impl Tally {
 impl LoadReport {
     pub(super) fn new(oracle: &Oracle, tally: Tally, sending: Duration) -> Self {
         let lost = oracle.expected() - oracle.answered();
-        let missing = oracle.missing().take(NAMED).map(|(id, target)| (id, target.to_owned()));
+        let missing = oracle
+            .missing()
+            .take(NAMED)
+            .map(|(id, target)| (id, target.to_owned()));
         let receiving = match (tally.first, tally.last) {
             (Some(first), Some(last)) => (last - first).as_secs_f64(),
             _ => 0.0,
@@ -107,7 +110,11 @@ impl LoadReport {
             held_back: tally.held_back,
             sending_seconds: sending.as_secs_f64(),
             receiving_seconds: receiving,
-            answers_per_second: if receiving > 0.0 { oracle.answered() as f64 / receiving } else { 0.0 },
+            answers_per_second: if receiving > 0.0 {
+                oracle.answered() as f64 / receiving
+            } else {
+                0.0
+            },
             latency_ms: Latency {
                 p50: quantile(0.5),
                 p95: quantile(0.95),
@@ -133,7 +140,10 @@ impl LoadReport {
             table.add_row([name.to_owned(), value]);
         };
         row("messages", self.messages.to_string());
-        row("answers", format!("{} of {}", self.expected - self.lost, self.expected));
+        row(
+            "answers",
+            format!("{} of {}", self.expected - self.lost, self.expected),
+        );
         row("answers/s", format!("{:.0}", self.answers_per_second));
         let latency = &self.latency_ms;
         row("latency p50", format!("{:.1} ms", latency.p50));

@@ -83,7 +83,13 @@ pub fn run(
     let backend = Backend::connect(clients, topics)?;
     let name = format!("load-{:08x}", rand::random::<u32>());
     let oracle = Oracle::new(&name, &plan.targets);
-    let mut run = Run { backend, plan, oracle, tally: Tally::default(), samples: Vec::new() };
+    let mut run = Run {
+        backend,
+        plan,
+        oracle,
+        tally: Tally::default(),
+        samples: Vec::new(),
+    };
     let started = Instant::now();
     run.send_all(stop, progress)?;
     let sent_in = started.elapsed();
@@ -127,7 +133,12 @@ impl Run<'_> {
                     }
                     self.receive(Duration::ZERO);
                 } else {
-                    self.receive(POLL.min(due.saturating_duration_since(now).max(Duration::from_micros(100))));
+                    self.receive(
+                        POLL.min(
+                            due.saturating_duration_since(now)
+                                .max(Duration::from_micros(100)),
+                        ),
+                    );
                 }
                 if told.elapsed() > PROGRESS {
                     told = Instant::now();
@@ -140,7 +151,8 @@ impl Run<'_> {
 
     fn may_send(&mut self, pace: Pace) -> bool {
         // Answers are for messages × targets; a message counts until its last one.
-        let open = (self.oracle.expected() - self.oracle.answered()) / self.plan.targets.len() as u64;
+        let open =
+            (self.oracle.expected() - self.oracle.answered()) / self.plan.targets.len() as u64;
         if open >= self.plan.max_in_flight {
             self.tally.held_back = true;
             return false;
@@ -153,7 +165,8 @@ impl Run<'_> {
 
     fn send(&mut self, due: Instant) -> Result<bool> {
         let number = self.oracle.sent();
-        let bulk = (number as f64 * self.plan.bulk) as u64 != ((number + 1) as f64 * self.plan.bulk) as u64;
+        let bulk = (number as f64 * self.plan.bulk) as u64
+            != ((number + 1) as f64 * self.plan.bulk) as u64;
         let texts = &self.plan.texts;
         let text = &texts[(number % texts.len() as u64) as usize];
         let id = self.oracle.send(due);
@@ -189,11 +202,14 @@ impl Run<'_> {
                 return count > 0;
             };
             wait = Duration::ZERO;
-            let Ok(result) = serde_json::from_slice::<TranslationResult>(message.payload().unwrap_or_default())
+            let Ok(result) =
+                serde_json::from_slice::<TranslationResult>(message.payload().unwrap_or_default())
             else {
                 continue;
             };
-            let answer = self.oracle.receive(&result.message_id, &result.target_language, Instant::now());
+            let answer =
+                self.oracle
+                    .receive(&result.message_id, &result.target_language, Instant::now());
             if let Answer::First(_) = answer {
                 self.tally.add(&result);
                 self.sample(result);
@@ -214,7 +230,8 @@ impl Run<'_> {
     fn wait_for_rest(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
         let mut last = Instant::now();
         let mut told = Instant::now();
-        while self.oracle.answered() < self.oracle.expected() && last.elapsed() < self.plan.patience {
+        while self.oracle.answered() < self.oracle.expected() && last.elapsed() < self.plan.patience
+        {
             if self.receive(POLL * 10) {
                 last = Instant::now();
             }
@@ -233,6 +250,10 @@ impl Run<'_> {
     fn tell(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
         let planned = self.plan.phases.iter().map(|phase| phase.messages).sum();
         let samples = std::mem::take(&mut self.samples);
-        progress(Progress { oracle: &self.oracle, planned, samples });
+        progress(Progress {
+            oracle: &self.oracle,
+            planned,
+            samples,
+        });
     }
 }

@@ -77,9 +77,18 @@ impl Actors {
         }
         let pools = routes.iter().map(|route| route.pool.clone()).collect();
         let max_text_chars = config.intake.max_text_chars;
-        let start = IntakeStart { routes, max_text_chars, observer };
+        let start = IntakeStart {
+            routes,
+            max_text_chars,
+            observer,
+        };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
-        Ok(Self { root, intake, pools, failure })
+        Ok(Self {
+            root,
+            intake,
+            pools,
+            failure,
+        })
     }
 
     /// The intake.
@@ -98,7 +107,9 @@ impl Actors {
     pub async fn are_warm(&self) -> bool {
         let pools = futures_util::future::join_all(self.pools.iter().map(status)).await;
         pools.into_iter().all(|pool| {
-            pool.is_some_and(|pool| pool.wanted == 0 || pool.actors.iter().any(|a| a.phase.is_warm()))
+            pool.is_some_and(|pool| {
+                pool.wanted == 0 || pool.actors.iter().any(|a| a.phase.is_warm())
+            })
         })
     }
 
@@ -106,24 +117,35 @@ impl Actors {
     pub async fn failed(&self) -> Failure {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or_else(|| Failure("unknown".to_owned())),
+            Ok(failure) => failure
+                .clone()
+                .unwrap_or_else(|| Failure("unknown".to_owned())),
             Err(_) => Failure("the root actor has ended".to_owned()),
         }
     }
 
     /// Drains the pools, then ends all actors. What does not finish in time is given up.
     pub async fn stop(self, within: Duration) {
-        let drains = self.pools.iter().map(|pool| pool.call(PoolMessage::Drain, Some(within)));
+        let drains = self
+            .pools
+            .iter()
+            .map(|pool| pool.call(PoolMessage::Drain, Some(within)));
         futures_util::future::join_all(drains).await;
         self.intake.stop(None);
         // Ends whatever is left below the root.
-        let _ = self.root.stop_and_wait(None, Some(Duration::from_secs(2))).await;
+        let _ = self
+            .root
+            .stop_and_wait(None, Some(Duration::from_secs(2)))
+            .await;
     }
 }
 
 /// Asks a pool about itself.
 pub(super) async fn status(pool: &ActorRef<PoolMessage>) -> Option<PoolStatus> {
-    match pool.call(PoolMessage::Status, Some(Duration::from_secs(2))).await {
+    match pool
+        .call(PoolMessage::Status, Some(Duration::from_secs(2)))
+        .await
+    {
         Ok(CallResult::Success(status)) => Some(status),
         _ => None,
     }
@@ -172,14 +194,23 @@ fn spec(config: &Config, model: &Model) -> PoolSpec {
     PoolSpec {
         model_id: Arc::from(model.id()),
         model_type: engines::model_type(model.tier()),
-        bounds: Bounds { min: pool.min_actors.min(max), max },
-        batch: BatchBudget { items: pool.batch.segments, padded_tokens: pool.batch.padded_tokens },
+        bounds: Bounds {
+            min: pool.min_actors.min(max),
+            max,
+        },
+        batch: BatchBudget {
+            items: pool.batch.segments,
+            padded_tokens: pool.batch.padded_tokens,
+        },
         weights: pool.weights,
         threads,
         // Weights in the widest type and as much again for everything else.
         expected_memory: model.bytes() * 4 + (128 << 20),
         memory_limit: config.engine.memory_limit_mb << 20,
-        restart: (seconds(pool.restart_first_ms), seconds(pool.restart_most_ms)),
+        restart: (
+            seconds(pool.restart_first_ms),
+            seconds(pool.restart_most_ms),
+        ),
         unavailable_after: seconds(pool.unavailable_after_ms),
     }
 }
@@ -194,7 +225,8 @@ fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
 fn ability(model: &Model) -> Result<Ability> {
     let parse = |tags: &[String]| {
         let tags = tags.iter().map(|tag| tag.parse::<Language>());
-        tags.collect::<Result<Vec<_>, _>>().with_context(|| format!("model {}", model.id()))
+        tags.collect::<Result<Vec<_>, _>>()
+            .with_context(|| format!("model {}", model.id()))
     };
     let manifest = model.manifest();
     Ok(Ability {

@@ -10,13 +10,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use babelmesh_actors::{
     domain::ModelType,
     engine::{
-        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine, ProcessSpec,
+        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine,
+        ProcessSpec,
     },
     events::{Event, Observer},
 };
-use babelmesh_models::{
-    EngineKind as FormKind, FormError, Model, ModelRegistry, Tier, forms,
-};
+use babelmesh_models::{EngineKind as FormKind, FormError, Model, ModelRegistry, Tier, forms};
 
 use super::cache_directory;
 use crate::config::{Config, EngineConfig, EngineKind, validate};
@@ -32,15 +31,27 @@ pub(crate) fn select(config: &Config) -> Result<Vec<Model>> {
         registry.iter().cloned().collect()
     } else {
         let find = |id: &String| {
-            let known = || registry.iter().map(Model::id).collect::<Vec<_>>().join(", ");
-            registry.get(id).cloned().ok_or_else(|| anyhow!("models.load: there is no model {id}, only {}", known()))
+            let known = || {
+                registry
+                    .iter()
+                    .map(Model::id)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            registry
+                .get(id)
+                .cloned()
+                .ok_or_else(|| anyhow!("models.load: there is no model {id}, only {}", known()))
         };
         wanted.iter().map(find).collect::<Result<_>>()?
     };
     if models.is_empty() {
         let folders = folders(config);
         let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
-        bail!("models.directories: there is no model in {}", folders.join(", "));
+        bail!(
+            "models.directories: there is no model in {}",
+            folders.join(", ")
+        );
     }
     Ok(models)
 }
@@ -53,7 +64,10 @@ pub fn registry(config: &Config) -> Result<ModelRegistry> {
     let folders = folders(config);
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     ModelRegistry::scan(&folders).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {}", chain(error))).collect();
+        let lines: Vec<_> = errors
+            .iter()
+            .map(|error| format!("\n  {}", chain(error)))
+            .collect();
         anyhow!("reading the model directories{}", lines.concat())
     })
 }
@@ -64,8 +78,15 @@ fn folders(config: &Config) -> Vec<PathBuf> {
     let beside = |folder: &Path| {
         let executable = std::env::current_exe().ok()?;
         let package = executable.parent()?.parent()?;
-        let places = [package.join("share/babelmesh"), package.to_owned(), package.parent()?.to_owned()];
-        places.into_iter().map(|place| place.join(folder)).find(|path| path.is_dir())
+        let places = [
+            package.join("share/babelmesh"),
+            package.to_owned(),
+            package.parent()?.to_owned(),
+        ];
+        places
+            .into_iter()
+            .map(|place| place.join(folder))
+            .find(|path| path.is_dir())
     };
     let resolve = |folder: &PathBuf| match folder.is_dir() {
         true => folder.clone(),
@@ -84,7 +105,11 @@ pub(super) fn factory(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn EngineFactory>> {
     let kinds: &[FormKind] = match config.engine.kind {
-        EngineKind::Fake => return Ok(Arc::new(FakeFactory { spec: config.engine.fake.clone() })),
+        EngineKind::Fake => {
+            return Ok(Arc::new(FakeFactory {
+                spec: config.engine.fake.clone(),
+            }));
+        }
         EngineKind::Auto => &FormKind::ALL,
         EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
         EngineKind::RustBert => &[FormKind::RustBert],
@@ -96,7 +121,8 @@ pub(super) fn factory(
             Ok(form) => return process_factory(config, model, *kind, &form, observer),
             Err(error @ FormError::Unsupported { .. }) => refused = Some(error),
             Err(error) => {
-                return Err(error).with_context(|| format!("preparing model {} for {kind}", model.id()));
+                return Err(error)
+                    .with_context(|| format!("preparing model {} for {kind}", model.id()));
             }
         }
     }
@@ -117,7 +143,10 @@ fn process_factory(
     let spec = ProcessSpec {
         program,
         load: LoadRequest {
-            directory: form.to_str().context("the model's path is not UTF-8")?.to_owned(),
+            directory: form
+                .to_str()
+                .context("the model's path is not UTF-8")?
+                .to_owned(),
             precision: engine.precision,
             device: validate::device(&engine.device).unwrap_or(Device::Cpu),
             threads: engine.threads,
@@ -130,7 +159,10 @@ fn process_factory(
         timeout_per_token: Duration::from_millis(engine.timeout_per_token_ms),
         memory_limit: engine.memory_limit_mb << 20,
         on_line: Arc::new(move |line| {
-            observer.observe(&Event::EngineSaid { pool: Arc::clone(&pool), line: line.to_owned() });
+            observer.observe(&Event::EngineSaid {
+                pool: Arc::clone(&pool),
+                line: line.to_owned(),
+            });
         }),
     };
     Ok(Arc::new(ProcessFactory { kind, spec }))

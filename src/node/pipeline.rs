@@ -52,7 +52,12 @@ impl Pipelines {
     ) -> Result<Self> {
         let kafka = &config.kafka;
         let encoder = Encoder::new(&kafka.topics, &config.node.name);
-        let build = Build { config, clients, encoder: encoder.clone(), observer };
+        let build = Build {
+            config,
+            clients,
+            encoder: encoder.clone(),
+            observer,
+        };
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(served).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements| {
@@ -62,7 +67,13 @@ impl Pipelines {
         let requests = [kafka.topics.requests.clone()];
         let splitter = build.pipeline(&group, &requests, |settlements| {
             let limit = config.intake.max_text_chars;
-            Splitter::new(settlements, encoder, kafka.topics.clone(), served.to_vec(), limit)
+            Splitter::new(
+                settlements,
+                encoder,
+                kafka.topics.clone(),
+                served.to_vec(),
+                limit,
+            )
         })?;
         Ok(Self { splitter, jobs })
     }
@@ -74,7 +85,10 @@ impl Pipelines {
 
     /// Partitions of requests and of jobs that this node reads.
     pub(super) fn assignments(&self) -> [Assignment; 2] {
-        [self.splitter.reader.assignment(), self.jobs.reader.assignment()]
+        [
+            self.splitter.reader.assignment(),
+            self.jobs.reader.assignment(),
+        ]
     }
 
     /// Requests first: what they become is read by this node or another one.
@@ -108,13 +122,19 @@ impl Build<'_> {
         handler: impl FnOnce(Settlements) -> H,
     ) -> Result<Pipeline> {
         let intake = &self.config.intake;
-        let marks = WaterMarks { high: intake.high_water_tokens, low: intake.low_water_tokens };
+        let marks = WaterMarks {
+            high: intake.high_water_tokens,
+            low: intake.low_water_tokens,
+        };
         let flow = Arc::new(Flow::new(marks));
         let (sender, commands) = mpsc::channel();
         let settlements = Settlements::new(sender);
         let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
-        let consumer =
-            Reader::consumer(&self.clients.consumer(group), settlements.clone(), revoke_within)?;
+        let consumer = Reader::consumer(
+            &self.clients.consumer(group),
+            settlements.clone(),
+            revoke_within,
+        )?;
         let publisher = Publisher::start(
             &self.clients.producer(),
             Arc::clone(&consumer),
@@ -125,6 +145,11 @@ impl Build<'_> {
         let observer = Arc::clone(&self.observer);
         let handler = handler(settlements.clone());
         let reader = Reader::start(consumer, topics, Arc::clone(&flow), observer, handler)?;
-        Ok(Pipeline { reader, settlements, publisher, flow })
+        Ok(Pipeline {
+            reader,
+            settlements,
+            publisher,
+            flow,
+        })
     }
 }

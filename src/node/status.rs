@@ -92,7 +92,10 @@ impl Drop for StatusServer {
 fn listen(socket: &Path) -> Result<UnixListener> {
     if let Some(folder) = socket.parent() {
         // Only this user's processes may ask.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     if socket.exists() {
         if BlockingStream::connect(socket).is_ok() {
@@ -109,13 +112,20 @@ async fn serve(listener: UnixListener, about: About, pools: Vec<ActorRef<PoolMes
         let mut stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                NodeEvent::StatusFailed { error: &error.to_string() }.emit();
+                NodeEvent::StatusFailed {
+                    error: &error.to_string(),
+                }
+                .emit();
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         let asked = pools.iter().map(actors::status);
-        let pools = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+        let pools = futures_util::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         let status = NodeStatus {
             node: about.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -142,14 +152,18 @@ pub fn ask(socket: &Path) -> Result<NodeStatus> {
         .with_context(|| format!("no node answers at {}", socket.display()))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("reading the node's status")?;
+    stream
+        .read_to_end(&mut answer)
+        .context("reading the node's status")?;
     serde_json::from_slice(&answer).context("reading the node's status")
 }
 
 /// The socket of the node of this name, in the user's own runtime folder.
 #[must_use]
 pub fn default_socket(node: &str) -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir());
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|p| p.is_dir());
     let folder = match runtime {
         Some(folder) => folder.join("babelmesh"),
         None => {

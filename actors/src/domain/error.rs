@@ -39,7 +39,10 @@ impl ErrorCode {
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn retriable(self) -> bool {
-        matches!(self, Self::DeadlineExceeded | Self::ModelUnavailable | Self::ShuttingDown)
+        matches!(
+            self,
+            Self::DeadlineExceeded | Self::ModelUnavailable | Self::ShuttingDown
+        )
     }
 
     /// The spelling on the wire.
@@ -83,6 +86,9 @@ impl RequestError {
     /// An error with its line.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }

@@ -54,7 +54,10 @@ impl Order {
     /// Ends it with an error.
     #[must_use]
     pub fn failed(self, error: RequestError) -> JobOutcome {
-        JobOutcome { order: self, result: Err(error) }
+        JobOutcome {
+            order: self,
+            result: Err(error),
+        }
     }
 }
 
@@ -108,7 +111,10 @@ impl Job {
             queue_time: self.order.submitted.elapsed(),
             processing_time: Duration::ZERO,
         };
-        JobOutcome { order: self.order, result: Ok(translated) }
+        JobOutcome {
+            order: self.order,
+            result: Ok(translated),
+        }
     }
 }
 
@@ -154,7 +160,9 @@ pub struct Translated {
 pub(crate) fn deliver_all(outcomes: Vec<JobOutcome>) {
     let mut run: Vec<JobOutcome> = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        let same = run.last().is_none_or(|last| Arc::ptr_eq(&last.order.sink, &outcome.order.sink));
+        let same = run
+            .last()
+            .is_none_or(|last| Arc::ptr_eq(&last.order.sink, &outcome.order.sink));
         if !same {
             flush(&mut run);
         }

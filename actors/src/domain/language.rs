@@ -38,7 +38,8 @@ impl FromStr for Language {
         let primary = subtags.next().unwrap_or_default().as_bytes();
         let well_formed = (2..=3).contains(&primary.len())
             && primary.iter().all(u8::is_ascii_alphabetic)
-            && subtags.all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic()));
+            && subtags
+                .all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic()));
         if !well_formed {
             return Err(refused());
         }
@@ -92,7 +93,18 @@ mod tests {
 
     #[test]
     fn what_is_no_tag_is_refused() {
-        for tag in ["", "e", "english", "klingon", "12", "e!", "en-", "en--US", "en-toolongsubtag", "日本"] {
+        for tag in [
+            "",
+            "e",
+            "english",
+            "klingon",
+            "12",
+            "e!",
+            "en-",
+            "en--US",
+            "en-toolongsubtag",
+            "日本",
+        ] {
             assert!(tag.parse::<Language>().is_err(), "{tag}");
         }
     }

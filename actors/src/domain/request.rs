@@ -48,7 +48,18 @@ fn auto() -> String {
 
 /// Quality tier of a model.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ModelType {
@@ -86,14 +97,24 @@ impl TranslationRequest {
                 serde_json::error::Category::Data => ErrorCode::InvalidRequest,
                 _ => ErrorCode::InvalidJson,
             };
-            RequestError::new(code, format!("decoding the request: {}", without_quotes(&error)))
+            RequestError::new(
+                code,
+                format!("decoding the request: {}", without_quotes(&error)),
+            )
         })
     }
 
     /// The languages asked for, in order, each once however often it is named.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
-        let all = || self.target_languages.iter().chain(&self.target_language).map(String::as_str);
-        all().enumerate().filter_map(move |(i, tag)| (!all().take(i).any(|t| t == tag)).then_some(tag))
+        let all = || {
+            self.target_languages
+                .iter()
+                .chain(&self.target_language)
+                .map(String::as_str)
+        };
+        all()
+            .enumerate()
+            .filter_map(move |(i, tag)| (!all().take(i).any(|t| t == tag)).then_some(tag))
     }
 
     /// The id of the task: the sender's own, else the message id.
@@ -128,7 +149,10 @@ impl TranslationRequest {
     /// [`ErrorCode::InvalidLanguage`] for a source that is no tag.
     pub fn validate(&self, max_text_chars: usize) -> Result<(), RequestError> {
         if self.message_id.is_empty() {
-            return Err(RequestError::new(ErrorCode::InvalidRequest, "messageId is empty"));
+            return Err(RequestError::new(
+                ErrorCode::InvalidRequest,
+                "messageId is empty",
+            ));
         }
         if self.targets().next().is_none() {
             return Err(RequestError::new(
@@ -169,7 +193,8 @@ impl TranslationRequest {
 /// # Errors
 /// [`ErrorCode::InvalidLanguage`], with the field's name.
 pub(crate) fn parse_language(field: &str, tag: &str) -> Result<Language, RequestError> {
-    tag.parse().map_err(|error| RequestError::new(ErrorCode::InvalidLanguage, format!("{field}: {error}")))
+    tag.parse()
+        .map_err(|error| RequestError::new(ErrorCode::InvalidLanguage, format!("{field}: {error}")))
 }
 
 /// serde quotes offending string values (`invalid type: string "…"`); a text must not leak into logs that way.
@@ -190,20 +215,47 @@ mod tests {
     use super::*;
 
     fn request() -> impl Strategy<Value = TranslationRequest> {
-        let tag = || prop::sample::select(vec!["en", "fr", "de-AT", "auto"]).prop_map(str::to_owned);
-        let tier = prop::sample::select(vec![ModelType::Basic, ModelType::Medium, ModelType::Premium]);
+        let tag =
+            || prop::sample::select(vec!["en", "fr", "de-AT", "auto"]).prop_map(str::to_owned);
+        let tier = prop::sample::select(vec![
+            ModelType::Basic,
+            ModelType::Medium,
+            ModelType::Premium,
+        ]);
         let priority = prop::sample::select(vec![Priority::High, Priority::Normal, Priority::Low]);
         (
             (prop::option::of(".*"), ".*", ".*", tag()),
-            (prop::collection::vec(tag(), 0..4), prop::option::of(tag()), tier),
-            (prop::option::of(".*"), prop::option::of(priority), prop::option::of(any::<u64>())),
+            (
+                prop::collection::vec(tag(), 0..4),
+                prop::option::of(tag()),
+                tier,
+            ),
+            (
+                prop::option::of(".*"),
+                prop::option::of(priority),
+                prop::option::of(any::<u64>()),
+            ),
         )
-            .prop_map(|((task_id, message_id, text, source_language), (target_languages, target_language, model_type), (conversation_id, priority, deadline_ms))| {
-                TranslationRequest {
-                    task_id, message_id, text, source_language, target_languages, target_language,
-                    model_type, conversation_id, priority, deadline_ms,
-                }
-            })
+            .prop_map(
+                |(
+                    (task_id, message_id, text, source_language),
+                    (target_languages, target_language, model_type),
+                    (conversation_id, priority, deadline_ms),
+                )| {
+                    TranslationRequest {
+                        task_id,
+                        message_id,
+                        text,
+                        source_language,
+                        target_languages,
+                        target_language,
+                        model_type,
+                        conversation_id,
+                        priority,
+                        deadline_ms,
+                    }
+                },
+            )
     }
 
     proptest! {
@@ -233,7 +285,10 @@ mod tests {
     fn bad_bytes_and_bad_fields_are_told_apart_and_never_quoted() {
         let code = |bytes: &[u8]| TranslationRequest::decode(bytes).unwrap_err();
         assert_eq!(code(b"{not json").code, ErrorCode::InvalidJson);
-        assert_eq!(code(br#"{"messageId":"m","text":"\ud800"}"#).code, ErrorCode::InvalidJson);
+        assert_eq!(
+            code(br#"{"messageId":"m","text":"\ud800"}"#).code,
+            ErrorCode::InvalidJson
+        );
         assert_eq!(code(b"{\"text\":\"\xff\"}").code, ErrorCode::InvalidJson);
         assert_eq!(code(b"").code, ErrorCode::InvalidJson);
         assert_eq!(code(br#"{"text":"x"}"#).code, ErrorCode::InvalidRequest);
@@ -261,6 +316,9 @@ mod tests {
         let json = r#"{"messageId":"m","text":"ééééé","targetLanguage":"fr"}"#;
         let request = TranslationRequest::decode(json.as_bytes()).unwrap();
         assert!(request.validate(5).is_ok());
-        assert_eq!(request.validate(4).unwrap_err().code, ErrorCode::TextTooLong);
+        assert_eq!(
+            request.validate(4).unwrap_err().code,
+            ErrorCode::TextTooLong
+        );
     }
 }

@@ -84,14 +84,23 @@ impl From<Lane> for PoolType {
 
 impl From<RequestError> for ErrorBody {
     fn from(error: RequestError) -> Self {
-        Self { retriable: error.code.retriable(), code: error.code, message: error.message }
+        Self {
+            retriable: error.code.retriable(),
+            code: error.code,
+            message: error.message,
+        }
     }
 }
 
 impl TranslationResult {
     /// The answer to one target of a request that failed before any model saw it.
     #[must_use]
-    pub fn failed(request: &TranslationRequest, target: &str, node: &str, error: RequestError) -> Self {
+    pub fn failed(
+        request: &TranslationRequest,
+        target: &str,
+        node: &str,
+        error: RequestError,
+    ) -> Self {
         Self {
             task_id: request.task_id().to_owned(),
             message_id: request.message_id.clone(),
@@ -187,15 +196,35 @@ mod tests {
     fn field_names_on_the_wire_are_the_contract() {
         let request = TranslationRequest::decode(br#"{"messageId":"m","text":"x"}"#).unwrap();
         let error = RequestError::new(ErrorCode::EmptyText, "the text is empty");
-        let json = serde_json::to_value(TranslationResult::failed(&request, "fr", "n1", error)).unwrap();
-        let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let json =
+            serde_json::to_value(TranslationResult::failed(&request, "fr", "n1", error)).unwrap();
+        let mut names: Vec<_> = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         names.sort_unstable();
         assert_eq!(
             names,
             [
-                "batchSize", "confidenceScore", "error", "fromCache", "messageId", "modelId", "modelType",
-                "node", "poolType", "processingTimeMs", "queueTimeMs", "route", "segmentsCount",
-                "sourceLanguage", "targetLanguage", "taskId", "workerName",
+                "batchSize",
+                "confidenceScore",
+                "error",
+                "fromCache",
+                "messageId",
+                "modelId",
+                "modelType",
+                "node",
+                "poolType",
+                "processingTimeMs",
+                "queueTimeMs",
+                "route",
+                "segmentsCount",
+                "sourceLanguage",
+                "targetLanguage",
+                "taskId",
+                "workerName",
             ]
         );
         assert_eq!(json["error"]["code"], "empty_text");

@@ -39,7 +39,10 @@ impl FakeEngine {
     /// A fake that is not loaded yet.
     #[must_use]
     pub const fn new(spec: FakeSpec) -> Self {
-        Self { spec, loaded: false }
+        Self {
+            spec,
+            loaded: false,
+        }
     }
 }
 
@@ -51,7 +54,10 @@ impl Engine for FakeEngine {
             return Err(EngineError::Load("the fake was told to fail".to_owned()));
         }
         self.loaded = true;
-        Ok(LoadReport { numeric: "none".to_owned(), load_ms: self.spec.load_ms })
+        Ok(LoadReport {
+            numeric: "none".to_owned(),
+            load_ms: self.spec.load_ms,
+        })
     }
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
@@ -59,9 +65,13 @@ impl Engine for FakeEngine {
             return Err(EngineError::Ended("it is not running".to_owned()));
         }
         let count = batch.segments.len() as u64;
-        pause(Duration::from_micros(self.spec.batch_us + self.spec.segment_us * count)).await;
+        pause(Duration::from_micros(
+            self.spec.batch_us + self.spec.segment_us * count,
+        ))
+        .await;
         let has = |mark: &Option<String>| {
-            mark.as_deref().is_some_and(|m| batch.segments.iter().any(|s| s.text.contains(m)))
+            mark.as_deref()
+                .is_some_and(|m| batch.segments.iter().any(|s| s.text.contains(m)))
         };
         assert!(!has(&self.spec.panic_on), "the fake was told to panic");
         if has(&self.spec.crash_on) {
@@ -69,9 +79,15 @@ impl Engine for FakeEngine {
             return Err(EngineError::Ended("the fake was told to crash".to_owned()));
         }
         if has(&self.spec.refuse_on) {
-            return Err(EngineError::Refused("the fake was told to refuse".to_owned()));
+            return Err(EngineError::Refused(
+                "the fake was told to refuse".to_owned(),
+            ));
         }
-        Ok(batch.segments.into_iter().map(|s| translation(&s.text, &s.target)).collect())
+        Ok(batch
+            .segments
+            .into_iter()
+            .map(|s| translation(&s.text, &s.target))
+            .collect())
     }
 
     fn usage(&self) -> Usage {

@@ -3,7 +3,10 @@
 use std::{
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,7 +66,11 @@ impl ProcessEngine {
     /// An engine that is not started yet.
     #[must_use]
     pub const fn new(spec: ProcessSpec) -> Self {
-        Self { spec, running: None, next_id: AtomicU64::new(1) }
+        Self {
+            spec,
+            running: None,
+            next_id: AtomicU64::new(1),
+        }
     }
 
     fn start(&self) -> Result<Running, EngineError> {
@@ -89,7 +96,11 @@ impl ProcessEngine {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(forward_lines(stderr, Arc::clone(&self.spec.on_line)));
         }
-        Ok(Running { child, input, output: BufReader::new(output) })
+        Ok(Running {
+            child,
+            input,
+            output: BufReader::new(output),
+        })
     }
 
     /// Ends the process for good and turns a broken pipe into what became of the process.
@@ -98,7 +109,11 @@ impl ProcessEngine {
             return error;
         };
         // A process that closed its pipe is about to end; one that hangs never will.
-        let grace = if matches!(error, EngineError::Ended(_)) { SHUTDOWN } else { Duration::ZERO };
+        let grace = if matches!(error, EngineError::Ended(_)) {
+            SHUTDOWN
+        } else {
+            Duration::ZERO
+        };
         let status = timeout(grace, running.child.wait()).await;
         let _ = running.child.kill().await;
         match (error, status) {
@@ -208,7 +223,10 @@ impl Engine for ProcessEngine {
         };
         let limit = self.spec.batch_timeout + self.spec.timeout_per_token * batch.tokens;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = TranslateRequest { id, segments: batch.segments };
+        let request = TranslateRequest {
+            id,
+            segments: batch.segments,
+        };
         let hard_limit = self.spec.memory_limit.saturating_mul(HARD_LIMIT_FACTOR);
         match timeout(limit, Self::try_translate(running, request, hard_limit)).await {
             Ok(Err(error)) if !error.leaves_engine_usable() => Err(self.lose(error).await),
@@ -219,11 +237,17 @@ impl Engine for ProcessEngine {
 
     fn usage(&self) -> Usage {
         let pid = self.running.as_ref().and_then(|running| running.child.id());
-        Usage { pid, resident_bytes: pid.and_then(resident_bytes).unwrap_or(0) }
+        Usage {
+            pid,
+            resident_bytes: pid.and_then(resident_bytes).unwrap_or(0),
+        }
     }
 
     async fn shutdown(&mut self) {
-        if let Some(Running { mut child, input, .. }) = self.running.take() {
+        if let Some(Running {
+            mut child, input, ..
+        }) = self.running.take()
+        {
             drop(input);
             if timeout(SHUTDOWN, child.wait()).await.is_err() {
                 let _ = child.kill().await;

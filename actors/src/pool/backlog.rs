@@ -16,7 +16,11 @@ use super::batching::{BatchBudget, BatchShape};
 const BUCKETS: [u32; 6] = [8, 16, 32, 64, 128, u32::MAX];
 
 /// Shares of the lanes when all of them have work.
-pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes { interactive: 8, normal: 4, any: 1 };
+pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes {
+    interactive: 8,
+    normal: 4,
+    any: 1,
+};
 
 /// One piece of one job, waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Item {
 pub struct Backlog {
     lanes: Lanes<Queue>,
     weights: Lanes<u32>,
+    /// The largest pass at which a lane was served: where a lane that was empty starts.
+    clock: f64,
 }
 
 #[derive(Debug, Default)]
@@ -53,16 +59,19 @@ impl Backlog {
     /// An empty backlog. A weight of zero counts as one.
     #[must_use]
     pub fn new(weights: Lanes<u32>) -> Self {
-        Self { lanes: Lanes::default(), weights }
+        Self {
+            lanes: Lanes::default(),
+            weights,
+            clock: 0.0,
+        }
     }
 
     /// Queues an item behind those of its lane and length.
     pub fn push(&mut self, item: Item) {
         if self.lanes[item.lane].items == 0 {
-            // A lane that was empty gets no credit for the time it had nothing to do.
-            let floor = self.active().map(|l| self.lanes[l].pass).min_by(f64::total_cmp);
+            // A lane that was empty gets no credit for the time it had nothing to do, also if all were empty meanwhile.
             let lane = &mut self.lanes[item.lane];
-            lane.pass = lane.pass.max(floor.unwrap_or(0.0));
+            lane.pass = lane.pass.max(self.clock);
         }
         self.lanes[item.lane].push(item);
     }
@@ -81,8 +90,12 @@ impl Backlog {
         while let Some(lane) = self.next_lane(&allowed) {
             let shape = shape.get_or_insert_with(|| BatchShape::new(budget(lane)));
             let before = batch.len();
+            self.clock = self.clock.max(self.lanes[lane].pass);
             self.lanes[lane].take(shape, &mut batch);
-            let taken: u64 = batch[before..].iter().map(|item| u64::from(item.tokens)).sum();
+            let taken: u64 = batch[before..]
+                .iter()
+                .map(|item| u64::from(item.tokens))
+                .sum();
             self.lanes[lane].pass += taken as f64 / f64::from(self.weights[lane].max(1));
             // A lane that still has items found the batch full.
             if !rest || self.lanes[lane].items > 0 {
@@ -93,7 +106,9 @@ impl Backlog {
     }
 
     fn active(&self) -> impl Iterator<Item = Lane> {
-        Lane::ALL.into_iter().filter(|lane| self.lanes[*lane].items > 0)
+        Lane::ALL
+            .into_iter()
+            .filter(|lane| self.lanes[*lane].items > 0)
     }
 
     fn next_lane(&self, allowed: &impl Fn(Lane) -> bool) -> Option<Lane> {
@@ -156,7 +171,10 @@ impl Queue {
     }
 
     fn heads(&self) -> impl Iterator<Item = (usize, Instant)> {
-        self.buckets.iter().enumerate().filter_map(|(i, b)| b.front().map(|item| (i, item.queued)))
+        self.buckets
+            .iter()
+            .enumerate()
+            .filter_map(|(i, b)| b.front().map(|item| (i, item.queued)))
     }
 
     /// Fills a batch from the bucket with the oldest item, then from shorter ones, which cost the least padding, then from longer ones.
@@ -186,10 +204,19 @@ mod tests {
 
     use super::*;
 
-    const BUDGET: BatchBudget = BatchBudget { items: 32, padded_tokens: 512 };
+    const BUDGET: BatchBudget = BatchBudget {
+        items: 32,
+        padded_tokens: 512,
+    };
 
     fn item(job: u64, tokens: u32, lane: Lane, start: Instant) -> Item {
-        Item { job, piece: 0, tokens, lane, queued: start + Duration::from_micros(job) }
+        Item {
+            job,
+            piece: 0,
+            tokens,
+            lane,
+            queued: start + Duration::from_micros(job),
+        }
     }
 
     fn lanes() -> impl Strategy<Value = Lane> {
@@ -267,11 +294,20 @@ mod tests {
                 taken[item.lane] += u64::from(item.tokens);
             }
         }
-        assert!(Lane::ALL.iter().all(|lane| backlog.items(*lane) > 0), "a lane ran dry");
+        assert!(
+            Lane::ALL.iter().all(|lane| backlog.items(*lane) > 0),
+            "a lane ran dry"
+        );
         let share = taken.normal as f64 / taken.any as f64;
-        assert!((3.8..4.2).contains(&share), "normal got {share} times what any got");
+        assert!(
+            (3.8..4.2).contains(&share),
+            "normal got {share} times what any got"
+        );
         let share = taken.interactive as f64 / taken.normal as f64;
-        assert!((1.9..2.1).contains(&share), "interactive got {share} times what normal got");
+        assert!(
+            (1.9..2.1).contains(&share),
+            "interactive got {share} times what normal got"
+        );
     }
 
     #[test]
@@ -297,11 +333,41 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_was_never_used_does_not_shut_out_one_that_worked_alone_for_long() {
+        let start = Instant::now();
+        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
+        for job in 0..50_000 {
+            backlog.push(item(job, 10, Lane::Normal, start));
+        }
+        while !backlog.is_empty() {
+            backlog.take(|_| BUDGET, |_| true, true);
+        }
+        for job in 0..10_000 {
+            backlog.push(item(100_000 + job, 10, Lane::Any, start));
+        }
+        for job in 0..10_000 {
+            backlog.push(item(200_000 + job, 10, Lane::Normal, start));
+        }
+        let mut taken = Lanes::<usize>::default();
+        for _ in 0..50 {
+            for item in backlog.take(|_| BUDGET, |_| true, true) {
+                taken[item.lane] += 1;
+            }
+        }
+        assert!(taken.normal > 3 * taken.any, "{taken:?}");
+    }
+
+    #[test]
     fn similar_lengths_travel_together() {
         let start = Instant::now();
         let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
         for job in 0..1_000 {
-            backlog.push(item(job, if job % 2 == 0 { 6 } else { 60 }, Lane::Normal, start));
+            backlog.push(item(
+                job,
+                if job % 2 == 0 { 6 } else { 60 },
+                Lane::Normal,
+                start,
+            ));
         }
         let batch = backlog.take(|_| BUDGET, |_| true, true);
         assert!(batch.iter().all(|i| i.tokens == 6), "{batch:?}");

@@ -16,7 +16,10 @@ pub struct BatchBudget {
 
 impl Default for BatchBudget {
     fn default() -> Self {
-        Self { items: 64, padded_tokens: 2_048 }
+        Self {
+            items: 64,
+            padded_tokens: 2_048,
+        }
     }
 }
 
@@ -25,7 +28,10 @@ impl BatchBudget {
     /// meanwhile does not wait long for the actor.
     #[must_use]
     pub fn for_bulk(self) -> Self {
-        Self { items: (self.items / 4).max(1), padded_tokens: (self.padded_tokens / 4).max(1) }
+        Self {
+            items: (self.items / 4).max(1),
+            padded_tokens: (self.padded_tokens / 4).max(1),
+        }
     }
 }
 
@@ -39,7 +45,11 @@ pub(super) struct BatchShape {
 
 impl BatchShape {
     pub(super) const fn new(budget: BatchBudget) -> Self {
-        Self { budget, items: 0, longest: 0 }
+        Self {
+            budget,
+            items: 0,
+            longest: 0,
+        }
     }
 
     /// Adds a segment if there is room. The first one always has room: it cannot be made smaller.
@@ -68,7 +78,10 @@ impl Turn {
     /// Decides for a pool with `warm` actors, `on_bulk` of which are busy with bulk work. While urgent lanes are in use,
     /// one actor of several is kept off bulk work, so that an urgent message finds it free or soon free.
     pub(super) const fn of(warm: usize, on_bulk: usize, urgent: bool) -> Self {
-        Self { any_allowed: !urgent || warm <= 1 || on_bulk + 1 < warm, urgent }
+        Self {
+            any_allowed: !urgent || warm <= 1 || on_bulk + 1 < warm,
+            urgent,
+        }
     }
 
     pub(super) fn allows(self, lane: Lane) -> bool {
@@ -76,7 +89,11 @@ impl Turn {
     }
 
     pub(super) fn budget(self, lane: Lane, budget: BatchBudget) -> BatchBudget {
-        if self.urgent && lane == Lane::Any { budget.for_bulk() } else { budget }
+        if self.urgent && lane == Lane::Any {
+            budget.for_bulk()
+        } else {
+            budget
+        }
     }
 
     /// Whether lanes may share a batch: not while an urgent one would pay with its delay for bulk work.

@@ -30,7 +30,11 @@ impl NodeBudget {
     /// A budget of engine threads and resident bytes.
     #[must_use]
     pub fn new(threads: usize, memory: u64) -> Arc<Self> {
-        Arc::new(Self { threads, memory, used: Mutex::default() })
+        Arc::new(Self {
+            threads,
+            memory,
+            used: Mutex::default(),
+        })
     }
 
     /// Takes a part of the budget, if it is there. With `force` it is taken anyway: a pool's first actor is never refused,
@@ -42,7 +46,11 @@ impl NodeBudget {
         (fits || force).then(|| {
             used.threads += threads;
             used.memory += memory;
-            Permit { budget: Arc::clone(self), threads, memory }
+            Permit {
+                budget: Arc::clone(self),
+                threads,
+                memory,
+            }
         })
     }
 
@@ -90,7 +98,10 @@ mod tests {
         let mut first = budget.acquire(1, 400, false).unwrap();
         let _second = budget.acquire(1, 400, false).unwrap();
         assert!(budget.acquire(1, 1, false).is_none(), "no thread is left");
-        assert!(budget.acquire(1, 1, true).is_some(), "a first actor is never refused");
+        assert!(
+            budget.acquire(1, 1, true).is_some(),
+            "a first actor is never refused"
+        );
         first.measured(600);
         assert_eq!(budget.room(1, 1).cores, 0);
         drop(first);

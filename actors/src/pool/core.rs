@@ -112,7 +112,10 @@ impl Pool {
                 self.last_urgent = Some(now);
             }
             let backlog = &mut self.backlog;
-            if let Err(outcome) = self.jobs.admit(submission, now, &mut |item| backlog.push(item)) {
+            if let Err(outcome) = self
+                .jobs
+                .admit(submission, now, &mut |item| backlog.push(item))
+            {
                 untouched.push(*outcome);
             }
         }
@@ -138,7 +141,9 @@ impl Pool {
                 return Some(attempt);
             }
         }
-        let urgent = self.last_urgent.is_some_and(|at| at.elapsed() < URGENT_MEMORY);
+        let urgent = self
+            .last_urgent
+            .is_some_and(|at| at.elapsed() < URGENT_MEMORY);
         let warm = self.members.counts().warm() as usize;
         let turn = Turn::of(warm, self.members.on_bulk(), urgent);
         let budget = self.spec.batch;
@@ -161,34 +166,70 @@ impl Pool {
     fn hand_over(&mut self, id: ActorId, attempt: Attempt) {
         let now = Instant::now();
         let jobs = &mut self.jobs;
-        let segments: Vec<_> = attempt.items.iter().filter_map(|i| jobs.segment(i, now)).collect();
-        debug_assert_eq!(segments.len(), attempt.items.len(), "an item without a job was dispatched");
+        let segments: Vec<_> = attempt
+            .items
+            .iter()
+            .filter_map(|i| jobs.segment(i, now))
+            .collect();
+        debug_assert_eq!(
+            segments.len(),
+            attempt.items.len(),
+            "an item without a job was dispatched"
+        );
         let tokens = attempt.items.iter().map(|item| item.tokens).sum();
-        let oldest = attempt.items.iter().map(|item| item.queued).min().unwrap_or(now);
-        let lane = attempt.items.iter().map(|item| item.lane).min().unwrap_or(Lane::Any);
+        let oldest = attempt
+            .items
+            .iter()
+            .map(|item| item.queued)
+            .min()
+            .unwrap_or(now);
+        let lane = attempt
+            .items
+            .iter()
+            .map(|item| item.lane)
+            .min()
+            .unwrap_or(Lane::Any);
         let Some(member) = self.members.all.get_mut(&id) else {
             self.retries.push_front(attempt);
             return;
         };
-        member.phase = Phase::Busy(InFlight { attempt, tokens, lane, oldest, since: now });
+        member.phase = Phase::Busy(InFlight {
+            attempt,
+            tokens,
+            lane,
+            oldest,
+            since: now,
+        });
         // An actor that is gone answers with a supervision event, which brings the batch back.
-        let _ = member.actor.cast(ModelMessage::Translate(EngineBatch { segments, tokens }));
+        let _ = member
+            .actor
+            .cast(ModelMessage::Translate(EngineBatch { segments, tokens }));
     }
 
     /// Takes a model actor's report.
     pub(super) fn report(&mut self, id: ActorId, report: ModelReport) {
         match report {
-            ModelReport::Ready { report, usage, cold_start } => {
+            ModelReport::Ready {
+                report,
+                usage,
+                cold_start,
+            } => {
                 self.ready(id, report, usage, cold_start);
             }
-            ModelReport::Answered { answer, usage, elapsed } => {
+            ModelReport::Answered {
+                answer,
+                usage,
+                elapsed,
+            } => {
                 self.answered(id, answer, usage, elapsed);
             }
         }
     }
 
     fn ready(&mut self, id: ActorId, report: LoadReport, usage: Usage, cold_start: Duration) {
-        let Some(member) = self.members.all.get_mut(&id) else { return };
+        let Some(member) = self.members.all.get_mut(&id) else {
+            return;
+        };
         if matches!(member.phase, Phase::Starting) {
             member.phase = Phase::Idle;
         }
@@ -217,8 +258,12 @@ impl Pool {
         usage: Usage,
         elapsed: Duration,
     ) {
-        let Some(member) = self.members.all.get_mut(&id) else { return };
-        let Some(batch) = member.take_batch() else { return };
+        let Some(member) = self.members.all.get_mut(&id) else {
+            return;
+        };
+        let Some(batch) = member.take_batch() else {
+            return;
+        };
         member.usage = usage;
         member.batches += 1;
         self.totals.busy += elapsed;
@@ -265,7 +310,9 @@ impl Pool {
 
     /// An actor failed: by a panic, or because its engine did.
     pub(super) fn lost(&mut self, id: ActorId, error: &(dyn Error + Send + Sync + 'static)) {
-        let Some(mut member) = self.members.all.remove(&id) else { return };
+        let Some(mut member) = self.members.all.remove(&id) else {
+            return;
+        };
         let now = Instant::now();
         self.restart.failures += 1;
         let (first, most) = self.spec.restart;
@@ -288,7 +335,11 @@ impl Pool {
 
     /// An actor ended without failing: as it was told to, or killed from outside.
     pub(super) fn ended(&mut self, id: ActorId) {
-        let drained = self.members.all.get(&id).is_none_or(|m| matches!(m.phase, Phase::Draining));
+        let drained = self
+            .members
+            .all
+            .get(&id)
+            .is_none_or(|m| matches!(m.phase, Phase::Draining));
         if drained {
             self.members.all.remove(&id);
         } else {
@@ -307,9 +358,17 @@ impl Pool {
         if let Some(message_id) = self.jobs.message_id(item.job) {
             let message_id = message_id.to_owned();
             let error = error.to_owned();
-            self.observe(Event::TextPoisoned { pool: self.pool(), message_id, error });
+            self.observe(Event::TextPoisoned {
+                pool: self.pool(),
+                message_id,
+                error,
+            });
         }
-        let outcome = self.jobs.fail(item.job, code, &format!("the text makes the engine fail: {error}"));
+        let outcome = self.jobs.fail(
+            item.job,
+            code,
+            &format!("the text makes the engine fail: {error}"),
+        );
         self.finish(outcome.into_iter().collect());
     }
 
@@ -319,11 +378,20 @@ impl Pool {
         let jobs = &self.jobs;
         let expired = |item: &Item| jobs.is_expired(item.job, now);
         let mut late: Vec<_> = self.backlog.remove(|item| !expired(item));
-        late.extend(self.retries.iter().flat_map(|a| &a.items).filter(|i| expired(i)).copied());
+        late.extend(
+            self.retries
+                .iter()
+                .flat_map(|a| &a.items)
+                .filter(|i| expired(i))
+                .copied(),
+        );
         let message = "the deadline passed before the translation was made";
         let late = self.fail_all(late, ErrorCode::DeadlineExceeded, message);
         if late > 0 {
-            self.observe(Event::JobsExpired { pool: self.pool(), jobs: late });
+            self.observe(Event::JobsExpired {
+                pool: self.pool(),
+                jobs: late,
+            });
         }
         if self.members.counts().warm() > 0 {
             self.last_warm = now;
@@ -336,14 +404,26 @@ impl Pool {
         let patience = self.spec.unavailable_after;
         let waits = |item: &Item| now.saturating_duration_since(item.queued) > patience;
         let mut stuck = self.backlog.remove(|item| !waits(item));
-        stuck.extend(self.retries.iter().flat_map(|a| &a.items).filter(|i| waits(i)).copied());
-        let error = self.restart.last_error.as_deref().unwrap_or("no model actor is warm");
+        stuck.extend(
+            self.retries
+                .iter()
+                .flat_map(|a| &a.items)
+                .filter(|i| waits(i))
+                .copied(),
+        );
+        let error = self
+            .restart
+            .last_error
+            .as_deref()
+            .unwrap_or("no model actor is warm");
         let message = format!("model {} is not available: {error}", self.spec.model_id);
         self.fail_all(stuck, ErrorCode::ModelUnavailable, &message);
     }
 
     fn fail_all(&mut self, items: Vec<Item>, code: ErrorCode, message: &str) -> usize {
-        let failed = items.into_iter().filter_map(|item| self.jobs.fail(item.job, code, message));
+        let failed = items
+            .into_iter()
+            .filter_map(|item| self.jobs.fail(item.job, code, message));
         let outcomes: Vec<_> = failed.collect();
         let count = outcomes.len();
         self.finish(outcomes);
@@ -362,11 +442,17 @@ impl Pool {
 
     /// Tells an actor without a batch to end.
     pub(super) fn retire(&mut self, id: ActorId, reason: StopReason) {
-        let Some(member) = self.members.all.get_mut(&id) else { return };
+        let Some(member) = self.members.all.get_mut(&id) else {
+            return;
+        };
         member.phase = Phase::Draining;
         let _ = member.actor.cast(ModelMessage::Retire);
         let actor = Arc::clone(&member.name);
-        self.observe(Event::ActorStopped { pool: self.pool(), actor, reason });
+        self.observe(Event::ActorStopped {
+            pool: self.pool(),
+            actor,
+            reason,
+        });
     }
 
     fn note_idleness(&mut self) {
@@ -378,7 +464,9 @@ impl Pool {
 
     /// Accepts a request to drain. Every asker is answered at the end.
     pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) {
-        let drain = self.drain.get_or_insert_with(|| Drain { replies: Vec::new() });
+        let drain = self.drain.get_or_insert_with(|| Drain {
+            replies: Vec::new(),
+        });
         drain.replies.push(reply);
     }
 
@@ -392,7 +480,12 @@ impl Pool {
     }
 
     pub(super) fn answer_drain(&mut self) {
-        for reply in self.drain.take().into_iter().flat_map(|drain| drain.replies) {
+        for reply in self
+            .drain
+            .take()
+            .into_iter()
+            .flat_map(|drain| drain.replies)
+        {
             let _ = reply.send(());
         }
     }

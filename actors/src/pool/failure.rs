@@ -37,10 +37,16 @@ pub fn after_failure(attempt: Attempt) -> AfterFailure {
         items if items.len() > 1 && failures >= BISECT_AFTER => {
             let (left, right) = items.split_at(items.len() / 2);
             // A half has been through one failure less than it takes to cut it.
-            let half = |items: &[Item]| Attempt { items: items.to_vec(), failures: BISECT_AFTER - 1 };
+            let half = |items: &[Item]| Attempt {
+                items: items.to_vec(),
+                failures: BISECT_AFTER - 1,
+            };
             AfterFailure::Retry(vec![half(left), half(right)])
         }
-        _ => AfterFailure::Retry(vec![Attempt { items: attempt.items, failures }]),
+        _ => AfterFailure::Retry(vec![Attempt {
+            items: attempt.items,
+            failures,
+        }]),
     }
 }
 
@@ -50,7 +56,9 @@ pub fn after_failure(attempt: Attempt) -> AfterFailure {
 pub fn restart_delay(failures: u32, first: Duration, most: Duration) -> Duration {
     match failures {
         0 | 1 => Duration::ZERO,
-        n => first.saturating_mul(1u32.checked_shl(n - 2).unwrap_or(u32::MAX)).min(most),
+        n => first
+            .saturating_mul(1u32.checked_shl(n - 2).unwrap_or(u32::MAX))
+            .min(most),
     }
 }
 
@@ -65,10 +73,20 @@ mod tests {
     use crate::domain::Lane;
 
     /// Runs attempts against an engine that fails on every batch with a poisoned item, and on the first `kills` batches.
-    fn settle(items: u64, poison: &HashSet<u64>, mut kills: u32) -> (HashSet<u64>, HashSet<u64>, u32) {
+    fn settle(
+        items: u64,
+        poison: &HashSet<u64>,
+        mut kills: u32,
+    ) -> (HashSet<u64>, HashSet<u64>, u32) {
         let now = Instant::now();
         let items = (0..items)
-            .map(|job| Item { job, piece: 0, tokens: 5, lane: Lane::Normal, queued: now })
+            .map(|job| Item {
+                job,
+                piece: 0,
+                tokens: 5,
+                lane: Lane::Normal,
+                queued: now,
+            })
             .collect();
         let mut queue = vec![Attempt { items, failures: 0 }];
         let (mut done, mut dead, mut runs) = (HashSet::new(), HashSet::new(), 0);

@@ -41,7 +41,10 @@ impl Submission {
                 };
                 let start = end;
                 end += length;
-                TextPiece { range: start..end, tokens }
+                TextPiece {
+                    range: start..end,
+                    tokens,
+                }
             })
             .collect();
         Self { job, pieces }
@@ -56,7 +59,10 @@ impl Submission {
     /// Estimated tokens to translate.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        self.pieces.iter().map(|piece| u64::from(piece.tokens)).sum()
+        self.pieces
+            .iter()
+            .map(|piece| u64::from(piece.tokens))
+            .sum()
     }
 }
 
@@ -105,7 +111,13 @@ impl Jobs {
         for (piece, text) in (0u32..).zip(&pieces) {
             if text.tokens > 0 {
                 missing += 1;
-                queue(Item { job: key, piece, tokens: text.tokens, lane, queued: now });
+                queue(Item {
+                    job: key,
+                    piece,
+                    tokens: text.tokens,
+                    lane,
+                    queued: now,
+                });
             }
         }
         if missing == 0 {
@@ -134,7 +146,9 @@ impl Jobs {
 
     /// Whether the job's deadline has passed.
     pub(super) fn is_expired(&self, job: u64, now: Instant) -> bool {
-        self.active.get(&job).is_some_and(|a| a.job.deadline.is_some_and(|d| d <= now))
+        self.active
+            .get(&job)
+            .is_some_and(|a| a.job.deadline.is_some_and(|d| d <= now))
     }
 
     /// The text of an item as an engine wants it. Marks the job as started.
@@ -181,7 +195,9 @@ impl Jobs {
 
     /// The message id of a job, for events.
     pub(super) fn message_id(&self, job: u64) -> Option<&str> {
-        self.active.get(&job).map(|active| active.job.order.request.message_id.as_str())
+        self.active
+            .get(&job)
+            .map(|active| active.job.order.request.message_id.as_str())
     }
 
     /// Number of jobs that wait for pieces.
@@ -212,7 +228,9 @@ impl Active {
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
-            confidence: (self.log_probability / self.tokens.max(1) as f64).exp().clamp(0.0, 1.0),
+            confidence: (self.log_probability / self.tokens.max(1) as f64)
+                .exp()
+                .clamp(0.0, 1.0),
             source: self.job.source,
             target: self.job.target,
             detected: self.job.detected,
@@ -224,6 +242,9 @@ impl Active {
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };
-        JobOutcome { order: self.job.order, result: Ok(translated) }
+        JobOutcome {
+            order: self.job.order,
+            result: Ok(translated),
+        }
     }
 }

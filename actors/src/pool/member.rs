@@ -51,7 +51,10 @@ pub(super) struct Members {
 impl Members {
     /// An idle actor.
     pub(super) fn idle(&self) -> Option<ActorId> {
-        self.all.iter().find(|(_, m)| matches!(m.phase, Phase::Idle)).map(|(id, _)| *id)
+        self.all
+            .iter()
+            .find(|(_, m)| matches!(m.phase, Phase::Idle))
+            .map(|(id, _)| *id)
     }
 
     pub(super) fn counts(&self) -> ActorCounts {
@@ -69,7 +72,9 @@ impl Members {
 
     /// Actors that are busy with bulk work.
     pub(super) fn on_bulk(&self) -> usize {
-        self.in_flight().filter(|batch| batch.lane == Lane::Any).count()
+        self.in_flight()
+            .filter(|batch| batch.lane == Lane::Any)
+            .count()
     }
 
     pub(super) fn in_flight(&self) -> impl Iterator<Item = &InFlight> {

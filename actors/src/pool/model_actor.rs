@@ -23,9 +23,17 @@ pub(super) enum ModelMessage {
 /// What a model actor tells its supervisor. A fatal failure is told by failing instead: the supervision event then carries an [`EngineError`].
 pub(super) enum ModelReport {
     /// The engine is warm.
-    Ready { report: LoadReport, usage: Usage, cold_start: Duration },
+    Ready {
+        report: LoadReport,
+        usage: Usage,
+        cold_start: Duration,
+    },
     /// The engine answered a batch, or refused it and goes on.
-    Answered { answer: Result<Vec<Translation>, EngineError>, usage: Usage, elapsed: Duration },
+    Answered {
+        answer: Result<Vec<Translation>, EngineError>,
+        usage: Usage,
+        elapsed: Duration,
+    },
 }
 
 /// The actor. Its failures reach the supervisor, which alone decides what becomes of the batch.
@@ -87,8 +95,17 @@ impl ModelState {
         let engine = &mut self.start.engine;
         let report = engine.load().await?;
         let segment = Segment::clone(&self.start.warm_up);
-        engine.translate(EngineBatch { segments: vec![segment], tokens: 1 }).await?;
-        Ok(ModelReport::Ready { report, usage: engine.usage(), cold_start: started.elapsed() })
+        engine
+            .translate(EngineBatch {
+                segments: vec![segment],
+                tokens: 1,
+            })
+            .await?;
+        Ok(ModelReport::Ready {
+            report,
+            usage: engine.usage(),
+            cold_start: started.elapsed(),
+        })
     }
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<ModelReport, EngineError> {
@@ -98,7 +115,11 @@ impl ModelState {
             Err(error) if !error.leaves_engine_usable() => return Err(error),
             answer => answer,
         };
-        Ok(ModelReport::Answered { answer, usage: engine.usage(), elapsed: started.elapsed() })
+        Ok(ModelReport::Answered {
+            answer,
+            usage: engine.usage(),
+            elapsed: started.elapsed(),
+        })
     }
 
     fn tell(
@@ -107,7 +128,10 @@ impl ModelState {
         report: ModelReport,
     ) -> Result<(), ActorProcessingErr> {
         let actor = myself.get_id();
-        Ok(self.start.supervisor.cast(PoolMessage::Report { actor, report: Report(report) })?)
+        Ok(self.start.supervisor.cast(PoolMessage::Report {
+            actor,
+            report: Report(report),
+        })?)
     }
 }
 

@@ -32,11 +32,17 @@ impl Pool {
         }
         self.next_decision = now + self.policy.interval();
         let snapshot = self.snapshot(now);
-        let decision = self.policy.decide(&snapshot, now.saturating_duration_since(self.started));
+        let decision = self
+            .policy
+            .decide(&snapshot, now.saturating_duration_since(self.started));
         let from = std::mem::replace(&mut self.wanted, decision.target);
         if from != decision.target {
             let decision = decision.clone();
-            self.observe(Event::Scaled { pool: self.pool(), from: from as usize, decision });
+            self.observe(Event::Scaled {
+                pool: self.pool(),
+                from: from as usize,
+                decision,
+            });
         }
         self.decision = Some(decision);
     }
@@ -50,7 +56,9 @@ impl Pool {
             return;
         }
         while self.members.counts().owned() > self.wanted {
-            let Some(id) = self.members.most_dispensable() else { break };
+            let Some(id) = self.members.most_dispensable() else {
+                break;
+            };
             self.retire(id, StopReason::ScaledDown);
         }
         while self.members.counts().owned() < self.wanted && self.may_start() {
@@ -67,12 +75,17 @@ impl Pool {
     }
 
     fn may_start(&self) -> bool {
-        self.restart.not_before.is_none_or(|at| at <= Instant::now())
+        self.restart
+            .not_before
+            .is_none_or(|at| at <= Instant::now())
     }
 
     async fn spawn(&mut self, myself: &ActorRef<PoolMessage>) -> bool {
         let first = self.members.counts().owned() == 0;
-        let Some(permit) = self.budget.acquire(self.spec.threads, self.actor_memory, first) else {
+        let Some(permit) = self
+            .budget
+            .acquire(self.spec.threads, self.actor_memory, first)
+        else {
             return false;
         };
         self.spawned += 1;
@@ -94,7 +107,10 @@ impl Pool {
                     permit,
                 };
                 self.members.all.insert(member.actor.get_id(), member);
-                self.observe(Event::ActorSpawned { pool: self.pool(), actor: name });
+                self.observe(Event::ActorSpawned {
+                    pool: self.pool(),
+                    actor: name,
+                });
                 true
             }
             Err(error) => {
@@ -134,7 +150,9 @@ impl Pool {
             },
             totals: self.totals,
             cold_start: self.cold_start.unwrap_or(ASSUMED_COLD_START),
-            idle_since: self.idle_since.map(|at| at.saturating_duration_since(self.started)),
+            idle_since: self
+                .idle_since
+                .map(|at| at.saturating_duration_since(self.started)),
         }
     }
 

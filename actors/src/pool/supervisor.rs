@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{
-    Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
-};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::{
     engine::{EngineFactory, Segment},
@@ -84,7 +82,10 @@ impl Actor for PoolSupervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PoolMessage::Submit(submissions) => pool.submit(submissions),
-            PoolMessage::Report { actor, report: Report(report) } => pool.report(actor, report),
+            PoolMessage::Report {
+                actor,
+                report: Report(report),
+            } => pool.report(actor, report),
             PoolMessage::Housekeeping => {
                 pool.sweep();
                 pool.decide();

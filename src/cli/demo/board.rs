@@ -56,14 +56,22 @@ impl Board {
         let screen = MultiProgress::with_draw_target(target());
         let answers = screen.add(ProgressBar::new(messages * targets));
         let pool = screen.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40.cyan} {pos}/{len} translations  {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:40.cyan} {pos}/{len} translations  {msg}")
+        {
             answers.set_style(style);
         }
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             pool.set_style(style);
         }
         pool.set_message("the first model actor loads …");
-        let board = Self { terminal, screen, answers, pool, seen: Mutex::default() };
+        let board = Self {
+            terminal,
+            screen,
+            answers,
+            pool,
+            seen: Mutex::default(),
+        };
         board.seen().started = Some(Instant::now());
         board
     }
@@ -97,7 +105,11 @@ impl Board {
             (None, Some(error)) => format!("({}: {})", error.code.name(), error.message),
             (None, None) => String::new(),
         };
-        self.line(&format!("  {} → {}: {answer}", short(text), result.target_language));
+        self.line(&format!(
+            "  {} → {}: {answer}",
+            short(text),
+            result.target_language
+        ));
     }
 
     fn line(&self, line: &str) {
@@ -124,8 +136,13 @@ impl Board {
         }
         seen.history.push_str(&ready.to_string());
         drop(seen);
-        self.pool.set_message(format!("pool: {} {ready} model actor(s)", "●".repeat(ready)));
-        self.line(&format!("[{at:5.1} s] {what}; {ready} model actor(s) at work"));
+        self.pool.set_message(format!(
+            "pool: {} {ready} model actor(s)",
+            "●".repeat(ready)
+        ));
+        self.line(&format!(
+            "[{at:5.1} s] {what}; {ready} model actor(s) at work"
+        ));
     }
 
     /// Waits until the pool has given its additional actors up, or for `most`.
@@ -146,8 +163,14 @@ impl Board {
     pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let seen = self.seen();
         vec![
-            ("model actors", format!("{} (at most {})", seen.history, seen.most)),
-            ("scaling events", format!("{} up, {} down", seen.ups, seen.downs)),
+            (
+                "model actors",
+                format!("{} (at most {})", seen.history, seen.most),
+            ),
+            (
+                "scaling events",
+                format!("{} up, {} down", seen.ups, seen.downs),
+            ),
             ("actor failures", seen.failures.to_string()),
             (
                 "batches",
@@ -165,12 +188,20 @@ impl Board {
 impl Observer for Board {
     fn observe(&self, event: &Event) {
         match event {
-            Event::ActorReady { actor, numeric, cold_start, .. } => {
+            Event::ActorReady {
+                actor,
+                numeric,
+                cold_start,
+                ..
+            } => {
                 let ms = cold_start.as_millis();
                 self.resized(1, &format!("{actor} is warm after {ms} ms ({numeric})"));
             }
             Event::ActorStopped { actor, reason, .. } if *reason != StopReason::Drained => {
-                self.resized(-1, &format!("{actor} stops: {}", crate::events::stop_reason(*reason)));
+                self.resized(
+                    -1,
+                    &format!("{actor} stops: {}", crate::events::stop_reason(*reason)),
+                );
             }
             Event::ActorFailed { actor, error, .. } => {
                 self.seen().failures += 1;
@@ -179,10 +210,17 @@ impl Observer for Board {
             Event::Scaled { from, decision, .. } => {
                 let up = decision.target as usize > *from;
                 let mut seen = self.seen();
-                if up { seen.ups += 1 } else { seen.downs += 1 }
+                if up {
+                    seen.ups += 1
+                } else {
+                    seen.downs += 1
+                }
                 drop(seen);
                 let reason = decision.reason.label().replace('_', " ");
-                self.line(&format!("[scaling] {from} → {} actors: {reason}", decision.target));
+                self.line(&format!(
+                    "[scaling] {from} → {} actors: {reason}",
+                    decision.target
+                ));
             }
             Event::BatchDone { segments, .. } => {
                 let mut seen = self.seen();

@@ -1,0 +1,38 @@
+# What is needed: a Rust toolchain (rustup), a C and C++ compiler, make, Python 3 with pip. Everything else is fetched.
+CARGO ?= cargo
+PYTHON ?= python3
+
+.PHONY: help native build demo test lint format bench clean
+
+help: ## Show this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+native: ## Fetch libtorch and CTranslate2 into .native/
+	@$(PYTHON) actors/engines/native
+
+build: native ## Build babelmesh and its engines
+	$(CARGO) build --release --bins
+
+demo: build ## Watch 2,000 chat messages being translated
+	@target/release/babelmesh demo $(DEMO)
+
+test: build ## Run every test
+	$(CARGO) test --release --workspace
+
+lint: native ## Formatting, clippy, documentation, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
+	else echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny), licences and advisories are not checked"; fi
+
+format: ## Format the code
+	$(CARGO) fmt --all
+
+bench: build ## Measure the actor path, the Kafka path and the engines
+	$(CARGO) bench --workspace
+	integration-tests/benchmarks
+
+clean: ## Remove what was built and fetched
+	$(CARGO) clean
+	rm -rf .native

@@ -1,0 +1,16 @@
+//! How to make the `faulty-engine` executable misbehave: by markers in the texts that it gets, or by files in the folder in which it is linked.
+
+/// In a text: the engine aborts.
+pub const CRASH: &str = "[[crash]]";
+/// In a text: the engine never answers.
+pub const HANG: &str = "[[hang]]";
+/// In a text: the engine takes [`STEP`] bytes more memory and keeps them.
+pub const GROW: &str = "[[grow]]";
+/// In a text: the engine takes more and more memory and never answers.
+pub const BLOAT: &str = "[[bloat]]";
+/// In a text: it takes the engine 200 ms.
+pub const SLOW: &str = "[[slow]]";
+/// A file of this name beside the engine's link: loading fails.
+pub const FAIL_LOAD: &str = "fail-load";
+/// Bytes that [`GROW`] takes.
+pub const STEP: usize = 64 << 20;

@@ -1,0 +1,69 @@
+//! Processes as the system sees them.
+
+use std::{fs, path::Path};
+
+use babelmesh_engine_protocol::serve::NODE_PID_VARIABLE;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// State of a process as `ps` shows it: `R`, `S`, `T` (stopped), `Z` (dead, but not waited for) and so on; `None` when there is none.
+#[must_use]
+pub fn state(pid: u32) -> Option<char> {
+    // proc_pid_stat(5): the name stands in parentheses and may hold anything, the state follows it.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Whether a process is there and not dead.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+/// Whether there is no trace of a process: it is dead and was waited for.
+#[must_use]
+pub fn is_gone(pid: u32) -> bool {
+    state(pid).is_none()
+}
+
+/// Processes that are alive and were started as engines of the node with this process id. Nodes name themselves in their engines' environment,
+/// so that an engine is found even when its node is dead.
+#[must_use]
+pub fn engines_of(node: u32) -> Vec<u32> {
+    let mark = format!("{NODE_PID_VARIABLE}={node}");
+    let is_engine = |pid: u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    };
+    all().filter(|pid| is_engine(*pid) && is_alive(*pid)).collect()
+}
+
+/// Processes that are alive and were started by a path below `folder`.
+#[must_use]
+pub fn started_from(folder: &Path) -> Vec<u32> {
+    let is_ours = |pid: u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
+        str::from_utf8(program).is_ok_and(|program| Path::new(program).starts_with(folder))
+    };
+    all().filter(|pid| is_ours(*pid) && is_alive(*pid)).collect()
+}
+
+/// Sends a signal.
+pub fn signal(pid: u32, signal: Signal) {
+    let raw = i32::try_from(pid).expect("process ids are small");
+    let pid = Pid::from_raw(raw).expect("process ids are not zero");
+    kill_process(pid, signal).expect("the process is there and ours");
+}
+
+/// Resident memory of this process in bytes.
+#[must_use]
+pub fn own_memory() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("the system has /proc");
+    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.expect("the second field of statm is a number") * rustix::param::page_size() as u64
+}
+
+fn all() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("the system has /proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}

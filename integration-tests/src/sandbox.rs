@@ -1,0 +1,122 @@
+//! A place of its own for each test.
+
+use std::{
+    fmt::Display,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use babelmesh::config::{self, Config};
+use tempfile::TempDir;
+
+use crate::executables;
+
+/// A temporary folder with all that nodes of one test share with nobody else.
+#[derive(Debug)]
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+/// Numbers nodes: two of one test process never share a name.
+static NODES: AtomicU32 = AtomicU32::new(1);
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sandbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: TempDir::with_prefix("babelmesh-it-").expect("a temporary folder can be made") }
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder in which the faulty engine is linked under the names of both real ones.
+    #[must_use]
+    pub fn faulty_engines(&self) -> PathBuf {
+        let folder = self.folder().join("engines");
+        if !folder.is_dir() {
+            std::fs::create_dir(&folder).expect("the sandbox is writable");
+            for name in ["ctranslate2", "rust-bert"] {
+                let link = folder.join(format!("babelmesh-engine-{name}"));
+                symlink(executables::faulty_engine(), link).expect("the sandbox is writable");
+            }
+        }
+        folder
+    }
+
+    /// Settings of one more node: its own name and socket, an embedded broker, the fake engine, the demo model.
+    #[must_use]
+    pub fn node(&self) -> Settings {
+        let number = NODES.fetch_add(1, Ordering::Relaxed);
+        let models = repository().join("models");
+        Settings(Vec::new())
+            .set("node.name", format_args!("node-{number}"))
+            .set("node.drain_timeout_ms", 10_000)
+            .set("status.socket", self.folder().join(format!("node-{number}.sock")).display())
+            .set("kafka.bootstrap_servers", "embedded")
+            .set("kafka.partitions", 4)
+            .set("models.directories", format_args!("[{:?}]", models.display().to_string()))
+            .set("models.load", "[\"demo-en-fr-de\"]")
+            .set("models.cache_directory", self.folder().join("cache").display())
+            .set("engine.kind", "fake")
+            // What a test wants of actors does not depend on the machine.
+            .set("limits.cores", 64)
+            .set("limits.memory_mb", 1_000_000)
+    }
+
+    /// The same with the faulty engine.
+    #[must_use]
+    pub fn faulty_node(&self) -> Settings {
+        let engines = self.faulty_engines();
+        self.node().set("engine.kind", "ctranslate2").set("engine.directory", engines.display())
+    }
+}
+
+/// Configuration keys and their values.
+#[derive(Debug, Clone)]
+pub struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// The same with one key set; it wins over what was set before.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.0.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Exactly this many actors.
+    #[must_use]
+    pub fn actors(self, count: u32) -> Self {
+        self.set("pool.min_actors", count).set("pool.max_actors", count)
+    }
+
+    /// Every key with its value; of a key that is there twice, the last counts.
+    pub fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
+        self.0.iter()
+    }
+
+    /// The configuration that they make.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        match config::load(None, &[], [], &self.0) {
+            Ok(config) => config,
+            Err(errors) => panic!("{errors}"),
+        }
+    }
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository")
+}

@@ -1,0 +1,173 @@
+//! The files in `config/` are what they say they are.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigErrors, load as load_config};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+fn load(
+    file: Option<&Path>,
+    environment: &[(&str, &str)],
+    sets: &[(&str, &str)],
+) -> Result<Config, ConfigErrors> {
+    let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    };
+    load_config(file, &[], own(environment), &own(sets))
+}
+
+/// Paths of all leaves.
+fn keys(value: &toml::Value, path: &str, keys: &mut Vec<String>) {
+    match value.as_table() {
+        Some(table) => {
+            for (key, value) in table {
+                self::keys(value, &format!("{path}.{key}"), keys);
+            }
+        }
+        None => keys.push(path.trim_start_matches('.').to_owned()),
+    }
+}
+
+#[test]
+fn every_shipped_file_is_good() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        load(Some(&path), &[], &[]).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        files += 1;
+    }
+    assert!(files >= 3);
+}
+
+#[test]
+fn the_reference_names_every_key_with_its_default_and_no_other() {
+    let path = folder().join("reference.toml");
+    assert_eq!(load(Some(&path), &[], &[]).unwrap(), Config::default());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (mut named, mut existing) = (Vec::new(), Vec::new());
+    keys(&text.parse::<toml::Table>().unwrap().into(), "", &mut named);
+    keys(
+        &toml::Value::try_from(Config::default()).unwrap(),
+        "",
+        &mut existing,
+    );
+    named.sort();
+    existing.sort();
+    assert_eq!(named, existing);
+    // Keys without a default are there as comments.
+    for key in [
+        "cache_directory",
+        "directory",
+        "socket",
+        "crash_on",
+        "refuse_on",
+        "panic_on",
+    ] {
+        assert!(
+            text.contains(&format!("\n# {key} = ")),
+            "{key} is not documented"
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_paths() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "surprise = 1\n[engine]\nthreads = \"many\"\nbeam = 4\n[pool.batch]\nsegments = -1\n[kafka]\npartitions = 0\n\
+                languages = [\"klingon\"]\n[scaling.delay_target]\nutilisation = 7.0\n";
+    std::fs::write(file.path(), text).unwrap();
+    let errors = load(
+        Some(file.path()),
+        &[("MAX_ANY_WORKERS", "lots")],
+        &[("log.filter", "=?=")],
+    )
+    .unwrap_err();
+    let paths: Vec<_> = errors.0.iter().map(|e| e.path.as_str()).collect();
+    for path in [
+        "surprise",
+        "engine.threads",
+        "engine.beam",
+        "pool.batch.segments",
+        "kafka.partitions",
+        "kafka.languages",
+        "scaling.delay_target.utilisation",
+        "environment",
+        "log.filter",
+    ] {
+        assert!(paths.contains(&path), "{path} is missing in: {errors}");
+    }
+    assert_eq!(paths.len(), 9, "{errors}");
+}
+
+#[test]
+fn flags_go_over_the_environment_and_the_environment_over_the_file() {
+    let path = folder().join("node.toml");
+    let config = load(
+        Some(&path),
+        &[
+            ("BABELMESH_NODE__NAME", "from-env"),
+            ("BABELMESH_ENGINE__THREADS", "3"),
+        ],
+        &[],
+    );
+    let config = config.unwrap();
+    assert_eq!(
+        (config.node.name.as_str(), config.engine.threads),
+        ("from-env", 3)
+    );
+    let config = load(
+        Some(&path),
+        &[("BABELMESH_NODE__NAME", "from-env")],
+        &[("node.name", "from-flag")],
+    )
+    .unwrap();
+    assert_eq!(config.node.name, "from-flag");
+}
+
+#[test]
+fn the_environment_names_of_the_predecessor_still_work() {
+    let environment = [
+        ("MAX_NORMAL_WORKERS", "60"),
+        ("SCALING_CHECK_INTERVAL", "10"),
+        ("QUANTIZATION_LEVEL", "int8"),
+    ];
+    let config = load(None, &environment, &[("scaling.policy", "threshold")]).unwrap();
+    assert_eq!(config.scaling.threshold.normal.max, 60);
+    assert_eq!(config.scaling.threshold.interval_ms, 10_000);
+    assert_eq!(
+        config.engine.precision,
+        babelmesh_actors::engine::Precision::Int8
+    );
+}
+
+#[test]
+fn values_of_client_options_are_never_printed() {
+    let config = load(
+        None,
+        &[(
+            "BABELMESH_KAFKA__OPTIONS",
+            "{\"sasl.password\"=\"hunter2\"}",
+        )],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.kafka.options["sasl.password"], "hunter2");
+    let digits = load(
+        None,
+        &[("BABELMESH_KAFKA__OPTIONS", "{\"sasl.password\"=42}")],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(digits.kafka.options["sasl.password"], "42");
+    let shown = format!("{config:?}");
+    assert!(
+        shown.contains("sasl.password") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
