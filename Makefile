@@ -21,8 +21,8 @@ test: build ## Run every test
 
 lint: native ## Formatting, clippy, documentation, licences
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
 	else echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny), licences and advisories are not checked"; fi
 

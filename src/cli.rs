@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Result;
+use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
@@ -56,11 +57,34 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running node on this machine about itself
     Status(status::StatusArgs),
+    /// Print the JSON Schema of a message
+    Schema {
+        /// The message
+        message: Message,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+/// A message on the wire.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Message {
+    /// What backends publish
+    Request,
+    /// What they get back
+    Result,
+}
+
+impl Message {
+    fn schema(self) -> schemars::Schema {
+        match self {
+            Self::Request => schemars::schema_for!(TranslationRequest),
+            Self::Result => schemars::schema_for!(TranslationResult),
+        }
+    }
 }
 
 /// Where configuration comes from.
@@ -124,6 +148,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Schema { message } => {
+            writeln!(
+                io::stdout(),
+                "{}",
+                serde_json::to_string_pretty(&message.schema())?
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "babelmesh", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

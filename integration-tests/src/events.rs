@@ -15,7 +15,10 @@ impl Events {
     /// What `pick` finds in the events so far, with their times.
     pub fn all<T>(&self, mut pick: impl FnMut(&Event) -> Option<T>) -> Vec<(Instant, T)> {
         let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.iter().filter_map(|(at, event)| Some((*at, pick(event)?))).collect()
+        events
+            .iter()
+            .filter_map(|(at, event)| Some((*at, pick(event)?)))
+            .collect()
     }
 
     /// How many events so far are such.
@@ -27,10 +30,15 @@ impl Events {
     #[must_use]
     pub fn failures(&self) -> Vec<(String, usize)> {
         let failure = |event: &Event| match event {
-            Event::ActorFailed { error, requeued, .. } => Some((error.clone(), *requeued)),
+            Event::ActorFailed {
+                error, requeued, ..
+            } => Some((error.clone(), *requeued)),
             _ => None,
         };
-        self.all(failure).into_iter().map(|(_, failure)| failure).collect()
+        self.all(failure)
+            .into_iter()
+            .map(|(_, failure)| failure)
+            .collect()
     }
 
     /// Every engine process that ever was ready.

@@ -28,8 +28,12 @@ pub fn faulty_engine() -> PathBuf {
 #[must_use]
 pub fn folder() -> PathBuf {
     let own = env::current_exe().expect("a test knows its own executable");
-    let folder = own.ancestors().find(|path| path.is_dir() && !path.ends_with("deps"));
-    folder.map(Path::to_owned).expect("an executable lies in a folder")
+    let folder = own
+        .ancestors()
+        .find(|path| path.is_dir() && !path.ends_with("deps"));
+    folder
+        .map(Path::to_owned)
+        .expect("an executable lies in a folder")
 }
 
 fn find(name: &str, package: &str) -> PathBuf {

@@ -36,7 +36,10 @@ impl Answer {
     /// The code of the error; empty when there is none.
     #[must_use]
     pub fn error(&self) -> &'static str {
-        self.result.error.as_ref().map_or("", |error| error.code.name())
+        self.result
+            .error
+            .as_ref()
+            .map_or("", |error| error.code.name())
     }
 }
 
@@ -53,7 +56,10 @@ impl Ids {
     /// An answer is wanted from now on.
     pub fn ask(&mut self, message: &str, target: &str) {
         let id = (message.to_owned(), target.to_owned());
-        assert!(self.asked.insert(id.clone(), Instant::now()).is_none(), "{id:?} is asked twice");
+        assert!(
+            self.asked.insert(id.clone(), Instant::now()).is_none(),
+            "{id:?} is asked twice"
+        );
         if !self.answers.contains_key(&id) {
             self.missing.insert(id);
         }
@@ -64,7 +70,11 @@ impl Ids {
         let id = (result.message_id.clone(), result.target_language.clone());
         self.missing.remove(&id);
         self.in_order.push(id.clone());
-        let answer = Answer { result, record, at: Instant::now() };
+        let answer = Answer {
+            result,
+            record,
+            at: Instant::now(),
+        };
         self.answers.entry(id).or_default().push(answer);
     }
 
@@ -89,17 +99,35 @@ impl Ids {
     /// Panics when an answer is missing, or one came that nobody asked for. Answers may be repeated.
     pub fn assert_nothing_lost(&self) {
         let some: Vec<_> = self.missing.iter().take(10).collect();
-        assert!(some.is_empty(), "{} of {} ids are lost, such as {some:?}", self.missing.len(), self.asked());
-        let unasked: Vec<_> = self.answers.keys().filter(|id| !self.asked.contains_key(*id)).collect();
-        assert!(unasked.is_empty(), "answers that nobody asked for: {unasked:?}");
+        assert!(
+            some.is_empty(),
+            "{} of {} ids are lost, such as {some:?}",
+            self.missing.len(),
+            self.asked()
+        );
+        let unasked: Vec<_> = self
+            .answers
+            .keys()
+            .filter(|id| !self.asked.contains_key(*id))
+            .collect();
+        assert!(
+            unasked.is_empty(),
+            "answers that nobody asked for: {unasked:?}"
+        );
     }
 
     /// Panics when an answer is missing, repeated or unasked.
     pub fn assert_exactly_once(&self) {
         self.assert_nothing_lost();
         let repeated = self.answers.iter().filter(|(_, answers)| answers.len() > 1);
-        let repeated: Vec<_> = repeated.map(|(id, answers)| (id, answers.len())).take(10).collect();
-        assert!(repeated.is_empty(), "ids answered more than once: {repeated:?}");
+        let repeated: Vec<_> = repeated
+            .map(|(id, answers)| (id, answers.len()))
+            .take(10)
+            .collect();
+        assert!(
+            repeated.is_empty(),
+            "ids answered more than once: {repeated:?}"
+        );
     }
 
     /// The first answer to a message in a language.
@@ -128,7 +156,9 @@ impl Ids {
     pub fn latencies(&self, pick: impl Fn(&str) -> bool) -> Vec<f64> {
         let picked = self.asked.iter().filter(|((message, _), _)| pick(message));
         let mut latencies: Vec<_> = picked
-            .filter_map(|(id, asked)| Some((self.answers.get(id)?.first()?.at - *asked).as_secs_f64()))
+            .filter_map(|(id, asked)| {
+                Some((self.answers.get(id)?.first()?.at - *asked).as_secs_f64())
+            })
             .collect();
         latencies.sort_by(f64::total_cmp);
         latencies

@@ -44,7 +44,11 @@ pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Optio
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < within, "waited {} s in vain: {what}", within.as_secs_f32());
+        assert!(
+            started.elapsed() < within,
+            "waited {} s in vain: {what}",
+            within.as_secs_f32()
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -33,15 +33,27 @@ impl LocalNode {
     pub fn start_cold(settings: &Settings) -> Self {
         let config = settings.config();
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime can be made");
+        let runtime = builder
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
         let events = Arc::new(Events::default());
         let observer = Arc::clone(&events);
         let node = match runtime.block_on(Node::start(&config, observer)) {
             Ok(node) => node,
             Err(error) => panic!("starting a node: {error:#}"),
         };
-        let socket = config.status.socket.expect("every sandbox names the socket");
-        Self { runtime, node: Some(node), events, socket }
+        let socket = config
+            .status
+            .socket
+            .expect("every sandbox names the socket");
+        Self {
+            runtime,
+            node: Some(node),
+            events,
+            socket,
+        }
     }
 
     /// Waits until the node reads and its pools are warm.
@@ -90,7 +102,11 @@ impl LocalNode {
     pub fn wait_for_strength(&self, actors: usize) -> Vec<u32> {
         wait_for("the pool is at strength", PATIENCE, || {
             let pool = self.pool();
-            let warm = pool.actors.iter().filter(|actor| actor.phase.is_warm()).count();
+            let warm = pool
+                .actors
+                .iter()
+                .filter(|actor| actor.phase.is_warm())
+                .count();
             let whole = warm == actors && pool.actors.len() == actors;
             whole.then(|| pool.actors.iter().filter_map(|actor| actor.pid).collect())
         })
@@ -109,7 +125,9 @@ impl LocalNode {
     }
 
     fn node(&self) -> &Node {
-        self.node.as_ref().expect("the node is there until it is drained")
+        self.node
+            .as_ref()
+            .expect("the node is there until it is drained")
     }
 }
 

@@ -38,7 +38,10 @@ impl ProcessNode {
         let config = settings.config();
         let log = sandbox.folder().join(format!("{}.log", config.node.name));
         let mut command = Command::new(executables::babelmesh());
-        command.arg("node").current_dir(sandbox.folder()).stdin(Stdio::null());
+        command
+            .arg("node")
+            .current_dir(sandbox.folder())
+            .stdin(Stdio::null());
         for (key, value) in settings.pairs() {
             command.arg("--set").arg(format!("{key}={value}"));
         }
@@ -47,7 +50,10 @@ impl ProcessNode {
         Self {
             child: child.expect("babelmesh can be started"),
             settings: settings.clone(),
-            socket: config.status.socket.expect("every sandbox names the socket"),
+            socket: config
+                .status
+                .socket
+                .expect("every sandbox names the socket"),
             log,
         }
     }
@@ -59,10 +65,18 @@ impl ProcessNode {
         let child = &mut self.child;
         wait_for("the node is ready", PATIENCE, || {
             let ended = child.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none(), "the node ended: {}", fs::read_to_string(&log).unwrap_or_default());
+            assert!(
+                ended.is_none(),
+                "the node ended: {}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
             let status = ask(&socket).ok()?;
             let warm = status.pools.iter().all(|pool| {
-                pool.actors.iter().filter(|actor| actor.phase.is_warm()).count() >= least
+                pool.actors
+                    .iter()
+                    .filter(|actor| actor.phase.is_warm())
+                    .count()
+                    >= least
             });
             let reads = status.request_partitions > 0 && status.job_partitions > 0;
             (warm && reads && !status.pools.is_empty()).then_some(status)
@@ -100,7 +114,12 @@ impl ProcessNode {
     #[must_use]
     pub fn backend(&self) -> Backend {
         let kafka = self.settings.config().kafka;
-        Backend::connect(&Clients::new(&kafka, &self.status().bootstrap, "backend", true))
+        Backend::connect(&Clients::new(
+            &kafka,
+            &self.status().bootstrap,
+            "backend",
+            true,
+        ))
     }
 
     /// Sends it a signal.
@@ -111,7 +130,9 @@ impl ProcessNode {
     /// Waits until it has ended.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let child = &mut self.child;
-        wait_for("the node has ended", within, || child.try_wait().expect("a child can be waited for"))
+        wait_for("the node has ended", within, || {
+            child.try_wait().expect("a child can be waited for")
+        })
     }
 }
 

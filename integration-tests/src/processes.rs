@@ -32,9 +32,13 @@ pub fn engines_of(node: u32) -> Vec<u32> {
     let mark = format!("{NODE_PID_VARIABLE}={node}");
     let is_engine = |pid: u32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark.as_bytes())
     };
-    all().filter(|pid| is_engine(*pid) && is_alive(*pid)).collect()
+    all()
+        .filter(|pid| is_engine(*pid) && is_alive(*pid))
+        .collect()
 }
 
 /// Processes that are alive and were started by a path below `folder`.
@@ -45,7 +49,9 @@ pub fn started_from(folder: &Path) -> Vec<u32> {
         let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
         str::from_utf8(program).is_ok_and(|program| Path::new(program).starts_with(folder))
     };
-    all().filter(|pid| is_ours(*pid) && is_alive(*pid)).collect()
+    all()
+        .filter(|pid| is_ours(*pid) && is_alive(*pid))
+        .collect()
 }
 
 /// Sends a signal.
@@ -59,7 +65,10 @@ pub fn signal(pid: u32, signal: Signal) {
 #[must_use]
 pub fn own_memory() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").expect("the system has /proc");
-    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = statm
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
     pages.expect("the second field of statm is a number") * rustix::param::page_size() as u64
 }
 

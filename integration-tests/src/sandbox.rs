@@ -4,6 +4,7 @@ use std::{
     fmt::Display,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -31,7 +32,9 @@ impl Sandbox {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { folder: TempDir::with_prefix("babelmesh-it-").expect("a temporary folder can be made") }
+        Self {
+            folder: TempDir::with_prefix("babelmesh-it-").expect("a temporary folder can be made"),
+        }
     }
 
     /// Its folder.
@@ -62,23 +65,50 @@ impl Sandbox {
         Settings(Vec::new())
             .set("node.name", format_args!("node-{number}"))
             .set("node.drain_timeout_ms", 10_000)
-            .set("status.socket", self.folder().join(format!("node-{number}.sock")).display())
+            .set(
+                "status.socket",
+                self.folder().join(format!("node-{number}.sock")).display(),
+            )
             .set("kafka.bootstrap_servers", "embedded")
             .set("kafka.partitions", 4)
-            .set("models.directories", format_args!("[{:?}]", models.display().to_string()))
+            .set(
+                "models.directories",
+                format_args!("[{:?}]", models.display().to_string()),
+            )
             .set("models.load", "[\"demo-en-fr-de\"]")
-            .set("models.cache_directory", self.folder().join("cache").display())
+            .set(
+                "models.cache_directory",
+                self.folder().join("cache").display(),
+            )
             .set("engine.kind", "fake")
             // What a test wants of actors does not depend on the machine.
             .set("limits.cores", 64)
             .set("limits.memory_mb", 1_000_000)
     }
 
-    /// The same with the faulty engine.
+    /// The `babelmesh` executable in the sandbox's own folder, with the demo model and the engines beside the executable.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(executables::babelmesh());
+        let models = repository().join("models").display().to_string();
+        command
+            .current_dir(self.folder())
+            .stdin(Stdio::null())
+            .env("BABELMESH_MODELS__DIRECTORIES", format!("[{models:?}]"))
+            .env(
+                "BABELMESH_MODELS__CACHE_DIRECTORY",
+                self.folder().join("cache"),
+            );
+        command
+    }
+
+    /// A node with the faulty engine.
     #[must_use]
     pub fn faulty_node(&self) -> Settings {
         let engines = self.faulty_engines();
-        self.node().set("engine.kind", "ctranslate2").set("engine.directory", engines.display())
+        self.node()
+            .set("engine.kind", "ctranslate2")
+            .set("engine.directory", engines.display())
     }
 }
 
@@ -97,7 +127,8 @@ impl Settings {
     /// Exactly this many actors.
     #[must_use]
     pub fn actors(self, count: u32) -> Self {
-        self.set("pool.min_actors", count).set("pool.max_actors", count)
+        self.set("pool.min_actors", count)
+            .set("pool.max_actors", count)
     }
 
     /// Every key with its value; of a key that is there twice, the last counts.
@@ -118,5 +149,7 @@ impl Settings {
 /// The root of the repository.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in the repository")
 }

@@ -40,7 +40,12 @@ impl Record {
     #[must_use]
     pub fn to(topic: &str, key: &str, payload: impl Into<Vec<u8>>) -> Self {
         let (topic, key) = (topic.to_owned(), key.to_owned());
-        Self { topic, key, payload: Some(payload.into()), ..Self::default() }
+        Self {
+            topic,
+            key,
+            payload: Some(payload.into()),
+            ..Self::default()
+        }
     }
 
     /// A header's value; empty when there is none.
@@ -59,7 +64,12 @@ impl Record {
             key: text(message.key().unwrap_or_default()),
             payload: message.payload().map(<[u8]>::to_vec),
             headers: headers
-                .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+                .map(|header| {
+                    (
+                        header.key.to_owned(),
+                        text(header.value.unwrap_or_default()),
+                    )
+                })
                 .collect(),
             timestamp: message.timestamp().to_millis(),
         }
@@ -75,15 +85,28 @@ impl TopicWriter {
     /// A writer.
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
-        Self { producer: clients.producer().create().expect("the producer's configuration is good") }
+        Self {
+            producer: clients
+                .producer()
+                .create()
+                .expect("the producer's configuration is good"),
+        }
     }
 
     /// Queues a record; [`flush`](Self::flush) has it written.
     pub fn write(&self, record: &Record) {
-        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
-        let mut pending = BaseRecord::to(&record.topic).key(&record.key).headers(headers);
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            });
+        let mut pending = BaseRecord::to(&record.topic)
+            .key(&record.key)
+            .headers(headers);
         if let Some(payload) = &record.payload {
             pending = pending.payload(payload);
         }
@@ -100,7 +123,9 @@ impl TopicWriter {
 
     /// Waits until everything is written.
     pub fn flush(&self) {
-        self.producer.flush(BROKER).expect("the broker takes records");
+        self.producer
+            .flush(BROKER)
+            .expect("the broker takes records");
     }
 }
 
@@ -115,11 +140,21 @@ impl TopicReader {
     pub fn new(clients: &Clients, topic: &str) -> Self {
         let mut config = clients.consumer("reader");
         // The embedded broker answers an empty fetch only when its wait is over.
-        config.set("enable.auto.commit", "false").set("fetch.wait.max.ms", "5");
-        let consumer: BaseConsumer = config.create().expect("the consumer's configuration is good");
-        let metadata = consumer.fetch_metadata(Some(topic), BROKER).expect("the broker answers");
+        config
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "5");
+        let consumer: BaseConsumer = config
+            .create()
+            .expect("the consumer's configuration is good");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), BROKER)
+            .expect("the broker answers");
         let mut list = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             let added = list.add_partition_offset(topic, partition.id(), Offset::Beginning);
             added.expect("the beginning is an offset");
         }
@@ -132,7 +167,10 @@ impl TopicReader {
     pub fn next(&self, within: Duration) -> Option<Record> {
         let end = Instant::now() + within;
         loop {
-            match self.consumer.poll(end.saturating_duration_since(Instant::now())) {
+            match self
+                .consumer
+                .poll(end.saturating_duration_since(Instant::now()))
+            {
                 Some(Ok(message)) => return Some(Record::read(&message)),
                 // Errors repeat for as long as a broker is away; the caller decides how long that may be.
                 Some(Err(_)) if Instant::now() < end => {}
@@ -148,7 +186,11 @@ impl TopicReader {
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             let Some(record) = self.next(end.saturating_duration_since(Instant::now())) else {
-                panic!("{} of {count} records came within {} s: {records:#?}", records.len(), within.as_secs());
+                panic!(
+                    "{} of {count} records came within {} s: {records:#?}",
+                    records.len(),
+                    within.as_secs()
+                );
             };
             records.push(record);
         }

@@ -20,7 +20,8 @@ pub(super) struct NodeArgs {
 pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
     start_logging(&config.log);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let stop = told_to_stop();
         tokio::pin!(stop);
         let node = tokio::select! {
@@ -43,5 +44,8 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
                 }
             }
         }
-    })
+    });
+    // After a drain nothing runs any more. When it was cut short, its threads are not waited for.
+    runtime.shutdown_background();
+    ended
 }

@@ -42,6 +42,9 @@ impl Clients {
             // A text may be longer than the megabyte that is the default.
             .set("message.max.bytes", "10485760")
             .set("allow.auto.create.topics", "false")
+            // A broker that is away is asked again soon at first, then seldom: each try is a line in the log.
+            .set("reconnect.backoff.ms", "200")
+            .set("reconnect.backoff.max.ms", "5000")
             .set_log_level(RDKafkaLogLevel::Warning);
         config
     }

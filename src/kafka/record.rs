@@ -24,12 +24,18 @@ pub const ORIGIN_TOPIC: &str = "babelmesh-origin-topic";
 pub const ORIGIN_PARTITION: &str = "babelmesh-origin-partition";
 /// Header of a dead letter: its offset there.
 pub const ORIGIN_OFFSET: &str = "babelmesh-origin-offset";
+/// Header of a dead letter that holds only the beginning of the record: how many bytes the record had.
+pub const ORIGINAL_BYTES: &str = "babelmesh-original-bytes";
 /// Header of a dead letter: the node that gave up.
 pub const NODE: &str = "babelmesh-node";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context.
 pub const TRACESTATE: &str = "tracestate";
+
+/// Longest value of a dead letter, in bytes. With its headers it must fit where the record itself just fitted, or what was too long to
+/// translate could not be laid aside either, and its partition would stand still for ever.
+const MAX_LETTER_BYTES: usize = 900_000;
 
 /// W3C trace context of a record: `traceparent` and `tracestate`.
 pub type Trace = Option<Arc<(String, String)>>;
@@ -141,11 +147,13 @@ impl Encoder {
     pub fn dead_letter(
         &self,
         key: &[u8],
-        payload: Vec<u8>,
+        mut payload: Vec<u8>,
         error: &RequestError,
         origin: &Origin,
         trace: &Trace,
     ) -> OutRecord {
+        let bytes = payload.len();
+        payload.truncate(MAX_LETTER_BYTES);
         let mut headers = vec![
             (ERROR_CODE, error.code.name().to_owned()),
             (ERROR_MESSAGE, error.message.clone()),
@@ -154,6 +162,9 @@ impl Encoder {
             (ORIGIN_OFFSET, origin.offset.to_string()),
             (NODE, self.node.to_string()),
         ];
+        if bytes > MAX_LETTER_BYTES {
+            headers.push((ORIGINAL_BYTES, bytes.to_string()));
+        }
         push_trace(&mut headers, trace);
         OutRecord {
             topic: Arc::clone(&self.dead_letters),
@@ -197,4 +208,51 @@ pub(crate) fn trace(message: &impl Message) -> Trace {
 pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
     let told = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
     told.or_else(|| message.timestamp().to_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use babelmesh_actors::domain::ErrorCode;
+
+    use super::*;
+
+    fn letter(payload: Vec<u8>) -> OutRecord {
+        let error = RequestError::new(ErrorCode::TextTooLong, "the text is too long");
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 3,
+            offset: 42,
+        };
+        Encoder::new(&TopicNames::default(), "n1")
+            .dead_letter(b"key", payload, &error, &origin, &None)
+    }
+
+    fn value<'r>(record: &'r OutRecord, name: &str) -> Option<&'r str> {
+        record
+            .headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_dead_letter_is_the_record_as_it_was_with_its_origin_and_reason() {
+        let record = letter(b"{broken".to_vec());
+        assert_eq!(
+            (record.key.as_slice(), record.payload.as_slice()),
+            (&b"key"[..], &b"{broken"[..])
+        );
+        assert_eq!(value(&record, ERROR_CODE), Some("text_too_long"));
+        assert_eq!(value(&record, ORIGIN_TOPIC), Some("translation.requests"));
+        assert_eq!(value(&record, ORIGIN_PARTITION), Some("3"));
+        assert_eq!(value(&record, ORIGIN_OFFSET), Some("42"));
+        assert_eq!(value(&record, ORIGINAL_BYTES), None);
+    }
+
+    #[test]
+    fn a_giant_record_leaves_its_beginning_and_its_size() {
+        let record = letter(vec![b'x'; 1_048_000]);
+        assert_eq!(record.payload.len(), MAX_LETTER_BYTES);
+        assert_eq!(value(&record, ORIGINAL_BYTES), Some("1048000"));
+    }
 }

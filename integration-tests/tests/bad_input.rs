@@ -1,0 +1,346 @@
+//! What cannot be translated is answered or put aside, with the reason, and disturbs nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use babelmesh_integration_tests::{
+    Backend, LocalNode, PATIENCE, Record, Sandbox, TopicReader, request,
+};
+use serde_json::{Value, json};
+
+/// Something that cannot be translated.
+struct Bad {
+    name: &'static str,
+    payload: Option<Vec<u8>>,
+    code: &'static str,
+    /// Target languages of the error results that it gets.
+    answered: &'static [&'static str],
+    /// Whether it is put into the dead letters.
+    dead: bool,
+}
+
+fn bad(name: &'static str, payload: impl Into<Vec<u8>>, code: &'static str) -> Bad {
+    Bad {
+        name,
+        payload: Some(payload.into()),
+        code,
+        answered: &[],
+        dead: true,
+    }
+}
+
+fn refused(name: &'static str, change: &Value, code: &'static str) -> Bad {
+    let mut body = request(name, "hello", &["fr"], "c");
+    for (field, value) in change.as_object().unwrap() {
+        body[field] = value.clone();
+    }
+    Bad {
+        answered: &["fr"],
+        ..bad(name, body.to_string(), code)
+    }
+}
+
+fn cases() -> Vec<Bad> {
+    let surrogate = br#"{"messageId":"s","text":"lone \ud83d surrogate","targetLanguage":"fr"}"#;
+    let mut cut = request("cut", "hello", &["fr"], "c").to_string();
+    cut.truncate(30);
+    vec![
+        bad("not JSON", "hello", "invalid_json"),
+        bad("JSON that is cut", cut, "invalid_json"),
+        bad("binary", vec![0, 159, 146, 150, 255, 0, 1], "invalid_json"),
+        bad("an empty payload", "", "invalid_json"),
+        Bad {
+            payload: None,
+            ..bad("no payload", "", "invalid_json")
+        },
+        bad("a lone surrogate", surrogate, "invalid_json"),
+        bad(
+            "bytes that are no UTF-8",
+            b"{\"messageId\":\"u\",\"text\":\"\xff\",\"targetLanguage\":\"fr\"}",
+            "invalid_json",
+        ),
+        bad("a list", "[1, 2]", "invalid_request"),
+        bad("a string", "\"hello\"", "invalid_request"),
+        bad(
+            "no text",
+            r#"{"messageId":"n","targetLanguage":"fr"}"#,
+            "invalid_request",
+        ),
+        bad(
+            "a number for a text",
+            r#"{"messageId":"n","text":5,"targetLanguage":"fr"}"#,
+            "invalid_request",
+        ),
+        bad(
+            "an unknown tier",
+            r#"{"messageId":"n","text":"hi","modelType":"huge"}"#,
+            "invalid_request",
+        ),
+        bad(
+            "a negative deadline",
+            r#"{"messageId":"n","text":"hi","deadlineMs":-1}"#,
+            "invalid_request",
+        ),
+        bad(
+            "JSON that is deep",
+            format!(r#"{{"messageId":"n","ignored":{}"#, "[".repeat(100_000)),
+            "invalid_json",
+        ),
+        Bad {
+            answered: &[""],
+            ..refused(
+                "no target",
+                &json!({"targetLanguages": []}),
+                "invalid_request",
+            )
+        },
+        refused("empty text", &json!({"text": ""}), "empty_text"),
+        refused(
+            "white space",
+            &json!({"text": " \n\t\u{2003}"}),
+            "empty_text",
+        ),
+        refused(
+            "a megabyte",
+            &json!({"text": "word ".repeat(200_000)}),
+            "text_too_long",
+        ),
+        refused(
+            "no language",
+            &json!({"sourceLanguage": "klingon"}),
+            "invalid_language",
+        ),
+        Bad {
+            answered: &["12"],
+            ..refused(
+                "no target language",
+                &json!({"targetLanguages": ["12"]}),
+                "invalid_language",
+            )
+        },
+        Bad {
+            answered: &["ja"],
+            ..refused(
+                "unknown target",
+                &json!({"targetLanguages": ["ja"]}),
+                "unsupported_language",
+            )
+        },
+        refused(
+            "unknown source",
+            &json!({"sourceLanguage": "ja"}),
+            "unsupported_pair",
+        ),
+        refused(
+            "no language to tell",
+            &json!({"text": "12345 67890", "sourceLanguage": "auto"}),
+            "undetected_language",
+        ),
+        Bad {
+            dead: false,
+            ..refused(
+                "too late",
+                &json!({"deadlineMs": 5_000}),
+                "deadline_exceeded",
+            )
+        },
+    ]
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn ask_good(backend: &mut Backend, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        backend.ask(&request(
+            &format!("good-{number}"),
+            "hello",
+            &["fr", "de"],
+            "c",
+        ));
+    }
+}
+
+#[test]
+fn what_cannot_be_translated_gets_its_reason_and_disturbs_nothing_else() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    let cases = cases();
+    for (number, case) in cases.iter().enumerate() {
+        ask_good(&mut backend, number * 10..number * 10 + 5);
+        let record = Record {
+            payload: case.payload.clone(),
+            ..Record::to("translation.requests", "c", "")
+        };
+        for target in case.answered {
+            backend.ids.ask(case.name, target);
+        }
+        // An hour old: only the one with a deadline minds.
+        backend.write(&Record {
+            timestamp: Some(now_ms() - 3_600_000),
+            ..record
+        });
+        ask_good(&mut backend, number * 10 + 5..number * 10 + 10);
+    }
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    for answer in backend
+        .ids
+        .all()
+        .filter(|answer| answer.result.message_id.starts_with("good-"))
+    {
+        assert_eq!(
+            answer.text(),
+            format!("{}:hello", answer.result.target_language)
+        );
+    }
+    for case in &cases {
+        for target in case.answered {
+            let result = &backend.ids.of(case.name, target).result;
+            let error = result
+                .error
+                .as_ref()
+                .unwrap_or_else(|| panic!("{}: {result:?}", case.name));
+            assert_eq!(
+                error.code.name(),
+                case.code,
+                "{}: {}",
+                case.name,
+                error.message
+            );
+            assert_eq!(error.retriable, !case.dead, "{}", case.name);
+            assert!(result.translated_text.is_none() && result.confidence_score == 0.0);
+        }
+    }
+    assert_dead_letters(&node, &backend, &cases);
+    assert_eq!(node.events().failures(), []);
+}
+
+/// The letters are those of the bad messages, each as it was, with its reason and where it was read.
+fn assert_dead_letters(node: &LocalNode, backend: &Backend, cases: &[Bad]) {
+    let dead = cases.iter().filter(|case| case.dead);
+    let letters = backend.letters(dead.clone().count(), PATIENCE);
+    assert_eq!(letters.len(), dead.clone().count());
+    let mut sources = BTreeMap::new();
+    for topic in [
+        "translation.requests",
+        "translation.jobs.fr",
+        "translation.jobs.fr.any",
+    ] {
+        for record in TopicReader::new(node.clients(), topic).rest() {
+            sources.insert(
+                (record.topic.clone(), record.partition, record.offset),
+                record,
+            );
+        }
+    }
+    let mut codes = Vec::new();
+    for letter in &letters {
+        let number = |name: &str| letter.header(name).parse().unwrap();
+        let topic = letter.header("babelmesh-origin-topic").to_owned();
+        let origin = (
+            topic,
+            number("babelmesh-origin-partition"),
+            i64::from(number("babelmesh-origin-offset")),
+        );
+        let source = sources
+            .get(&origin)
+            .unwrap_or_else(|| panic!("nothing is at {origin:?}"));
+        assert_is_copy(letter, source);
+        assert_eq!(letter.key, "c");
+        assert!(!letter.header("babelmesh-node").is_empty());
+        let message = letter.header("babelmesh-error-message");
+        assert!(
+            !message.is_empty() && message.len() < 500 && !message.contains("surrogate\""),
+            "{message}"
+        );
+        codes.push(letter.header("babelmesh-error-code"));
+    }
+    let mut expected: Vec<_> = dead.map(|case| case.code).collect();
+    expected.sort_unstable();
+    codes.sort_unstable();
+    assert_eq!(codes, expected);
+}
+
+/// A letter holds what was read, or the beginning of what is too long for any letter.
+fn assert_is_copy(letter: &Record, source: &Record) {
+    let [held, read] = [letter, source].map(|record| record.payload.clone().unwrap_or_default());
+    match letter.header("babelmesh-original-bytes") {
+        "" => assert!(held == read, "{}", String::from_utf8_lossy(&held)),
+        bytes => {
+            assert_eq!(bytes.parse(), Ok(read.len()));
+            assert!(read.starts_with(&held) && held.len() > 500_000 && held.len() < read.len());
+        }
+    }
+}
+
+#[test]
+fn one_bad_target_does_not_spoil_the_others() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    backend.ask(&request("m", "hello", &["fr", "klingon", "ja", "de"], "c"));
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    let errors = ["fr", "klingon", "ja", "de"].map(|target| backend.ids.of("m", target).error());
+    assert_eq!(errors, ["", "invalid_language", "unsupported_language", ""]);
+    assert_eq!(backend.letters(2, PATIENCE).len(), 2);
+}
+
+#[test]
+fn a_job_with_several_languages_is_put_aside() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    let topic = "translation.jobs.fr";
+    backend.write(&Record::to(
+        topic,
+        "c",
+        request("m", "hello", &["fr", "de"], "c").to_string(),
+    ));
+    backend.write(&Record::to(topic, "c", "{"));
+    backend.ask_by(Record::to(
+        topic,
+        "c",
+        request("good", "hello", &["fr"], "c").to_string(),
+    ));
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    let letters = backend.letters(2, PATIENCE);
+    let codes: Vec<_> = letters
+        .iter()
+        .map(|letter| letter.header("babelmesh-error-code"))
+        .collect();
+    assert_eq!(codes, ["invalid_request", "invalid_json"]);
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.header("babelmesh-origin-topic") == topic)
+    );
+}
+
+#[test]
+fn a_text_of_many_sentences_is_translated_whole() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    let sentence = "This is a sentence of some length, and there are many like it. ";
+    let text = sentence.repeat(99_000 / sentence.len());
+    backend.ask(&request("long", &text, &["fr"], "c"));
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    let answer = backend.ids.of("long", "fr");
+    assert_eq!(answer.text().replace("fr:", ""), text);
+    assert!(
+        answer.result.segments_count > 100,
+        "{}",
+        answer.result.segments_count
+    );
+}

@@ -1,0 +1,288 @@
+//! The command line, as people and scripts use it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
+use serde_json::Value;
+
+const COMMANDS: [&str; 11] = [
+    "demo",
+    "node",
+    "translate",
+    "load",
+    "models",
+    "models list",
+    "models import",
+    "models verify",
+    "check-config",
+    "status",
+    "completions",
+];
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+/// A command that must fail, and what it says.
+fn complaint(command: &mut Command) -> String {
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    text(&output.stderr).to_owned()
+}
+
+fn assert_says(complaint: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(complaint.contains(part), "{part} is not in: {complaint}");
+    }
+    let lines: Vec<_> = complaint.lines().collect();
+    assert!(
+        lines[0].starts_with("babelmesh: ") && !complaint.contains("panicked"),
+        "{complaint}"
+    );
+}
+
+/// A folder with a copy of the demonstration model.
+fn copy_of_model(sandbox: &Sandbox) -> PathBuf {
+    let from = repository().join("models/demo-en-fr-de");
+    let to = sandbox.folder().join("models/copy");
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+fn with_models(command: &mut Command, folder: &Path) {
+    let folder = folder.parent().unwrap().display().to_string();
+    command.env("BABELMESH_MODELS__DIRECTORIES", format!("[{folder:?}]"));
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_reported_at_once_with_its_path() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("bad.toml");
+    let bad = "nonsense = 1\n[node]\nname = \"a b\"\n[kafka]\nbootstrap = \"x\"\n[engine]\nthreads = \"two\"\n\
+               kind = \"none\"\n[pool.batch]\nsegments = 0\n";
+    fs::write(&file, bad).unwrap();
+    let mut command = sandbox.command();
+    command
+        .arg("check-config")
+        .arg("--config")
+        .arg(&file)
+        .args(["--set", "kafka.partitions=0"]);
+    let complaint = complaint(command.env("BABELMESH_INTAKE__HIGH_WATER", "5"));
+    let paths = [
+        "nonsense: ",
+        "node.name: ",
+        "kafka.bootstrap: ",
+        "engine.threads: ",
+        "engine.kind: ",
+        "pool.batch.segments: ",
+        "kafka.partitions: ",
+        "intake.high_water: ",
+        "8 mistakes",
+    ];
+    assert_says(&complaint, &paths);
+    assert_eq!(complaint.lines().count(), 9, "one line each: {complaint}");
+}
+
+#[test]
+fn a_good_configuration_is_called_good_and_can_be_printed_and_read_again() {
+    let sandbox = Sandbox::new();
+    let output = run(sandbox.command().arg("check-config"));
+    assert!(
+        output.status.success() && text(&output.stdout).contains("1 model(s) found"),
+        "{output:?}"
+    );
+    let output =
+        run(sandbox
+            .command()
+            .args(["check-config", "--print", "--set", "node.name=printed"]));
+    let file = sandbox.folder().join("printed.toml");
+    fs::write(&file, &output.stdout).unwrap();
+    let again = run(sandbox
+        .command()
+        .args(["check-config", "--print", "--config"])
+        .arg(&file));
+    assert_eq!(text(&output.stdout), text(&again.stdout));
+    assert!(text(&again.stdout).contains("name = \"printed\""));
+}
+
+#[test]
+fn every_command_has_help() {
+    let sandbox = Sandbox::new();
+    for command in COMMANDS {
+        let output = run(sandbox.command().args(command.split(' ')).arg("--help"));
+        assert!(output.status.success(), "{command}: {output:?}");
+        let help = text(&output.stdout);
+        assert!(help.contains("Usage: babelmesh"), "{command}: {help}");
+    }
+    let output = run(&mut sandbox.command());
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "no command at all is a mistake that shows the help"
+    );
+}
+
+#[test]
+fn completions_are_a_script_that_bash_accepts() {
+    let sandbox = Sandbox::new();
+    let output = run(sandbox.command().args(["completions", "bash"]));
+    assert!(output.status.success());
+    let script = sandbox.folder().join("completions");
+    fs::write(&script, &output.stdout).unwrap();
+    let checked = Command::new("bash")
+        .arg("-n")
+        .arg(&script)
+        .status()
+        .unwrap();
+    assert!(checked.success() && text(&output.stdout).contains("check-config"));
+}
+
+#[test]
+fn models_are_listed_and_verified() {
+    let sandbox = Sandbox::new();
+    let output = run(sandbox.command().args(["models", "list", "--json"]));
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list[0]["id"], "demo-en-fr-de");
+    let output = run(sandbox.command().args(["models", "list"]));
+    assert!(text(&output.stdout).contains("demo-en-fr-de"));
+    let output = run(sandbox.command().args(["models", "verify"]));
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_model_whose_weights_have_changed_by_one_bit_is_found() {
+    let sandbox = Sandbox::new();
+    let copy = copy_of_model(&sandbox);
+    let weights = copy.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let mut command = sandbox.command();
+    with_models(&mut command, &copy);
+    let output = run(command.args(["models", "verify"]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("model.safetensors"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_model_file_or_folder_that_is_missing_is_named() {
+    let sandbox = Sandbox::new();
+    let copy = copy_of_model(&sandbox);
+    fs::remove_file(copy.join("vocab.json")).unwrap();
+    let mut command = sandbox.command();
+    with_models(&mut command, &copy);
+    assert_says(
+        &complaint(command.args(["translate", "--to", "fr", "hello"])),
+        &["vocab.json"],
+    );
+    let nowhere = sandbox.folder().join("nowhere/models");
+    let mut command = sandbox.command();
+    with_models(&mut command, &nowhere.join("x"));
+    assert_says(
+        &complaint(command.args(["translate", "--to", "fr", "hello"])),
+        &["nowhere/models"],
+    );
+    let mut command = sandbox.command();
+    command.args([
+        "translate",
+        "--set",
+        "models.load=[\"absent\"]",
+        "--to",
+        "fr",
+        "hello",
+    ]);
+    assert_says(
+        &complaint(&mut command),
+        &["no model absent", "demo-en-fr-de"],
+    );
+}
+
+#[test]
+fn an_engine_executable_that_is_missing_is_named() {
+    let sandbox = Sandbox::new();
+    let directory = format!("engine.directory={}", sandbox.folder().display());
+    let mut command = sandbox.command();
+    command.args(["translate", "--set", &directory, "--to", "fr", "hello"]);
+    assert_says(
+        &complaint(&mut command),
+        &["babelmesh-engine-ctranslate2 does not exist", "make build"],
+    );
+}
+
+#[test]
+fn a_node_answers_status_and_a_node_that_is_not_there_is_named() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.folder().join("status.sock");
+    let mut command = sandbox.command();
+    command.args(["status", "--socket"]).arg(&socket);
+    assert_says(
+        &complaint(&mut command),
+        &["no node answers at", "status.sock"],
+    );
+    let node = ProcessNode::start(
+        &sandbox,
+        &sandbox.node().set("status.socket", socket.display()),
+    );
+    let output = run(sandbox
+        .command()
+        .args(["status", "--json", "--socket"])
+        .arg(&socket));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["pid"], node.pid());
+    assert_eq!(status["pools"][0]["engine"], "fake");
+    assert!(
+        status["bootstrap"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    let output = run(sandbox.command().args(["status", "--socket"]).arg(&socket));
+    assert!(
+        text(&output.stdout).contains("pool demo-en-fr-de on fake"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_load_generator_counts_every_answer_of_a_node() {
+    let sandbox = Sandbox::new();
+    let node = ProcessNode::start(&sandbox, &sandbox.node());
+    let bootstrap = format!("kafka.bootstrap_servers={:?}", node.status().bootstrap);
+    let mut command = sandbox.command();
+    command.args([
+        "load",
+        "--messages",
+        "300",
+        "--to",
+        "fr,de",
+        "--json",
+        "--set",
+        &bootstrap,
+    ]);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts =
+        ["expected", "translated", "lost", "duplicates"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts, [600, 600, 0, 0]);
+    assert!(report["errors"].as_object().unwrap().is_empty());
+}

@@ -1,0 +1,92 @@
+//! The whole way with the demonstration model on the real engines.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use babelmesh::load::everyday;
+use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, executables, request};
+
+/// A sentence, a target, and a word of which one must be in its translation.
+const KNOWN: [(&str, &str, &[&str]); 5] = [
+    ("Where is the train station?", "fr", &["gare"]),
+    ("Good morning.", "de", &["morgen"]),
+    ("I am hungry.", "fr", &["faim"]),
+    ("Thank you very much.", "fr", &["merci"]),
+    ("Thank you very much.", "de", &["dank"]),
+];
+
+/// Translates the everyday texts into both languages; returns the name of the engine that did it.
+fn translate_everyday_texts(kind: &str, texts: usize) -> String {
+    for engine in ["ctranslate2", "rust-bert"] {
+        assert!(executables::engine(engine).is_file());
+    }
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("engine.kind", kind);
+    let settings = settings.set("engine.directory", executables::folder().display());
+    let node = LocalNode::start(&settings.set("pool.max_actors", 2));
+    let mut backend = node.backend();
+    let texts: Vec<String> = everyday().into_iter().take(texts).collect();
+    for (number, text) in texts.iter().enumerate() {
+        let conversation = format!("c{}", number % 10);
+        backend.ask(&request(
+            &format!("m{number}"),
+            text,
+            &["fr", "de"],
+            &conversation,
+        ));
+    }
+    for (number, (text, target, _)) in KNOWN.iter().enumerate() {
+        backend.ask(&request(
+            &format!("known-{number}"),
+            text,
+            &[target],
+            "known",
+        ));
+    }
+    backend.read_all(PATIENCE * 2);
+    backend.ids.assert_exactly_once();
+    let mut unchanged = 0;
+    for answer in backend.ids.all() {
+        let result = &answer.result;
+        assert!(!answer.text().trim().is_empty(), "{result:?}");
+        let score = result.confidence_score;
+        assert!(score > 0.0 && score <= 1.0, "{result:?}");
+        let original = result
+            .message_id
+            .strip_prefix('m')
+            .map(|number| &texts[number.parse::<usize>().unwrap()]);
+        unchanged += usize::from(original.is_some_and(|original| original == answer.text()));
+    }
+    assert!(
+        unchanged * 20 < texts.len() * 2,
+        "{unchanged} texts came back as they were"
+    );
+    for (number, (text, target, words)) in KNOWN.iter().enumerate() {
+        let translation = backend
+            .ids
+            .of(&format!("known-{number}"), target)
+            .text()
+            .to_lowercase();
+        let found = words
+            .iter()
+            .any(|word| translation.contains(&word.to_lowercase()));
+        assert!(found, "{text} → {translation} has none of {words:?}");
+    }
+    assert!(backend.letters(0, PATIENCE).is_empty());
+    assert_eq!(node.events().failures(), []);
+    node.pool().engine
+}
+
+#[test]
+fn ctranslate2_translates_everyday_texts() {
+    assert_eq!(translate_everyday_texts("ctranslate2", 300), "ctranslate2");
+}
+
+#[test]
+fn rust_bert_translates_everyday_texts() {
+    assert_eq!(translate_everyday_texts("rust-bert", 150), "rust-bert");
+}
+
+#[test]
+fn ctranslate2_is_taken_where_both_engines_could_be() {
+    assert_eq!(translate_everyday_texts("auto", 20), "ctranslate2");
+}
