@@ -32,6 +32,10 @@ use crate::events::NodeEvent;
 
 /// Most records that are handed on at once.
 const RUN: usize = 512;
+/// How long the gate stays closed before partitions are paused; far below `max.poll.interval.ms`.
+const PAUSE_AFTER: Duration = Duration::from_secs(2);
+/// How often a closed gate is looked at until then.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// How long a poll waits for a record.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -91,7 +95,8 @@ impl Reader {
             observer,
             handler,
             stop: Arc::clone(&stop),
-            gate: Gate::Open,
+            closed_since: None,
+            paused: false,
             last_error: None,
         };
         let thread = thread::Builder::new()
@@ -167,50 +172,57 @@ struct Polling<H> {
     observer: Arc<dyn Observer>,
     handler: H,
     stop: Arc<AtomicBool>,
-    gate: Gate,
+    closed_since: Option<Instant>,
+    paused: bool,
     last_error: Option<Instant>,
 }
 
 impl<H: Handler> Polling<H> {
     fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            self.keep_gate();
-            self.read_run();
+            if self.may_poll() {
+                self.read_run();
+            } else {
+                thread::sleep(SHORT_WAIT);
+            }
         }
     }
 
-    /// Pauses or resumes all partitions. A new assignment starts unpaused, so the gate is applied to it anew.
-    fn keep_gate(&mut self) {
-        let gate = self.flow.gate();
-        let changed = self
-            .consumer
-            .context()
-            .changed
-            .swap(false, Ordering::Relaxed);
-        if gate == self.gate && !(changed && gate == Gate::Closed) {
+    /// Whether to poll. A gate that closes for a moment is waited for: librdkafka forgets what it read ahead when partitions are paused, and takes
+    /// up to a second to begin again. One that stays closed pauses all partitions, so that polling can go on and the member stays in its group.
+    fn may_poll(&mut self) -> bool {
+        let tokens = self.flow.queued();
+        let moved = self.consumer.context().changed.swap(false, Ordering::Relaxed);
+        if self.flow.gate() == Gate::Open {
+            if self.closed_since.take().is_some() {
+                self.observer.observe(&Event::IntakeResumed { tokens });
+            }
+            self.set_paused(false, false);
+            return true;
+        }
+        let observer = &self.observer;
+        let since = *self.closed_since.get_or_insert_with(|| {
+            observer.observe(&Event::IntakePaused { tokens });
+            Instant::now()
+        });
+        if since.elapsed() > PAUSE_AFTER {
+            // A new assignment starts unpaused.
+            self.set_paused(true, moved);
+        }
+        self.paused
+    }
+
+    fn set_paused(&mut self, paused: bool, anew: bool) {
+        if self.paused == paused && !anew {
             return;
         }
-        let Ok(assignment) = self.consumer.assignment() else {
-            return;
-        };
-        let tokens = self.flow.queued();
-        let (done, event) = match gate {
-            Gate::Closed => (
-                self.consumer.pause(&assignment),
-                Event::IntakePaused { tokens },
-            ),
-            Gate::Open => (
-                self.consumer.resume(&assignment),
-                Event::IntakeResumed { tokens },
-            ),
+        let Ok(assignment) = self.consumer.assignment() else { return };
+        let done = match paused {
+            true => self.consumer.pause(&assignment),
+            false => self.consumer.resume(&assignment),
         };
         match done {
-            Ok(()) => {
-                if gate != self.gate {
-                    self.observer.observe(&event);
-                }
-                self.gate = gate;
-            }
+            Ok(()) => self.paused = paused,
             Err(error) => client::error(&error, "pausing or resuming"),
         }
     }

@@ -133,12 +133,8 @@ impl Run<'_> {
                     }
                     self.receive(Duration::ZERO);
                 } else {
-                    self.receive(
-                        POLL.min(
-                            due.saturating_duration_since(now)
-                                .max(Duration::from_micros(100)),
-                        ),
-                    );
+                    // librdkafka waits in whole milliseconds; less would be a busy loop beside the node.
+                    self.receive(POLL);
                 }
                 if told.elapsed() > PROGRESS {
                     told = Instant::now();
