@@ -16,8 +16,8 @@ build: native ## Build babelmesh and its engines
 demo: build ## Watch 2,000 chat messages being translated
 	@target/release/babelmesh demo $(DEMO)
 
-test: build ## Run every test
-	$(CARGO) test --release --workspace
+test: build ## Run every test; whole nodes mostly wait, so more of them run at a time than there are cores
+	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace
 
 lint: native ## Formatting, clippy, documentation, licences
 	$(CARGO) fmt --all --check

@@ -4,22 +4,38 @@ use whatlang::{Detector, Lang};
 
 use crate::domain::Language;
 
-/// The language of a text, among `candidates`. `None` when there is nothing to tell it by, or when the library knows none of the candidates
-/// but for the case of a single one, which is the answer then.
+/// The language of a text that is wanted in `target`, among `sources` that could be translated and the target itself. The target is the
+/// answer only when the library is sure of it: to send a text back untranslated is worse than to translate it from a language that is a guess.
+/// `None` when there is nothing to tell a language by.
 #[must_use]
-pub fn detect(text: &str, candidates: &[Language]) -> Option<Language> {
-    if let [only] = candidates {
-        return Some(*only);
+pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Language> {
+    let others: Vec<_> = sources
+        .iter()
+        .copied()
+        .filter(|source| *source != target)
+        .collect();
+    let all: Vec<_> = others.iter().copied().chain([target]).collect();
+    match find(text, &all) {
+        Some((language, sure)) if language != target || sure => Some(language),
+        Some(_) => match others.as_slice() {
+            [] => Some(target),
+            [only] => Some(*only),
+            others => find(text, others).map(|(language, _)| language),
+        },
+        None => None,
     }
+}
+
+/// The likeliest of some languages, and whether the library is sure.
+fn find(text: &str, candidates: &[Language]) -> Option<(Language, bool)> {
     let known: Vec<_> = candidates
         .iter()
         .filter_map(|c| Some((library_name(*c)?, *c)))
         .collect();
     let detector = Detector::with_allowlist(known.iter().map(|(lang, _)| *lang).collect());
-    let found = detector.detect_lang(text)?;
-    known
-        .into_iter()
-        .find_map(|(lang, language)| (lang == found).then_some(language))
+    let found = detector.detect(text)?;
+    let language = known.into_iter().find(|(lang, _)| *lang == found.lang())?.1;
+    Some((language, found.is_reliable()))
 }
 
 /// The library names languages by ISO 639-3.
@@ -43,24 +59,40 @@ mod tests {
 
     #[test]
     fn plain_sentences_are_told_apart() {
-        let candidates = languages(&["en", "fr", "de"]);
-        let found = |text| detect(text, &candidates).map(|l| l.to_string());
+        let sources = languages(&["en", "de"]);
+        let found = |text| detect(text, &sources, "fr".parse().unwrap()).map(|l| l.to_string());
         assert_eq!(
             found("Where is the train station, please?").as_deref(),
             Some("en")
         );
         assert_eq!(
-            found("Où se trouve la gare, s'il vous plaît ?").as_deref(),
-            Some("fr")
-        );
-        assert_eq!(
             found("Wo ist bitte der nächste Bahnhof?").as_deref(),
             Some("de")
         );
+        let french = "Où se trouve la gare, s'il vous plaît ? Je dois prendre le train de huit heures pour Lyon.";
+        assert_eq!(found(french).as_deref(), Some("fr"));
+    }
+
+    #[test]
+    fn a_short_text_is_rather_translated_than_sent_back() {
+        let english = languages(&["en"]);
+        for target in ["fr", "de"] {
+            let target = target.parse().unwrap();
+            for text in [
+                "Hello, how are you today?",
+                "Good night!",
+                "Come on, do it.",
+            ] {
+                assert_eq!(detect(text, &english, target), Some(english[0]), "{text}");
+            }
+        }
     }
 
     #[test]
     fn what_is_no_language_is_not_guessed() {
-        assert_eq!(detect("12345", &languages(&["en", "fr"])), None);
+        assert_eq!(
+            detect("12345", &languages(&["en"]), "fr".parse().unwrap()),
+            None
+        );
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     events::{Event, Observer},
     pool::{PoolMessage, Submission},
     routing::{self, Ability},
+    text::{self, Piece},
 };
 
 /// A pool and what its model can do.
@@ -166,18 +167,24 @@ impl IntakeState {
         })
     }
 
-    /// The language of a text, among those that could be translated and the one it may be in already.
+    /// The language of a text. One without any word is in every language, the target among them.
     fn detect(&self, text: &str, target: Language) -> Result<Language, RequestError> {
-        let candidates: Vec<_> = self.sources.iter().copied().chain([target]).collect();
-        detect(text, &candidates).ok_or_else(|| {
-            RequestError::new(
-                ErrorCode::UndetectedLanguage,
-                format!(
-                    "the text is in none of the languages {}",
-                    routing::list(&candidates)
-                ),
-            )
-        })
+        if let Some(language) = detect(text, &self.sources, target) {
+            return Ok(language);
+        }
+        if !text::segment(text, usize::MAX)
+            .iter()
+            .any(Piece::is_translatable)
+        {
+            return Ok(target);
+        }
+        Err(RequestError::new(
+            ErrorCode::UndetectedLanguage,
+            format!(
+                "the text is in none of the languages {}",
+                routing::list(&self.sources)
+            ),
+        ))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A pool and its intake with fake engines: exactly one outcome for every order, whatever fails.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

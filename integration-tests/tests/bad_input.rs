@@ -137,7 +137,7 @@ fn cases() -> Vec<Bad> {
         ),
         refused(
             "no language to tell",
-            &json!({"text": "12345 67890", "sourceLanguage": "auto"}),
+            &json!({"text": "გამარჯობა მეგობრებო", "sourceLanguage": "auto"}),
             "undetected_language",
         ),
         Bad {

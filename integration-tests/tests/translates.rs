@@ -195,7 +195,6 @@ fn what_is_not_language_comes_out_as_it_went_in() {
 }
 
 #[test]
-#[ignore = "with sourceLanguage auto, a text without words is answered with undetected_language and put into the dead letters"]
 fn what_is_not_language_comes_out_as_it_went_in_whatever_its_language() {
     let sandbox = Sandbox::new();
     let node = LocalNode::start(&sandbox.node());

@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What is done with records. Called on the reader's thread.
 pub trait Handler: Send + 'static {
-    /// Takes a record; returns what it weighs (see [`Flow::weight`]).
+    /// Takes a record; returns what it weighs (see [`Flow::weight_of`]).
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
 
     /// The records read since the last call are known to the publisher: hand them on.
@@ -192,7 +192,11 @@ impl<H: Handler> Polling<H> {
     /// up to a second to begin again. One that stays closed pauses all partitions, so that polling can go on and the member stays in its group.
     fn may_poll(&mut self) -> bool {
         let tokens = self.flow.queued();
-        let moved = self.consumer.context().changed.swap(false, Ordering::Relaxed);
+        let moved = self
+            .consumer
+            .context()
+            .changed
+            .swap(false, Ordering::Relaxed);
         if self.flow.gate() == Gate::Open {
             if self.closed_since.take().is_some() {
                 self.observer.observe(&Event::IntakeResumed { tokens });
@@ -216,7 +220,9 @@ impl<H: Handler> Polling<H> {
         if self.paused == paused && !anew {
             return;
         }
-        let Ok(assignment) = self.consumer.assignment() else { return };
+        let Ok(assignment) = self.consumer.assignment() else {
+            return;
+        };
         let done = match paused {
             true => self.consumer.pause(&assignment),
             false => self.consumer.resume(&assignment),
