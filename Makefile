@@ -29,9 +29,8 @@ lint: native ## Formatting, clippy, documentation, licences
 format: ## Format the code
 	$(CARGO) fmt --all
 
-bench: build ## Measure the actor path, the Kafka path and the engines
+bench: build ## Measure the actor path, the way through Kafka and the engines (several minutes)
 	$(CARGO) bench --workspace
-	integration-tests/benchmarks
 
 clean: ## Remove what was built and fetched
 	$(CARGO) clean

@@ -2,10 +2,10 @@
 //!
 //! Business code says *what* happened with a typed event; only this module knows how that reads.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use babelmesh_actors::events::{Event, Observer, StopReason};
-use rdkafka::{config::RDKafkaLogLevel, consumer::Rebalance};
+use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
 /// Something that happened around the actors.
@@ -121,7 +121,23 @@ impl NodeEvent<'_> {
                 _ => debug!(facility, "kafka: {message}"),
             },
             Self::KafkaError { error, doing } => warn!(error, doing, "kafka has trouble"),
-            Self::Rebalanced { rebalance } => info!(?rebalance, "partitions moved"),
+            Self::Rebalanced { rebalance } => match rebalance {
+                Rebalance::Assign(list) => {
+                    info!(
+                        count = list.count(),
+                        partitions = names(list),
+                        "partitions assigned"
+                    );
+                }
+                Rebalance::Revoke(list) => {
+                    info!(
+                        count = list.count(),
+                        partitions = names(list),
+                        "partitions revoked"
+                    );
+                }
+                Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
+            },
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
             Self::PublishFailed { topic, error } => {
                 error!(
@@ -146,6 +162,19 @@ impl NodeEvent<'_> {
             Self::Failed { error } => error!(error, "the node cannot go on"),
         }
     }
+}
+
+/// Partitions by topic: `translation.jobs.fr[0,1,2]`.
+fn names(list: &TopicPartitionList) -> String {
+    let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for element in list.elements() {
+        let numbers = topics.entry(element.topic().to_owned()).or_default();
+        numbers.push(element.partition().to_string());
+    }
+    let topics = topics
+        .iter()
+        .map(|(topic, numbers)| format!("{topic}[{}]", numbers.join(",")));
+    topics.collect::<Vec<_>>().join(" ")
 }
 
 /// Writes the events of actors to the log.

@@ -8,8 +8,9 @@ mod status;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
+use babelmesh_models::Model;
 
 pub use actors::{Actors, Failure};
 pub use engines::registry;
@@ -52,7 +53,14 @@ impl Node {
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let actors = Actors::start(config, &models, Arc::clone(&observer)).await?;
-        let pipelines = Pipelines::start(config, &clients, &served, &actors, observer)?;
+        // Other nodes may serve other languages: their jobs are split here, and read there.
+        let mut own = written_by(&models);
+        own.retain(|language| served.contains(language));
+        ensure!(
+            !own.is_empty(),
+            "kafka.languages: no model of this node writes any of them"
+        );
+        let pipelines = Pipelines::start(config, &clients, (&served, &own), &actors, observer)?;
         let socket = config
             .status
             .socket
@@ -168,17 +176,25 @@ impl Node {
 }
 
 /// Languages that the cluster has topics for.
-fn languages(config: &Config, models: &[babelmesh_models::Model]) -> Vec<Language> {
-    let told = config.kafka.languages.iter();
-    let mut languages: Vec<Language> = if config.kafka.languages.is_empty() {
+fn languages(config: &Config, models: &[Model]) -> Vec<Language> {
+    if config.kafka.languages.is_empty() {
+        return written_by(models);
+    }
+    distinct(config.kafka.languages.iter())
+}
+
+/// Languages that models translate into.
+fn written_by(models: &[Model]) -> Vec<Language> {
+    distinct(
         models
             .iter()
-            .flat_map(|m| &m.manifest().target_languages)
-            .filter_map(|t| t.parse().ok())
-            .collect()
-    } else {
-        told.filter_map(|tag| tag.parse().ok()).collect()
-    };
+            .flat_map(|model| &model.manifest().target_languages),
+    )
+}
+
+/// Manifests and configuration were checked: every tag is one.
+fn distinct<'a>(tags: impl Iterator<Item = &'a String>) -> Vec<Language> {
+    let mut languages: Vec<Language> = tags.filter_map(|tag| tag.parse().ok()).collect();
     languages.sort_unstable();
     languages.dedup();
     languages

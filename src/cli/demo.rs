@@ -4,7 +4,6 @@ mod board;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -15,7 +14,7 @@ use clap::Args;
 
 use super::{
     ConfigArgs,
-    load::{stop_flag, texts},
+    load::{TextArgs, stop_flag},
     runtime, start_logging,
 };
 use crate::{
@@ -34,23 +33,11 @@ const READY: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Texts, one a line; everyday messages written for this project when absent
-    #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
     /// Number of messages
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     messages: u64,
-    /// Source language of the texts
-    #[arg(long, default_value = "en", value_name = "LANGUAGE")]
-    from: String,
-    /// Target languages
-    #[arg(
-        long,
-        default_value = "fr,de",
-        value_delimiter = ',',
-        value_name = "LANGUAGES"
-    )]
-    to: Vec<String>,
+    #[command(flatten)]
+    texts: TextArgs,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -68,16 +55,12 @@ const PRESETS: [(&str, &str); 7] = [
 
 pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
-    ensure!(
-        (1..=64).contains(&args.to.len()),
-        "--to takes 1 to 64 languages"
-    );
     let config = args.config.load(&PRESETS)?;
     start_logging(&config.log);
     let plan = Plan {
-        texts: texts(args.input.as_deref())?,
-        source: args.from,
-        targets: args.to,
+        texts: args.texts.read()?,
+        source: args.texts.from,
+        targets: args.texts.to,
         phases: phases(args.messages),
         conversations: 64,
         bulk: 0.0,

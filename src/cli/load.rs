@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -40,20 +40,8 @@ pub(super) struct LoadArgs {
     /// How long, in seconds; needs --rate
     #[arg(long, value_name = "SECONDS", requires = "rate")]
     duration: Option<f64>,
-    /// Source language of the texts
-    #[arg(long, default_value = "en", value_name = "LANGUAGE")]
-    from: String,
-    /// Target languages
-    #[arg(
-        long,
-        default_value = "fr,de",
-        value_delimiter = ',',
-        value_name = "LANGUAGES"
-    )]
-    to: Vec<String>,
-    /// Texts, one a line; everyday messages when absent
-    #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
+    #[command(flatten)]
+    texts: TextArgs,
     /// Share of messages for the any lane, 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     bulk: f64,
@@ -82,10 +70,6 @@ impl LoadArgs {
             (0.0..=1.0).contains(&self.bulk),
             "--bulk must be between 0 and 1"
         );
-        ensure!(
-            (1..=64).contains(&self.to.len()),
-            "--to takes 1 to 64 languages"
-        );
         ensure!(self.patience > 0.0, "--patience must be above zero");
         let pace = match self.rate {
             Some(rate) => {
@@ -100,9 +84,9 @@ impl LoadArgs {
         };
         ensure!(messages > 0, "there is nothing to send");
         Ok(Plan {
-            texts: texts(self.input.as_deref())?,
-            source: self.from.clone(),
-            targets: self.to.clone(),
+            texts: self.texts.read()?,
+            source: self.texts.from.clone(),
+            targets: self.texts.to.clone(),
             phases: vec![Phase { messages, pace }],
             conversations: self.conversations,
             bulk: self.bulk,
@@ -112,20 +96,42 @@ impl LoadArgs {
     }
 }
 
-/// The lines of a file, or everyday messages.
-pub(super) fn texts(file: Option<&Path>) -> Result<Vec<String>> {
-    let Some(path) = file else {
-        return Ok(load::everyday());
-    };
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let lines: Vec<_> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(str::to_owned)
-        .collect();
-    ensure!(!lines.is_empty(), "{} holds no text", path.display());
-    Ok(lines)
+/// What is translated.
+#[derive(Debug, Args)]
+pub(super) struct TextArgs {
+    /// Source language of the texts
+    #[arg(long, default_value = "en", value_name = "LANGUAGE")]
+    pub(super) from: String,
+    /// Target languages
+    #[arg(
+        long,
+        default_value = "fr,de",
+        value_delimiter = ',',
+        value_name = "LANGUAGES"
+    )]
+    pub(super) to: Vec<String>,
+    /// Texts, one a line; everyday messages written for this project when absent
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+}
+
+impl TextArgs {
+    /// The lines of the file, or everyday messages.
+    pub(super) fn read(&self) -> Result<Vec<String>> {
+        ensure!(
+            (1..=64).contains(&self.to.len()),
+            "--to takes 1 to 64 languages"
+        );
+        let Some(path) = &self.input else {
+            return Ok(load::everyday());
+        };
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let lines: Vec<_> = lines.map(str::to_owned).collect();
+        ensure!(!lines.is_empty(), "{} holds no text", path.display());
+        Ok(lines)
+    }
 }
 
 pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {

@@ -374,7 +374,7 @@ impl ConsumerContext for ReaderContext {
                 self.revoke(list, self.revoke_within);
                 let _ = consumer.commit_consumer_state(CommitMode::Sync);
             }
-            Rebalance::Error(error) => client::error(error, "rebalancing"),
+            Rebalance::Error(_) => {}
         }
         NodeEvent::Rebalanced { rebalance }.emit();
     }

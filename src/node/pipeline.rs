@@ -43,10 +43,11 @@ struct Pipeline {
 }
 
 impl Pipelines {
+    /// Starts both. `served` are the languages that requests may ask for, `own` those whose jobs this node reads.
     pub(super) fn start(
         config: &Config,
         clients: &Clients,
-        served: &[Language],
+        (served, own): (&[Language], &[Language]),
         actors: &Actors,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
@@ -59,7 +60,7 @@ impl Pipelines {
             observer,
         };
         let intake = actors.intake();
-        let topics: Vec<_> = kafka.topics.all_jobs(served).collect();
+        let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements| {
             JobReader::new(settlements, encoder.clone(), intake)
         })?;
