@@ -26,7 +26,7 @@ pub struct TranslationResult {
     pub detected_language: Option<String>,
     /// The target language as the request spelled it.
     pub target_language: String,
-    /// Geometric mean of the model's token probabilities, 0 to 1; 0 in an error.
+    /// Geometric mean of the model's token probabilities, 0 to 1, to four decimals; 0 in an error.
     pub confidence_score: f64,
     /// Tier of the model that was used; the tier asked for in an error.
     pub model_type: ModelType,
@@ -46,7 +46,7 @@ pub struct TranslationResult {
     pub batch_size: u32,
     /// Number of pieces of this text that were translated.
     pub segments_count: u32,
-    /// Milliseconds from the sender's record to the start of the first batch.
+    /// Milliseconds from the sender's record to the start of the first batch, to the microsecond.
     pub queue_time_ms: f64,
     /// Milliseconds from the start of the first batch to the end of the last.
     pub processing_time_ms: f64,
@@ -142,7 +142,7 @@ impl TranslationResult {
             source_language: request.source_language.clone(),
             detected_language: translated.detected.then(|| translated.source.to_string()),
             target_language: target.to_owned(),
-            confidence_score: translated.confidence,
+            confidence_score: rounded(translated.confidence, 1e4),
             model_type: translated.model_type,
             model_id: translated.model_id.to_string(),
             route: vec![translated.source.to_string(), translated.target.to_string()],
@@ -152,8 +152,8 @@ impl TranslationResult {
             from_cache: false,
             batch_size: translated.batch_size,
             segments_count: translated.segments,
-            queue_time_ms: translated.queue_time.as_secs_f64() * 1e3,
-            processing_time_ms: translated.processing_time.as_secs_f64() * 1e3,
+            queue_time_ms: rounded(translated.queue_time.as_secs_f64() * 1e3, 1e3),
+            processing_time_ms: rounded(translated.processing_time.as_secs_f64() * 1e3, 1e3),
         }
     }
 
@@ -162,6 +162,11 @@ impl TranslationResult {
     pub fn idempotency_key(&self) -> String {
         format!("{}:{}", self.message_id, self.target_language)
     }
+}
+
+/// Cuts a number to what it is worth: JSON's readers differ in the last of 17 digits, and each digit is a byte in every record.
+fn rounded(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
 }
 
 #[cfg(test)]
@@ -184,8 +189,8 @@ mod tests {
                 result.error = None;
             }
             result.translated_text = text;
-            result.confidence_score = score;
-            (result.queue_time_ms, result.processing_time_ms) = times;
+            result.confidence_score = rounded(score, 1e4);
+            (result.queue_time_ms, result.processing_time_ms) = (rounded(times.0, 1e3), rounded(times.1, 1e3));
             (result.batch_size, result.segments_count) = counts;
             let bytes = serde_json::to_vec(&result).unwrap();
             prop_assert_eq!(serde_json::from_slice::<TranslationResult>(&bytes).unwrap(), result);
