@@ -8,7 +8,8 @@
 //! ```no_run
 //! use babelmesh_models::{EngineKind, ModelRegistry, Tier, forms};
 //!
-//! let registry = ModelRegistry::scan(&["models".as_ref()])?;
+//! // Every manifest that cannot be read is reported, all at once.
+//! let registry = ModelRegistry::scan(&["models".as_ref()]).map_err(|errors| format!("{errors:?}"))?;
 //! let model = registry.find("en", "fr", Tier::Basic).expect("a model for English to French");
 //! let directory = forms::prepare(model, EngineKind::Ctranslate2, "cache".as_ref())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
