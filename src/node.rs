@@ -20,11 +20,7 @@ pub use status::{NodeStatus, ask, default_socket};
 use crate::{
     config::Config,
     events::NodeEvent,
-    kafka::{
-        admin::create_missing,
-        client::Clients,
-        embedded::{EmbeddedBroker, reach},
-    },
+    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker},
 };
 use pipeline::Pipelines;
 use status::StatusServer;
@@ -106,8 +102,6 @@ impl Node {
         }
         let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
         let within = Duration::from_millis(kafka.startup_timeout_ms);
-        let admin = clients.admin();
-        tokio::task::spawn_blocking(move || reach(&admin, within)).await??;
         create_missing(
             &clients,
             &topics,

@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::{
     ConfigArgs,
-    load::{TextArgs, stop_flag},
+    load::{READY, TextArgs, stop_flag},
     runtime, start_logging,
 };
 use crate::{
@@ -27,9 +27,6 @@ use board::Board;
 const TRICKLE: f64 = 20.0;
 /// How long to watch the pool shrink when everything is answered.
 const SHRINK: Duration = Duration::from_secs(8);
-
-/// How long the node in this process may take to read partitions and warm its models up.
-const READY: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long the node in this process may take to read partitions and warm its models up.
-const READY: Duration = Duration::from_secs(120);
+pub(super) const READY: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {

@@ -58,14 +58,14 @@ pub async fn create_missing(
     Ok(())
 }
 
+/// Names of the topics that are there. A node's first question to the brokers: it also tells whether they can be reached.
 fn existing(config: &ClientConfig, within: Duration) -> Result<HashSet<String>> {
     let consumer: BaseConsumer = config.create()?;
-    let metadata = consumer
-        .fetch_metadata(None, within)
-        .context("asking which topics exist")?;
-    Ok(metadata
-        .topics()
-        .iter()
-        .map(|topic| topic.name().to_owned())
-        .collect())
+    let brokers = config.get("bootstrap.servers").unwrap_or_default();
+    let metadata = consumer.fetch_metadata(None, within).with_context(|| {
+        let within = within.as_millis();
+        format!("no Kafka broker answers at {brokers} within {within} ms")
+    })?;
+    let topics = metadata.topics().iter();
+    Ok(topics.map(|topic| topic.name().to_owned()).collect())
 }

@@ -3,18 +3,8 @@
 //! It speaks Kafka's protocol on loopback ports, so other processes can use it too. It keeps everything in memory, at most 5 MiB and 100,000
 //! messages a partition (older ones are dropped), and its transactions commit nothing: it is no place for messages that matter.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use rdkafka::{
-    ClientConfig,
-    consumer::{BaseConsumer, Consumer},
-    mocking::MockCluster,
-    producer::DefaultProducerContext,
-};
-
-/// Bytes that a partition keeps.
-pub const PARTITION_BYTES: usize = 5 << 20;
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 
 /// An embedded broker. It ends when dropped.
 pub struct EmbeddedBroker {
@@ -41,20 +31,4 @@ impl EmbeddedBroker {
     pub fn bootstrap(&self) -> String {
         self.cluster.bootstrap_servers()
     }
-}
-
-/// Asks the brokers who they are.
-///
-/// # Errors
-/// When none of them answers in time.
-pub fn reach(config: &ClientConfig, within: Duration) -> Result<()> {
-    let consumer: BaseConsumer = config.create()?;
-    let brokers = config.get("bootstrap.servers").unwrap_or_default();
-    consumer.fetch_metadata(None, within).with_context(|| {
-        format!(
-            "no Kafka broker answers at {brokers} within {} ms",
-            within.as_millis()
-        )
-    })?;
-    Ok(())
 }
