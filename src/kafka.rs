@@ -16,6 +16,7 @@ pub mod client;
 pub mod embedded;
 pub mod gauges;
 pub mod jobs;
+pub mod lag;
 pub mod ownership;
 pub mod publisher;
 pub mod reader;

@@ -4,27 +4,34 @@ mod actors;
 mod engines;
 mod limits;
 mod pipeline;
+mod source;
 mod status;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
 use babelmesh_models::Model;
+use tokio::task::JoinHandle;
 
 pub use actors::Actors;
 pub use engines::registry;
 pub(crate) use engines::{chain as error_chain, select as select_models};
+pub use source::SourceStatus;
+use source::Sources;
 pub use status::{NodeStatus, ask, default_socket};
 
 use crate::{
     config::Config,
     events::NodeEvent,
     failure::{Failure, Failures},
-    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker},
+    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker, topics::TopicNames},
 };
 use pipeline::Pipelines;
 use status::StatusServer;
+
+/// How often pools are told what is unread.
+const LAG_TICK: Duration = Duration::from_secs(1);
 
 /// What `kafka.bootstrap_servers` says for the embedded broker.
 pub const EMBEDDED: &str = "embedded";
@@ -34,6 +41,8 @@ pub struct Node {
     actors: Actors,
     pipelines: Pipelines,
     failures: Failures,
+    /// Tells the pools about unread work.
+    lag: JoinHandle<()>,
     status: StatusServer,
     clients: Clients,
     drain_timeout: Duration,
@@ -75,8 +84,8 @@ impl Node {
         let about = status::About {
             node: config.node.name.clone(),
             bootstrap: clients.bootstrap().to_owned(),
-            flow: pipelines.flow(),
-            readers: pipelines.assignments(),
+            delivery: clients.delivery(),
+            sources: pipelines.sources(),
         };
         let status = StatusServer::start(socket, about, actors.pools())?;
         NodeEvent::Started {
@@ -86,11 +95,13 @@ impl Node {
             socket: status.socket(),
         }
         .emit();
+        let lag = watch_lag(&config.kafka.topics, own, pipelines.sources(), &actors);
         let drain_timeout = Duration::from_millis(config.node.drain_timeout_ms);
         Ok(Self {
             actors,
             pipelines,
             failures,
+            lag,
             status,
             clients,
             drain_timeout,
@@ -148,8 +159,7 @@ impl Node {
     pub async fn ready(&self, within: Duration) -> Result<()> {
         let all_ready = async {
             loop {
-                let reads = self.pipelines.assignments().iter().all(|a| a.count() > 0);
-                if reads && self.actors.are_warm().await {
+                if self.pipelines.sources().are_read() && self.actors.are_warm().await {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -168,16 +178,39 @@ impl Node {
         let Self {
             actors,
             pipelines,
+            lag,
             status,
             drain_timeout,
             ..
         } = self;
+        lag.abort();
         // Readers and publishers are threads that are waited for.
         let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
         actors.stop(drain_timeout).await;
         status.stop();
         NodeEvent::Stopped.emit();
     }
+}
+
+/// Tells the pools what is unread, from now on.
+fn watch_lag(
+    topics: &TopicNames,
+    own: Vec<Language>,
+    sources: Sources,
+    actors: &Actors,
+) -> JoinHandle<()> {
+    let (topics, lags) = (topics.clone(), actors.lags());
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(LAG_TICK);
+        loop {
+            tick.tick().await;
+            let unread: HashMap<Language, u64> = own
+                .iter()
+                .map(|target| (*target, sources.unread(&topics, *target)))
+                .collect();
+            lags.set(|target| unread.get(&target).copied().unwrap_or(0));
+        }
+    })
 }
 
 /// Languages that the cluster has topics for.

@@ -21,7 +21,7 @@ use babelmesh_actors::{
     domain::{JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{NodeBudget, PoolSpec, PoolStart, PoolSupervisor},
+    pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
     routing::Ability,
     scaling::{DelayTarget, DelayTargetConfig},
 };
@@ -78,6 +78,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
         budget: NodeBudget::new(64, u64::MAX),
         observer: Arc::new(()),
+        lag: PoolLag::default(),
         warm_up: segment("hello"),
     };
     let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();

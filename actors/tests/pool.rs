@@ -13,7 +13,7 @@ use babelmesh_actors::{
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     events::{Event, Observer, StopReason},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{NodeBudget, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     routing::Ability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
@@ -76,6 +76,7 @@ impl Bench {
             policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
             budget: NodeBudget::new(8, u64::MAX),
             observer: Arc::clone(&events) as _,
+            lag: PoolLag::default(),
             warm_up: Segment {
                 text: "1".into(),
                 source: "en".into(),

@@ -78,7 +78,7 @@ impl ProcessNode {
                     .count()
                     >= least
             });
-            let reads = status.request_partitions > 0 && status.job_partitions > 0;
+            let reads = status.requests.partitions > 0 && status.jobs.partitions > 0;
             (warm && reads && !status.pools.is_empty()).then_some(status)
         })
     }

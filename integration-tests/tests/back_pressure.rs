@@ -17,7 +17,7 @@ use babelmesh_actors::{
     events::Event,
     flow::{Flow, Gate, WaterMarks},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{NodeBudget, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
+    pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
     routing::Ability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
@@ -82,6 +82,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
         budget: NodeBudget::new(64, u64::MAX),
         observer: Arc::new(()),
+        lag: PoolLag::default(),
         warm_up: Segment {
             text: "1".to_owned(),
             source: "en".to_owned(),
@@ -227,7 +228,7 @@ fn a_node_that_has_too_much_stops_reading_and_goes_on_when_it_has_less() {
     let mut most = 0;
     let mut looks = 0;
     while !backend.read_until(Duration::from_millis(50), |ids| ids.is_complete()) && looks < 400 {
-        most = most.max(node.status().queued_tokens);
+        most = most.max(node.status().jobs.queued_tokens);
         looks += 1;
     }
     backend.read_all(PATIENCE);

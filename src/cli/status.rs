@@ -13,7 +13,10 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use super::ConfigArgs;
-use crate::node::{NodeStatus, ask, default_socket};
+use crate::{
+    config::Delivery,
+    node::{NodeStatus, SourceStatus, ask, default_socket},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -51,19 +54,48 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
 fn text(status: &NodeStatus) -> String {
     let mut text = format!(
         "node {} (babelmesh {}, pid {}), up {} s, brokers {}\n\
-         reads {} request and {} job partitions{}, {} tokens accepted and not yet published\n",
+         delivery {}\n",
         status.node,
         status.version,
         status.pid,
         status.uptime_ms / 1000,
         status.bootstrap,
-        status.request_partitions,
-        status.job_partitions,
-        if status.paused { ", paused" } else { "" },
-        status.queued_tokens,
+        match status.delivery {
+            Delivery::ExactlyOnce => "exactly once",
+            Delivery::AtLeastOnce => "at least once",
+        },
     );
+    for (name, source) in [("requests", &status.requests), ("jobs", &status.jobs)] {
+        let _ = writeln!(text, "{}", source_text(name, source));
+    }
     for pool in &status.pools {
         let _ = writeln!(text, "\n{}", pool_text(pool));
+    }
+    text
+}
+
+fn source_text(name: &str, source: &SourceStatus) -> String {
+    let state = match (source.paused, source.gate_closed) {
+        (true, _) => ", paused",
+        (false, true) => ", holding back",
+        (false, false) => "",
+    };
+    let counts = &source.delivery;
+    let mut text = format!(
+        "{name}: {} partitions{state}, {} tokens accepted and not yet published, {} records unread ({} tokens), oldest {} ms\n\
+         {name}: {} records answered, {} transactions committed, {} aborted, producer replaced {} times",
+        source.partitions,
+        source.queued_tokens,
+        source.lag_records,
+        source.lag_tokens,
+        source.oldest_age_ms,
+        counts.published,
+        counts.transactions_committed,
+        counts.transactions_aborted,
+        counts.producer_restarts,
+    );
+    for topic in source.topics.iter().filter(|topic| topic.records > 0) {
+        let _ = write!(text, "\n{name}: {} of {}", topic.records, topic.topic);
     }
     text
 }

@@ -93,7 +93,9 @@ impl Clients {
         let session = self.session_timeout_ms;
         config
             .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 10).to_string());
+            .set("heartbeat.interval.ms", (session / 10).to_string())
+            // How far it has fetched; see [`super::lag`].
+            .set("statistics.interval.ms", "1000");
         if self.static_membership {
             config.set("group.instance.id", &self.node);
         }

@@ -26,6 +26,7 @@ use rdkafka::{
 
 use super::{
     client,
+    lag::{LagGauge, LagWatch},
     ownership::Ownership,
     publisher::{Command, Opened, Settlements},
 };
@@ -54,6 +55,7 @@ pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     consumer: Arc<BaseConsumer<ReaderContext>>,
+    _watch: LagWatch,
 }
 
 impl Reader {
@@ -73,6 +75,7 @@ impl Reader {
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
             ownership,
+            lag: Arc::default(),
         };
         Ok(Arc::new(config.create_with_context(context)?))
     }
@@ -91,6 +94,7 @@ impl Reader {
     ) -> anyhow::Result<Self> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
+        let watch = LagWatch::start(Arc::clone(&consumer), Arc::clone(&consumer.context().lag))?;
         let stop = Arc::new(AtomicBool::new(false));
         let polling = Polling {
             consumer: Arc::clone(&consumer),
@@ -114,6 +118,7 @@ impl Reader {
             stop,
             thread: Some(thread),
             consumer,
+            _watch: watch,
         })
     }
 
@@ -147,6 +152,12 @@ impl Reader {
         {
             let _ = ended.recv_timeout(within);
         }
+    }
+
+    /// What is not read yet, whenever it is asked.
+    #[must_use]
+    pub fn lag(&self) -> Arc<LagGauge> {
+        Arc::clone(&self.consumer.context().lag)
     }
 
     /// What this reader reads, whenever it is asked.
@@ -225,7 +236,10 @@ impl<H: Handler> Polling<H> {
             false => self.consumer.resume(&assignment),
         };
         match done {
-            Ok(()) => self.paused = paused,
+            Ok(()) => {
+                self.paused = paused;
+                self.consumer.context().lag.set_paused(paused);
+            }
             Err(error) => client::error(&error, "pausing or resuming"),
         }
     }
@@ -233,11 +247,12 @@ impl<H: Handler> Polling<H> {
     fn read_run(&mut self) {
         let consumer = Arc::clone(&self.consumer);
         let mut opened = Vec::new();
+        let mut topics = Vec::new();
         let mut wait = POLL;
         while opened.len() < RUN && self.flow.gate() == Gate::Open || opened.is_empty() {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
-                    if let Some(ticket) = consumer.context().ticket(&message) {
+                    if let Some((topic, ticket)) = consumer.context().ticket(&message) {
                         let weight = self.handler.read(ticket, &message);
                         self.flow.add(weight);
                         opened.push(Opened {
@@ -245,6 +260,7 @@ impl<H: Handler> Polling<H> {
                             weight,
                             written_ms: message.timestamp().to_millis().unwrap_or_default(),
                         });
+                        topics.push((topic, message.partition()));
                     }
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
@@ -260,6 +276,14 @@ impl<H: Handler> Polling<H> {
             wait = Duration::ZERO;
         }
         if !opened.is_empty() {
+            let records = opened.iter().zip(&topics);
+            consumer
+                .context()
+                .lag
+                .read(records.map(|(opened, (topic, partition))| {
+                    let (offset, weight) = (opened.ticket.offset, opened.weight);
+                    (topic, *partition, offset, weight, opened.written_ms)
+                }));
             consumer.context().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
         }
@@ -295,6 +319,7 @@ pub struct ReaderContext {
     partitions: Mutex<Partitions>,
     changed: AtomicBool,
     ownership: Ownership,
+    lag: Arc<LagGauge>,
 }
 
 #[derive(Default)]
@@ -311,17 +336,16 @@ impl ReaderContext {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<Ticket> {
+    fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
         let partitions = self.partitions();
-        let (partition, epoch) = *partitions
-            .ids
-            .get(message.topic())?
-            .get(&message.partition())?;
-        Some(Ticket {
+        let (topic, numbers) = partitions.ids.get_key_value(message.topic())?;
+        let (partition, epoch) = *numbers.get(&message.partition())?;
+        let ticket = Ticket {
             partition,
             offset: message.offset(),
             epoch,
-        })
+        };
+        Some((Arc::clone(topic), ticket))
     }
 
     fn assign(&self, list: &TopicPartitionList) {
@@ -379,6 +403,10 @@ impl ClientContext for ReaderContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.lag.statistics(statistics);
     }
 }
 

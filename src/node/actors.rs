@@ -8,7 +8,7 @@ use babelmesh_actors::{
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    pool::{BatchBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     routing::Ability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
 };
@@ -26,6 +26,7 @@ pub struct Actors {
     root: ActorRef<()>,
     intake: ActorRef<IntakeMessage>,
     pools: Vec<ActorRef<PoolMessage>>,
+    lags: Vec<(Vec<Language>, PoolLag)>,
 }
 
 impl Actors {
@@ -42,6 +43,7 @@ impl Actors {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
         let budget = limits::budget(&config.limits);
         let mut routes = Vec::with_capacity(models.len());
+        let mut lags = Vec::with_capacity(models.len());
         for model in models {
             let factory_config = config.clone();
             let factory_model = model.clone();
@@ -51,6 +53,7 @@ impl Actors {
                 engines::factory(&factory_config, &factory_model, factory_observer)
             })
             .await??;
+            let lag = PoolLag::default();
             let start = PoolStart {
                 spec: spec(config, model),
                 engines,
@@ -58,12 +61,15 @@ impl Actors {
                 budget: Arc::clone(&budget),
                 observer: Arc::clone(&observer),
                 warm_up: warm_up(model),
+                lag: lag.clone(),
             };
             let (pool, _) =
                 Actor::spawn_linked(None, PoolSupervisor, start, root.get_cell()).await?;
             let limit = model.manifest().limits.max_input_tokens;
+            let ability = ability(model)?;
+            lags.push((ability.targets.clone(), lag));
             routes.push(Route {
-                ability: ability(model)?,
+                ability,
                 pool,
                 // Estimates err by some tokens; a piece must not be cut by the engine.
                 max_piece_tokens: (limit as usize * 3 / 4).max(1),
@@ -81,6 +87,7 @@ impl Actors {
             root,
             intake,
             pools,
+            lags,
         })
     }
 
@@ -94,6 +101,11 @@ impl Actors {
     #[must_use]
     pub fn pools(&self) -> Vec<ActorRef<PoolMessage>> {
         self.pools.clone()
+    }
+
+    /// Where pools are told what is unread.
+    pub(super) fn lags(&self) -> PoolLags {
+        PoolLags(self.lags.clone())
     }
 
     /// Whether every pool has a warm model actor, or needs none.
@@ -119,6 +131,23 @@ impl Actors {
             .root
             .stop_and_wait(None, Some(Duration::from_secs(2)))
             .await;
+    }
+}
+
+/// The languages that pools write, and where they are told what is unread.
+pub(super) struct PoolLags(Vec<(Vec<Language>, PoolLag)>);
+
+impl PoolLags {
+    /// Tells the tokens that are unread for each language. Pools that write the same language share them.
+    pub(super) fn set(&self, tokens_of: impl Fn(Language) -> u64) {
+        let sharing = |target: &Language| {
+            let writes = |(targets, _): &&(Vec<Language>, PoolLag)| targets.contains(target);
+            self.0.iter().filter(writes).count() as u64
+        };
+        for (targets, lag) in &self.0 {
+            let share = |target: &Language| tokens_of(*target) / sharing(target).max(1);
+            lag.set(targets.iter().map(share).sum());
+        }
     }
 }
 

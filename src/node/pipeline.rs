@@ -13,7 +13,10 @@ use babelmesh_actors::{
     flow::{Flow, WaterMarks},
 };
 
-use super::Actors;
+use super::{
+    Actors,
+    source::{Source, Sources},
+};
 use crate::{
     config::Config,
     failure::Failures,
@@ -84,17 +87,12 @@ impl Pipelines {
         Ok(Self { splitter, jobs })
     }
 
-    /// Work accepted and not yet published.
-    pub(super) fn flow(&self) -> Arc<Flow> {
-        Arc::clone(&self.jobs.flow)
-    }
-
-    /// Partitions of requests and of jobs that this node reads.
-    pub(super) fn assignments(&self) -> [Ownership; 2] {
-        [
-            self.splitter.reader.assignment(),
-            self.jobs.reader.assignment(),
-        ]
+    /// What requests and jobs tell about themselves.
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
+            requests: self.splitter.source(),
+            jobs: self.jobs.source(),
+        }
     }
 
     /// Requests first: what they become is read by this node or another one.
@@ -105,6 +103,15 @@ impl Pipelines {
 }
 
 impl Pipeline {
+    fn source(&self) -> Source {
+        Source {
+            ownership: self.reader.assignment(),
+            flow: Arc::clone(&self.flow),
+            lag: self.reader.lag(),
+            delivery: Arc::clone(&self.gauges),
+        }
+    }
+
     fn stop(mut self, within: Duration) {
         self.reader.stop();
         self.settlements.stop(within);

@@ -5,21 +5,20 @@ use std::{
     io::Read,
     os::unix::{fs::DirBuilderExt, net::UnixStream as BlockingStream},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use babelmesh_actors::{
-    flow::Flow,
-    pool::{PoolMessage, PoolStatus},
-};
+use babelmesh_actors::pool::{PoolMessage, PoolStatus};
 use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::UnixListener, task::JoinHandle};
 
-use super::actors;
-use crate::{events::NodeEvent, kafka::ownership::Ownership};
+use super::{
+    actors,
+    source::{SourceStatus, Sources},
+};
+use crate::{config::Delivery, events::NodeEvent};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,14 +34,12 @@ pub struct NodeStatus {
     pub uptime_ms: u64,
     /// Brokers it talks to.
     pub bootstrap: String,
-    /// Partitions of requests that it reads.
-    pub request_partitions: usize,
-    /// Partitions of jobs that it reads.
-    pub job_partitions: usize,
-    /// Whether it reads no jobs because too much waits.
-    pub paused: bool,
-    /// Work accepted and not yet published, in tokens.
-    pub queued_tokens: u64,
+    /// Its delivery guarantee.
+    pub delivery: Delivery,
+    /// Requests that become jobs.
+    pub requests: SourceStatus,
+    /// Jobs that become results.
+    pub jobs: SourceStatus,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
 }
@@ -51,8 +48,8 @@ pub struct NodeStatus {
 pub(super) struct About {
     pub(super) node: String,
     pub(super) bootstrap: String,
-    pub(super) flow: Arc<Flow>,
-    pub(super) readers: [Ownership; 2],
+    pub(super) delivery: Delivery,
+    pub(super) sources: Sources,
 }
 
 /// Answers on a Unix socket. The socket's file goes with it.
@@ -132,10 +129,9 @@ async fn serve(listener: UnixListener, about: About, pools: Vec<ActorRef<PoolMes
             pid: std::process::id(),
             uptime_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             bootstrap: about.bootstrap.clone(),
-            request_partitions: about.readers[0].count(),
-            job_partitions: about.readers[1].count(),
-            paused: about.flow.is_closed(),
-            queued_tokens: about.flow.queued(),
+            delivery: about.delivery,
+            requests: about.sources.requests.status(),
+            jobs: about.sources.jobs.status(),
             pools,
         };
         // Whoever asked may have gone.

@@ -19,6 +19,7 @@ use super::{
     budget::NodeBudget,
     failure::{AfterFailure, Attempt, after_failure, restart_delay},
     jobs::{Jobs, Submission, Worker},
+    lag::PoolLag,
     member::{InFlight, Members, Phase},
     model_actor::{ModelMessage, ModelReport},
     spec::PoolSpec,
@@ -36,6 +37,7 @@ pub struct Pool {
     pub(super) budget: Arc<NodeBudget>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) warm_up: Arc<Segment>,
+    pub(super) lag: PoolLag,
     pub(super) started: Instant,
     pub(super) backlog: Backlog,
     /// Batches that failed, each to be tried apart from everything else.
@@ -83,6 +85,7 @@ impl Pool {
             budget: start.budget,
             observer: start.observer,
             warm_up: Arc::new(start.warm_up),
+            lag: start.lag,
             started: now,
             retries: VecDeque::new(),
             jobs: Jobs::default(),

@@ -143,7 +143,7 @@ impl Pool {
                 any: lane(Lane::Any),
             },
             in_flight_tokens: self.members.in_flight().map(|b| u64::from(b.tokens)).sum(),
-            lag_tokens: 0,
+            lag_tokens: self.lag.tokens(),
             oldest_wait: OldestWaits {
                 prompt: wait(Lane::Interactive).max(wait(Lane::Normal)),
                 any: wait(Lane::Any),

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    budget::NodeBudget, core::Pool, jobs::Submission, model_actor::Report, spec::PoolSpec,
-    status::PoolStatus,
+    budget::NodeBudget, core::Pool, jobs::Submission, lag::PoolLag, model_actor::Report,
+    spec::PoolSpec, status::PoolStatus,
 };
 
 /// How often deadlines are looked at, restarts are due and drained actors are counted.
@@ -53,6 +53,8 @@ pub struct PoolStart {
     pub observer: Arc<dyn Observer>,
     /// A text that every engine can translate, to warm up with.
     pub warm_up: Segment,
+    /// Work for this pool that is not read yet.
+    pub lag: PoolLag,
 }
 
 /// Supervises the model actors of one model.

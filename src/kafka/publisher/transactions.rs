@@ -34,6 +34,8 @@ use crate::events::NodeEvent;
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
+/// How long reports of records are waited for at a time.
+const FLUSH_POLL: Duration = Duration::from_micros(500);
 /// How long the brokers may take to accept offsets; the transaction is aborted after that.
 const OFFSETS: Duration = Duration::from_secs(3);
 /// How long the brokers may take to tell what is committed, before they are asked again.
@@ -141,9 +143,21 @@ impl Transactions {
         Step::On
     }
 
+    /// Waits for the answers to be taken, but not long. Polling lasts as long as it may, even when everything is there already.
+    fn flush(&self) -> bool {
+        let until = Instant::now() + SLICE;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > until {
+                return false;
+            }
+            self.producer.poll(FLUSH_POLL);
+        }
+        true
+    }
+
     /// Waits for the answers to be taken, then adds the offsets.
     fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
-        if self.producer.flush(SLICE).is_err() {
+        if !self.flush() {
             self.state = State::Open(run);
             return match self.producer.client().fatal_error() {
                 Some((code, _)) => {

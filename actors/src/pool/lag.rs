@@ -1,0 +1,23 @@
+//! Work that is still with the broker.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Unread work for one pool. Whoever reads for the pool keeps it up to date; the pool's scaling looks at it.
+#[derive(Debug, Clone, Default)]
+pub struct PoolLag(Arc<AtomicU64>);
+
+impl PoolLag {
+    /// So many tokens are unread now.
+    pub fn set(&self, tokens: u64) {
+        self.0.store(tokens, Ordering::Relaxed);
+    }
+
+    /// Unread tokens.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
