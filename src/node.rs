@@ -20,7 +20,7 @@ pub use status::{NodeStatus, ask, default_socket};
 use crate::{
     config::Config,
     events::NodeEvent,
-    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker},
+    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings},
 };
 use pipeline::Pipelines;
 use status::StatusServer;
@@ -92,9 +92,9 @@ impl Node {
         served: &[Language],
     ) -> Result<(Clients, Option<EmbeddedBroker>)> {
         let (kafka, node) = (&config.kafka, &config.node.name);
-        let topics = kafka.topics.all(served);
+        let topics = topic_settings::plan(kafka, served);
         if kafka.bootstrap_servers == EMBEDDED {
-            let broker = EmbeddedBroker::start(&topics, kafka.partitions)?;
+            let broker = EmbeddedBroker::start(&topics)?;
             return Ok((
                 Clients::new(kafka, &broker.bootstrap(), node, true),
                 Some(broker),
@@ -102,14 +102,11 @@ impl Node {
         }
         let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
         let within = Duration::from_millis(kafka.startup_timeout_ms);
-        create_missing(
-            &clients,
-            &topics,
-            kafka.partitions,
-            kafka.replication,
-            within,
-        )
-        .await?;
+        let partitions = create_missing(&clients, &topics, within).await?;
+        let partitions = |topic: &str| partitions.get(topic).copied();
+        for few in topic_settings::too_few_partitions(&topics, partitions, kafka.parallelism) {
+            NodeEvent::TooFewPartitions { few: &few }.emit();
+        }
         Ok((clients, None))
     }
 
@@ -167,6 +164,18 @@ impl Node {
         status.stop();
         NodeEvent::Stopped.emit();
     }
+}
+
+/// Languages that the cluster has topics for, by the configuration or else the models.
+///
+/// # Errors
+/// When the configuration names none and a model cannot be found.
+pub(crate) fn served_languages(config: &Config) -> Result<Vec<Language>> {
+    let models = match config.kafka.languages.is_empty() {
+        true => engines::select(config)?,
+        false => Vec::new(),
+    };
+    Ok(languages(config, &models))
 }
 
 /// Languages that the cluster has topics for.

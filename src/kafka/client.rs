@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
+use super::security::SecurityConfig;
 use crate::{config::KafkaConfig, events::NodeEvent};
 
 /// Builds configurations for the clients of one node.
@@ -11,6 +12,7 @@ use crate::{config::KafkaConfig, events::NodeEvent};
 pub struct Clients {
     bootstrap: String,
     client_id: String,
+    security: SecurityConfig,
     /// Options of librdkafka that the operator set; they win.
     options: BTreeMap<String, String>,
     embedded: bool,
@@ -23,6 +25,7 @@ impl Clients {
         Self {
             bootstrap: bootstrap.to_owned(),
             client_id: format!("babelmesh-{node}"),
+            security: config.security.clone(),
             options: config.options.clone(),
             embedded,
         }
@@ -50,8 +53,17 @@ impl Clients {
     }
 
     fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        if !self.embedded {
+            for (key, value) in self.security.options() {
+                config.set(key, value);
+            }
+        }
         for (key, value) in &self.options {
             config.set(key, value);
+        }
+        if self.options.contains_key("debug") {
+            // Otherwise librdkafka would not say what it is asked to say.
+            config.set_log_level(RDKafkaLogLevel::Debug);
         }
         config
     }
@@ -98,6 +110,20 @@ impl Clients {
             .set("message.timeout.ms", "0")
             .set("queue.buffering.max.messages", "100000");
         self.finish(config)
+    }
+}
+
+/// An error of librdkafka without the value of an option, which may be a password.
+pub(crate) fn without_value(error: KafkaError) -> KafkaError {
+    match error {
+        KafkaError::ClientConfig(code, text, key, value) => {
+            let text = match value.is_empty() {
+                true => text,
+                false => text.replace(&value, "***"),
+            };
+            KafkaError::ClientConfig(code, text, key, "***".to_owned())
+        }
+        other => other,
     }
 }
 
