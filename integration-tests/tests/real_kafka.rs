@@ -152,8 +152,8 @@ fn a_cut_network_holds_a_node_up_until_it_is_healed() {
     node.drain();
 }
 
-/// Whether a client with these options gets an answer.
-fn answers(bootstrap: &str, options: &[(&str, &str)]) -> bool {
+/// Whether a client with these options gets an answer in time. One that is refused tries again until then.
+fn answers(bootstrap: &str, options: &[(&str, &str)], within: Duration) -> bool {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
     for (key, value) in options {
@@ -161,7 +161,7 @@ fn answers(bootstrap: &str, options: &[(&str, &str)]) -> bool {
     }
     let client: BaseConsumer = config.create().unwrap();
     client
-        .fetch_metadata(None, Duration::from_secs(4))
+        .fetch_metadata(None, within)
         .is_ok_and(|metadata| metadata.brokers().len() == 1)
 }
 
@@ -176,16 +176,18 @@ fn secure_listeners_let_in_who_is_known_and_nobody_else() {
         return;
     };
     let security = kafka.security();
+    let let_in = |to: &str, options: &[_]| answers(to, options, PATIENCE);
+    let refused = |to: &str, options: &[_]| !answers(to, options, Duration::from_secs(2));
     let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     let ca = path(&security.ca);
     let tls = [("security.protocol", "ssl"), ("ssl.ca.location", &ca)];
-    assert!(answers(&security.ssl, &tls));
+    assert!(let_in(&security.ssl, &tls));
     let other = path(&security.other_ca);
-    assert!(!answers(
+    assert!(refused(
         &security.ssl,
         &[tls[0], ("ssl.ca.location", &other)]
     ));
-    assert!(!answers(&security.mutual_tls, &tls));
+    assert!(refused(&security.mutual_tls, &tls));
     let (certificate, key) = (
         path(&security.client_certificate),
         path(&security.client_key),
@@ -194,7 +196,7 @@ fn secure_listeners_let_in_who_is_known_and_nobody_else() {
         ("ssl.certificate.location", certificate.as_str()),
         ("ssl.key.location", &key),
     ];
-    assert!(answers(&security.mutual_tls, &[tls, client].concat()));
+    assert!(let_in(&security.mutual_tls, &[tls, client].concat()));
     let mechanisms = [
         ("PLAIN", &security.plain),
         ("SCRAM-SHA-256", &security.scram),
@@ -211,11 +213,11 @@ fn secure_listeners_let_in_who_is_known_and_nobody_else() {
             ]
         };
         assert!(
-            answers(&security.sasl_ssl, &sasl(&user.password)),
+            let_in(&security.sasl_ssl, &sasl(&user.password)),
             "{mechanism}"
         );
         assert!(
-            !answers(&security.sasl_ssl, &sasl("not the password")),
+            refused(&security.sasl_ssl, &sasl("not the password")),
             "{mechanism}"
         );
         assert!(!kafka.log(1).contains(&user.password));
@@ -242,7 +244,7 @@ fn brokers_end_with_the_process_that_they_belong_to() {
         .output()
         .unwrap();
     if started.status.success() {
-        let pid = std::fs::read_to_string(folder.join("broker-1/pid")).unwrap();
+        let pid = std::fs::read_to_string(folder.join("broker-1/broker.pid")).unwrap();
         let pid = pid.split(' ').next().unwrap().parse().unwrap();
         assert!(processes::is_alive(pid));
         owner.kill().unwrap();
