@@ -14,7 +14,7 @@ use std::{
 
 use babelmesh::{
     config::KafkaConfig,
-    kafka::{admin, client::Clients, topics::TopicNames},
+    kafka::{admin, client::Clients, topic_settings::plan, topics::TopicNames},
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
@@ -277,13 +277,19 @@ impl Kafka {
     /// four calls it first.
     pub fn create_topics(&self, partitions: i32) {
         let languages = ["fr", "de"].map(|tag| tag.parse().expect("it is a language"));
-        let topics = self.topics.all(&languages);
+        let settings = KafkaConfig {
+            topics: self.topics(),
+            partitions,
+            replication: self.replication,
+            ..KafkaConfig::default()
+        };
+        let planned = plan(&settings, &languages);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime can be made");
         let clients = self.clients();
-        let made = admin::create_missing(&clients, &topics, partitions, self.replication, ANSWER);
+        let made = admin::create_missing(&clients, &planned, ANSWER);
         if let Err(error) = runtime.block_on(made) {
             panic!("{error:#}");
         }
@@ -301,9 +307,9 @@ impl Kafka {
                     )
                 })
                 .collect();
-            topics
+            planned
                 .iter()
-                .all(|topic| leaders.get(topic.as_str()) == Some(&true))
+                .all(|topic| leaders.get(topic.name.as_str()) == Some(&true))
         });
     }
 

@@ -227,9 +227,7 @@ fn first_refusal(results: Vec<TopicResult>) -> Result<(), RDKafkaErrorCode> {
 fn unable(error: KafkaError, doing: String) -> anyhow::Error {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnsupportedFeature) => {
-            anyhow!(
-                "{doing}: the broker cannot do this; an embedded broker can not be administered"
-            )
+            anyhow!("{doing}: the broker cannot do this; an embedded broker cannot be administered")
         }
         _ => anyhow::Error::from(error).context(doing),
     }
