@@ -314,7 +314,7 @@ fn the_embedded_broker_is_said_to_have_no_administration() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
-            said.contains("an embedded broker cannot be administered"),
+            said.contains("is an embedded one, which cannot be administered"),
             "{said}"
         );
     }

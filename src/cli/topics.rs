@@ -31,8 +31,6 @@ use crate::{
 pub(super) struct TopicsArgs {
     #[command(subcommand)]
     command: TopicsCommand,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +48,8 @@ enum TopicsCommand {
         /// Added partitions move keys: while records from before are unfinished, the order within a conversation does not hold.
         #[arg(long)]
         alter: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
     },
     /// Show what topics are like, and in what they differ from the configuration
     ///
@@ -59,12 +59,22 @@ enum TopicsCommand {
         /// As JSON, with every partition
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
     },
+}
+
+impl TopicsCommand {
+    const fn config(&self) -> &ConfigArgs {
+        match self {
+            Self::Create { config, .. } | Self::Describe { config, .. } => config,
+        }
+    }
 }
 
 pub(super) fn run(args: &TopicsArgs) -> Result<ExitCode> {
     // Errors carry librdkafka's reasons already.
-    let config = args.config.load(&[("log.filter", "error")])?;
+    let config = args.command.config().load(&[("log.filter", "error")])?;
     start_logging(&config.log);
     let kafka = &config.kafka;
     ensure!(
@@ -76,10 +86,10 @@ pub(super) fn run(args: &TopicsArgs) -> Result<ExitCode> {
     let admin = Admin::new(&clients, Duration::from_millis(kafka.startup_timeout_ms));
     runtime()?.block_on(async {
         match args.command {
-            TopicsCommand::Create { dry_run, alter } => {
+            TopicsCommand::Create { dry_run, alter, .. } => {
                 create(&config, &admin, &topics, dry_run, alter).await
             }
-            TopicsCommand::Describe { json } => describe(&config, &admin, &topics, json).await,
+            TopicsCommand::Describe { json, .. } => describe(&config, &admin, &topics, json).await,
         }
     })
 }

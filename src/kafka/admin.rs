@@ -223,11 +223,13 @@ fn first_refusal(results: Vec<TopicResult>) -> Result<(), RDKafkaErrorCode> {
     refused.map_or(Ok(()), |(_, error)| Err(error))
 }
 
-/// An error of an administrative question, with the likely cause when the broker does not know the question.
+/// An error of an administrative question, with a likely cause when the broker does not know or not answer the question.
 fn unable(error: KafkaError, doing: String) -> anyhow::Error {
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::UnsupportedFeature) => {
-            anyhow!("{doing}: the broker cannot do this; an embedded broker cannot be administered")
+        Some(
+            code @ (RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::OperationTimedOut),
+        ) => {
+            anyhow!("{doing}: {code}; an embedded broker cannot do this at all")
         }
         _ => anyhow::Error::from(error).context(doing),
     }
@@ -242,6 +244,11 @@ fn partitions(
     let contact = Contact::open(clients)?;
     let started = Instant::now();
     let metadata = contact.metadata(None, within)?;
+    ensure!(
+        !contact.is_embedded(within),
+        "the broker at {} is an embedded one, which cannot be administered",
+        clients.bootstrap()
+    );
     let mut all = BTreeMap::new();
     for topic in metadata.topics() {
         if !names.iter().any(|name| name == topic.name()) {

@@ -19,6 +19,10 @@ use super::client::{self, Clients};
 
 /// How long the brokers are first waited for before their complaints are looked at; doubles with each look.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// The longest such time. An answer that takes longer than this is never seen.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// How long complaints are listened to at each look: log lines come with them, and a poll without time takes only one of either.
+const LISTEN: Duration = Duration::from_millis(20);
 
 /// A client that asks about topics and remembers why brokers did not answer.
 pub(crate) struct Contact {
@@ -54,8 +58,8 @@ impl Contact {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            // Complaints come as events, and an answer that came early does not make this loop spin.
-            while self.consumer.poll(left()).is_some() {}
+            // Complaints come as events, and a question that failed early does not make this loop spin.
+            while self.consumer.poll(left().max(LISTEN)).is_some() {}
             let heard = self.consumer.context().heard();
             let brokers = &self.brokers;
             if is_refused(&heard, brokers) {
@@ -75,8 +79,14 @@ impl Contact {
                     false => anyhow!(message),
                 });
             }
-            look *= 2;
+            look = (look * 2).min(LONGEST_LOOK);
         }
+    }
+
+    /// Whether the cluster is the embedded broker of some process, which knows little of administration.
+    pub(super) fn is_embedded(&self, within: Duration) -> bool {
+        let id = self.consumer.client().fetch_cluster_id(within);
+        id.is_some_and(|id| id.starts_with("mockCluster"))
     }
 
     /// The first offset and that behind the last record of a partition.
@@ -116,7 +126,8 @@ impl Complaint {
             RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::UnsupportedSASLMechanism => true,
-            RDKafkaErrorCode::SSL => [
+            // A certificate of this client is asked for after the handshake: then the connection just ends.
+            RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure => [
                 "certificate verify failed",
                 "alert certificate required",
                 "alert bad certificate",

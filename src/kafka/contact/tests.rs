@@ -65,6 +65,16 @@ fn a_client_is_refused_when_every_broker_that_it_knows_refuses_it() {
     assert!(!is_refused(&again, "a:1,b:2"));
     assert!(!is_refused(&[away("a:1")], "a:1"));
     assert!(!is_refused(&[], "a:1"));
+    let without_certificate = complaint(
+        RDKafkaErrorCode::BrokerTransportFailure,
+        "ssl://a:1/bootstrap: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42 (after 4ms \
+         in state APIVERSION_QUERY)",
+    );
+    assert!(is_refused(
+        std::slice::from_ref(&without_certificate),
+        "a:1"
+    ));
+    assert!(reasons(&[without_certificate]).ends_with("check kafka.security.certificate_file"));
 }
 
 #[test]
