@@ -244,7 +244,7 @@ fn a_client_with_another_protocol_than_the_listener_is_told_so() {
         let last = complaint.lines().last().unwrap();
         assert!(
             last.contains("within 3000 ms: ") && last.contains("check kafka.security.protocol"),
-            "{number}: {last}"
+            "{number}: {complaint}"
         );
     }
 }

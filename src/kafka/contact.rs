@@ -36,7 +36,11 @@ impl Contact {
     /// # Errors
     /// When librdkafka refuses an option or cannot read a certificate.
     pub(crate) fn open(clients: &Clients) -> Result<Self> {
-        let config = clients.admin();
+        let mut config = clients.admin();
+        if !matches!(config.log_level, RDKafkaLogLevel::Debug) {
+            // A connection that a broker closed is told of at this level, and nowhere else.
+            config.set_log_level(RDKafkaLogLevel::Info);
+        }
         let consumer = create(&config, Listener::default())?;
         Ok(Self {
             consumer,
@@ -163,7 +167,10 @@ impl Complaint {
             Some("check kafka.security.sasl.mechanism")
         } else if self.is_refusal() {
             Some("check kafka.security.sasl")
-        } else if says("security.protocol") || says("wrong version number") || says("SSL handshake")
+        } else if says("security.protocol")
+            || says("wrong version number")
+            || says("SSL handshake")
+            || says("Disconnected")
         {
             Some("check kafka.security.protocol")
         } else {
@@ -216,6 +223,16 @@ impl Listener {
     /// More than can be read is not kept.
     const MOST: usize = 100;
 
+    fn hear(&self, code: RDKafkaErrorCode, reason: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() < Self::MOST {
+            heard.push(Complaint {
+                code,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
     fn heard(&self) -> Vec<Complaint> {
         self.heard
             .lock()
@@ -226,20 +243,21 @@ impl Listener {
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Info) {
+            // Behind the name of a thread. Worse ones come as errors too.
+            let reason = message
+                .split_once("]: ")
+                .map_or(message, |(_, reason)| reason);
+            self.hear(RDKafkaErrorCode::BrokerTransportFailure, reason);
+        }
         client::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        match code {
+        match error.rdkafka_error_code() {
             // It only counts the others.
             None | Some(RDKafkaErrorCode::AllBrokersDown) => {}
-            Some(code) if heard.len() < Self::MOST => heard.push(Complaint {
-                code,
-                reason: reason.to_owned(),
-            }),
-            Some(_) => {}
+            Some(code) => self.hear(code, reason),
         }
     }
 }
