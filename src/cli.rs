@@ -6,6 +6,7 @@ mod load;
 mod models;
 mod node;
 mod status;
+mod topics;
 mod translate;
 
 use std::{
@@ -57,6 +58,8 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running node on this machine about itself
     Status(status::StatusArgs),
+    /// Create topics, and show what they are like
+    Topics(topics::TopicsArgs),
     /// Print the JSON Schema of a message
     Schema {
         /// The message
@@ -148,6 +151,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Schema { message } => {
             writeln!(
                 io::stdout(),

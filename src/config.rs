@@ -1,14 +1,17 @@
 //! Configuration: TOML, the environment and flags over it, checked as a whole.
 
+mod kafka;
 mod load;
 mod model;
+mod secret;
 #[cfg(test)]
 mod tests;
 pub(crate) mod validate;
 
+pub use kafka::{Delivery, KafkaConfig};
 pub use load::{ConfigError, ConfigErrors, load};
 pub use model::{
-    BatchConfig, Config, Delivery, EngineConfig, EngineKind, IntakeConfig, KafkaConfig,
-    LimitsConfig, LogConfig, LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig,
-    ScalingConfig, StatusConfig,
+    BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
+    LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, ScalingConfig, StatusConfig,
 };
+pub use secret::Secret;

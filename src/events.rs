@@ -8,6 +8,8 @@ use babelmesh_actors::events::{Event, Observer, StopReason};
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
+use crate::kafka::topic_settings::TooFewPartitions;
+
 /// Something that happened around the actors.
 pub enum NodeEvent<'a> {
     /// The node accepts work.
@@ -55,6 +57,11 @@ pub enum NodeEvent<'a> {
         topic: &'a str,
         /// Its partitions.
         partitions: i32,
+    },
+    /// Fewer nodes can work on a language than should be able to.
+    TooFewPartitions {
+        /// Its topic, and how many.
+        few: &'a TooFewPartitions,
     },
     /// Answers could not be written; they are written again.
     PublishFailed {
@@ -161,6 +168,12 @@ impl NodeEvent<'_> {
                 Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
             },
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
+            Self::TooFewPartitions { few } => warn!(
+                topic = few.topic,
+                partitions = few.partitions,
+                parallelism = few.parallelism,
+                "fewer partitions than nodes that should be able to work on the language"
+            ),
             Self::PublishFailed { error } => {
                 error!(error, "publishing failed, answers are written again");
             }

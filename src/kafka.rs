@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod client;
+pub(crate) mod contact;
 pub mod embedded;
 pub mod gauges;
 pub mod jobs;
@@ -22,4 +23,7 @@ pub mod publisher;
 pub mod reader;
 pub mod record;
 pub mod requests;
+pub mod security;
+pub mod topic_settings;
+pub mod topic_state;
 pub mod topics;

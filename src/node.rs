@@ -25,7 +25,10 @@ use crate::{
     config::Config,
     events::NodeEvent,
     failure::{Failure, Failures},
-    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker, topics::TopicNames},
+    kafka::{
+        admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings,
+        topics::TopicNames,
+    },
 };
 use pipeline::Pipelines;
 use status::StatusServer;
@@ -114,9 +117,9 @@ impl Node {
         served: &[Language],
     ) -> Result<(Clients, Option<EmbeddedBroker>)> {
         let (kafka, node) = (&config.kafka, &config.node.name);
-        let topics = kafka.topics.all(served);
+        let topics = topic_settings::plan(kafka, served);
         if kafka.bootstrap_servers == EMBEDDED {
-            let broker = EmbeddedBroker::start(&topics, kafka.partitions)?;
+            let broker = EmbeddedBroker::start(&topics)?;
             return Ok((
                 Clients::new(kafka, &broker.bootstrap(), node, true),
                 Some(broker),
@@ -124,14 +127,11 @@ impl Node {
         }
         let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
         let within = Duration::from_millis(kafka.startup_timeout_ms);
-        create_missing(
-            &clients,
-            &topics,
-            kafka.partitions,
-            kafka.replication,
-            within,
-        )
-        .await?;
+        let partitions = create_missing(&clients, &topics, within).await?;
+        let partitions = |topic: &str| partitions.get(topic).copied();
+        for few in topic_settings::too_few_partitions(&topics, partitions, kafka.parallelism) {
+            NodeEvent::TooFewPartitions { few: &few }.emit();
+        }
         Ok((clients, None))
     }
 
@@ -211,6 +211,18 @@ fn watch_lag(
             lags.set(|target| unread.get(&target).copied().unwrap_or(0));
         }
     })
+}
+
+/// Languages that the cluster has topics for, by the configuration or else the models.
+///
+/// # Errors
+/// When the configuration names none and a model cannot be found.
+pub(crate) fn served_languages(config: &Config) -> Result<Vec<Language>> {
+    let models = match config.kafka.languages.is_empty() {
+        true => engines::select(config)?,
+        false => Vec::new(),
+    };
+    Ok(languages(config, &models))
 }
 
 /// Languages that the cluster has topics for.

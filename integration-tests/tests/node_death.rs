@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use babelmesh::{
     config::KafkaConfig,
-    kafka::{client::Clients, embedded::EmbeddedBroker, topics::TopicNames},
+    kafka::{client::Clients, embedded::EmbeddedBroker, topic_settings::plan},
 };
 use babelmesh_integration_tests::{
     Backend, Ids, PATIENCE, ProcessNode, Sandbox, Settings,
@@ -23,9 +23,12 @@ struct Broker {
 impl Broker {
     fn start() -> Self {
         let languages = ["fr", "de"].map(|tag| tag.parse().unwrap());
-        let topics = TopicNames::default().all(&languages);
+        let settings = KafkaConfig {
+            partitions: 4,
+            ..KafkaConfig::default()
+        };
         Self {
-            broker: EmbeddedBroker::start(&topics, 4).unwrap(),
+            broker: EmbeddedBroker::start(&plan(&settings, &languages)).unwrap(),
         }
     }
 

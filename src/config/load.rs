@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use figment::{
     Figment,
-    providers::{Format, Serialized, Toml},
+    providers::Serialized,
     value::{Dict, Value},
 };
 use serde::Deserialize;
@@ -65,7 +65,11 @@ pub fn load(
     }
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
-            Ok(text) => figment = figment.merge(Toml::string(&text)),
+            // Read by ourselves: figment's error would print the line, which may hold a password.
+            Ok(text) => match text.parse::<toml::Table>() {
+                Ok(table) => figment = figment.merge(Serialized::defaults(table)),
+                Err(error) => errors.push(mistake("", place(path, &text, &error))),
+            },
             Err(error) => {
                 errors.push(mistake("", format!("reading {}: {error}", path.display())));
             }
@@ -96,6 +100,7 @@ pub fn load(
         serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
     let mut config = read_tree(tree, &mut errors);
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
+    validate::read_secrets(&mut config.kafka.security, &mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() {
         Ok(config)
@@ -104,10 +109,40 @@ pub fn load(
     }
 }
 
+/// Keys whose text is taken as it is: a password may look like a number or a list.
+const TEXTS: [&str; 3] = [
+    "kafka.security.key_password",
+    "kafka.security.sasl.username",
+    "kafka.security.sasl.password",
+];
+
+/// Tables that hold secrets: what is there in place of one is not repeated.
+const TABLES: [&str; 4] = [
+    "kafka",
+    "kafka.options",
+    "kafka.security",
+    "kafka.security.sasl",
+];
+
 fn set(figment: Figment, path: &str, text: &str) -> Figment {
-    // The reading of values of figment's own environment provider.
-    let Ok(value) = text.parse::<Value>();
+    let value = if TEXTS.contains(&path) {
+        Value::from(text)
+    } else {
+        // The reading of values of figment's own environment provider.
+        let Ok(value) = text.parse::<Value>();
+        value
+    };
     figment.merge(Serialized::default(path, value))
+}
+
+/// What is wrong with a file and where, without what is written there.
+fn place(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let (path, message) = (path.display(), error.message());
+    format!("reading {path}: line {line}, column {column}: {message}")
 }
 
 /// Reads the merged tree. A key of the wrong type is reported and taken out, so that the next one is seen too: every key has a default.
@@ -128,13 +163,23 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
             }
             Err(error) => {
                 let path = track.path().to_string();
-                errors.push(mistake(&path, error.to_string()));
+                let message = match TABLES.contains(&path.as_str()) {
+                    true if tree_at(&tree, &path).is_some_and(|v| !v.is_object()) => {
+                        "must be a table".to_owned()
+                    }
+                    _ => error.to_string(),
+                };
+                errors.push(mistake(&path, message));
                 if !remove(&mut tree, &path) {
                     return Config::default();
                 }
             }
         }
     }
+}
+
+fn tree_at<'a>(tree: &'a serde_json::Value, path: &str) -> Option<&'a serde_json::Value> {
+    path.split('.').try_fold(tree, |node, key| node.get(key))
 }
 
 fn remove(tree: &mut serde_json::Value, path: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Every key, its default and its unit. `config/reference.toml` says the same to operators, and a test compares the two.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
@@ -8,9 +8,9 @@ use babelmesh_actors::{
     pool::{BatchBudget, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
 };
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 
-use crate::kafka::topics::TopicNames;
+use super::kafka::KafkaConfig;
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -84,96 +84,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Kafka.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KafkaConfig {
-    /// `host:port`, several separated by commas, or `embedded`.
-    pub bootstrap_servers: String,
-    /// Consumer group of the nodes that translate; the splitters' is this with `-splitter` behind it.
-    pub group_id: String,
-    /// Delivery guarantee.
-    pub delivery: Delivery,
-    /// Whether a node that comes back under its name within the session timeout gets its partitions back at once.
-    pub static_membership: bool,
-    /// How long brokers wait for a sign of life before they give a node's partitions away, in milliseconds.
-    pub session_timeout_ms: u64,
-    /// How long brokers keep a transaction open whose node is silent, in milliseconds. Nobody reads results past an open transaction.
-    pub transaction_timeout_ms: u64,
-    /// Languages that the cluster has topics for; empty means those that this node's models write.
-    pub languages: Vec<String>,
-    /// Names of topics.
-    pub topics: TopicNames,
-    /// Partitions of topics that are created.
-    pub partitions: i32,
-    /// Replicas of topics that are created.
-    pub replication: i32,
-    /// Longest time to reach the brokers at start, in milliseconds.
-    pub startup_timeout_ms: u64,
-    /// Longest time to finish a partition that is being revoked, in milliseconds.
-    pub revoke_timeout_ms: u64,
-    /// Further options of librdkafka, for all clients, such as `security.protocol`.
-    #[serde(deserialize_with = "scalars")]
-    pub options: BTreeMap<String, String>,
-}
-
-/// Reads numbers and switches as text: an error about the type of a value would print the value, which may be a password.
-fn scalars<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let values = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
-    let scalar = |(key, value): (String, serde_json::Value)| match value {
-        serde_json::Value::String(text) => Ok((key, text)),
-        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok((key, value.to_string())),
-        _ => Err(D::Error::custom(format!(
-            "the value of \"{key}\" is no text, number or switch"
-        ))),
-    };
-    values.into_iter().map(scalar).collect()
-}
-
-impl Default for KafkaConfig {
-    fn default() -> Self {
-        Self {
-            bootstrap_servers: "127.0.0.1:9092".to_owned(),
-            group_id: "babelmesh".to_owned(),
-            delivery: Delivery::ExactlyOnce,
-            static_membership: true,
-            session_timeout_ms: 30_000,
-            transaction_timeout_ms: 10_000,
-            languages: Vec::new(),
-            topics: TopicNames::default(),
-            partitions: 8,
-            replication: 1,
-            startup_timeout_ms: 15_000,
-            revoke_timeout_ms: 3_000,
-            options: BTreeMap::new(),
-        }
-    }
-}
-
-impl std::fmt::Debug for KafkaConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Values of options may be passwords; their names are enough.
-        let options: Vec<_> = self.options.keys().collect();
-        f.debug_struct("KafkaConfig")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .field("group_id", &self.group_id)
-            .field("options", &options)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Delivery guarantee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Delivery {
-    /// Results and the offsets that they complete are one transaction. Not with the embedded broker, whose transactions commit nothing.
-    ExactlyOnce,
-    /// Offsets are committed after results are published; a crash between the two repeats results.
-    AtLeastOnce,
 }
 
 /// What is read, and how much of it at a time.

@@ -68,6 +68,15 @@ fn the_reference_names_every_key_with_its_default_and_no_other() {
         "crash_on",
         "refuse_on",
         "panic_on",
+        "min_insync_replicas",
+        "ca_file",
+        "certificate_file",
+        "key_file",
+        "key_password",
+        "key_password_file",
+        "username",
+        "password",
+        "password_file",
     ] {
         assert!(
             text.contains(&format!("\n# {key} = ")),

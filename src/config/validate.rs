@@ -1,5 +1,7 @@
 //! What must hold beyond the types of the keys.
 
+mod kafka;
+
 use babelmesh_actors::{
     domain::Language,
     engine::{Device, Precision},
@@ -10,6 +12,8 @@ use super::{
     load::ConfigError,
     model::{Config, EngineConfig},
 };
+
+pub(super) use kafka::read_secrets;
 
 /// Variables with our prefix that are no keys.
 const RESERVED: [&str; 2] = ["BABELMESH_NODE_PID", "BABELMESH_CONFIG"];
@@ -181,6 +185,8 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             );
         }
     }
+    kafka::check_topics(&config.kafka, errors);
+    kafka::check_security(&config.kafka, errors);
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

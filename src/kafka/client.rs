@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
+use super::security::SecurityConfig;
 use crate::{
     config::{Delivery, KafkaConfig},
     events::NodeEvent,
@@ -14,6 +15,7 @@ use crate::{
 pub struct Clients {
     bootstrap: String,
     client_id: String,
+    security: SecurityConfig,
     /// Options of librdkafka that the operator set; they win.
     options: BTreeMap<String, String>,
     delivery: Delivery,
@@ -31,6 +33,7 @@ impl Clients {
         Self {
             bootstrap: bootstrap.to_owned(),
             client_id: format!("babelmesh-{node}"),
+            security: config.security.clone(),
             options: config.options.clone(),
             // The embedded broker's transactions commit nothing, and it knows no static members.
             delivery: if embedded {
@@ -68,8 +71,17 @@ impl Clients {
     }
 
     fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        if !self.embedded {
+            for (key, value) in self.security.options() {
+                config.set(key, value);
+            }
+        }
         for (key, value) in &self.options {
             config.set(key, value);
+        }
+        if self.options.contains_key("debug") {
+            // Otherwise librdkafka would not say what it is asked to say.
+            config.set_log_level(RDKafkaLogLevel::Debug);
         }
         config
     }
@@ -159,6 +171,20 @@ impl Clients {
             .set("message.timeout.ms", "0")
             .set("queue.buffering.max.messages", "100000");
         self.finish(config)
+    }
+}
+
+/// An error of librdkafka without the value of an option, which may be a password.
+pub(crate) fn without_value(error: KafkaError) -> KafkaError {
+    match error {
+        KafkaError::ClientConfig(code, text, key, value) => {
+            let text = match value.is_empty() {
+                true => text,
+                false => text.replace(&value, "***"),
+            };
+            KafkaError::ClientConfig(code, text, key, "***".to_owned())
+        }
+        other => other,
     }
 }
 

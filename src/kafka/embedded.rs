@@ -6,6 +6,8 @@
 use anyhow::{Context, Result};
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 
+use super::topic_settings::PlannedTopic;
+
 /// An embedded broker. It ends when dropped.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
@@ -16,12 +18,12 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// When librdkafka cannot open its ports.
-    pub fn start(topics: &[String], partitions: i32) -> Result<Self> {
+    pub fn start(topics: &[PlannedTopic]) -> Result<Self> {
         let cluster = MockCluster::new(1).context("starting the embedded broker")?;
-        for topic in topics {
+        for PlannedTopic { name, settings, .. } in topics {
             cluster
-                .create_topic(topic, partitions, 1)
-                .with_context(|| format!("creating topic {topic} on the embedded broker"))?;
+                .create_topic(name, settings.partitions, 1)
+                .with_context(|| format!("creating topic {name} on the embedded broker"))?;
         }
         Ok(Self { cluster })
     }
