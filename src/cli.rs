@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check_config;
+mod dead_letters;
 mod demo;
 mod load;
 mod models;
@@ -57,6 +58,8 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running node on this machine about itself
     Status(status::StatusArgs),
+    /// List what could never succeed, and publish it again once the cause is gone
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Print the JSON Schema of a message
     Schema {
         /// The message
@@ -148,6 +151,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Schema { message } => {
             writeln!(
                 io::stdout(),

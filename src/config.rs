@@ -10,5 +10,5 @@ pub use load::{ConfigError, ConfigErrors, load};
 pub use model::{
     BatchConfig, Config, Delivery, EngineConfig, EngineKind, IntakeConfig, KafkaConfig,
     LimitsConfig, LogConfig, LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig,
-    ScalingConfig, StatusConfig,
+    RetryConfig, ScalingConfig, StatusConfig,
 };

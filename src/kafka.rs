@@ -15,6 +15,7 @@ pub mod admin;
 pub mod client;
 pub mod embedded;
 pub mod jobs;
+pub mod letters;
 pub mod publisher;
 pub mod reader;
 pub mod record;
