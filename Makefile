@@ -1,8 +1,9 @@
-# What is needed: a Rust toolchain (rustup), a C and C++ compiler, make, Python 3 with pip. Everything else is fetched.
+# What is needed: a Rust toolchain (rustup), a C and C++ compiler, make, Python 3 with pip. Everything else is fetched. Tests on real
+# brokers also need Java 17, Maven and openssl.
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help native build demo test lint format bench clean
+.PHONY: help native build demo kafka kafka-stop test lint format bench clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -16,7 +17,15 @@ build: native ## Build babelmesh and its engines
 demo: build ## Watch 2,000 chat messages being translated
 	@target/release/babelmesh demo $(DEMO)
 
+kafka: ## Start an Apache Kafka broker for development and print its address
+	@$(PYTHON) integration-tests/kafka start
+
+kafka-stop: ## Stop it; its data stays in .kafka/data
+	@$(PYTHON) integration-tests/kafka stop
+
 test: build ## Run every test; whole nodes mostly wait, so more of them run at a time than there are cores
+	@$(PYTHON) integration-tests/kafka fetch || { [ $$? = 3 ] && [ "$$BABELMESH_REQUIRE_KAFKA" != 1 ] \
+	&& echo "SKIPPED: Apache Kafka cannot be had, see above: tests on real brokers will be skipped"; }
 	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace
 
 lint: native ## Formatting, clippy, documentation, licences
@@ -32,6 +41,6 @@ format: ## Format the code
 bench: build ## Measure the actor path, the way through Kafka and the engines (several minutes)
 	$(CARGO) bench --workspace
 
-clean: ## Remove what was built and fetched
+clean: kafka-stop ## Remove what was built and fetched
 	$(CARGO) clean
-	rm -rf .native
+	rm -rf .native .kafka

@@ -20,10 +20,15 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend of the cluster at these brokers.
+    /// A backend of the cluster at these brokers, whose topics have the names that are the default.
     #[must_use]
     pub fn connect(clients: &Clients) -> Self {
-        let topics = TopicNames::default();
+        Self::of(clients, TopicNames::default())
+    }
+
+    /// A backend of the cluster with these topics; they must be there.
+    #[must_use]
+    pub fn of(clients: &Clients, topics: TopicNames) -> Self {
         Self {
             ids: Ids::default(),
             writer: TopicWriter::new(clients),

@@ -2,7 +2,7 @@
 //!
 //! Tests start real nodes, in their own process ([`LocalNode`]) or as child processes ([`ProcessNode`]), talk to them as a
 //! [`Backend`] does, through Kafka topics and nothing else, and compare the *set* of ids that went in with the *multiset* of ids
-//! that came out ([`Ids`]): a count alone would let a repetition hide a loss. Engines that misbehave on demand are played by the
+//! that came out ([`Ids`]): a count alone would let a repetition hide a loss. Tests of what only real brokers can show start some ([`Kafka`]). Engines that misbehave on demand are played by the
 //! `faulty-engine` executable (see [`faults`]); what it did to itself or was done to it is looked up in `/proc`
 //! ([`processes`]), so that a fault test knows that its fault really happened.
 //!
@@ -15,6 +15,7 @@ mod events;
 pub mod executables;
 pub mod faults;
 mod ids;
+mod kafka;
 mod local;
 mod process;
 pub mod processes;
@@ -29,6 +30,7 @@ use std::{
 pub use backend::{Backend, request};
 pub use events::Events;
 pub use ids::{Answer, Ids};
+pub use kafka::{Cluster, Kafka, Security, User};
 pub use local::LocalNode;
 pub use process::ProcessNode;
 pub use sandbox::{Sandbox, Settings, repository};

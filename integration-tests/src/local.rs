@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use babelmesh::{
-    kafka::client::Clients,
+    kafka::{client::Clients, topics::TopicNames},
     node::{Node, NodeStatus, ask},
 };
 use babelmesh_actors::pool::PoolStatus;
@@ -17,6 +17,7 @@ pub struct LocalNode {
     node: Option<Node>,
     events: Arc<Events>,
     socket: PathBuf,
+    topics: TopicNames,
 }
 
 impl LocalNode {
@@ -53,6 +54,7 @@ impl LocalNode {
             node: Some(node),
             events,
             socket,
+            topics: config.kafka.topics,
         }
     }
 
@@ -78,7 +80,7 @@ impl LocalNode {
     /// A backend of its cluster.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        Backend::connect(self.clients())
+        Backend::of(self.clients(), self.topics.clone())
     }
 
     /// What the node says of itself on its socket.

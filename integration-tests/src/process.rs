@@ -9,7 +9,7 @@ use std::{
 
 use babelmesh::{
     kafka::client::Clients,
-    node::{NodeStatus, ask},
+    node::{EMBEDDED, NodeStatus, ask},
 };
 use rustix::process::Signal;
 
@@ -114,12 +114,9 @@ impl ProcessNode {
     #[must_use]
     pub fn backend(&self) -> Backend {
         let kafka = self.settings.config().kafka;
-        Backend::connect(&Clients::new(
-            &kafka,
-            &self.status().bootstrap,
-            "backend",
-            true,
-        ))
+        let embedded = kafka.bootstrap_servers == EMBEDDED;
+        let clients = Clients::new(&kafka, &self.status().bootstrap, "backend", embedded);
+        Backend::of(&clients, kafka.topics)
     }
 
     /// Sends it a signal.

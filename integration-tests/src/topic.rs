@@ -139,10 +139,7 @@ impl TopicReader {
     #[must_use]
     pub fn new(clients: &Clients, topic: &str) -> Self {
         let mut config = clients.consumer("reader");
-        // The embedded broker answers an empty fetch only when its wait is over.
-        config
-            .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "5");
+        config.set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config
             .create()
             .expect("the consumer's configuration is good");
