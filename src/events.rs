@@ -56,12 +56,34 @@ pub enum NodeEvent<'a> {
         /// Its partitions.
         partitions: i32,
     },
-    /// A record could not be written; what it answers is delivered again.
+    /// Answers could not be written; they are written again.
     PublishFailed {
-        /// Where to.
-        topic: &'a str,
         /// Why.
         error: &'a str,
+    },
+    /// A transaction was given up; what it held is written again.
+    TransactionAborted {
+        /// Why.
+        error: &'a str,
+    },
+    /// A producer is of no use any more and is replaced.
+    ProducerBroken {
+        /// Why.
+        error: &'a str,
+    },
+    /// It is known how a commit ended that was cut off.
+    DoubtSettled {
+        /// Whether it had succeeded.
+        committed: bool,
+    },
+    /// The brokers never take a record of this size.
+    RecordRefused {
+        /// Where to.
+        topic: &'a str,
+        /// Its size.
+        bytes: usize,
+        /// Whether something smaller is written instead; if not, it is given up.
+        replaced: bool,
     },
     /// An offset could not be stored; what is behind it is delivered again.
     OffsetNotStored {
@@ -139,11 +161,26 @@ impl NodeEvent<'_> {
                 Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
             },
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
-            Self::PublishFailed { topic, error } => {
-                error!(
-                    topic,
-                    error, "publishing failed, the record will be delivered again"
-                );
+            Self::PublishFailed { error } => {
+                error!(error, "publishing failed, answers are written again");
+            }
+            Self::TransactionAborted { error } => {
+                warn!(error, "transaction aborted, answers are written again");
+            }
+            Self::ProducerBroken { error } => warn!(error, "the producer is replaced"),
+            Self::DoubtSettled { committed } => {
+                info!(committed, "a commit that was cut off is known now");
+            }
+            Self::RecordRefused {
+                topic,
+                bytes,
+                replaced: true,
+            } => warn!(
+                topic,
+                bytes, "record refused for its size, a smaller one is written"
+            ),
+            Self::RecordRefused { topic, bytes, .. } => {
+                error!(topic, bytes, "record refused for its size and given up");
             }
             Self::OffsetNotStored { topic, error } => {
                 debug!(topic, error, "offset not stored, the partition has moved");

@@ -7,15 +7,17 @@
 //! ```
 //!
 //! A [`reader`] owns a consumer, a [`publisher`] a producer; each runs on a thread of its own, because librdkafka's calls block. The
-//! publisher keeps a ledger for every partition: outcomes leave in the order of their records, and an offset is stored
-//! for commit only when everything up to it is acknowledged by the broker. That is at least once: what was published and
-//! not yet committed when a node dies is translated again.
+//! publisher keeps a ledger for every partition: outcomes leave in the order of their records, and offsets are committed with
+//! them, in one transaction (exactly once), or after them (at least once: what was published and not yet committed when a node dies is
+//! translated again). The embedded broker, whose transactions commit nothing, gets the second.
 
 pub mod admin;
 pub mod client;
 pub mod embedded;
+pub mod gauges;
 pub mod jobs;
 pub mod letters;
+pub mod ownership;
 pub mod publisher;
 pub mod reader;
 pub mod record;

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod failure;
 pub mod kafka;
 pub mod load;
 pub mod node;

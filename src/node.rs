@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
 use babelmesh_models::Model;
 
-pub use actors::{Actors, Failure};
+pub use actors::Actors;
 pub use engines::registry;
 pub(crate) use engines::{chain as error_chain, select as select_models};
 pub use status::{NodeStatus, ask, default_socket};
@@ -20,6 +20,7 @@ pub use status::{NodeStatus, ask, default_socket};
 use crate::{
     config::Config,
     events::NodeEvent,
+    failure::{Failure, Failures},
     kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker},
 };
 use pipeline::Pipelines;
@@ -32,6 +33,7 @@ pub const EMBEDDED: &str = "embedded";
 pub struct Node {
     actors: Actors,
     pipelines: Pipelines,
+    failures: Failures,
     status: StatusServer,
     clients: Clients,
     drain_timeout: Duration,
@@ -48,7 +50,9 @@ impl Node {
         let models = engines::select(config)?;
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
-        let actors = Actors::start(config, &models, Arc::clone(&observer)).await?;
+        let failures = Failures::default();
+        let actors =
+            Actors::start(config, &models, Arc::clone(&observer), failures.clone()).await?;
         // Other nodes may serve other languages: their jobs are split here, and read there.
         let mut own = written_by(&models);
         own.retain(|language| served.contains(language));
@@ -56,7 +60,13 @@ impl Node {
             !own.is_empty(),
             "kafka.languages: no model of this node writes any of them"
         );
-        let pipelines = Pipelines::start(config, &clients, (&served, &own), &actors, observer)?;
+        let pipelines = Pipelines::start(
+            config,
+            &clients,
+            (&served, &own),
+            &actors,
+            (observer, failures.clone()),
+        )?;
         let socket = config
             .status
             .socket
@@ -80,6 +90,7 @@ impl Node {
         Ok(Self {
             actors,
             pipelines,
+            failures,
             status,
             clients,
             drain_timeout,
@@ -125,9 +136,9 @@ impl Node {
         &self.actors
     }
 
-    /// Waits until an actor fails without which the node cannot go on.
+    /// Waits until something fails without which the node cannot go on.
     pub async fn failed(&self) -> Failure {
-        self.actors.failed().await
+        self.failures.wait().await
     }
 
     /// Waits until this node reads requests and jobs and one model actor of each pool is warm.
@@ -148,7 +159,7 @@ impl Node {
             done = tokio::time::timeout(within, all_ready) => {
                 done.with_context(|| format!("the node is not ready after {} s", within.as_secs()))
             }
-            failure = self.failed() => bail!("an actor failed: {}", failure.0),
+            failure = self.failed() => bail!("{}", failure.0),
         }
     }
 

@@ -31,14 +31,17 @@ impl<T> Default for Ledger<T> {
 }
 
 impl<T> Ledger<T> {
-    /// A record was read. Offsets grow, with gaps where the topic has some; one that does not grow is ignored.
-    pub fn open(&mut self, offset: i64) {
-        if self.entries.back().is_none_or(|last| last.offset < offset) {
+    /// A record was read. Offsets grow, with gaps where the topic has some; one that does not grow was read before and is ignored: then
+    /// the answer is `false`.
+    pub fn open(&mut self, offset: i64) -> bool {
+        let is_new = self.entries.back().is_none_or(|last| last.offset < offset);
+        if is_new {
             self.entries.push_back(Entry {
                 offset,
                 settled: None,
             });
         }
+        is_new
     }
 
     /// A record's outcome is known.
@@ -93,7 +96,7 @@ mod tests {
             // A shuffle that shrinks well: sort by a hash.
             order.sort_by_key(|offset| (*offset as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let mut ledger = Ledger::default();
-            offsets.iter().for_each(|offset| ledger.open(*offset));
+            offsets.iter().for_each(|offset| assert!(ledger.open(*offset)));
             let mut released = Vec::new();
             for (settled, offset) in order.iter().enumerate() {
                 ledger.settle(*offset, *offset).unwrap();
@@ -114,9 +117,9 @@ mod tests {
     #[test]
     fn a_record_that_is_read_twice_is_open_once() {
         let mut ledger = Ledger::<()>::default();
-        ledger.open(5);
-        ledger.open(5);
-        ledger.open(4);
+        assert!(ledger.open(5));
+        assert!(!ledger.open(5));
+        assert!(!ledger.open(4));
         assert_eq!(ledger.len(), 1);
     }
 }

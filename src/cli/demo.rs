@@ -85,7 +85,7 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
         });
         let report = tokio::select! {
             report = running => report??,
-            failure = node.failed() => bail!("an actor failed: {}", failure.0),
+            failure = node.failed() => bail!("{}", failure.0),
             () = stopped(&stop) => {
                 board.clear();
                 node.drain().await;

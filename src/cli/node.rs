@@ -34,7 +34,7 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
         tokio::select! {
             failure = node.failed() => {
                 // What was read and not published is read again after a restart.
-                Err(anyhow!("an actor failed: {}", failure.0))
+                Err(anyhow!("{}", failure.0))
             }
             signal = stop => {
                 NodeEvent::Draining { signal }.emit();

@@ -17,7 +17,10 @@ use clap::Args;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{ConfigArgs, runtime};
-use crate::node::{Actors, select_models};
+use crate::{
+    failure::Failures,
+    node::{Actors, select_models},
+};
 
 /// Lines of standard input that are translated together.
 const LINES: usize = 256;
@@ -39,16 +42,18 @@ pub(super) struct TranslateArgs {
 pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
     runtime()?.block_on(async {
-        let failures = Arc::new(Failures::default());
+        let causes = Arc::new(Causes::default());
         let models = select_models(&config)?;
-        let actors = Actors::start(&config, &models, Arc::clone(&failures) as _).await?;
+        let failures = Failures::default();
+        let observer = Arc::clone(&causes) as _;
+        let actors = Actors::start(&config, &models, observer, failures.clone()).await?;
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
-            failure = actors.failed() => Err(anyhow!(failure.0)),
+            failure = failures.wait() => Err(anyhow!(failure.0)),
             signal = super::told_to_stop() => Err(anyhow!("stopped by {signal}")),
         };
         actors.stop(Duration::from_secs(2)).await;
-        match (done, failures.first()) {
+        match (done, causes.first()) {
             (Ok(()), _) => Ok(ExitCode::SUCCESS),
             (Err(error), Some(cause)) => Err(error.context(cause)),
             (Err(error), None) => Err(error),
@@ -125,9 +130,9 @@ impl OutcomeSink for Caller {
 
 /// Remembers the first failure of an actor: with it an answer that never came can be explained.
 #[derive(Default)]
-struct Failures(Mutex<Option<String>>);
+struct Causes(Mutex<Option<String>>);
 
-impl Failures {
+impl Causes {
     fn first(&self) -> Option<String> {
         self.0
             .lock()
@@ -136,7 +141,7 @@ impl Failures {
     }
 }
 
-impl Observer for Failures {
+impl Observer for Causes {
     fn observe(&self, event: &Event) {
         if let Event::ActorFailed { error, .. } = event {
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);

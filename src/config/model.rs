@@ -98,6 +98,12 @@ pub struct KafkaConfig {
     pub group_id: String,
     /// Delivery guarantee.
     pub delivery: Delivery,
+    /// Whether a node that comes back under its name within the session timeout gets its partitions back at once.
+    pub static_membership: bool,
+    /// How long brokers wait for a sign of life before they give a node's partitions away, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// How long brokers keep a transaction open whose node is silent, in milliseconds. Nobody reads results past an open transaction.
+    pub transaction_timeout_ms: u64,
     /// Languages that the cluster has topics for; empty means those that this node's models write.
     pub languages: Vec<String>,
     /// Names of topics.
@@ -135,7 +141,10 @@ impl Default for KafkaConfig {
         Self {
             bootstrap_servers: "127.0.0.1:9092".to_owned(),
             group_id: "babelmesh".to_owned(),
-            delivery: Delivery::AtLeastOnce,
+            delivery: Delivery::ExactlyOnce,
+            static_membership: true,
+            session_timeout_ms: 30_000,
+            transaction_timeout_ms: 10_000,
             languages: Vec::new(),
             topics: TopicNames::default(),
             partitions: 8,
@@ -163,6 +172,8 @@ impl std::fmt::Debug for KafkaConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
+    /// Results and the offsets that they complete are one transaction. Not with the embedded broker, whose transactions commit nothing.
+    ExactlyOnce,
     /// Offsets are committed after results are published; a crash between the two repeats results.
     AtLeastOnce,
 }

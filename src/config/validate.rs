@@ -94,6 +94,16 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "kafka.replication",
         "must be at least 1",
     );
+    refuse_if(
+        kafka.session_timeout_ms < 1_000,
+        "kafka.session_timeout_ms",
+        "must be at least 1000",
+    );
+    refuse_if(
+        kafka.transaction_timeout_ms < 1_000,
+        "kafka.transaction_timeout_ms",
+        "must be at least 1000",
+    );
     for tag in &kafka.languages {
         if let Err(error) = tag.parse::<Language>() {
             refuse_if(true, "kafka.languages", &error.to_string());

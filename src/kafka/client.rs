@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
-use crate::{config::KafkaConfig, events::NodeEvent};
+use crate::{
+    config::{Delivery, KafkaConfig},
+    events::NodeEvent,
+};
 
 /// Builds configurations for the clients of one node.
 #[derive(Clone)]
@@ -13,6 +16,11 @@ pub struct Clients {
     client_id: String,
     /// Options of librdkafka that the operator set; they win.
     options: BTreeMap<String, String>,
+    delivery: Delivery,
+    static_membership: bool,
+    session_timeout_ms: u64,
+    transaction_timeout_ms: u64,
+    node: String,
     embedded: bool,
 }
 
@@ -24,6 +32,16 @@ impl Clients {
             bootstrap: bootstrap.to_owned(),
             client_id: format!("babelmesh-{node}"),
             options: config.options.clone(),
+            // The embedded broker's transactions commit nothing, and it knows no static members.
+            delivery: if embedded {
+                Delivery::AtLeastOnce
+            } else {
+                config.delivery
+            },
+            static_membership: config.static_membership && !embedded,
+            session_timeout_ms: config.session_timeout_ms,
+            transaction_timeout_ms: config.transaction_timeout_ms,
+            node: node.to_owned(),
             embedded,
         }
     }
@@ -60,6 +78,47 @@ impl Clients {
     #[must_use]
     pub fn admin(&self) -> ClientConfig {
         self.finish(self.base())
+    }
+
+    /// The guarantee that these brokers can give.
+    #[must_use]
+    pub const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// For the one consumer of this node in `group`, a member that is known by the node's name.
+    #[must_use]
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        let session = self.session_timeout_ms;
+        config
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 10).to_string());
+        if self.static_membership {
+            config.set("group.instance.id", &self.node);
+        }
+        if self.delivery == Delivery::ExactlyOnce {
+            // Offsets travel in transactions.
+            config.set("enable.auto.commit", "false");
+        }
+        self.finish(config)
+    }
+
+    /// For the one producer of this node that answers what is read in `group`.
+    #[must_use]
+    pub fn publisher(&self, group: &str) -> ClientConfig {
+        let mut config = self.producer();
+        if self.delivery == Delivery::ExactlyOnce {
+            let timeout = self.transaction_timeout_ms.to_string();
+            config
+                // A node that comes back under its name ends what it left open.
+                .set("transactional.id", format!("{group}-{}", self.node))
+                .set("transaction.timeout.ms", &timeout)
+                // A message cannot outlive its transaction.
+                .set("message.timeout.ms", &timeout)
+                .set("linger.ms", "1");
+        }
+        self.finish(config)
     }
 
     /// For a consumer in `group`, whose offsets are stored by hand.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -26,9 +26,10 @@ use rdkafka::{
 
 use super::{
     client,
-    publisher::{Command, Settlements},
+    ownership::Ownership,
+    publisher::{Command, Opened, Settlements},
 };
-use crate::events::NodeEvent;
+use crate::{events::NodeEvent, failure::Failures};
 
 /// Most records that are handed on at once.
 const RUN: usize = 512;
@@ -63,6 +64,7 @@ impl Reader {
     pub fn consumer(
         config: &rdkafka::ClientConfig,
         settlements: Settlements,
+        ownership: Ownership,
         revoke_within: Duration,
     ) -> anyhow::Result<Arc<BaseConsumer<ReaderContext>>> {
         let context = ReaderContext {
@@ -70,7 +72,7 @@ impl Reader {
             revoke_within,
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
-            assigned: Arc::default(),
+            ownership,
         };
         Ok(Arc::new(config.create_with_context(context)?))
     }
@@ -84,6 +86,7 @@ impl Reader {
         topics: &[String],
         flow: Arc<Flow>,
         observer: Arc<dyn Observer>,
+        failures: Failures,
         handler: impl Handler,
     ) -> anyhow::Result<Self> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -94,14 +97,19 @@ impl Reader {
             flow,
             observer,
             handler,
+            failures,
             stop: Arc::clone(&stop),
             closed_since: None,
             paused: false,
             last_error: None,
         };
+        let run = move || {
+            let _guard = polling.failures.guard("the reader");
+            polling.run();
+        };
         let thread = thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(|| polling.run())?;
+            .spawn(run)?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -143,20 +151,8 @@ impl Reader {
 
     /// What this reader reads, whenever it is asked.
     #[must_use]
-    pub fn assignment(&self) -> Assignment {
-        Assignment(Arc::clone(&self.consumer.context().assigned))
-    }
-}
-
-/// The partitions of a reader.
-#[derive(Debug, Clone)]
-pub struct Assignment(Arc<AtomicUsize>);
-
-impl Assignment {
-    /// How many there are at this moment.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    pub fn assignment(&self) -> Ownership {
+        self.consumer.context().ownership.clone()
     }
 }
 
@@ -171,6 +167,7 @@ struct Polling<H> {
     flow: Arc<Flow>,
     observer: Arc<dyn Observer>,
     handler: H,
+    failures: Failures,
     stop: Arc<AtomicBool>,
     closed_since: Option<Instant>,
     paused: bool,
@@ -243,8 +240,16 @@ impl<H: Handler> Polling<H> {
                     if let Some(ticket) = consumer.context().ticket(&message) {
                         let weight = self.handler.read(ticket, &message);
                         self.flow.add(weight);
-                        opened.push((ticket, weight));
+                        opened.push(Opened {
+                            ticket,
+                            weight,
+                            written_ms: message.timestamp().to_millis().unwrap_or_default(),
+                        });
                     }
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    self.end(code);
+                    break;
                 }
                 Some(Err(error)) => {
                     self.report(&error);
@@ -258,6 +263,17 @@ impl<H: Handler> Polling<H> {
             consumer.context().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
         }
+    }
+
+    /// The brokers will have nothing to do with this member any more.
+    fn end(&mut self, code: RDKafkaErrorCode) {
+        self.failures.tell(match code {
+            RDKafkaErrorCode::FencedInstanceId => {
+                "another node has joined under this node's name: every node needs a node.name of its own".to_owned()
+            }
+            code => format!("reading cannot go on: {code}"),
+        });
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Errors repeat for as long as a broker is away; one a second is enough.
@@ -278,7 +294,7 @@ pub struct ReaderContext {
     revoke_within: Duration,
     partitions: Mutex<Partitions>,
     changed: AtomicBool,
-    assigned: Arc<AtomicUsize>,
+    ownership: Ownership,
 }
 
 #[derive(Default)]
@@ -319,6 +335,7 @@ impl ReaderContext {
                 (*next, 0)
             });
             id.1 += 1;
+            self.ownership.gain(id.0, id.1);
             self.settlements.tell(Command::Assigned {
                 partition: id.0,
                 epoch: id.1,
@@ -326,7 +343,6 @@ impl ReaderContext {
                 number: element.partition(),
             });
         }
-        self.assigned.fetch_add(list.count(), Ordering::Relaxed);
         self.changed.store(true, Ordering::Relaxed);
     }
 
@@ -340,15 +356,19 @@ impl ReaderContext {
                 .filter_map(|e| id(e.topic(), e.partition()))
                 .collect()
         };
-        self.assigned.fetch_sub(revoked.len(), Ordering::Relaxed);
+        if within.is_zero() {
+            revoked.iter().for_each(|id| self.ownership.lose(*id));
+        }
         let (reply, done) = mpsc::sync_channel(1);
         let deadline = Instant::now() + within;
         self.settlements.tell(Command::Revoked {
-            partitions: revoked,
+            partitions: revoked.clone(),
             deadline,
             reply,
         });
-        let _ = done.recv_timeout(within + Duration::from_secs(1));
+        let _ = done.recv_timeout(within + Duration::from_millis(500));
+        // Whatever the publisher is doing now, it commits nothing of these from here on.
+        revoked.iter().for_each(|id| self.ownership.lose(*id));
     }
 }
 

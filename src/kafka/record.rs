@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use babelmesh_actors::domain::{JobOutcome, RequestError, TranslationRequest, TranslationResult};
+use babelmesh_actors::domain::{
+    ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult,
+};
 use rdkafka::{
     Message,
     message::{Header, Headers, OwnedHeaders},
@@ -189,6 +191,66 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, a shorter dead
+    /// letter in place of one. Empty when there is nothing smaller left to say.
+    #[must_use]
+    pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
+        let bytes = refused.payload.len();
+        let error = || {
+            let text = format!("the broker does not take a record of {bytes} bytes");
+            RequestError::new(ErrorCode::ResultTooLarge, text)
+        };
+        if refused.topic == self.dead_letters {
+            return shortened(refused).into_iter().collect();
+        }
+        if refused.topic == self.results {
+            return match serde_json::from_slice::<TranslationResult>(&refused.payload) {
+                Ok(result) if result.error.is_none() => {
+                    let payload = json(&result.into_error(error()));
+                    vec![OutRecord {
+                        payload,
+                        ..refused.clone()
+                    }]
+                }
+                _ => Vec::new(),
+            };
+        }
+        let trace = trace_of(refused);
+        let Ok(request) = TranslationRequest::decode(&refused.payload) else {
+            return Vec::new();
+        };
+        let refusals = request
+            .targets()
+            .map(|target| self.refusal(&request, target, &error(), &trace));
+        let mut records: Vec<_> = refusals.collect();
+        let payload = refused.payload.clone();
+        records.push(self.dead_letter(&refused.key, payload, &error(), origin, &trace));
+        records
+    }
+}
+
+/// Half of a dead letter.
+fn shortened(letter: &OutRecord) -> Option<OutRecord> {
+    let bytes = letter.payload.len();
+    if bytes < 1_024 {
+        return None;
+    }
+    let mut shorter = letter.clone();
+    shorter.payload.truncate(bytes / 2);
+    if !letter.headers.iter().any(|(key, _)| *key == ORIGINAL_BYTES) {
+        shorter.headers.push((ORIGINAL_BYTES, bytes.to_string()));
+    }
+    Some(shorter)
+}
+
+fn trace_of(record: &OutRecord) -> Trace {
+    let value = |name| record.headers.iter().find(|(key, _)| *key == name);
+    let (_, parent) = value(TRACEPARENT)?;
+    let state = value(TRACESTATE).map_or_else(String::new, |(_, state)| state.clone());
+    Some(Arc::new((parent.clone(), state)))
+}
+
 /// Our own types hold nothing that JSON cannot.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
@@ -233,8 +295,6 @@ pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use babelmesh_actors::domain::ErrorCode;
-
     use super::*;
 
     fn letter(payload: Vec<u8>) -> OutRecord {
@@ -275,5 +335,53 @@ mod tests {
         let record = letter(vec![b'x'; 1_048_000]);
         assert_eq!(record.payload.len(), MAX_LETTER_BYTES);
         assert_eq!(value(&record, ORIGINAL_BYTES), Some("1048000"));
+    }
+
+    #[test]
+    fn a_refused_letter_gets_shorter_until_there_is_nothing_left_to_say() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 3,
+            offset: 42,
+        };
+        let mut record = letter(vec![b'x'; 5_000]);
+        let mut sizes = Vec::new();
+        while let Some(shorter) = encoder.instead_of(&record, &origin).pop() {
+            assert_eq!(value(&shorter, ORIGINAL_BYTES), Some("5000"));
+            sizes.push(shorter.payload.len());
+            record = shorter;
+        }
+        assert_eq!(sizes, [2_500, 1_250, 625]);
+    }
+
+    #[test]
+    fn a_refused_job_is_answered_and_laid_aside() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let payload =
+            br#"{"messageId":"m","text":"t","sourceLanguage":"en","targetLanguages":["fr"]}"#;
+        let job = OutRecord {
+            topic: Arc::from("translation.jobs.fr"),
+            key: b"m".to_vec(),
+            payload: payload.to_vec(),
+            headers: vec![(TRACEPARENT, "00-1".to_owned())],
+        };
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 0,
+            offset: 1,
+        };
+        let instead = encoder.instead_of(&job, &origin);
+        let topics: Vec<_> = instead.iter().map(|record| &*record.topic).collect();
+        assert_eq!(topics, ["translation.results", "translation.dead-letters"]);
+        let result: TranslationResult = serde_json::from_slice(&instead[0].payload).unwrap();
+        assert_eq!(result.error.unwrap().code, ErrorCode::ResultTooLarge);
+        assert!(
+            instead
+                .iter()
+                .all(|r| value(r, TRACEPARENT) == Some("00-1"))
+        );
+        // The answer to it is an error already.
+        assert!(encoder.instead_of(&instead[0], &origin).is_empty());
     }
 }

@@ -15,24 +15,18 @@ use babelmesh_actors::{
 };
 use babelmesh_models::Model;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, rpc::CallResult};
-use tokio::sync::watch;
 
 use super::{engines, limits};
 use crate::{
     config::{Config, PolicyKind},
-    events::NodeEvent,
+    failure::Failures,
 };
-
-/// Why a node cannot go on.
-#[derive(Debug, Clone)]
-pub struct Failure(pub String);
 
 /// The actors of a node.
 pub struct Actors {
     root: ActorRef<()>,
     intake: ActorRef<IntakeMessage>,
     pools: Vec<ActorRef<PoolMessage>>,
-    failure: watch::Receiver<Option<Failure>>,
 }
 
 impl Actors {
@@ -44,9 +38,9 @@ impl Actors {
         config: &Config,
         models: &[Model],
         observer: Arc<dyn Observer>,
+        failures: Failures,
     ) -> Result<Self> {
-        let (sender, failure) = watch::channel(None);
-        let (root, _) = Actor::spawn(None, Root, sender).await?;
+        let (root, _) = Actor::spawn(None, Root, failures).await?;
         let budget = limits::budget(&config.limits);
         let mut routes = Vec::with_capacity(models.len());
         for model in models {
@@ -93,7 +87,6 @@ impl Actors {
             root,
             intake,
             pools,
-            failure,
         })
     }
 
@@ -117,17 +110,6 @@ impl Actors {
                 pool.wanted == 0 || pool.actors.iter().any(|a| a.phase.is_warm())
             })
         })
-    }
-
-    /// Waits until an actor fails without which the node cannot go on.
-    pub async fn failed(&self) -> Failure {
-        let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(failure) => failure
-                .clone()
-                .unwrap_or_else(|| Failure("unknown".to_owned())),
-            Err(_) => Failure("the root actor has ended".to_owned()),
-        }
     }
 
     /// From now on nothing is tried again: what fails for now, or waits for its next try, ends with its error.
@@ -171,27 +153,25 @@ struct Root;
 
 impl Actor for Root {
     type Msg = ();
-    type State = watch::Sender<Option<Failure>>;
-    type Arguments = watch::Sender<Option<Failure>>;
+    type State = Failures;
+    type Arguments = Failures;
 
     async fn pre_start(
         &self,
         _: ActorRef<()>,
-        sender: Self::Arguments,
+        failures: Failures,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(sender)
+        Ok(failures)
     }
 
     async fn handle_supervisor_evt(
         &self,
         _: ActorRef<()>,
         event: SupervisionEvent,
-        sender: &mut Self::State,
+        failures: &mut Failures,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(_, error) = event {
-            let error = error.to_string();
-            NodeEvent::Failed { error: &error }.emit();
-            sender.send_replace(Some(Failure(error)));
+            failures.tell(format!("an actor failed: {error}"));
         }
         Ok(())
     }

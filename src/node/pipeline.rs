@@ -16,11 +16,14 @@ use babelmesh_actors::{
 use super::Actors;
 use crate::{
     config::Config,
+    failure::Failures,
     kafka::{
         client::Clients,
+        gauges::DeliveryGauges,
         jobs::JobReader,
-        publisher::{Publisher, Settlements},
-        reader::{Assignment, Handler, Reader},
+        ownership::Ownership,
+        publisher::{Publisher, Publishing, Settlements},
+        reader::{Handler, Reader},
         record::Encoder,
         requests::Splitter,
     },
@@ -36,6 +39,7 @@ pub(super) struct Pipelines {
 }
 
 struct Pipeline {
+    gauges: Arc<DeliveryGauges>,
     reader: Reader,
     settlements: Settlements,
     publisher: JoinHandle<()>,
@@ -49,7 +53,7 @@ impl Pipelines {
         clients: &Clients,
         (served, own): (&[Language], &[Language]),
         actors: &Actors,
-        observer: Arc<dyn Observer>,
+        (observer, failures): (Arc<dyn Observer>, Failures),
     ) -> Result<Self> {
         let kafka = &config.kafka;
         let encoder = Encoder::new(&kafka.topics, &config.node.name);
@@ -58,6 +62,7 @@ impl Pipelines {
             clients,
             encoder: encoder.clone(),
             observer,
+            failures,
         };
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
@@ -85,7 +90,7 @@ impl Pipelines {
     }
 
     /// Partitions of requests and of jobs that this node reads.
-    pub(super) fn assignments(&self) -> [Assignment; 2] {
+    pub(super) fn assignments(&self) -> [Ownership; 2] {
         [
             self.splitter.reader.assignment(),
             self.jobs.reader.assignment(),
@@ -113,6 +118,7 @@ struct Build<'a> {
     clients: &'a Clients,
     encoder: Encoder,
     observer: Arc<dyn Observer>,
+    failures: Failures,
 }
 
 impl Build<'_> {
@@ -131,22 +137,41 @@ impl Build<'_> {
         let (sender, commands) = mpsc::channel();
         let settlements = Settlements::new(sender);
         let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
+        let ownership = Ownership::default();
         let consumer = Reader::consumer(
-            &self.clients.consumer(group),
+            &self.clients.member(group),
             settlements.clone(),
+            ownership.clone(),
             revoke_within,
         )?;
+        let gauges = Arc::new(DeliveryGauges::default());
+        let publishing = Publishing {
+            consumer: Arc::clone(&consumer),
+            ownership,
+            encoder: self.encoder.clone(),
+            flow: Arc::clone(&flow),
+            gauges: Arc::clone(&gauges),
+            failures: self.failures.clone(),
+        };
         let publisher = Publisher::start(
-            &self.clients.producer(),
-            Arc::clone(&consumer),
-            self.encoder.clone(),
-            Arc::clone(&flow),
+            self.clients.publisher(group),
+            self.clients.delivery(),
+            publishing,
             (settlements.clone(), commands),
         )?;
         let observer = Arc::clone(&self.observer);
         let handler = handler(settlements.clone());
-        let reader = Reader::start(consumer, topics, Arc::clone(&flow), observer, handler)?;
+        let failures = self.failures.clone();
+        let reader = Reader::start(
+            consumer,
+            topics,
+            Arc::clone(&flow),
+            observer,
+            failures,
+            handler,
+        )?;
         Ok(Pipeline {
+            gauges,
             reader,
             settlements,
             publisher,

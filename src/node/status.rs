@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::UnixListener, task::JoinHandle};
 
 use super::actors;
-use crate::{events::NodeEvent, kafka::reader::Assignment};
+use crate::{events::NodeEvent, kafka::ownership::Ownership};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub(super) struct About {
     pub(super) node: String,
     pub(super) bootstrap: String,
     pub(super) flow: Arc<Flow>,
-    pub(super) readers: [Assignment; 2],
+    pub(super) readers: [Ownership; 2],
 }
 
 /// Answers on a Unix socket. The socket's file goes with it.

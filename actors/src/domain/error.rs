@@ -31,6 +31,8 @@ pub enum ErrorCode {
     PoisonText,
     /// The engine refused or failed on this text without crashing.
     EngineFailed,
+    /// The answer is larger than the broker takes.
+    ResultTooLarge,
     /// The node is stopping.
     ShuttingDown,
 }
@@ -68,6 +70,7 @@ impl ErrorCode {
             Self::ModelUnavailable => "model_unavailable",
             Self::PoisonText => "poison_text",
             Self::EngineFailed => "engine_failed",
+            Self::ResultTooLarge => "result_too_large",
             Self::ShuttingDown => "shutting_down",
         }
     }

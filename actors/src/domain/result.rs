@@ -157,6 +157,17 @@ impl TranslationResult {
         }
     }
 
+    /// The same answer with an error in place of the translation.
+    #[must_use]
+    pub fn into_error(self, error: RequestError) -> Self {
+        Self {
+            translated_text: None,
+            error: Some(error.into()),
+            confidence_score: 0.0,
+            ..self
+        }
+    }
+
     /// The header by which receivers may drop repetitions: the same for every delivery of one target of one message.
     #[must_use]
     pub fn idempotency_key(&self) -> String {

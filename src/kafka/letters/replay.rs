@@ -1,12 +1,13 @@
 //! Publishing letters again.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer},
@@ -263,6 +264,8 @@ struct Writer {
     transactions: bool,
     bootstrap: String,
     within: Duration,
+    /// Whether the brokers were seen to remember offsets of transactions.
+    checked: Cell<bool>,
 }
 
 impl Writer {
@@ -290,6 +293,7 @@ impl Writer {
             transactions: plan.transactions,
             bootstrap,
             within,
+            checked: Cell::new(false),
         })
     }
 
@@ -306,8 +310,26 @@ impl Writer {
             let (letters, bootstrap) = (run.records.len(), &self.bootstrap);
             format!("replaying {letters} letters at {bootstrap}")
         })?;
+        if self.transactions && !self.checked.replace(true) {
+            Self::check(&offsets, scan, self.within)?;
+        }
         memory.saved();
         run.clear();
+        Ok(())
+    }
+
+    /// An embedded broker takes transactions and forgets the offsets in them: the same letters would be replayed again and again.
+    fn check(offsets: &TopicPartitionList, scan: &Scan, within: Duration) -> Result<()> {
+        let kept = scan.consumer.committed_offsets(offsets.clone(), within)?;
+        let kept_all = offsets.elements().iter().all(|wanted| {
+            let kept = kept.find_partition(wanted.topic(), wanted.partition());
+            kept.is_some_and(|kept| kept.offset() == wanted.offset())
+        });
+        ensure!(
+            kept_all,
+            "letters were replayed, and the broker does not remember which: it is an embedded one, or of another make; set \
+             kafka.delivery to \"at-least-once\""
+        );
         Ok(())
     }
 

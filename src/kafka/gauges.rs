@@ -1,0 +1,71 @@
+//! What a pipeline tells about its delivery, read at any time by status and metrics.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+/// Counters of one publisher.
+#[derive(Debug, Default)]
+pub struct DeliveryGauges {
+    published: AtomicU64,
+    committed: AtomicU64,
+    aborted: AtomicU64,
+    restarts: AtomicU64,
+    oldest_ms: AtomicI64,
+}
+
+/// [`DeliveryGauges`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryCounts {
+    /// Records that were read and whose answers and offset the brokers have.
+    pub published: u64,
+    /// Transactions that were committed.
+    pub transactions_committed: u64,
+    /// Transactions that were aborted; what they held was written again.
+    pub transactions_aborted: u64,
+    /// How often the producer had to be replaced.
+    pub producer_restarts: u64,
+}
+
+impl DeliveryGauges {
+    pub(super) fn finished(&self, records: usize) {
+        self.published.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn committed(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn aborted(&self) {
+        self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn restarted(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_oldest_ms(&self, written: Option<i64>) {
+        self.oldest_ms
+            .store(written.unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the oldest record was written that was read and is not published, in milliseconds since 1970.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        let oldest = self.oldest_ms.load(Ordering::Relaxed);
+        (oldest != i64::MAX && oldest != 0).then_some(oldest)
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn counts(&self) -> DeliveryCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        DeliveryCounts {
+            published: read(&self.published),
+            transactions_committed: read(&self.committed),
+            transactions_aborted: read(&self.aborted),
+            producer_restarts: read(&self.restarts),
+        }
+    }
+}

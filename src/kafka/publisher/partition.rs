@@ -1,0 +1,173 @@
+//! The partitions that a publisher works for.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
+
+use super::settlements::{Opened, Settled};
+use crate::{
+    events::NodeEvent,
+    kafka::record::{Encoder, Origin, OutRecord},
+};
+
+/// A partition from its assignment to its end here.
+pub(super) struct Partition {
+    pub(super) topic: Arc<str>,
+    pub(super) number: i32,
+    pub(super) epoch: u32,
+    ledger: Ledger<Settled>,
+    /// What was read and is not finished, in order.
+    accepted: VecDeque<Opened>,
+    /// What is to be published, in order; it stays here until the broker has both the records and the offset.
+    pub(super) released: VecDeque<Released>,
+}
+
+/// What one record of the partition is answered by.
+pub(super) struct Released {
+    pub(super) offset: i64,
+    pub(super) records: Vec<OutRecord>,
+}
+
+impl Partition {
+    fn new(topic: Arc<str>, number: i32, epoch: u32) -> Self {
+        Self {
+            topic,
+            number,
+            epoch,
+            ledger: Ledger::default(),
+            accepted: VecDeque::new(),
+            released: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn origin(&self, offset: i64) -> Origin {
+        Origin {
+            topic: Arc::clone(&self.topic),
+            partition: self.number,
+            offset,
+        }
+    }
+
+    /// Whether everything that was read is published and committed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.ledger.is_empty() && self.released.is_empty()
+    }
+
+    /// Takes outcomes whose turn it is; returns how many.
+    fn release(&mut self, encoder: &Encoder) -> usize {
+        let before = self.released.len();
+        while let Some((offset, settled)) = self.ledger.release() {
+            let records = match settled {
+                Settled::Records(records) => records,
+                Settled::Outcome(outcome) => encoder.outcome(&outcome, &self.origin(offset)),
+            };
+            self.released.push_back(Released { offset, records });
+        }
+        self.released.len() - before
+    }
+
+    /// The broker has everything up to this offset, records and offsets.
+    pub(super) fn finish(&mut self, upto: i64, flow: &Flow) {
+        while self.released.front().is_some_and(|r| r.offset <= upto) {
+            self.released.pop_front();
+        }
+        let mut weight = 0;
+        while let Some(opened) = self.accepted.front().filter(|o| o.ticket.offset <= upto) {
+            weight += opened.weight;
+            self.accepted.pop_front();
+        }
+        flow.done(weight);
+    }
+}
+
+/// The reader's numbers of partitions, and the partitions.
+#[derive(Default)]
+pub(super) struct Partitions(HashMap<u32, Partition>);
+
+impl Partitions {
+    pub(super) fn assigned(&mut self, id: u32, partition: (Arc<str>, i32, u32), flow: &Flow) {
+        let (topic, number, epoch) = partition;
+        if let Some(old) = self.0.insert(id, Partition::new(topic, number, epoch)) {
+            forget(&old, flow);
+        }
+    }
+
+    /// A record was read. It weighs nothing here if its partition is gone.
+    pub(super) fn open(&mut self, opened: Opened, flow: &Flow) {
+        if let Some(partition) = self.held(opened.ticket)
+            && partition.ledger.open(opened.ticket.offset)
+        {
+            partition.accepted.push_back(opened);
+        } else {
+            flow.done(opened.weight);
+        }
+    }
+
+    pub(super) fn settle(&mut self, ticket: Ticket, settled: Settled) {
+        if let Some(partition) = self.held(ticket) {
+            // Known already only if the record was read twice: the first outcome counts.
+            let _ = partition.ledger.settle(ticket.offset, settled);
+        }
+    }
+
+    fn held(&mut self, ticket: Ticket) -> Option<&mut Partition> {
+        self.get(ticket.partition, ticket.epoch)
+    }
+
+    /// The partition, if this is still its assignment.
+    pub(super) fn get(&mut self, id: u32, epoch: u32) -> Option<&mut Partition> {
+        self.0.get_mut(&id).filter(|p| p.epoch == epoch)
+    }
+
+    /// [`Partitions::get`], to look at.
+    pub(super) fn find(&self, id: u32, epoch: u32) -> Option<&Partition> {
+        self.0.get(&id).filter(|p| p.epoch == epoch)
+    }
+
+    /// Has every partition release what it can; returns how many outcomes that were.
+    pub(super) fn release(&mut self, encoder: &Encoder) -> usize {
+        self.0.values_mut().map(|p| p.release(encoder)).sum()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Partition)> {
+        self.0.iter().map(|(id, partition)| (*id, partition))
+    }
+
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.0.keys().copied().collect()
+    }
+
+    pub(super) fn is_finished(&self, id: u32) -> bool {
+        self.0.get(&id).is_none_or(Partition::is_finished)
+    }
+
+    /// The partition goes, finished or not.
+    pub(super) fn drop_one(&mut self, id: u32, flow: &Flow) {
+        if let Some(partition) = self.0.remove(&id) {
+            forget(&partition, flow);
+        }
+    }
+
+    /// When the oldest record was written that was read and is not finished, in milliseconds since 1970.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        let oldest = |p: &Partition| p.accepted.front().map(|opened| opened.written_ms);
+        self.0.values().filter_map(oldest).min()
+    }
+}
+
+/// Gives back what a partition that is gone had accepted.
+fn forget(partition: &Partition, flow: &Flow) {
+    flow.done(partition.accepted.iter().map(|opened| opened.weight).sum());
+    let unfinished = partition.accepted.len();
+    if unfinished > 0 {
+        NodeEvent::PartitionDropped {
+            topic: &partition.topic,
+            partition: partition.number,
+            unfinished,
+        }
+        .emit();
+    }
+}

@@ -1,0 +1,148 @@
+//! What one transaction holds.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{
+    Publishing,
+    partition::{Partitions, Released},
+};
+use crate::kafka::record::OutRecord;
+
+/// Most records of a partition, over all partitions, that are answered in one transaction.
+pub(super) const LARGEST: usize = 4_096;
+/// Most bytes of answers, unless a single one has more.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The beginnings of what partitions have released. The answers stay there; this says how far they go.
+#[derive(Debug)]
+pub(super) struct Run {
+    parts: Vec<Part>,
+    records: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// The reader's number of the partition.
+    id: u32,
+    epoch: u32,
+    topic: Arc<str>,
+    number: i32,
+    /// Number of entries from the front of what is released.
+    entries: usize,
+    /// Offset of the last of them.
+    upto: i64,
+}
+
+impl Run {
+    /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], from all partitions alike: one that has much
+    /// does not keep another one waiting.
+    pub(super) fn gather(partitions: &Partitions, limit: usize) -> Option<Self> {
+        let waiting = || partitions.iter().filter(|(_, p)| !p.released.is_empty());
+        let count = waiting().count().max(1);
+        let share = (limit / count).max(1);
+        let bytes = MOST_BYTES / count;
+        let (mut parts, mut records) = (Vec::new(), 0);
+        for (id, partition) in waiting() {
+            let entries = beginning(&partition.released, share.min(limit - records), bytes);
+            let Some(last) = entries
+                .checked_sub(1)
+                .and_then(|i| partition.released.get(i))
+            else {
+                continue;
+            };
+            records += entries;
+            parts.push(Part {
+                id,
+                epoch: partition.epoch,
+                topic: Arc::clone(&partition.topic),
+                number: partition.number,
+                entries,
+                upto: last.offset,
+            });
+        }
+        (records > 0).then_some(Self { parts, records })
+    }
+
+    /// The answers, partition by partition, in order.
+    pub(super) fn records<'p>(
+        &'p self,
+        partitions: &'p Partitions,
+    ) -> impl Iterator<Item = &'p OutRecord> {
+        let of = |part: &'p Part| {
+            let partition = partitions.find(part.id, part.epoch);
+            partition
+                .into_iter()
+                .flat_map(|p| p.released.iter().take(part.entries))
+        };
+        self.parts
+            .iter()
+            .flat_map(of)
+            .flat_map(|released| &released.records)
+    }
+
+    /// Number of records that are answered.
+    pub(super) const fn len(&self) -> usize {
+        self.records
+    }
+
+    /// Partition, epoch and offset, if only one record is answered.
+    pub(super) fn single(&self) -> Option<(u32, u32, i64)> {
+        match self.parts.as_slice() {
+            [part] if self.records == 1 => Some((part.id, part.epoch, part.upto)),
+            _ => None,
+        }
+    }
+
+    /// The assignments that it rests upon.
+    pub(super) fn assignments(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.parts.iter().map(|part| (part.id, part.epoch))
+    }
+
+    pub(super) fn touches(&self, partitions: &[u32]) -> bool {
+        self.parts.iter().any(|part| partitions.contains(&part.id))
+    }
+
+    /// Where each partition goes on after this.
+    pub(super) fn offsets(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let next = Offset::Offset(part.upto + 1);
+            // An offset that was read is one that can be written.
+            let _ = list.add_partition_offset(&part.topic, part.number, next);
+        }
+        list
+    }
+
+    /// Where a partition goes on after this.
+    pub(super) fn offset_of(&self, topic: &str, number: i32) -> Option<i64> {
+        let is_it = |part: &&Part| &*part.topic == topic && part.number == number;
+        self.parts.iter().find(is_it).map(|part| part.upto + 1)
+    }
+
+    /// The brokers have all of it.
+    pub(super) fn finish(&self, partitions: &mut Partitions, with: &Publishing) {
+        for part in &self.parts {
+            if let Some(partition) = partitions.get(part.id, part.epoch) {
+                partition.finish(part.upto, &with.flow);
+            }
+        }
+        with.gauges.finished(self.records);
+    }
+}
+
+/// How many entries from the front have at most so many bytes; at least one, if any are wanted.
+fn beginning(released: &VecDeque<Released>, most: usize, most_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |released: &&Released| {
+        let before = bytes;
+        bytes += released
+            .records
+            .iter()
+            .map(|r| r.payload.len())
+            .sum::<usize>();
+        before == 0 || bytes <= most_bytes
+    };
+    released.iter().take(most).take_while(fits).count()
+}

@@ -1,0 +1,116 @@
+//! What a publisher is told, and the handle by which it is told.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, Sender, SyncSender},
+    },
+    time::{Duration, Instant},
+};
+
+use babelmesh_actors::domain::{JobOutcome, OutcomeSink, Ticket};
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::kafka::record::OutRecord;
+
+/// The outcome of a record.
+#[derive(Debug)]
+pub enum Settled {
+    /// A job ended.
+    Outcome(Box<JobOutcome>),
+    /// The record is answered by these.
+    Records(Vec<OutRecord>),
+}
+
+/// A record that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// Its position.
+    pub ticket: Ticket,
+    /// What it weighs (see [`babelmesh_actors::flow::Flow::weight_of`]).
+    pub weight: u64,
+    /// Its own time, in milliseconds since 1970.
+    pub written_ms: i64,
+}
+
+/// What a publisher is told.
+pub enum Command {
+    /// A partition was assigned.
+    Assigned {
+        /// The reader's number of it.
+        partition: u32,
+        /// Counts its assignments.
+        epoch: u32,
+        /// Its topic.
+        topic: Arc<str>,
+        /// Kafka's number of it.
+        number: i32,
+    },
+    /// Records were read; sent before anything that could settle them.
+    Opened(Vec<Opened>),
+    /// Outcomes are known.
+    Settled(Vec<(Ticket, Settled)>),
+    /// The broker took a record, or did not.
+    Reported {
+        /// The record.
+        mark: usize,
+        /// Why it was not taken.
+        failure: Option<RDKafkaErrorCode>,
+    },
+    /// Finish these partitions until the deadline, drop what is left, answer.
+    Revoked {
+        /// The reader's numbers of them.
+        partitions: Vec<u32>,
+        /// When to give up.
+        deadline: Instant,
+        /// Answered when done.
+        reply: SyncSender<()>,
+    },
+    /// The same for all partitions; then end.
+    Stop {
+        /// When to give up.
+        deadline: Instant,
+        /// Answered when done.
+        reply: SyncSender<()>,
+    },
+}
+
+/// The handle of a publisher by which outcomes reach it.
+#[derive(Clone)]
+pub struct Settlements(Sender<Command>);
+
+impl Settlements {
+    /// A handle that sends to a publisher's channel.
+    #[must_use]
+    pub const fn new(commands: Sender<Command>) -> Self {
+        Self(commands)
+    }
+
+    /// Settles records.
+    pub fn settle(&self, settled: Vec<(Ticket, Settled)>) {
+        self.tell(Command::Settled(settled));
+    }
+
+    pub(in crate::kafka) fn tell(&self, command: Command) {
+        // A publisher that has ended left its offsets uncommitted: everything is delivered again.
+        let _ = self.0.send(command);
+    }
+
+    /// Has all partitions finished until a deadline, then ends the publisher.
+    pub fn stop(&self, within: Duration) {
+        let (reply, done) = mpsc::sync_channel(1);
+        self.tell(Command::Stop {
+            deadline: Instant::now() + within,
+            reply,
+        });
+        let _ = done.recv_timeout(within + Duration::from_secs(5));
+    }
+}
+
+impl OutcomeSink for Settlements {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        let settle =
+            |outcome: JobOutcome| (outcome.order.ticket, Settled::Outcome(Box::new(outcome)));
+        self.settle(outcomes.into_iter().map(settle).collect());
+    }
+}

@@ -1,0 +1,369 @@
+//! Exactly once: a run of answers and the offsets that they complete are one transaction.
+//!
+//! ```text
+//!            released?          all taken?            sent?
+//! Starting ─► Idle ─► Open: write the run ─► Open: offsets ─► Committing ─► Idle
+//!    ▲          ▲       │ a record or the offsets refused, a partition gone
+//!    │          └───────┴─► Aborting ─► the run is written again, from here
+//!    └── from everywhere: a fatal error; the producer is replaced
+//! ```
+//!
+//! What was written stays in its partition until the commit is confirmed, so an abort costs no translation. When a producer breaks while it
+//! commits, nobody knows how that ended until its successor is initialised, which ends the old transaction one way or the other: the
+//! group's committed offsets tell then.
+//!
+//! Every call to the brokers is bounded and can be repeated, so that revocations keep their deadlines.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerGroupMetadata},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{
+    Delivery, Next, Publishing,
+    partition::Partitions,
+    refusal::replace_largest,
+    reports::{Failures, Report},
+    run::{LARGEST, Run},
+};
+use crate::events::NodeEvent;
+
+/// How long a call may block.
+const SLICE: Duration = Duration::from_millis(100);
+/// How long the brokers may take to accept offsets; the transaction is aborted after that.
+const OFFSETS: Duration = Duration::from_secs(3);
+/// How long the brokers may take to tell what is committed, before they are asked again.
+const COMMITTED: Duration = Duration::from_secs(3);
+/// First and longest pause after something failed.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// The transactional producer and what it is doing.
+pub(super) struct Transactions {
+    config: ClientConfig,
+    producer: BaseProducer<Failures>,
+    state: State,
+    /// A commit whose end is unknown.
+    in_doubt: Option<Run>,
+    /// Most records of a run; fewer while a record that is refused is looked for.
+    limit: usize,
+    failures: u32,
+    not_before: Instant,
+}
+
+enum State {
+    /// Waiting for the producer to be initialised, which also ends what its predecessor left.
+    Starting,
+    /// No transaction.
+    Idle,
+    /// A transaction with these records; the offsets are missing.
+    Open(Run),
+    /// Complete, waiting for the end.
+    Committing(Run),
+    /// Waiting for the end of a transaction that is given up.
+    Aborting,
+}
+
+/// What a step of the machine led to.
+enum Step {
+    /// Go on at once.
+    On,
+    /// The brokers need a moment.
+    Wait,
+    /// Nothing to do.
+    Rest,
+}
+
+impl Transactions {
+    pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
+        let producer = config.create_with_context(Failures::default())?;
+        Ok(Self {
+            config,
+            producer,
+            state: State::Starting,
+            in_doubt: None,
+            limit: LARGEST,
+            failures: 0,
+            not_before: Instant::now(),
+        })
+    }
+
+    fn step(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Starting => self.initialise(partitions, with),
+            State::Idle => self.begin(partitions, with),
+            State::Open(run) => self.complete(run, partitions, with),
+            State::Committing(run) => self.commit(run, partitions, with),
+            State::Aborting => self.abort(with),
+        }
+    }
+
+    fn initialise(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
+        if let Err(error) = self.producer.init_transactions(SLICE) {
+            self.state = State::Starting;
+            return self.failed(&error, with);
+        }
+        if let Some(run) = self.in_doubt.take()
+            && !settle_doubt(&run, partitions, with)
+        {
+            // Initialising again does no harm.
+            self.in_doubt = Some(run);
+            self.state = State::Starting;
+            self.pause();
+            return Step::Wait;
+        }
+        Step::On
+    }
+
+    fn begin(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
+        let Some(run) = Run::gather(partitions, self.limit) else {
+            return Step::Rest;
+        };
+        if let Err(error) = self.producer.begin_transaction() {
+            return self.failed(&error, with);
+        }
+        for record in run.records(partitions) {
+            let record = BaseRecord::with_opaque_to(&record.topic, 0)
+                .key(&record.key)
+                .payload(&record.payload)
+                .headers(record.kafka_headers());
+            // The run is far smaller than the queue: whatever stops it stops the transaction.
+            if let Err((error, _)) = self.producer.send(record) {
+                let failure = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                self.producer.context().push(failure);
+                break;
+            }
+        }
+        self.state = State::Open(run);
+        Step::On
+    }
+
+    /// Waits for the answers to be taken, then adds the offsets.
+    fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
+        if self.producer.flush(SLICE).is_err() {
+            self.state = State::Open(run);
+            return match self.producer.client().fatal_error() {
+                Some((code, _)) => {
+                    self.state = State::Aborting;
+                    self.replace(&code.to_string(), with)
+                }
+                None => Step::Wait,
+            };
+        }
+        let failures = self.producer.context().take();
+        if !failures.is_empty() {
+            self.state = State::Aborting;
+            self.not_taken(&run, &failures, partitions, with);
+            return Step::On;
+        }
+        let Some(group) = generation(&run, with) else {
+            // A partition is gone, and its results must not be seen.
+            self.state = State::Aborting;
+            return Step::On;
+        };
+        if let Err(error) =
+            self.producer
+                .send_offsets_to_transaction(&run.offsets(), &group, OFFSETS)
+        {
+            self.state = State::Aborting;
+            return self.failed(&error, with);
+        }
+        self.state = State::Committing(run);
+        Step::On
+    }
+
+    fn commit(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
+        match self.producer.commit_transaction(SLICE) {
+            Ok(()) => {
+                run.finish(partitions, with);
+                with.gauges.committed();
+                self.failures = 0;
+                self.limit = LARGEST.min(self.limit.saturating_mul(2));
+                Step::On
+            }
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                self.state = State::Committing(run);
+                Step::Wait
+            }
+            Err(error) => {
+                if !must_abort(&error) {
+                    self.in_doubt = Some(run);
+                }
+                self.state = State::Aborting;
+                self.failed(&error, with)
+            }
+        }
+    }
+
+    fn abort(&mut self, with: &Publishing) -> Step {
+        // Aborting waits for the reports of what it gives up; they come only when they are asked for.
+        self.producer.poll(Duration::ZERO);
+        match self.producer.abort_transaction(SLICE) {
+            Ok(()) => {
+                let _ = self.producer.context().take();
+                with.gauges.aborted();
+                Step::On
+            }
+            Err(error) => {
+                self.state = State::Aborting;
+                self.failed(&error, with)
+            }
+        }
+    }
+
+    /// Goes on after an error: the call is repeated, the transaction aborted, or the producer replaced.
+    fn failed(&mut self, error: &KafkaError, with: &Publishing) -> Step {
+        let text = error.to_string();
+        match error {
+            KafkaError::Transaction(error) if error.is_retriable() && !error.is_fatal() => {
+                Step::Wait
+            }
+            error if must_abort(error) => {
+                NodeEvent::TransactionAborted { error: &text }.emit();
+                self.state = State::Aborting;
+                self.pause();
+                Step::On
+            }
+            _ => self.replace(&text, with),
+        }
+    }
+
+    fn replace(&mut self, error: &str, with: &Publishing) -> Step {
+        NodeEvent::ProducerBroken { error }.emit();
+        self.pause();
+        match self.config.create_with_context(Failures::default()) {
+            Ok(producer) => {
+                self.producer = producer;
+                self.state = State::Starting;
+                with.gauges.restarted();
+            }
+            // Its configuration was good before; the old one fails again, and leads here again.
+            Err(error) => {
+                let error = &error.to_string();
+                NodeEvent::ProducerBroken { error }.emit();
+            }
+        }
+        Step::Wait
+    }
+
+    /// Some records were not taken. One that never will be is found by halving the run, and replaced by something smaller.
+    fn not_taken(
+        &mut self,
+        run: &Run,
+        failures: &[RDKafkaErrorCode],
+        partitions: &mut Partitions,
+        with: &Publishing,
+    ) {
+        let refused = failures.iter().copied().find(|f| Report::is_refusal(*f));
+        match (refused, run.single()) {
+            (None, _) => {
+                let error = &failures[0].to_string();
+                NodeEvent::TransactionAborted { error }.emit();
+                self.pause();
+            }
+            (Some(_), None) => self.limit = (run.len() / 2).max(1),
+            (Some(_), Some((id, epoch, offset))) => {
+                if let Some(partition) = partitions.get(id, epoch) {
+                    replace_largest(partition, offset, &with.encoder);
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        let (first, most) = PAUSE;
+        let pause = first.saturating_mul(1 << self.failures.min(10)).min(most);
+        self.failures += 1;
+        self.not_before = Instant::now() + pause;
+    }
+}
+
+impl Delivery for Transactions {
+    fn work(&mut self, partitions: &mut Partitions, with: &Publishing) -> Next {
+        // Reports of records come only when they are asked for.
+        self.producer.poll(Duration::ZERO);
+        loop {
+            // What must end is ended at once; what is tried again waits.
+            if !matches!(self.state, State::Aborting) && Instant::now() < self.not_before {
+                return Next::Later;
+            }
+            let committing = matches!(self.state, State::Committing(_));
+            match self.step(partitions, with) {
+                // New outcomes may have come while the brokers committed.
+                Step::On if committing => return Next::Now,
+                Step::On => {}
+                Step::Wait => return Next::Now,
+                Step::Rest => return Next::Later,
+            }
+        }
+    }
+
+    fn reported(&mut self, _: Report, _: &mut Partitions, _: &Publishing) {}
+
+    fn dropped(&mut self, partitions: &[u32]) {
+        // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
+        if matches!(&self.state, State::Open(run) if run.touches(partitions)) {
+            self.state = State::Aborting;
+        }
+    }
+}
+
+impl Drop for Transactions {
+    fn drop(&mut self) {
+        // A transaction that stays open holds back every reader until it times out.
+        if matches!(self.state, State::Open(_) | State::Aborting) {
+            let until = Instant::now() + Duration::from_secs(1);
+            while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {
+                self.producer.poll(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+fn must_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// The group's generation, in which all partitions of the run are ours.
+fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
+    with.ownership.while_held(run.assignments(), || {
+        let group = with.consumer.group_metadata();
+        // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
+        // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
+        if with.consumer.assignment_lost() {
+            return None;
+        }
+        group
+    })
+}
+
+/// Finds out whether a run was committed; `false` when the brokers do not tell.
+fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
+    let asked = with.consumer.committed_offsets(run.offsets(), COMMITTED);
+    let committed: TopicPartitionList = match asked {
+        Ok(committed) => committed,
+        Err(error) => {
+            crate::kafka::client::error(&error, "asking for the committed offsets");
+            return false;
+        }
+    };
+    if let Some(error) = committed.elements().iter().find_map(|e| e.error().err()) {
+        crate::kafka::client::error(&error, "asking for the committed offsets");
+        return false;
+    }
+    let ended = committed.elements().iter().all(|element| {
+        let wanted = run.offset_of(element.topic(), element.partition());
+        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
+    });
+    NodeEvent::DoubtSettled { committed: ended }.emit();
+    if ended {
+        run.finish(partitions, with);
+        with.gauges.committed();
+    } else {
+        with.gauges.aborted();
+    }
+    true
+}
