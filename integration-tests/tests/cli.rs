@@ -11,7 +11,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "node",
     "translate",
@@ -22,6 +22,9 @@ const COMMANDS: [&str; 11] = [
     "models verify",
     "check-config",
     "status",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters replay",
     "completions",
 ];
 

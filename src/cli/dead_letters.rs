@@ -27,8 +27,6 @@ use crate::{
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
     command: DeadLettersCommand,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +54,8 @@ struct ListArgs {
     /// As JSON, a line each
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +76,8 @@ struct ReplayArgs {
     /// Also those that were replayed before
     #[arg(long)]
     from_beginning: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// An error code, so that a misspelled one does not look like an empty topic.
@@ -88,16 +90,20 @@ fn code(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<ExitCode> {
-    let config = args.config.load(&[])?;
+    match &args.command {
+        DeadLettersCommand::List(args) => list(&load(&args.config)?, args),
+        DeadLettersCommand::Replay(args) => replay(&load(&args.config)?, args),
+    }
+}
+
+fn load(args: &ConfigArgs) -> Result<Config> {
+    let config = args.load(&[])?;
     ensure!(
         config.kafka.bootstrap_servers != EMBEDDED,
         "an embedded broker begins without letters and ends with its node; set kafka.bootstrap_servers to the address that its node \
          logs, or to that of a cluster"
     );
-    match &args.command {
-        DeadLettersCommand::List(args) => list(&config, args),
-        DeadLettersCommand::Replay(args) => replay(&config, args),
-    }
+    Ok(config)
 }
 
 fn clients(config: &Config) -> Clients {
