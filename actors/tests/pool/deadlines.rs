@@ -58,6 +58,11 @@ async fn no_engine_is_given_what_is_late_by_a_moment() {
         "{} were late",
         errors.len()
     );
+    assert_nothing_came_late(&bench, started);
+}
+
+/// Texts name their deadline, in milliseconds from the start.
+fn assert_nothing_came_late(bench: &Bench, started: Instant) {
     for (at, text) in bench.seen() {
         let deadline = text.strip_prefix("Deadline ").unwrap().parse().unwrap();
         // From the pool's decision to the engine it takes a moment; the pool's own rounds are 100 ms apart.
@@ -67,6 +72,31 @@ async fn no_engine_is_given_what_is_late_by_a_moment() {
             "{text} came {late:?} late"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_ready_at_last_is_given_nothing_that_is_late() {
+    let fake = FakeSpec {
+        // Between two rounds of the pool, so that some are late that it has not seen.
+        load_ms: 390,
+        ..FakeSpec::default()
+    };
+    let mut bench = Bench::start(fake, |_| {}).await;
+    let started = Instant::now();
+    let number = AtomicU64::new(0);
+    bench.offer_with(texts(200), |request| {
+        let deadline = 4 * number.fetch_add(1, Ordering::Relaxed);
+        request.deadline_ms = Some(deadline);
+        request.text = format!("Deadline {deadline}");
+    });
+    let errors = bench.settle().await;
+    assert!(
+        (80..=199).contains(&errors.len()),
+        "{} were late",
+        errors.len()
+    );
+    assert!(!bench.seen().is_empty(), "others were in time");
+    assert_nothing_came_late(&bench, started);
 }
 
 #[tokio::test(flavor = "multi_thread")]
