@@ -24,7 +24,7 @@ kafka-stop: ## Stop it; its data stays in .kafka/data
 	@$(PYTHON) integration-tests/kafka stop
 
 test: build ## Run every test; whole nodes mostly wait, so more of them run at a time than there are cores
-	@$(PYTHON) integration-tests/kafka fetch || { [ $$? = 3 ] && [ "$$REQUIRE_KAFKA" != 1 ] \
+	@$(PYTHON) integration-tests/kafka fetch || { [ $$? = 3 ] && [ "$$KAFKA_REQUIRED" != 1 ] \
 	&& echo "SKIPPED: Apache Kafka cannot be had, see above: tests on real brokers will be skipped"; }
 	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace
 

@@ -70,7 +70,7 @@ pub struct Kafka {
 
 impl Kafka {
     /// A cluster of its own. `None` on a machine that cannot have one; that the test is skipped is then said on standard error. With
-    /// `REQUIRE_KAFKA=1` in the environment it panics instead.
+    /// `KAFKA_REQUIRED=1` in the environment it panics instead.
     #[must_use]
     pub fn start(sandbox: &Sandbox, cluster: Cluster) -> Option<Self> {
         static CLUSTERS: AtomicU32 = AtomicU32::new(1);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::repository;
 
 /// In the environment: a machine that cannot have Kafka is a failure.
-const REQUIRED: &str = "REQUIRE_KAFKA";
+const REQUIRED: &str = "KAFKA_REQUIRED";
 /// What the script ends with when the machine cannot have Kafka, and the system when it cannot have Python.
 const UNAVAILABLE: [Option<i32>; 2] = [Some(3), Some(127)];
 
