@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check_config;
+mod dead_letters;
 mod demo;
 mod load;
 mod models;
@@ -60,6 +61,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Create topics, and show what they are like
     Topics(topics::TopicsArgs),
+    /// List what could never succeed, and publish it again once the cause is gone
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Print the JSON Schema of a message
     Schema {
         /// The message
@@ -152,6 +155,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Schema { message } => {
             writeln!(
                 io::stdout(),

@@ -12,6 +12,7 @@ pub use kafka::{Delivery, KafkaConfig};
 pub use load::{ConfigError, ConfigErrors, load};
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
-    LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, ScalingConfig, StatusConfig,
+    LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig,
+    StatusConfig,
 };
 pub use secret::Secret;

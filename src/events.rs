@@ -291,6 +291,18 @@ impl Observer for EventLog {
                 info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
             }
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
+            Event::JobsRetried {
+                code,
+                tries,
+                jobs,
+                after,
+            } => {
+                let (code, after_ms) = (code.name(), after.as_millis());
+                warn!(
+                    code,
+                    tries, jobs, after_ms, "jobs failed and are tried again"
+                );
+            }
             Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
             Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
             Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),

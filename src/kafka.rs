@@ -18,6 +18,7 @@ pub mod embedded;
 pub mod gauges;
 pub mod jobs;
 pub mod lag;
+pub mod letters;
 pub mod ownership;
 pub mod publisher;
 pub mod reader;

@@ -184,6 +184,8 @@ impl Node {
             ..
         } = self;
         lag.abort();
+        // A drain does not wait for the next try of what failed.
+        actors.stop_retrying();
         // Readers and publishers are threads that are waited for.
         let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
         actors.stop(drain_timeout).await;

@@ -22,6 +22,7 @@ use babelmesh_actors::{
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
+    retry::RetryPolicy,
     routing::Ability,
     scaling::{DelayTarget, DelayTargetConfig},
 };
@@ -95,10 +96,13 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
     let start = IntakeStart {
         routes,
         max_text_chars: 10_000,
+        retry: RetryPolicy::default(),
         observer: Arc::new(()),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }
+
+const TEXT: &str = "I will be ten minutes late, please start without me.";
 
 fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
     Order {
@@ -108,19 +112,12 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
             epoch: 1,
         },
         request: TranslationRequest {
-            task_id: None,
-            message_id: number.to_string(),
-            text: "I will be ten minutes late, please start without me.".to_owned(),
             source_language: "en".to_owned(),
-            target_languages: Vec::new(),
-            target_language: Some("fr".to_owned()),
-            model_type: ModelType::Basic,
-            conversation_id: None,
-            priority: None,
-            deadline_ms: None,
+            ..TranslationRequest::new(number.to_string(), TEXT, "fr")
         },
         submitted: tokio::time::Instant::now(),
         trace: None,
+        replays: 0,
         sink: Arc::clone(sink),
     }
 }

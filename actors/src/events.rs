@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{domain::Lane, scaling::Decision};
+use crate::{
+    domain::{ErrorCode, Lane},
+    scaling::Decision,
+};
 
 /// Something that happened in a pool or its intake.
 #[derive(Debug, Clone)]
@@ -84,12 +87,23 @@ pub enum Event {
         /// Decision, with its reason and inputs.
         decision: Decision,
     },
-    /// Jobs lost their use before a model saw them.
+    /// Jobs lost their use before they were translated.
     JobsExpired {
         /// Pool (model id).
         pool: Arc<str>,
         /// How many.
         jobs: usize,
+    },
+    /// Jobs failed in a way that may heal and are tried again later.
+    JobsRetried {
+        /// How they failed.
+        code: ErrorCode,
+        /// How often they were tried before.
+        tries: u32,
+        /// How many.
+        jobs: usize,
+        /// When they are tried again.
+        after: Duration,
     },
     /// An engine wrote a line to standard error.
     EngineSaid {

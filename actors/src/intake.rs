@@ -1,4 +1,6 @@
-//! The intake: an actor that finds the pool for every order.
+//! The intake: an actor that finds the pool for every order, and tries again what failed for now.
+
+mod retrying;
 
 use std::sync::Arc;
 
@@ -12,9 +14,11 @@ use crate::{
     },
     events::{Event, Observer},
     pool::{PoolMessage, Submission},
+    retry::{AfterError, RetryPolicy, decide},
     routing::{self, Ability},
     text::{self, Piece},
 };
+use retrying::{Run, Waiting, Wrapper};
 
 /// A pool and what its model can do.
 #[derive(Clone)]
@@ -31,6 +35,17 @@ pub struct Route {
 pub enum IntakeMessage {
     /// Find pools for these. Every one of them ends in its sink, once.
     Offer(Vec<Order>),
+    /// These failed in a way that may heal. Sent by the sinks that the intake puts before those of its orders.
+    Failed {
+        /// What they end with if they are not tried again.
+        outcomes: Vec<JobOutcome>,
+        /// How often they were tried before.
+        tries: u32,
+    },
+    /// The jobs of this number have waited long enough. Sent by the intake to itself.
+    Due(u64),
+    /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
+    StopRetrying,
 }
 
 /// What an intake starts with.
@@ -39,6 +54,8 @@ pub struct IntakeStart {
     pub routes: Vec<Route>,
     /// Longest text, in characters.
     pub max_text_chars: usize,
+    /// How often and how soon jobs are tried again that failed for now.
+    pub retry: RetryPolicy,
     /// Gets the events.
     pub observer: Arc<dyn Observer>,
 }
@@ -46,10 +63,12 @@ pub struct IntakeStart {
 /// The actor.
 pub struct Intake;
 
-/// Its state: nothing that could be lost.
+/// Its state. Orders that wait to be tried again are lost with it, and delivered again by their source.
 pub struct IntakeState {
     start: IntakeStart,
     sources: Vec<Language>,
+    waiting: Waiting,
+    retries: bool,
 }
 
 impl Actor for Intake {
@@ -66,28 +85,56 @@ impl Actor for Intake {
         let mut sources: Vec<_> = abilities().flat_map(|a| &a.sources).copied().collect();
         sources.sort_unstable();
         sources.dedup();
-        Ok(IntakeState { start, sources })
+        Ok(IntakeState {
+            retries: start.retry.attempts > 0,
+            start,
+            sources,
+            waiting: Waiting::default(),
+        })
     }
 
     async fn handle(
         &self,
-        _: ActorRef<IntakeMessage>,
-        IntakeMessage::Offer(orders): IntakeMessage,
+        myself: ActorRef<IntakeMessage>,
+        message: IntakeMessage,
         state: &mut IntakeState,
     ) -> Result<(), ActorProcessingErr> {
-        state.offer(orders)
+        match message {
+            IntakeMessage::Offer(orders) => state.offer(&myself, orders, 0)?,
+            IntakeMessage::Failed { outcomes, tries } => state.failed(&myself, outcomes, tries),
+            IntakeMessage::Due(number) => {
+                if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
+                    let orders = outcomes.into_iter().map(|outcome| outcome.order);
+                    state.offer(&myself, orders.collect(), tries + 1)?;
+                }
+            }
+            IntakeMessage::StopRetrying => {
+                state.retries = false;
+                deliver_all(state.waiting.take_all());
+            }
+        }
+        Ok(())
     }
 }
 
 impl IntakeState {
-    fn offer(&self, orders: Vec<Order>) -> Result<(), ActorProcessingErr> {
+    fn offer(
+        &self,
+        myself: &ActorRef<IntakeMessage>,
+        orders: Vec<Order>,
+        tries: u32,
+    ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
+        let mut wrapper = Wrapper::new(myself, tries);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
         submissions.resize_with(self.start.routes.len(), Vec::new);
         let mut ended = Vec::new();
         for order in orders {
-            match self.place(order, now) {
-                Placed::In(route, job) => {
+            match self.place(order, now, tries) {
+                Placed::In(route, mut job) => {
+                    if self.retries {
+                        wrapper.wrap(&mut job.order);
+                    }
                     let limit = self.start.routes[route].max_piece_tokens;
                     submissions[route].push(Submission::new(*job, limit));
                 }
@@ -98,7 +145,9 @@ impl IntakeState {
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
             if let Some(first) = submissions.first() {
                 let (lane, jobs) = (first.lane(), submissions.len());
-                self.start.observer.observe(&Event::Accepted { lane, jobs });
+                if tries == 0 {
+                    self.start.observer.observe(&Event::Accepted { lane, jobs });
+                }
                 // A pool that is gone takes its node down; what it had is delivered again.
                 route.pool.cast(PoolMessage::Submit(submissions))?;
             }
@@ -106,8 +155,44 @@ impl IntakeState {
         Ok(())
     }
 
-    fn place(&self, order: Order, now: Instant) -> Placed {
-        match self.resolve(&order, now) {
+    /// Has jobs that failed for now wait, and ends those for which that is of no use.
+    fn failed(&mut self, myself: &ActorRef<IntakeMessage>, outcomes: Vec<JobOutcome>, tries: u32) {
+        let (now, jitter) = (Instant::now(), rand::random());
+        let policy = &self.start.retry;
+        // The delay is the same for all of them; whether it is worth it is not.
+        let mut wait = None;
+        let (again, ended): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|outcome| {
+            let Err(error) = &outcome.result else {
+                return false;
+            };
+            let deadline = outcome.order.deadline();
+            match decide(tries, error.code, now, deadline, policy, jitter) {
+                AfterError::Retry { after } if self.retries => {
+                    wait = Some((error.code, after));
+                    true
+                }
+                _ => false,
+            }
+        });
+        deliver_all(ended);
+        if let Some((code, after)) = wait {
+            let jobs = again.len();
+            self.start.observer.observe(&Event::JobsRetried {
+                code,
+                tries,
+                jobs,
+                after,
+            });
+            let number = self.waiting.put(Run {
+                outcomes: again,
+                tries,
+            });
+            myself.send_after(after, move || IntakeMessage::Due(number));
+        }
+    }
+
+    fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
+        match self.resolve(&order, now, tries) {
             Ok(Resolved {
                 source,
                 target,
@@ -131,16 +216,17 @@ impl IntakeState {
         }
     }
 
-    fn resolve(&self, order: &Order, now: Instant) -> Result<Resolved, RequestError> {
+    fn resolve(&self, order: &Order, now: Instant, tries: u32) -> Result<Resolved, RequestError> {
         let request = &order.request;
         request.validate(self.start.max_text_chars)?;
         let target = parse_language("targetLanguage", order.target_tag())?;
         let deadline = order.deadline();
         if deadline.is_some_and(|at| at <= now) {
-            return Err(RequestError::new(
-                ErrorCode::DeadlineExceeded,
-                "the deadline passed before the message was read",
-            ));
+            let message = match tries {
+                0 => "the deadline passed before the message was read",
+                _ => "the deadline passed before the model was available",
+            };
+            return Err(RequestError::new(ErrorCode::DeadlineExceeded, message));
         }
         let told = request.source()?;
         let source = match told {

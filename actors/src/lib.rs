@@ -19,6 +19,7 @@ pub mod events;
 pub mod flow;
 pub mod intake;
 pub mod pool;
+pub mod retry;
 pub mod routing;
 pub mod scaling;
 pub mod splitting;

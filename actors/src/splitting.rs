@@ -34,7 +34,7 @@ pub fn split(
     let part = |tag: &str| match target(tag, served) {
         Ok(target) => Part::Job {
             target,
-            request: single(request, tag),
+            request: request.only_for(tag),
         },
         Err(error) => Part::Refused {
             target: tag.to_owned(),
@@ -54,14 +54,6 @@ fn target(tag: &str, served: &[Language]) -> Result<Language, RequestError> {
         crate::routing::list(served)
     );
     Err(RequestError::new(ErrorCode::UnsupportedLanguage, message))
-}
-
-fn single(request: &TranslationRequest, tag: &str) -> TranslationRequest {
-    TranslationRequest {
-        target_languages: Vec::new(),
-        target_language: Some(tag.to_owned()),
-        ..request.clone()
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod broker;
 mod events;
 pub mod executables;
 pub mod faults;
@@ -28,6 +29,7 @@ use std::{
 };
 
 pub use backend::{Backend, request};
+pub use broker::Broker;
 pub use events::Events;
 pub use ids::{Answer, Ids};
 pub use kafka::{Cluster, Kafka, Security, User};

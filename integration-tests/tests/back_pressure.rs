@@ -18,6 +18,7 @@ use babelmesh_actors::{
     flow::{Flow, Gate, WaterMarks},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
+    retry::RetryPolicy,
     routing::Ability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
@@ -104,6 +105,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
     let start = IntakeStart {
         routes,
         max_text_chars: 1_000,
+        retry: RetryPolicy::default(),
         observer: Arc::new(()),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0

@@ -11,7 +11,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "demo",
     "node",
     "translate",
@@ -25,6 +25,9 @@ const COMMANDS: [&str; 14] = [
     "topics",
     "topics create",
     "topics describe",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters replay",
     "completions",
 ];
 

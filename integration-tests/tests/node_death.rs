@@ -4,60 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use babelmesh::{
-    config::KafkaConfig,
-    kafka::{client::Clients, embedded::EmbeddedBroker, topic_settings::plan},
-};
 use babelmesh_integration_tests::{
-    Backend, Ids, PATIENCE, ProcessNode, Sandbox, Settings,
+    Backend, Broker, Ids, PATIENCE, ProcessNode, Sandbox,
     faults::{HANG, SLOW},
     processes, request, wait_until,
 };
 use rustix::process::Signal;
-
-/// A broker that outlives nodes.
-struct Broker {
-    broker: EmbeddedBroker,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let languages = ["fr", "de"].map(|tag| tag.parse().unwrap());
-        let settings = KafkaConfig {
-            partitions: 4,
-            ..KafkaConfig::default()
-        };
-        Self {
-            broker: EmbeddedBroker::start(&plan(&settings, &languages)).unwrap(),
-        }
-    }
-
-    fn backend(&self) -> Backend {
-        let address = self.broker.bootstrap();
-        Backend::connect(&Clients::new(
-            &KafkaConfig::default(),
-            &address,
-            "backend",
-            true,
-        ))
-    }
-
-    /// A node at this broker, which notices soon that another one is gone.
-    fn node(&self, settings: Settings) -> Settings {
-        let options = [
-            ("fetch.wait.max.ms", "5"),
-            ("session.timeout.ms", "3000"),
-            ("heartbeat.interval.ms", "500"),
-        ];
-        let options = options
-            .map(|(key, value)| format!("{key:?}={value:?}"))
-            .join(",");
-        let bootstrap = format!("{:?}", self.broker.bootstrap());
-        settings
-            .set("kafka.bootstrap_servers", bootstrap)
-            .set("kafka.options", format_args!("{{{options}}}"))
-    }
-}
 
 fn ask_slowly(backend: &mut Backend, messages: usize) {
     for number in 0..messages {

@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use babelmesh_actors::{
-    domain::{
-        JobOutcome, ModelType, Order, OutcomeSink, Priority, Ticket, Translated, TranslationRequest,
-    },
+    domain::{JobOutcome, Order, OutcomeSink, Priority, Ticket, Translated, TranslationRequest},
     events::{Event, Observer},
     intake::IntakeMessage,
 };
@@ -97,19 +95,13 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     let order = Order {
         ticket: Ticket::default(),
         request: TranslationRequest {
-            task_id: None,
-            message_id: "command-line".to_owned(),
-            text: text.to_owned(),
             source_language: args.from.clone(),
-            target_languages: Vec::new(),
-            target_language: Some(args.to.clone()),
-            model_type: ModelType::Basic,
-            conversation_id: None,
             priority: Some(Priority::High),
-            deadline_ms: None,
+            ..TranslationRequest::new("command-line", text, &args.to)
         },
         submitted: Instant::now(),
         trace: None,
+        replays: 0,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     actors.intake().cast(IntakeMessage::Offer(vec![order]))?;

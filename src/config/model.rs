@@ -30,6 +30,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Pools of model actors.
     pub pool: PoolConfig,
+    /// What is tried again.
+    pub retry: RetryConfig,
     /// How many model actors.
     pub scaling: ScalingConfig,
     /// What the node may use.
@@ -243,6 +245,28 @@ impl Default for BatchConfig {
         Self {
             segments: items,
             padded_tokens,
+        }
+    }
+}
+
+/// How often and how soon jobs are tried again that failed for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryConfig {
+    /// Tries after the first one, of a job without a deadline; zero tries nothing again.
+    pub attempts: u32,
+    /// Longest delay before the first of them, in milliseconds; doubles with each.
+    pub first_ms: u64,
+    /// Longest delay of all, in milliseconds.
+    pub most_ms: u64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            first_ms: 500,
+            most_ms: 10_000,
         }
     }
 }

@@ -176,6 +176,22 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "pool.restart_most_ms",
         "must not be below pool.restart_first_ms",
     );
+    let retry = &config.retry;
+    refuse_if(
+        retry.first_ms == 0,
+        "retry.first_ms",
+        "must be above zero; set retry.attempts to 0 to try nothing again",
+    );
+    refuse_if(
+        retry.most_ms < retry.first_ms,
+        "retry.most_ms",
+        "must not be below retry.first_ms",
+    );
+    refuse_if(
+        retry.attempts > 1_000,
+        "retry.attempts",
+        "must not be above 1000",
+    );
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {
             refuse_if(

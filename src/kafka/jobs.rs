@@ -63,6 +63,7 @@ impl JobReader {
             request,
             submitted: now.checked_sub(age).unwrap_or(now),
             trace: record::trace(message),
+            replays: record::replays(message),
             sink: Arc::clone(&self.sink),
         })
     }
@@ -76,9 +77,10 @@ impl Handler for JobReader {
                 let key = message.key().unwrap_or_default();
                 let payload = message.payload().unwrap_or_default().to_vec();
                 let trace = record::trace(message);
-                let letter =
-                    self.encoder
-                        .dead_letter(key, payload, &error, &origin(message), &trace);
+                let letter = self
+                    .encoder
+                    .dead_letter(key, payload, &error, &origin(message), &trace)
+                    .replayed(record::replays(message));
                 self.settled.push((ticket, Settled::Records(vec![letter])));
             }
         }

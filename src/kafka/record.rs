@@ -30,6 +30,10 @@ pub const ORIGIN_OFFSET: &str = "babelmesh-origin-offset";
 pub const ORIGINAL_BYTES: &str = "babelmesh-original-bytes";
 /// Header of a dead letter: the node that gave up.
 pub const NODE: &str = "babelmesh-node";
+/// Header of a record that was published again from the dead letters: partition and offset of its letter there.
+pub const REPLAYED_FROM: &str = "babelmesh-replayed-from";
+/// Header of such a record, of its jobs, and of the letter that it becomes if it fails again: how often that has happened.
+pub const REPLAYS: &str = "babelmesh-replays";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context.
@@ -56,6 +60,15 @@ pub struct OutRecord {
 }
 
 impl OutRecord {
+    /// The same record of something that was replayed so often.
+    #[must_use]
+    pub fn replayed(mut self, replays: u32) -> Self {
+        if replays > 0 {
+            self.headers.push((REPLAYS, replays.to_string()));
+        }
+        self
+    }
+
     /// The headers as librdkafka wants them.
     #[must_use]
     pub fn kafka_headers(&self) -> OwnedHeaders {
@@ -110,7 +123,8 @@ impl Encoder {
         {
             let payload = json(request);
             let key = request.key().as_bytes();
-            records.push(self.dead_letter(key, payload, error, origin, &outcome.order.trace));
+            let letter = self.dead_letter(key, payload, error, origin, &outcome.order.trace);
+            records.push(letter.replayed(outcome.order.replays));
         }
         records
     }
@@ -264,6 +278,13 @@ pub(crate) fn trace(message: &impl Message) -> Trace {
     let parent = header(message, TRACEPARENT)?.to_owned();
     let state = header(message, TRACESTATE).unwrap_or_default().to_owned();
     Some(Arc::new((parent, state)))
+}
+
+/// How often a record was published again from the dead letters.
+pub(crate) fn replays(message: &impl Message) -> u32 {
+    header(message, REPLAYS)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 /// When the sender's request was written, in milliseconds since 1970: the header that splitters set, else the record's own time.

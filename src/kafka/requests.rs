@@ -52,37 +52,47 @@ impl Splitter {
     fn split(&mut self, message: &BorrowedMessage<'_>) -> Vec<OutRecord> {
         let payload = message.payload().unwrap_or_default();
         let trace = record::trace(message);
-        let dead = |splitter: &Self, error: &RequestError| {
+        let replays = record::replays(message);
+        let letter = |splitter: &Self, payload: Vec<u8>, error: &RequestError| {
             let key = message.key().unwrap_or_default();
             let origin = origin(message);
             splitter
                 .encoder
-                .dead_letter(key, payload.to_vec(), error, &origin, &trace)
+                .dead_letter(key, payload, error, &origin, &trace)
+                .replayed(replays)
         };
         let request = match TranslationRequest::decode(payload) {
             Ok(request) => request,
-            Err(error) => return vec![dead(self, &error)],
+            Err(error) => return vec![letter(self, payload.to_vec(), &error)],
         };
         let parts = match split(&request, self.max_text_chars, &self.served) {
             Ok(parts) => parts,
             Err(error) => {
                 let mut records = self.refuse_all(&request, &error, &trace);
-                records.push(dead(self, &error));
+                records.push(letter(self, payload.to_vec(), &error));
                 return records;
             }
         };
         let submitted = record::submitted_at(message)
             .unwrap_or_else(now_ms)
             .to_string();
+        let alone = parts.len() == 1;
         let mut records = Vec::with_capacity(parts.len());
         for part in parts {
             match part {
                 Part::Job { target, request } => {
-                    records.push(self.job(target, &request, &submitted, &trace));
+                    let job = self.job(target, &request, &submitted, &trace);
+                    records.push(job.replayed(replays));
                 }
                 Part::Refused { target, error } => {
                     records.push(self.encoder.refusal(&request, &target, &error, &trace));
-                    records.push(dead(self, &error));
+                    // The other targets are answered: only this one is left to be tried again.
+                    let left = if alone {
+                        payload.to_vec()
+                    } else {
+                        record::json(&request.only_for(&target))
+                    };
+                    records.push(letter(self, left, &error));
                 }
             }
         }

@@ -9,6 +9,7 @@ use babelmesh_actors::{
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{BatchBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    retry::RetryPolicy,
     routing::Ability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
 };
@@ -80,6 +81,11 @@ impl Actors {
         let start = IntakeStart {
             routes,
             max_text_chars,
+            retry: RetryPolicy {
+                attempts: config.retry.attempts,
+                first: Duration::from_millis(config.retry.first_ms),
+                most: Duration::from_millis(config.retry.most_ms),
+            },
             observer,
         };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
@@ -118,14 +124,23 @@ impl Actors {
         })
     }
 
+    /// From now on nothing is tried again: what fails for now, or waits for its next try, ends with its error.
+    pub fn stop_retrying(&self) {
+        // An intake that is gone tries nothing again.
+        let _ = self.intake.cast(IntakeMessage::StopRetrying);
+    }
+
     /// Drains the pools, then ends all actors. What does not finish in time is given up.
     pub async fn stop(self, within: Duration) {
+        self.stop_retrying();
         let drains = self
             .pools
             .iter()
             .map(|pool| pool.call(PoolMessage::Drain, Some(within)));
         futures_util::future::join_all(drains).await;
-        self.intake.stop(None);
+        // What the pools sent back to it last is delivered.
+        let wait = Some(Duration::from_secs(1));
+        let _ = self.intake.drain_and_wait(wait).await;
         // Ends whatever is left below the root.
         let _ = self
             .root

@@ -47,6 +47,13 @@ impl ErrorCode {
         )
     }
 
+    /// Whether the node tries again by itself before it answers: only what may heal here, in a while. A deadline that has
+    /// passed comes back only with a new request, and what ends with the node is another node's.
+    #[must_use]
+    pub const fn is_retried(self) -> bool {
+        matches!(self, Self::ModelUnavailable)
+    }
+
     /// The spelling on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {

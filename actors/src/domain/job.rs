@@ -33,6 +33,8 @@ pub struct Order {
     pub submitted: Instant,
     /// W3C trace context of the sender, `traceparent` and `tracestate`.
     pub trace: Option<Arc<(String, String)>>,
+    /// How often it was offered anew after it had failed for good.
+    pub replays: u32,
     /// Who wants to know.
     pub sink: Arc<dyn OutcomeSink>,
 }

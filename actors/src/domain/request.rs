@@ -86,6 +86,37 @@ pub enum Priority {
 }
 
 impl TranslationRequest {
+    /// A request for one target with nothing else said.
+    #[must_use]
+    pub fn new(
+        message_id: impl Into<String>,
+        text: impl Into<String>,
+        target: impl Into<String>,
+    ) -> Self {
+        Self {
+            task_id: None,
+            message_id: message_id.into(),
+            text: text.into(),
+            source_language: auto(),
+            target_languages: Vec::new(),
+            target_language: Some(target.into()),
+            model_type: ModelType::default(),
+            conversation_id: None,
+            priority: None,
+            deadline_ms: None,
+        }
+    }
+
+    /// The same request for this target alone.
+    #[must_use]
+    pub fn only_for(&self, target: &str) -> Self {
+        Self {
+            target_languages: Vec::new(),
+            target_language: Some(target.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// Reads a request from a record's bytes.
     ///
     /// # Errors

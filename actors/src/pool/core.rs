@@ -43,6 +43,8 @@ pub struct Pool {
     /// Batches that failed, each to be tried apart from everything else.
     pub(super) retries: VecDeque<Attempt>,
     pub(super) jobs: Jobs,
+    /// Whether the backlog may hold pieces of jobs that have ended.
+    has_stale: bool,
     pub(super) members: Members,
     /// Numbers the actors; names are never used twice.
     pub(super) spawned: u64,
@@ -89,6 +91,7 @@ impl Pool {
             started: now,
             retries: VecDeque::new(),
             jobs: Jobs::default(),
+            has_stale: false,
             members: Members::default(),
             spawned: 0,
             next_decision: now,
@@ -128,6 +131,8 @@ impl Pool {
 
     /// Hands work to every idle actor.
     pub(super) fn dispatch(&mut self) {
+        // Nothing that is late reaches an engine, however short the time since the last look.
+        self.expire(Instant::now());
         while let Some(id) = self.members.idle() {
             let Some(attempt) = self.next_attempt() else {
                 self.note_idleness();
@@ -291,6 +296,8 @@ impl Pool {
         elapsed: Duration,
     ) {
         let now = Instant::now();
+        // What comes too late is of no use to its sender any more.
+        self.expire(now);
         self.restart = Restart::default();
         self.totals.completed_tokens += u64::from(batch.tokens);
         let worker = Worker {
@@ -378,29 +385,28 @@ impl Pool {
     /// Answers jobs that lost their use, or whose model cannot be had.
     pub(super) fn sweep(&mut self) {
         let now = Instant::now();
-        let jobs = &self.jobs;
-        let expired = |item: &Item| jobs.is_expired(item.job, now);
-        let mut late: Vec<_> = self.backlog.remove(|item| !expired(item));
-        late.extend(
-            self.retries
-                .iter()
-                .flat_map(|a| &a.items)
-                .filter(|i| expired(i))
-                .copied(),
-        );
-        let message = "the deadline passed before the translation was made";
-        let late = self.fail_all(late, ErrorCode::DeadlineExceeded, message);
-        if late > 0 {
-            self.observe(Event::JobsExpired {
-                pool: self.pool(),
-                jobs: late,
-            });
+        self.expire(now);
+        if std::mem::take(&mut self.has_stale) {
+            let jobs = &self.jobs;
+            self.backlog.remove(|item| jobs.is_active(item.job));
         }
         if self.members.counts().warm() > 0 {
             self.last_warm = now;
         } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
             self.give_up(now);
         }
+    }
+
+    /// Answers jobs whose deadline has passed. Their pieces are passed over from now on, and what an engine still makes of them is dropped.
+    fn expire(&mut self, now: Instant) {
+        let late = self.jobs.expire(now);
+        if late.is_empty() {
+            return;
+        }
+        self.has_stale = true;
+        let (pool, jobs) = (self.pool(), late.len());
+        self.observe(Event::JobsExpired { pool, jobs });
+        self.finish(late);
     }
 
     fn give_up(&mut self, now: Instant) {
@@ -420,17 +426,12 @@ impl Pool {
             .as_deref()
             .unwrap_or("no model actor is warm");
         let message = format!("model {} is not available: {error}", self.spec.model_id);
-        self.fail_all(stuck, ErrorCode::ModelUnavailable, &message);
-    }
-
-    fn fail_all(&mut self, items: Vec<Item>, code: ErrorCode, message: &str) -> usize {
-        let failed = items
+        let code = ErrorCode::ModelUnavailable;
+        let failed = stuck
             .into_iter()
-            .filter_map(|item| self.jobs.fail(item.job, code, message));
-        let outcomes: Vec<_> = failed.collect();
-        let count = outcomes.len();
+            .filter_map(|item| self.jobs.fail(item.job, code, &message));
+        let outcomes = failed.collect();
         self.finish(outcomes);
-        count
     }
 
     fn finish(&mut self, outcomes: Vec<JobOutcome>) {

@@ -1,6 +1,10 @@
 //! The jobs of a pool: cut into pieces on their way in, put together on their way out.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use tokio::time::Instant;
 
@@ -78,6 +82,8 @@ pub(super) struct Worker {
 #[derive(Default)]
 pub(super) struct Jobs {
     active: HashMap<u64, Active>,
+    /// Deadlines of those that have one, the next one first.
+    deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
 }
 
@@ -123,6 +129,7 @@ impl Jobs {
         if missing == 0 {
             return Err(Box::new(job.untouched()));
         }
+        self.deadlines.extend(job.deadline.map(|at| (at, key)));
         let texts = vec![None; pieces.len()];
         let active = Active {
             job,
@@ -144,11 +151,17 @@ impl Jobs {
         self.active.contains_key(&job)
     }
 
-    /// Whether the job's deadline has passed.
-    pub(super) fn is_expired(&self, job: u64, now: Instant) -> bool {
-        self.active
-            .get(&job)
-            .is_some_and(|a| a.job.deadline.is_some_and(|d| d <= now))
+    /// Ends the jobs whose deadline has passed, wherever their pieces are: waiting, or with an engine.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<JobOutcome> {
+        let mut expired = Vec::new();
+        while let Some((at, job)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            let message = "the deadline passed before the translation was made";
+            self.deadlines.pop_first();
+            expired.extend(self.fail(job, ErrorCode::DeadlineExceeded, message));
+        }
+        expired
     }
 
     /// The text of an item as an engine wants it. Marks the job as started.
@@ -179,7 +192,7 @@ impl Jobs {
             };
             active.add(item.piece, translation, batch_size);
             if active.missing == 0
-                && let Some(active) = self.active.remove(&item.job)
+                && let Some(active) = self.remove(item.job)
             {
                 done.push(active.finish(worker, now));
             }
@@ -189,8 +202,16 @@ impl Jobs {
 
     /// Ends a job with an error, whatever pieces of it are still on their way.
     pub(super) fn fail(&mut self, job: u64, code: ErrorCode, message: &str) -> Option<JobOutcome> {
-        let active = self.active.remove(&job)?;
+        let active = self.remove(job)?;
         Some(active.job.order.failed(RequestError::new(code, message)))
+    }
+
+    fn remove(&mut self, job: u64) -> Option<Active> {
+        let active = self.active.remove(&job)?;
+        if let Some(at) = active.job.deadline {
+            self.deadlines.remove(&(at, job));
+        }
+        Some(active)
     }
 
     /// The message id of a job, for events.
@@ -221,10 +242,12 @@ impl Active {
 
     fn finish(self, worker: &Worker, now: Instant) -> JobOutcome {
         let text = &self.job.order.request.text;
-        let mut joined = String::with_capacity(text.len() * 5 / 4);
-        for (piece, translation) in self.pieces.iter().zip(&self.texts) {
-            joined.push_str(translation.as_deref().unwrap_or(&text[piece.range.clone()]));
-        }
+        let piece = |piece: &TextPiece| match (piece.tokens, &text[piece.range.clone()]) {
+            (0, text) => Piece::Verbatim(text),
+            (_, text) => Piece::Translatable(text),
+        };
+        let pieces: Vec<_> = self.pieces.iter().map(piece).collect();
+        let joined = text::join(&pieces, self.texts.iter().flatten());
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,

@@ -1,0 +1,285 @@
+//! A pool and its intake with fake engines, and everything that came of what they were given.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use babelmesh_actors::{
+    domain::{ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    engine::{
+        Engine, EngineBatch, EngineError, EngineFactory, FakeEngine, FakeSpec, LoadReport, Segment,
+        Translation, Usage,
+    },
+    events::{Event, Observer},
+    intake::{Intake, IntakeMessage, IntakeStart, Route},
+    pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    retry::RetryPolicy,
+    routing::Ability,
+    scaling::{DelayTarget, DelayTargetConfig},
+};
+use ractor::{Actor, ActorRef, rpc::CallResult};
+use tokio::time::{Instant, timeout};
+
+/// The text that engines are warmed up with.
+const WARM_UP: &str = "1";
+
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) struct Fakes {
+    pub(crate) spec: Mutex<FakeSpec>,
+    /// Every text that an engine was given and when, the warm-up excepted.
+    pub(crate) seen: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+/// A fake that remembers what it was given.
+struct Recorder {
+    fake: FakeEngine,
+    seen: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+#[async_trait]
+impl Engine for Recorder {
+    async fn load(&mut self) -> Result<LoadReport, EngineError> {
+        self.fake.load().await
+    }
+
+    async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
+        let now = Instant::now();
+        let texts = batch.segments.iter().map(|segment| &segment.text);
+        self.seen.lock().unwrap().extend(
+            texts
+                .filter(|text| *text != WARM_UP)
+                .map(|text| (now, text.clone())),
+        );
+        self.fake.translate(batch).await
+    }
+
+    fn usage(&self) -> Usage {
+        self.fake.usage()
+    }
+
+    async fn shutdown(&mut self) {
+        self.fake.shutdown().await;
+    }
+}
+
+impl EngineFactory for Fakes {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn create(&self) -> Box<dyn Engine> {
+        Box::new(Recorder {
+            fake: FakeEngine::new(self.spec.lock().unwrap().clone()),
+            seen: Arc::clone(&self.seen),
+        })
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Outcomes(pub(crate) Mutex<Vec<JobOutcome>>);
+
+impl OutcomeSink for Outcomes {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        self.0.lock().unwrap().extend(outcomes);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Events(Mutex<Vec<Event>>);
+
+impl Observer for Events {
+    fn observe(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) pool: ActorRef<PoolMessage>,
+    pub(crate) intake: ActorRef<IntakeMessage>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    events: Arc<Events>,
+    pub(crate) engines: Arc<Fakes>,
+    pub(crate) sent: i64,
+}
+
+impl Bench {
+    pub(crate) async fn start(fake: FakeSpec, change: impl FnOnce(&mut PoolSpec)) -> Self {
+        let retry = RetryPolicy {
+            attempts: 0,
+            ..RetryPolicy::default()
+        };
+        Self::start_with(fake, retry, change).await
+    }
+
+    pub(crate) async fn start_with(
+        fake: FakeSpec,
+        retry: RetryPolicy,
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
+        let mut spec = PoolSpec::new("fake-model", 2);
+        spec.bounds.min = 2;
+        spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
+        change(&mut spec);
+        let engines = Arc::new(Fakes {
+            spec: Mutex::new(fake),
+            seen: Arc::default(),
+        });
+        let events = Arc::new(Events::default());
+        let language = |tag: &str| tag.parse().unwrap();
+        let start = PoolStart {
+            spec,
+            engines: Arc::clone(&engines) as _,
+            policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
+            budget: NodeBudget::new(8, u64::MAX),
+            observer: Arc::clone(&events) as _,
+            lag: PoolLag::default(),
+            warm_up: Segment {
+                text: WARM_UP.into(),
+                source: "en".into(),
+                target: "fr".into(),
+            },
+        };
+        let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
+        let ability = Ability {
+            sources: vec![language("en")],
+            targets: vec![language("fr")],
+            tier: ModelType::Basic,
+        };
+        let route = Route {
+            ability,
+            pool: pool.clone(),
+            max_piece_tokens: 64,
+        };
+        let start = IntakeStart {
+            routes: vec![route],
+            max_text_chars: 1_000,
+            retry,
+            observer: Arc::clone(&events) as _,
+        };
+        let (intake, _) = Actor::spawn(None, Intake, start).await.unwrap();
+        Self {
+            pool,
+            intake,
+            outcomes: Arc::default(),
+            events,
+            engines,
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn offer(&mut self, texts: impl IntoIterator<Item = String>) {
+        self.offer_with(texts, |_| {});
+    }
+
+    pub(crate) fn offer_with(
+        &mut self,
+        texts: impl IntoIterator<Item = String>,
+        change: impl Fn(&mut TranslationRequest),
+    ) {
+        let orders = texts.into_iter().map(|text| {
+            self.sent += 1;
+            let mut request = TranslationRequest {
+                source_language: "en".to_owned(),
+                ..TranslationRequest::new(self.sent.to_string(), text, "fr")
+            };
+            change(&mut request);
+            Order {
+                ticket: Ticket {
+                    partition: 0,
+                    offset: self.sent,
+                    epoch: 0,
+                },
+                request,
+                submitted: Instant::now(),
+                trace: None,
+                replays: 0,
+                sink: Arc::clone(&self.outcomes) as _,
+            }
+        });
+        self.intake
+            .cast(IntakeMessage::Offer(orders.collect()))
+            .unwrap();
+    }
+
+    /// Waits for all outcomes, asserts that each order has exactly one, returns errors by message id.
+    pub(crate) async fn settle(&self) -> BTreeMap<String, ErrorCode> {
+        let all = async {
+            while self.outcomes.0.lock().unwrap().len() < self.sent as usize {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, all)
+            .await
+            .expect("some orders had no outcome");
+        // What comes twice comes late.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let outcomes = self.outcomes.0.lock().unwrap();
+        let mut offsets: Vec<_> = outcomes.iter().map(|o| o.order.ticket.offset).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, (1..=self.sent).collect::<Vec<_>>());
+        let error = |o: &JobOutcome| {
+            let error = o.result.as_ref().err()?;
+            Some((o.order.request.message_id.clone(), error.code))
+        };
+        outcomes.iter().filter_map(error).collect()
+    }
+
+    /// What engines were given so far.
+    pub(crate) fn seen(&self) -> Vec<(Instant, String)> {
+        self.engines.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, matches: impl Fn(&Event) -> bool) -> usize {
+        self.events
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|event| matches(event))
+            .count()
+    }
+
+    pub(crate) async fn status(&self) -> PoolStatus {
+        match self.pool.call(PoolMessage::Status, Some(LONG)).await {
+            Ok(CallResult::Success(status)) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn until(&self, what: &str, reached: impl Fn(&PoolStatus) -> bool) {
+        let wait = async {
+            while !reached(&self.status().await) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(
+            timeout(LONG, wait).await.is_ok(),
+            "{what}: {:?}",
+            self.status().await
+        );
+    }
+}
+
+pub(crate) fn warm(status: &PoolStatus) -> usize {
+    status
+        .actors
+        .iter()
+        .filter(|actor| actor.phase.is_warm())
+        .count()
+}
+
+pub(crate) fn texts(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|i| format!("Message number {i} is here."))
+}
+
+pub(crate) const fn failed(event: &Event) -> bool {
+    matches!(event, Event::ActorFailed { .. })
+}
+
+pub(crate) fn mark(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}

@@ -1,0 +1,216 @@
+//! `babelmesh dead-letters`
+
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, ensure};
+use babelmesh_actors::domain::ErrorCode;
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::ConfigArgs;
+use crate::{
+    config::{Config, Delivery},
+    kafka::{
+        client::Clients,
+        letters::{self, Filter, Letter, Plan, Position, Scan, Verdict},
+    },
+    node::EMBEDDED,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// List what could never succeed, and why
+    List(ListArgs),
+    /// Publish letters again to the topics that they came from, once the cause is gone
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only those with this error code; may be repeated
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    code: Vec<String>,
+    /// Only those of the last so much time, such as 30m, 2h or 7days
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+    /// Only those that came from this topic
+    #[arg(long, value_name = "TOPIC")]
+    origin: Option<String>,
+    /// Only the last N of them
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// As JSON, a line each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["all", "code", "at"]))]
+struct ReplayArgs {
+    /// Every letter that was not replayed before
+    #[arg(long)]
+    all: bool,
+    /// Those of them with this error code; may be repeated
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    code: Vec<String>,
+    /// The one at this position, as `list` shows it; may be repeated
+    #[arg(long, value_name = "PARTITION:OFFSET")]
+    at: Vec<Position>,
+    /// Only say what would be replayed
+    #[arg(long)]
+    dry_run: bool,
+    /// Also those that were replayed before
+    #[arg(long)]
+    from_beginning: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// An error code, so that a misspelled one does not look like an empty topic.
+fn code(text: &str) -> Result<String, String> {
+    let value = serde_json::Value::String(text.to_owned());
+    match serde_json::from_value::<ErrorCode>(value) {
+        Ok(code) => Ok(code.name().to_owned()),
+        Err(_) => Err("there is no such error code".to_owned()),
+    }
+}
+
+pub(super) fn run(args: &DeadLettersArgs) -> Result<ExitCode> {
+    match &args.command {
+        DeadLettersCommand::List(args) => list(&load(&args.config)?, args),
+        DeadLettersCommand::Replay(args) => replay(&load(&args.config)?, args),
+    }
+}
+
+fn load(args: &ConfigArgs) -> Result<Config> {
+    let config = args.load(&[])?;
+    ensure!(
+        config.kafka.bootstrap_servers != EMBEDDED,
+        "an embedded broker begins without letters and ends with its node; set kafka.bootstrap_servers to the address that its node \
+         logs, or to that of a cluster"
+    );
+    Ok(config)
+}
+
+fn clients(config: &Config) -> Clients {
+    let bootstrap = &config.kafka.bootstrap_servers;
+    Clients::new(&config.kafka, bootstrap, "dead-letters", false)
+}
+
+fn within(config: &Config) -> Duration {
+    Duration::from_millis(config.kafka.startup_timeout_ms)
+}
+
+fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
+    let millis = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+    };
+    let since = |ago| SystemTime::now().checked_sub(ago).map_or(0, millis);
+    let filter = Filter {
+        codes: args.code.clone(),
+        since_ms: args.since.map(since),
+        origin: args.origin.clone(),
+        ..Filter::default()
+    };
+    let kafka = &config.kafka;
+    // Nothing joins this group, and nothing is committed; librdkafka wants a name.
+    let group = format!("{}-letters", kafka.group_id);
+    let topic = &kafka.topics.dead_letters;
+    let mut scan = Scan::connect(&clients(config), &group, topic, within(config))?;
+    scan.all()?;
+    // The last ones, in order of time; never more of them than are shown.
+    let mut last = BTreeMap::new();
+    let mut found = 0u64;
+    while let Some(letter) = scan.read()? {
+        if filter.takes(&letter) {
+            found += 1;
+            last.insert((letter.time_ms, letter.at), show::Line::of(&letter));
+            if last.len() > args.limit {
+                last.pop_first();
+            }
+        }
+    }
+    let mut output = io::stdout().lock();
+    if args.json {
+        for line in last.values() {
+            writeln!(output, "{}", show::json(line)?)?;
+        }
+    } else if found == 0 {
+        writeln!(output, "there are no such letters")?;
+    } else {
+        writeln!(output, "{}", show::table(last.values()))?;
+        if found > last.len() as u64 {
+            writeln!(
+                output,
+                "the last {} of {found}; --limit shows more",
+                last.len()
+            )?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
+    let kafka = &config.kafka;
+    let plan = Plan {
+        filter: Filter {
+            codes: args.code.clone(),
+            at: args.at.iter().copied().collect(),
+            ..Filter::default()
+        },
+        from_beginning: args.from_beginning,
+        dry_run: args.dry_run,
+        group: format!("{}-replay", kafka.group_id),
+        topics: kafka.topics.clone(),
+        transactions: kafka.delivery != Delivery::AtLeastOnce,
+        within: within(config),
+    };
+    let mut output = io::stdout().lock();
+    let mut told = |letter: &Letter, verdict: &Verdict| {
+        let what = show::printable(&letter.code, usize::MAX);
+        match verdict {
+            Verdict::Replay(topic) => {
+                let topic = show::printable(topic, usize::MAX);
+                writeln!(output, "{} ({what}) goes to {topic}", letter.at)?;
+            }
+            Verdict::Skip(why) => {
+                let why = show::printable(&why.to_string(), usize::MAX);
+                writeln!(output, "{} ({what}) is left out: {why}", letter.at)?;
+            }
+        }
+        Ok(())
+    };
+    let summary = letters::replay(&clients(config), &plan, &mut told)?;
+    for at in &summary.missing {
+        writeln!(
+            output,
+            "{at} is left out: it was replayed before, or there is no such letter"
+        )?;
+    }
+    let left_out = summary.skipped + summary.missing.len() as u64;
+    let would = if args.dry_run { "would be " } else { "" };
+    writeln!(
+        output,
+        "{} {would}replayed, {left_out} left out",
+        summary.replayed
+    )?;
+    Ok(match left_out {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
