@@ -159,6 +159,7 @@ fn a_source_of_a_million_jobs_is_held_back_and_memory_stays_as_it_is() {
                 request: request.clone(),
                 submitted: tokio::time::Instant::now(),
                 trace: None,
+                replays: 0,
                 sink: Arc::clone(&sink) as Arc<dyn OutcomeSink>,
             }
         };

@@ -1,8 +1,8 @@
 //! The publisher: a thread that writes outcomes in the order of their records and commits the offsets that they complete.
 //!
 //! Every partition has a ledger: outcomes are released in order, and stay here until the brokers have both the answers and the offset.
-//! How these two get there is a [`Delivery`]: [`acknowledged`] stores offsets after the answers are acknowledged (at
-//! least once), [`transactions`] writes both in one transaction (exactly once). Whatever fails is written again from here;
+//! How these two get there is a `Delivery`: `acknowledged` stores offsets after the answers are acknowledged (at
+//! least once), `transactions` writes both in one transaction (exactly once). Whatever fails is written again from here;
 //! nothing is translated twice for it.
 
 mod acknowledged;
