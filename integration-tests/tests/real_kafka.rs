@@ -1,6 +1,7 @@
 //! Real Kafka brokers: what the other tests of the full tier rely on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "times are for whoever looks")]
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-/// How long it took, for whoever looks.
+/// Says how long it took.
 fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let done = act();

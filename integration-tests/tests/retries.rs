@@ -31,7 +31,7 @@ fn broken_node(
     let node = LocalNode::start_cold(&change(settings));
     wait_until("the node reads", PATIENCE, || {
         let status = node.status();
-        status.request_partitions > 0 && status.job_partitions > 0
+        status.requests.partitions > 0 && status.jobs.partitions > 0
     });
     (node, fail)
 }
