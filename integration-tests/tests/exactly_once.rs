@@ -32,7 +32,7 @@ fn flow(backend: &mut Backend, number: &mut u64, during: Duration) {
     while started.elapsed() < during {
         let due = first + (started.elapsed().as_secs_f64() * RATE as f64) as u64;
         while *number < due {
-            let target = if *number % 2 == 0 { "fr" } else { "de" };
+            let target = if number.is_multiple_of(2) { "fr" } else { "de" };
             let conversation = format!("c{}", *number % 20);
             let text = format!("text {number}");
             backend.ask(&request(
