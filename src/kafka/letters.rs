@@ -2,7 +2,7 @@
 //!
 //! A letter is a record that could never succeed, as it was, with the reason and its origin in its headers (see
 //! [`record`]). Once the cause is gone, [`replay`] publishes letters to where they came from. Which letters were
-//! dealt with is [remembered](progress) in a consumer group, so that none is replayed twice.
+//! dealt with is remembered in a consumer group, so that none is replayed twice.
 
 mod progress;
 mod replay;
