@@ -189,18 +189,19 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, line: &Line) {
                 let _ = to.shutdown(Shutdown::Write);
                 return;
             }
-            Ok(count) => to.write_all(&buffer[..count]).map(|()| count),
+            Ok(count) => {
+                // Counted first: whoever has read the bytes finds them counted.
+                line.forwarded.fetch_add(count as u64, Ordering::Relaxed);
+                to.write_all(&buffer[..count])
+            }
             Err(error) => Err(error),
         };
-        match passed {
-            Ok(count) => line.forwarded.fetch_add(count as u64, Ordering::Relaxed),
-            Err(_) => {
-                for socket in [from, to] {
-                    let _ = socket.shutdown(Shutdown::Both);
-                }
-                return;
+        if passed.is_err() {
+            for socket in [from, to] {
+                let _ = socket.shutdown(Shutdown::Both);
             }
-        };
+            return;
+        }
     }
 }
 
