@@ -7,7 +7,12 @@ mod pipeline;
 mod source;
 mod status;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
@@ -19,7 +24,7 @@ pub use engines::registry;
 pub(crate) use engines::{chain as error_chain, select as select_models};
 pub use source::SourceStatus;
 use source::Sources;
-pub use status::{NodeStatus, ask, default_socket};
+pub use status::{NodeStatus, StatusSource, ask, default_socket};
 
 use crate::{
     config::Config,
@@ -84,13 +89,15 @@ impl Node {
             .socket
             .clone()
             .unwrap_or_else(|| default_socket(&config.node.name));
-        let about = status::About {
+        let source = StatusSource::new(status::About {
             node: config.node.name.clone(),
             bootstrap: clients.bootstrap().to_owned(),
             delivery: clients.delivery(),
             sources: pipelines.sources(),
-        };
-        let status = StatusServer::start(socket, about, actors.pools())?;
+            pools: actors.pools(),
+            started: Instant::now(),
+        });
+        let status = StatusServer::start(socket, source)?;
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),

@@ -5,6 +5,7 @@ use std::{
     io::Read,
     os::unix::{fs::DirBuilderExt, net::UnixStream as BlockingStream},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -44,12 +45,46 @@ pub struct NodeStatus {
     pub pools: Vec<PoolStatus>,
 }
 
-/// What the server knows of the node.
+/// Where a node's status is read, whenever and by whomever it is asked for.
+#[derive(Clone)]
+pub struct StatusSource(Arc<About>);
+
+/// What is known of the node.
 pub(super) struct About {
     pub(super) node: String,
     pub(super) bootstrap: String,
     pub(super) delivery: Delivery,
     pub(super) sources: Sources,
+    pub(super) pools: Vec<ActorRef<PoolMessage>>,
+    pub(super) started: Instant,
+}
+
+impl StatusSource {
+    pub(super) fn new(about: About) -> Self {
+        Self(Arc::new(about))
+    }
+
+    /// The node now. A pool that does not answer in time is left out.
+    pub async fn read(&self) -> NodeStatus {
+        let about = &*self.0;
+        let asked = about.pools.iter().map(actors::status);
+        let pools = futures_util::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        NodeStatus {
+            node: about.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: u64::try_from(about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bootstrap: about.bootstrap.clone(),
+            delivery: about.delivery,
+            requests: about.sources.requests.status(),
+            jobs: about.sources.jobs.status(),
+            pools,
+        }
+    }
 }
 
 /// Answers on a Unix socket. The socket's file goes with it.
@@ -59,14 +94,10 @@ pub(super) struct StatusServer {
 }
 
 impl StatusServer {
-    pub(super) fn start(
-        socket: PathBuf,
-        about: About,
-        pools: Vec<ActorRef<PoolMessage>>,
-    ) -> Result<Self> {
+    pub(super) fn start(socket: PathBuf, source: StatusSource) -> Result<Self> {
         let listener = listen(&socket)
             .with_context(|| format!("opening the status socket {}", socket.display()))?;
-        let task = tokio::spawn(serve(listener, about, pools));
+        let task = tokio::spawn(serve(listener, source));
         Ok(Self { socket, task })
     }
 
@@ -103,8 +134,7 @@ fn listen(socket: &Path) -> Result<UnixListener> {
     Ok(UnixListener::bind(socket)?)
 }
 
-async fn serve(listener: UnixListener, about: About, pools: Vec<ActorRef<PoolMessage>>) {
-    let started = Instant::now();
+async fn serve(listener: UnixListener, source: StatusSource) {
     loop {
         let mut stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -117,23 +147,7 @@ async fn serve(listener: UnixListener, about: About, pools: Vec<ActorRef<PoolMes
                 continue;
             }
         };
-        let asked = pools.iter().map(actors::status);
-        let pools = futures_util::future::join_all(asked)
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
-        let status = NodeStatus {
-            node: about.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            uptime_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            bootstrap: about.bootstrap.clone(),
-            delivery: about.delivery,
-            requests: about.sources.requests.status(),
-            jobs: about.sources.jobs.status(),
-            pools,
-        };
+        let status = source.read().await;
         // Whoever asked may have gone.
         let _ = stream.write_all(&crate::kafka::record::json(&status)).await;
     }
