@@ -126,6 +126,12 @@ impl Kafka {
         }
     }
 
+    /// The same brokers, with names of topics that nobody else has.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::at(self.bootstrap.clone(), self.replication)
+    }
+
     fn at(bootstrap: String, replication: i32) -> Self {
         let group = unique_name();
         let TopicNames {

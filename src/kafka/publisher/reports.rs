@@ -1,6 +1,9 @@
 //! What librdkafka tells about the records that it was given.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientContext,
@@ -43,20 +46,70 @@ fn report(mark: usize, result: &DeliveryResult<'_>) -> Report {
 /// Tells the publisher about every record.
 pub(super) struct ToPublisher(pub(super) Settlements);
 
-/// Keeps the failures of a transaction's records.
+/// Waits for the reports of a transaction's records. They come on the producer's own thread.
 #[derive(Clone, Default)]
-pub(super) struct Failures(Arc<Mutex<Vec<RDKafkaErrorCode>>>);
+pub(super) struct Reports(Arc<Shared>);
 
-impl Failures {
-    pub(super) fn push(&self, failure: RDKafkaErrorCode) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(failure);
+#[derive(Default)]
+struct Shared {
+    open: Mutex<Open>,
+    changed: Condvar,
+}
+
+/// The transaction that is open.
+#[derive(Default)]
+struct Open {
+    /// Its number: reports of records of an earlier one, which was given up, may still come.
+    mark: usize,
+    missing: usize,
+    failures: Vec<RDKafkaErrorCode>,
+}
+
+impl Reports {
+    /// A transaction begins. Its records are to be sent with this mark.
+    pub(super) fn begin(&self) -> usize {
+        let mut open = self.open();
+        *open = Open {
+            mark: open.mark + 1,
+            ..Open::default()
+        };
+        open.mark
     }
 
-    pub(super) fn take(&self) -> Vec<RDKafkaErrorCode> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// A record is going to be sent.
+    pub(super) fn expect_one(&self) {
+        self.open().missing += 1;
+    }
+
+    /// A record that was expected could not even be sent.
+    pub(super) fn refused(&self, failure: RDKafkaErrorCode) {
+        self.open().settle(Some(failure));
+    }
+
+    /// Waits until every record of the transaction is reported, but not longer than `within`; says whether that is so.
+    pub(super) fn wait(&self, within: Duration) -> bool {
+        let missing = |open: &mut Open| open.missing > 0;
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.open(), within, missing);
+        waited.unwrap_or_else(PoisonError::into_inner).0.missing == 0
+    }
+
+    /// Why records of the transaction were not taken, as far as is known.
+    pub(super) fn failures(&self) -> Vec<RDKafkaErrorCode> {
+        self.open().failures.clone()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn settle(&mut self, failure: Option<RDKafkaErrorCode>) {
+        self.missing = self.missing.saturating_sub(1);
+        self.failures.extend(failure);
     }
 }
 
@@ -79,7 +132,7 @@ impl ProducerContext for ToPublisher {
     }
 }
 
-impl ClientContext for Failures {
+impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
     }
@@ -89,12 +142,17 @@ impl ClientContext for Failures {
     }
 }
 
-impl ProducerContext for Failures {
+impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
-        if let Some(failure) = report(mark, result).failure {
-            self.push(failure);
+        let Report { mark, failure } = report(mark, result);
+        let mut open = self.open();
+        if open.mark == mark {
+            open.settle(failure);
+            if open.missing == 0 {
+                self.0.changed.notify_all();
+            }
         }
     }
 }

@@ -20,22 +20,20 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer},
+    producer::{BaseRecord, Producer, ThreadedProducer},
 };
 
 use super::{
     Delivery, Next, Publishing,
     partition::Partitions,
     refusal::replace_largest,
-    reports::{Failures, Report},
+    reports::{Report, Reports},
     run::{LARGEST, Run},
 };
 use crate::events::NodeEvent;
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long reports of records are waited for at a time.
-const FLUSH_POLL: Duration = Duration::from_micros(500);
 /// How long the brokers may take to accept offsets; the transaction is aborted after that.
 const OFFSETS: Duration = Duration::from_secs(3);
 /// How long the brokers may take to tell what is committed, before they are asked again.
@@ -46,7 +44,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// The transactional producer and what it is doing.
 pub(super) struct Transactions {
     config: ClientConfig,
-    producer: BaseProducer<Failures>,
+    producer: ThreadedProducer<Reports>,
     state: State,
     /// A commit whose end is unknown.
     in_doubt: Option<Run>,
@@ -81,7 +79,7 @@ enum Step {
 
 impl Transactions {
     pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
-        let producer = config.create_with_context(Failures::default())?;
+        let producer = config.create_with_context(Reports::default())?;
         Ok(Self {
             config,
             producer,
@@ -127,15 +125,17 @@ impl Transactions {
         if let Err(error) = self.producer.begin_transaction() {
             return self.failed(&error, with);
         }
+        let reports = self.producer.context();
+        let mark = reports.begin();
         for record in run.records(partitions) {
-            let record = BaseRecord::with_opaque_to(&record.topic, 0)
+            let record = BaseRecord::with_opaque_to(&record.topic, mark)
                 .key(&record.key)
                 .payload(&record.payload)
                 .headers(record.kafka_headers());
+            reports.expect_one();
             // The run is far smaller than the queue: whatever stops it stops the transaction.
             if let Err((error, _)) = self.producer.send(record) {
-                let failure = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                self.producer.context().push(failure);
+                reports.refused(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
                 break;
             }
         }
@@ -143,21 +143,9 @@ impl Transactions {
         Step::On
     }
 
-    /// Waits for the answers to be taken, but not long. Polling lasts as long as it may, even when everything is there already.
-    fn flush(&self) -> bool {
-        let until = Instant::now() + SLICE;
-        while self.producer.in_flight_count() > 0 {
-            if Instant::now() > until {
-                return false;
-            }
-            self.producer.poll(FLUSH_POLL);
-        }
-        true
-    }
-
     /// Waits for the answers to be taken, then adds the offsets.
     fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
-        if !self.flush() {
+        if !self.producer.context().wait(SLICE) {
             self.state = State::Open(run);
             return match self.producer.client().fatal_error() {
                 Some((code, _)) => {
@@ -167,7 +155,7 @@ impl Transactions {
                 None => Step::Wait,
             };
         }
-        let failures = self.producer.context().take();
+        let failures = self.producer.context().failures();
         if !failures.is_empty() {
             self.state = State::Aborting;
             self.not_taken(&run, &failures, partitions, with);
@@ -213,11 +201,8 @@ impl Transactions {
     }
 
     fn abort(&mut self, with: &Publishing) -> Step {
-        // Aborting waits for the reports of what it gives up; they come only when they are asked for.
-        self.producer.poll(Duration::ZERO);
         match self.producer.abort_transaction(SLICE) {
             Ok(()) => {
-                let _ = self.producer.context().take();
                 with.gauges.aborted();
                 Step::On
             }
@@ -248,7 +233,7 @@ impl Transactions {
     fn replace(&mut self, error: &str, with: &Publishing) -> Step {
         NodeEvent::ProducerBroken { error }.emit();
         self.pause();
-        match self.config.create_with_context(Failures::default()) {
+        match self.config.create_with_context(Reports::default()) {
             Ok(producer) => {
                 self.producer = producer;
                 self.state = State::Starting;
@@ -297,8 +282,6 @@ impl Transactions {
 
 impl Delivery for Transactions {
     fn work(&mut self, partitions: &mut Partitions, with: &Publishing) -> Next {
-        // Reports of records come only when they are asked for.
-        self.producer.poll(Duration::ZERO);
         loop {
             // What must end is ended at once; what is tried again waits.
             if !matches!(self.state, State::Aborting) && Instant::now() < self.not_before {
@@ -330,9 +313,7 @@ impl Drop for Transactions {
         // A transaction that stays open holds back every reader until it times out.
         if matches!(self.state, State::Open(_) | State::Aborting) {
             let until = Instant::now() + Duration::from_secs(1);
-            while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {
-                self.producer.poll(Duration::from_millis(10));
-            }
+            while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {}
         }
     }
 }
