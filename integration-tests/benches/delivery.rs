@@ -66,12 +66,8 @@ fn throughput(kafka: &Kafka, sandbox: &Sandbox, case: &Case) -> Result<()> {
     for round in 1..=ROUNDS {
         let mut rates = Vec::new();
         for delivery in DELIVERIES {
-            let phases = vec![
-                // Warm caches, and a pool of the size that the load wants.
-                phase(case.messages / 5, Pace::InFlight(case.in_flight)),
-                phase(case.messages, Pace::InFlight(case.in_flight)),
-            ];
-            let report = run(kafka, sandbox, case, delivery, phases)?;
+            let pace = Pace::InFlight(case.in_flight);
+            let report = run(kafka, sandbox, case, delivery, phase(case.messages, pace))?;
             rates.push(report.answers_per_second);
         }
         let ratio = rates[1] / rates[0];
@@ -102,7 +98,7 @@ fn latency(kafka: &Kafka, sandbox: &Sandbox, case: &Case) -> Result<()> {
             sandbox,
             case,
             delivery,
-            vec![phase(messages, Pace::Rate(RATE))],
+            phase(messages, Pace::Rate(RATE)),
         )?
         .latency_ms;
         println!(
@@ -129,7 +125,7 @@ fn run(
     sandbox: &Sandbox,
     case: &Case,
     delivery: &str,
-    phases: Vec<Phase>,
+    measured: Phase,
 ) -> Result<LoadReport> {
     let kafka = kafka.beside();
     kafka.create_topics(4);
@@ -140,11 +136,21 @@ fn run(
         .set("engine.kind", case.engine)
         .set("kafka.delivery", delivery);
     let mut node = ProcessNode::start(sandbox, &settings);
+    // Caches are warm then, and everything is connected.
+    let warm_up = phase(case.messages / 20, Pace::InFlight(case.in_flight));
+    load(&kafka, warm_up)?;
+    let report = load(&kafka, measured).with_context(|| format!("with {delivery}"))?;
+    node.signal(rustix::process::Signal::TERM);
+    node.wait(Duration::from_secs(40));
+    Ok(report)
+}
+
+fn load(kafka: &Kafka, phase: Phase) -> Result<LoadReport> {
     let plan = Plan {
         texts: load::everyday(),
         source: "en".to_owned(),
         targets: vec!["fr".to_owned()],
-        phases,
+        phases: vec![phase],
         conversations: 1_000,
         bulk: 0.0,
         max_in_flight: 20_000,
@@ -156,15 +162,12 @@ fn run(
         &plan,
         &|| false,
         &mut |_| {},
-    )
-    .with_context(|| format!("with {delivery}"))?;
+    )?;
     anyhow::ensure!(
         report.is_complete(),
         "lost {}, duplicates {}",
         report.lost,
         report.duplicates
     );
-    node.signal(rustix::process::Signal::TERM);
-    node.wait(Duration::from_secs(40));
     Ok(report)
 }
