@@ -1,6 +1,6 @@
 //! What a pipeline tells about its delivery, read at any time by status and metrics.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ pub struct DeliveryGauges {
     aborted: AtomicU64,
     restarts: AtomicU64,
     oldest_ms: AtomicI64,
+    can_publish: AtomicBool,
 }
 
 /// [`DeliveryGauges`] at one moment.
@@ -29,6 +30,16 @@ pub struct DeliveryCounts {
 }
 
 impl DeliveryGauges {
+    pub(super) fn set_can_publish(&self) {
+        self.can_publish.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the brokers have accepted this publisher: before that, answers wait.
+    #[must_use]
+    pub fn can_publish(&self) -> bool {
+        self.can_publish.load(Ordering::Relaxed)
+    }
+
     pub(super) fn finished(&self, records: usize) {
         self.published.fetch_add(records as u64, Ordering::Relaxed);
     }

@@ -99,7 +99,11 @@ impl Publisher {
         (settlements, commands): (Settlements, Receiver<Command>),
     ) -> anyhow::Result<JoinHandle<()>> {
         let delivery: Box<dyn Delivery> = match guarantee {
-            Guarantee::AtLeastOnce => Box::new(Acknowledged::new(config, settlements)?),
+            Guarantee::AtLeastOnce => {
+                // It has to ask nobody.
+                publishing.gauges.set_can_publish();
+                Box::new(Acknowledged::new(config, settlements)?)
+            }
             Guarantee::ExactlyOnce => Box::new(Transactions::new(config)?),
         };
         let guard = publishing.failures.guard("the publisher");

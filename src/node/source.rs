@@ -56,9 +56,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Whether partitions of both are read.
+    /// Whether partitions of both are read, and answered without delay.
     pub(super) fn are_read(&self) -> bool {
-        self.requests.ownership.count() > 0 && self.jobs.ownership.count() > 0
+        let is_read = |s: &Source| s.ownership.count() > 0 && s.delivery.can_publish();
+        is_read(&self.requests) && is_read(&self.jobs)
     }
 
     /// Unread work for a language, in tokens.

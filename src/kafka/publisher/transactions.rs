@@ -115,6 +115,7 @@ impl Transactions {
             self.pause();
             return Step::Wait;
         }
+        with.gauges.set_can_publish();
         Step::On
     }
 
