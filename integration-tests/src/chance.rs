@@ -7,9 +7,9 @@ use rand::{Rng, RngCore, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use crate::report;
 
 /// In the environment: the seed of all random tests; each takes one of its own otherwise.
-const SEED: &str = "BABELMESH_TEST_SEED";
+const SEED: &str = "FAULT_SEED";
 
-/// Random numbers of a test. Their seed is printed, and `BABELMESH_TEST_SEED` sets it.
+/// Random numbers of a test. Their seed is printed, and `FAULT_SEED` sets it.
 pub struct Chance(StdRng);
 
 impl Chance {

@@ -16,8 +16,11 @@ use rustix::process::Signal;
 use crate::{
     Backend, PATIENCE, Sandbox, Settings, executables, processes,
     rebalances::{self, Rebalance},
-    wait_for,
+    report, wait_for,
 };
+
+/// Lines of a node's log that a test which fails shows.
+const LAST_LINES: usize = 40;
 
 /// A `babelmesh node`. It is killed when dropped.
 pub struct ProcessNode {
@@ -173,6 +176,12 @@ impl ProcessNode {
 
 impl Drop for ProcessNode {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            report::say(&format!("{} said last:\n{}", self.name(), last.join("\n")));
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

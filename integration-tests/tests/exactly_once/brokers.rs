@@ -24,11 +24,11 @@ fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
     ] {
         traffic.flow(Duration::from_secs(3), SETTLE);
         let broker = kafka.pid(1).expect("the broker runs");
-        let ended = Instant::now();
         end(&kafka, 1);
         assert!(!processes::is_alive(broker), "the broker is gone");
+        let gone = Instant::now();
         thread::sleep(Duration::from_secs(2));
-        let away = traffic.look(|ids| ids.resumed(ended + Duration::from_secs(1), 1));
+        let away = traffic.look(|ids| ids.resumed(gone, 1));
         assert_eq!(away, None, "nothing comes without a broker");
         kafka.start_broker(1);
         let back = Instant::now();

@@ -56,8 +56,8 @@ pub(super) const KINDS: [Kind; 24] = [
         Some(bytes)
     }),
     kind("fuzzed JSON", "invalid_json", Way::Both, |chance, id| {
-        // JSON has none of these anywhere, escaped ones excepted.
-        let byte = *chance.pick(&[0, 1, 8, 0x1f, 0xc0, 0xf5, 0xff]);
+        // Nowhere in JSON does any of these stand unescaped.
+        let byte = *chance.pick(&[0, 1, 8, 0x1f]);
         Some(insert(chance, &good(id), &[byte]))
     }),
     kind("not quite JSON", "invalid_json", Way::Both, |chance, id| {
@@ -109,8 +109,8 @@ pub(super) const KINDS: [Kind; 24] = [
             ))
         },
     ),
-    kind("cut UTF-8", "invalid_json", Way::Both, |chance, id| {
-        let parts: [&[u8]; 4] = [b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xf0"];
+    kind("broken UTF-8", "invalid_json", Way::Both, |chance, id| {
+        let parts: [&[u8]; 5] = [b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xff", b"\xc0\x80"];
         let part = *chance.pick(&parts);
         let text = String::from_utf8(with_raw(id, "text", "\"cut @\"")).unwrap();
         let (before, after) = text.split_once('@').unwrap();
