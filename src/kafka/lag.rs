@@ -278,6 +278,10 @@ fn look(consumer: &BaseConsumer<ReaderContext>, gauge: &LagGauge) {
     let Ok(mut wanted) = consumer.assignment() else {
         return;
     };
+    if wanted.count() == 0 {
+        // librdkafka takes a question about nothing for a mistake.
+        return;
+    }
     let mut unread = TopicPartitionList::new();
     for element in wanted.elements() {
         if !gauge.has_start(element.topic(), element.partition()) {

@@ -19,6 +19,10 @@ const DURING: Duration = Duration::from_secs(80);
 /// partition would rest if every rebalance stopped everything.
 const STEADY: Duration = Duration::from_millis(1_500);
 
+/// Longest time for a partition that moves: a node that leaves finishes it and tells the group, and does not have it wait for the end of
+/// its session, which lasts 30 s.
+const MOVING: Duration = Duration::from_secs(15);
+
 /// A node that is there or not.
 struct Visitor {
     node: ProcessNode,
@@ -123,6 +127,10 @@ fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     assert!(
         staying < STEADY,
         "a partition that did not move rested for {staying:?}"
+    );
+    assert!(
+        moving < MOVING,
+        "a partition that moved rested for {moving:?}"
     );
     measured(
         "two nodes join and leave at random, joins and departures",
