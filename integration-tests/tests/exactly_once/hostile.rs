@@ -4,7 +4,7 @@ mod kinds;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
@@ -78,7 +78,7 @@ fn read(results: &TopicReader, ids: &mut Ids) -> usize {
         assert!(errors.insert(id.clone()), "{id:?} is answered twice");
     };
     while !ids.is_complete() && Instant::now() < end {
-        if let Some(record) = results.next(std::time::Duration::from_millis(100)) {
+        if let Some(record) = results.next(Duration::from_millis(100)) {
             take(record, ids);
         }
     }
@@ -92,19 +92,22 @@ fn read(results: &TopicReader, ids: &mut Ids) -> usize {
 fn hostile(kafka: &Kafka) -> BTreeMap<Place, (usize, Vec<u8>)> {
     let topics = kafka.topics();
     let clients = kafka.clients();
-    let all = [topics.requests, format!("{}.fr", topics.jobs)];
-    let records = all
-        .iter()
-        .flat_map(|topic| TopicReader::new(&clients, topic).rest());
-    let marked = records.filter_map(|record| {
-        let kind = record.header(MARK).parse().ok()?;
-        let payload = record.payload.unwrap_or_default();
-        Some((
-            (record.topic, record.partition, record.offset),
-            (kind, payload),
-        ))
-    });
-    marked.collect()
+    let readers = [topics.requests, format!("{}.fr", topics.jobs)]
+        .map(|topic| TopicReader::new(&clients, &topic));
+    let end = Instant::now() + SETTLE;
+    let mut found = BTreeMap::new();
+    while found.len() < HOSTILE && Instant::now() < end {
+        for reader in &readers {
+            for record in std::iter::from_fn(|| reader.next(Duration::from_millis(100))) {
+                // What the splitter writes has no mark.
+                if let Ok(kind) = record.header(MARK).parse() {
+                    let place = (record.topic, record.partition, record.offset);
+                    found.insert(place, (kind, record.payload.unwrap_or_default()));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Whether these are the same: of what is a request, that is what counts, since jobs are written anew.
