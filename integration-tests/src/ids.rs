@@ -1,8 +1,8 @@
 //! Which ids went in, and which came out.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::{Duration, Instant},
 };
 
 use babelmesh_actors::domain::TranslationResult;
@@ -43,10 +43,18 @@ impl Answer {
     }
 }
 
+/// A question.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Counts questions.
+    number: usize,
+    at: Instant,
+}
+
 /// The ids of all that was asked, and every answer.
 #[derive(Debug, Default)]
 pub struct Ids {
-    asked: BTreeMap<Id, Instant>,
+    asked: BTreeMap<Id, Asked>,
     answers: BTreeMap<Id, Vec<Answer>>,
     missing: BTreeSet<Id>,
     in_order: Vec<Id>,
@@ -56,8 +64,12 @@ impl Ids {
     /// An answer is wanted from now on.
     pub fn ask(&mut self, message: &str, target: &str) {
         let id = (message.to_owned(), target.to_owned());
+        let asked = Asked {
+            number: self.asked.len(),
+            at: Instant::now(),
+        };
         assert!(
-            self.asked.insert(id.clone(), Instant::now()).is_none(),
+            self.asked.insert(id.clone(), asked).is_none(),
             "{id:?} is asked twice"
         );
         if !self.answers.contains_key(&id) {
@@ -130,6 +142,51 @@ impl Ids {
         );
     }
 
+    /// Panics unless the answers of each conversation and language came in the order of the questions. Each of them is in one partition, so
+    /// they come in the order in which they were published.
+    pub fn assert_in_order(&self) {
+        let mut last: HashMap<(&str, &str), (usize, &Id)> = HashMap::new();
+        for (id, asked, answer) in self.arrivals() {
+            let stream = (answer.record.key.as_str(), id.1.as_str());
+            if let Some((number, before)) = last.insert(stream, (asked.number, id)) {
+                assert!(number <= asked.number, "{before:?} came before {id:?}");
+            }
+        }
+    }
+
+    /// How long after `since` answers came again in all of so many conversations and languages: of each of them the first one to a question
+    /// that was asked since then counts. `None` when some are missing.
+    #[must_use]
+    pub fn resumed(&self, since: Instant, streams: usize) -> Option<Duration> {
+        let mut first: HashMap<(&str, &str), Instant> = HashMap::new();
+        for (id, asked, answer) in self.arrivals().rev() {
+            if answer.at < since {
+                break;
+            }
+            if asked.at >= since {
+                first.insert((&answer.record.key, &id.1), answer.at);
+            }
+        }
+        let last = first.values().max().filter(|_| first.len() >= streams);
+        last.map(|at| at.saturating_duration_since(since))
+    }
+
+    /// Number of answers that a node gave and that came between two moments.
+    #[must_use]
+    pub fn of_node_between(&self, node: &str, from: Instant, until: Instant) -> usize {
+        let such =
+            |answer: &&Answer| answer.result.node == node && (from..until).contains(&answer.at);
+        self.all().filter(such).count()
+    }
+
+    /// What was asked and how it was first answered, in the order in which answers came.
+    fn arrivals(&self) -> impl DoubleEndedIterator<Item = (&Id, Asked, &Answer)> {
+        self.in_order.iter().filter_map(|id| {
+            let asked = self.asked.get(id)?;
+            Some((id, *asked, self.answers.get(id)?.first()?))
+        })
+    }
+
     /// The first answer to a message in a language.
     #[must_use]
     pub fn of(&self, message: &str, target: &str) -> &Answer {
@@ -157,7 +214,7 @@ impl Ids {
         let picked = self.asked.iter().filter(|((message, _), _)| pick(message));
         let mut latencies: Vec<_> = picked
             .filter_map(|(id, asked)| {
-                Some((self.answers.get(id)?.first()?.at - *asked).as_secs_f64())
+                Some((self.answers.get(id)?.first()?.at - asked.at).as_secs_f64())
             })
             .collect();
         latencies.sort_by(f64::total_cmp);

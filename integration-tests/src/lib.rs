@@ -12,6 +12,7 @@
 
 mod backend;
 mod broker;
+mod chance;
 mod events;
 pub mod executables;
 pub mod faults;
@@ -20,8 +21,12 @@ mod kafka;
 mod local;
 mod process;
 pub mod processes;
+pub mod rebalances;
+mod report;
 mod sandbox;
 mod topic;
+mod traffic;
+mod turn;
 
 use std::{
     thread,
@@ -30,13 +35,17 @@ use std::{
 
 pub use backend::{Backend, request};
 pub use broker::Broker;
+pub use chance::Chance;
 pub use events::Events;
 pub use ids::{Answer, Ids};
 pub use kafka::{Cluster, Kafka, Security, User};
 pub use local::LocalNode;
 pub use process::ProcessNode;
+pub use report::measured;
 pub use sandbox::{Sandbox, Settings, repository};
 pub use topic::{Record, TopicReader, TopicWriter};
+pub use traffic::{Running, Traffic};
+pub use turn::Turn;
 
 /// How long a test waits for what must happen, unless it says otherwise. Generous: a machine that runs tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(40);

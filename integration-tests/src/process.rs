@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -13,12 +13,20 @@ use babelmesh::{
 };
 use rustix::process::Signal;
 
-use crate::{Backend, PATIENCE, Sandbox, Settings, executables, processes, wait_for};
+use crate::{
+    Backend, PATIENCE, Sandbox, Settings, executables, processes,
+    rebalances::{self, Rebalance},
+    report, wait_for,
+};
+
+/// Lines of a node's log that a test which fails shows.
+const LAST_LINES: usize = 40;
 
 /// A `babelmesh node`. It is killed when dropped.
 pub struct ProcessNode {
     child: Child,
     settings: Settings,
+    folder: PathBuf,
     socket: PathBuf,
     log: PathBuf,
 }
@@ -36,26 +44,25 @@ impl ProcessNode {
     #[must_use]
     pub fn start_cold(sandbox: &Sandbox, settings: &Settings) -> Self {
         let config = settings.config();
-        let log = sandbox.folder().join(format!("{}.log", config.node.name));
-        let mut command = Command::new(executables::babelmesh());
-        command
-            .arg("node")
-            .current_dir(sandbox.folder())
-            .stdin(Stdio::null());
-        for (key, value) in settings.pairs() {
-            command.arg("--set").arg(format!("{key}={value}"));
-        }
-        let file = File::create(&log).expect("the sandbox is writable");
-        let child = command.stdout(Stdio::null()).stderr(file).spawn();
+        let folder = sandbox.folder().to_owned();
+        let log = folder.join(format!("{}.log", config.node.name));
         Self {
-            child: child.expect("babelmesh can be started"),
+            child: spawn(&folder, settings, &log),
             settings: settings.clone(),
+            folder,
             socket: config
                 .status
                 .socket
                 .expect("every sandbox names the socket"),
             log,
         }
+    }
+
+    /// Starts the executable again, under the same name and with the same settings, after it has ended. Its log begins anew.
+    pub fn start_again(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be waited for");
+        assert!(ended.is_some(), "the node has not ended");
+        self.child = spawn(&self.folder, &self.settings, &self.log);
     }
 
     /// Waits until the node reads and its pools are at their least strength.
@@ -104,7 +111,25 @@ impl ProcessNode {
         }
     }
 
-    /// Its log so far.
+    /// What it says of itself, if it answers.
+    #[must_use]
+    pub fn try_status(&self) -> Option<NodeStatus> {
+        ask(&self.socket).ok()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.settings.config().node.name
+    }
+
+    /// Partitions that came and went since it was started, by its log.
+    #[must_use]
+    pub fn rebalances(&self) -> Vec<Rebalance> {
+        rebalances::of_log(&self.name(), &self.log())
+    }
+
+    /// Its log since it was started.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -124,6 +149,22 @@ impl ProcessNode {
         processes::signal(self.pid(), signal);
     }
 
+    /// Kills it, and waits until it is dead.
+    pub fn kill(&mut self) {
+        assert!(processes::is_alive(self.pid()), "the node runs");
+        self.signal(Signal::KILL);
+        self.wait(Duration::from_secs(5));
+        assert!(!processes::is_alive(self.pid()), "the node is dead");
+    }
+
+    /// Tells it to end, as an operator would, and waits until it has.
+    pub fn stop(&mut self, within: Duration) {
+        assert!(processes::is_alive(self.pid()), "the node runs");
+        self.signal(Signal::TERM);
+        let status = self.wait(within);
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
     /// Waits until it has ended.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let child = &mut self.child;
@@ -135,8 +176,25 @@ impl ProcessNode {
 
 impl Drop for ProcessNode {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            report::say(&format!("{} said last:\n{}", self.name(), last.join("\n")));
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(folder: &Path, settings: &Settings, log: &Path) -> Child {
+    let mut command = Command::new(executables::babelmesh());
+    command.arg("node").current_dir(folder).stdin(Stdio::null());
+    for (key, value) in settings.pairs() {
+        command.arg("--set").arg(format!("{key}={value}"));
+    }
+    let file = File::create(log).expect("the sandbox is writable");
+    let child = command.stdout(Stdio::null()).stderr(file).spawn();
+    child.expect("babelmesh can be started")
 }

@@ -64,12 +64,15 @@ pub fn signal(pid: u32, signal: Signal) {
 /// Resident memory of this process in bytes.
 #[must_use]
 pub fn own_memory() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").expect("the system has /proc");
-    let pages = statm
-        .split_ascii_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages.expect("the second field of statm is a number") * rustix::param::page_size() as u64
+    memory_of(std::process::id()).expect("this process is there")
+}
+
+/// Resident memory of a process in bytes; `None` when there is no such process.
+#[must_use]
+pub fn memory_of(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 fn all() -> impl Iterator<Item = u32> {

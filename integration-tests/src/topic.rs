@@ -25,7 +25,7 @@ pub struct Record {
     pub partition: i32,
     /// Offset; given by the broker when it is written.
     pub offset: i64,
-    /// Key.
+    /// Key; none when it is empty.
     pub key: String,
     /// Value, when there is one.
     pub payload: Option<Vec<u8>>,
@@ -104,9 +104,10 @@ impl TopicWriter {
                     value: Some(value),
                 })
             });
-        let mut pending = BaseRecord::to(&record.topic)
-            .key(&record.key)
-            .headers(headers);
+        let mut pending = BaseRecord::to(&record.topic).headers(headers);
+        if !record.key.is_empty() {
+            pending = pending.key(&record.key);
+        }
         if let Some(payload) = &record.payload {
             pending = pending.payload(payload);
         }

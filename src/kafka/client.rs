@@ -130,6 +130,9 @@ impl Clients {
                 .set("transaction.timeout.ms", &timeout)
                 // A message cannot outlive its transaction.
                 .set("message.timeout.ms", &timeout)
+                // librdkafka waits without end for a group coordinator that has left the cluster, until the connection to any broker changes
+                // its state (its issues 5456 and 5511). Connections that rest are closed, so that one does.
+                .set("connections.max.idle.ms", &timeout)
                 .set("linger.ms", "1");
         }
         self.finish(config)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{Order, OutcomeSink, RequestError, Ticket, TranslationRequest},
+    domain::{JobOutcome, Order, OutcomeSink, RequestError, Ticket, TranslationRequest},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
@@ -11,11 +11,28 @@ use rdkafka::{Message, message::BorrowedMessage};
 use tokio::time::Instant;
 
 use super::{
+    ownership::Ownership,
     publisher::{Settled, Settlements},
     reader::Handler,
     record::{self, Encoder},
     requests::{now_ms, origin, weight},
 };
+
+/// Where outcomes go. Of partitions that are gone none are wanted: a node that lost a large backlog does not work it off for nothing.
+struct Sink {
+    settlements: Settlements,
+    ownership: Ownership,
+}
+
+impl OutcomeSink for Sink {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        self.settlements.deliver(outcomes);
+    }
+
+    fn wants(&self, ticket: Ticket) -> bool {
+        self.ownership.holds(ticket.partition, ticket.epoch)
+    }
+}
 
 /// Reads jobs, offers them to the intake.
 pub struct JobReader {
@@ -28,14 +45,18 @@ pub struct JobReader {
 }
 
 impl JobReader {
-    /// A reader for one intake.
+    /// A reader for one intake, of the partitions that are owned.
     #[must_use]
     pub fn new(
         settlements: Settlements,
+        ownership: Ownership,
         encoder: Encoder,
         intake: ActorRef<IntakeMessage>,
     ) -> Self {
-        let sink = Arc::new(settlements.clone());
+        let sink = Arc::new(Sink {
+            settlements: settlements.clone(),
+            ownership,
+        });
         Self {
             settlements,
             sink,

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -247,7 +247,8 @@ struct PartitionStatistics {
 
 /// Asks for the ends of partitions until it is dropped.
 pub(super) struct LagWatch {
-    _stop: Sender<()>,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl LagWatch {
@@ -262,8 +263,14 @@ impl LagWatch {
                 look(&consumer, &gauge);
             }
         };
-        thread::Builder::new().name("lag".to_owned()).spawn(watch)?;
-        Ok(Self { _stop: stop })
+        let thread = thread::Builder::new().name("lag".to_owned()).spawn(watch)?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops, and waits until its thread holds the consumer no more.
+    pub(super) fn end(self) {
+        drop(self.stop);
+        let _ = self.thread.join();
     }
 }
 
@@ -271,6 +278,10 @@ fn look(consumer: &BaseConsumer<ReaderContext>, gauge: &LagGauge) {
     let Ok(mut wanted) = consumer.assignment() else {
         return;
     };
+    if wanted.count() == 0 {
+        // librdkafka takes a question about nothing for a mistake.
+        return;
+    }
     let mut unread = TopicPartitionList::new();
     for element in wanted.elements() {
         if !gauge.has_start(element.topic(), element.partition()) {

@@ -24,6 +24,12 @@ impl Ownership {
         self.with(|owned| owned.remove(&partition));
     }
 
+    /// Whether this assignment of a partition still holds.
+    #[must_use]
+    pub fn holds(&self, partition: u32, epoch: u32) -> bool {
+        self.with(|owned| owned.get(&partition) == Some(&epoch))
+    }
+
     /// Number of partitions.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -68,5 +74,6 @@ mod tests {
         assert!(!held(&[(1, 1)]));
         assert!(held(&[(1, 2), (2, 1)]));
         assert_eq!(ownership.count(), 2);
+        assert!(ownership.holds(1, 2) && !ownership.holds(1, 1));
     }
 }

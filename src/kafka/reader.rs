@@ -55,7 +55,7 @@ pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     consumer: Arc<BaseConsumer<ReaderContext>>,
-    _watch: LagWatch,
+    watch: Option<LagWatch>,
 }
 
 impl Reader {
@@ -118,7 +118,7 @@ impl Reader {
             stop,
             thread: Some(thread),
             consumer,
-            _watch: watch,
+            watch: Some(watch),
         })
     }
 
@@ -132,11 +132,16 @@ impl Reader {
 
     /// Commits what is stored and leaves the group. A broker that does not answer is waited for only for `within`: the group
     /// then notices by itself that this member is gone.
-    pub fn leave(self, within: Duration) {
+    pub fn leave(mut self, within: Duration) {
         let consumer = Arc::clone(&self.consumer);
+        let watch = self.watch.take();
         drop(self);
         let (done, ended) = mpsc::sync_channel(1);
         let leaving = move || {
+            // Whoever holds the consumer last leaves the group for it, and only this thread is waited for.
+            if let Some(watch) = watch {
+                watch.end();
+            }
             match consumer.commit_consumer_state(CommitMode::Sync) {
                 Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
                 Err(error) => client::error(&error, "committing the last offsets"),

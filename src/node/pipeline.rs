@@ -69,12 +69,12 @@ impl Pipelines {
         };
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
-        let jobs = build.pipeline(&kafka.group_id, &topics, |settlements| {
-            JobReader::new(settlements, encoder.clone(), intake)
+        let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
+            JobReader::new(settlements, ownership, encoder.clone(), intake)
         })?;
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
-        let splitter = build.pipeline(&group, &requests, |settlements| {
+        let splitter = build.pipeline(&group, &requests, |settlements, _| {
             let limit = config.intake.max_text_chars;
             Splitter::new(
                 settlements,
@@ -133,7 +133,7 @@ impl Build<'_> {
         &self,
         group: &str,
         topics: &[String],
-        handler: impl FnOnce(Settlements) -> H,
+        handler: impl FnOnce(Settlements, Ownership) -> H,
     ) -> Result<Pipeline> {
         let intake = &self.config.intake;
         let marks = WaterMarks {
@@ -151,6 +151,7 @@ impl Build<'_> {
             ownership.clone(),
             revoke_within,
         )?;
+        let handler = handler(settlements.clone(), ownership.clone());
         let gauges = Arc::new(DeliveryGauges::default());
         let publishing = Publishing {
             consumer: Arc::clone(&consumer),
@@ -167,7 +168,6 @@ impl Build<'_> {
             (settlements.clone(), commands),
         )?;
         let observer = Arc::clone(&self.observer);
-        let handler = handler(settlements.clone());
         let failures = self.failures.clone();
         let reader = Reader::start(
             consumer,

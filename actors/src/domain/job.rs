@@ -21,6 +21,12 @@ pub struct Ticket {
 pub trait OutcomeSink: Send + Sync {
     /// Takes outcomes, several at once when they end together.
     fn deliver(&self, outcomes: Vec<JobOutcome>);
+
+    /// Whether an outcome for this position is still of use. What is not is passed over without an outcome: its partition has gone, and
+    /// the next owner reads it again.
+    fn wants(&self, _ticket: Ticket) -> bool {
+        true
+    }
 }
 
 /// One text that is wanted in one language, as it was accepted.

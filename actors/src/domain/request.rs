@@ -1,7 +1,7 @@
 //! The request as it travels: JSON in camel case.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
 
 use super::{ErrorCode, Lane, Language, RequestError};
 
@@ -29,13 +29,17 @@ pub struct TranslationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_language: Option<String>,
     /// Quality tier wanted; the nearest one that the cluster has is used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "by_name")]
     pub model_type: ModelType,
     /// Conversation whose results leave in order; `any` marks bulk work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
     /// Urgency.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "by_optional_name"
+    )]
     pub priority: Option<Priority>,
     /// Milliseconds after which the translation is of no use any more, counted from the time of the sender's Kafka record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +48,20 @@ pub struct TranslationRequest {
 
 fn auto() -> String {
     "auto".to_owned()
+}
+
+/// Reads a name. Where there is anything else, serde_json calls it bad JSON by itself, and not a bad request.
+fn by_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(from)?.into_deserializer())
+}
+
+/// The same where it may be absent.
+fn by_optional_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let name = Option::<String>::deserialize(from)?;
+    name.map(|name| T::deserialize(name.into_deserializer()))
+        .transpose()
 }
 
 /// Quality tier of a model.
@@ -323,6 +341,16 @@ mod tests {
         assert_eq!(code(b"{\"text\":\"\xff\"}").code, ErrorCode::InvalidJson);
         assert_eq!(code(b"").code, ErrorCode::InvalidJson);
         assert_eq!(code(br#"{"text":"x"}"#).code, ErrorCode::InvalidRequest);
+        for field in ["modelType", "priority"] {
+            for value in ["true", "7", "[[]]", "{}", "\"huge\""] {
+                let json = format!(r#"{{"messageId":"m","text":"x","{field}":{value}}}"#);
+                assert_eq!(
+                    code(json.as_bytes()).code,
+                    ErrorCode::InvalidRequest,
+                    "{json}"
+                );
+            }
+        }
         let error = code(br#"{"messageId":"m","text":"x","targetLanguages":"a \"secret\" thing"}"#);
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         assert!(!error.message.contains("secret"), "{error}");

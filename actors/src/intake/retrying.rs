@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use ractor::ActorRef;
 
-use crate::domain::{JobOutcome, Order, OutcomeSink};
+use crate::domain::{JobOutcome, Order, OutcomeSink, Ticket};
 
 use super::IntakeMessage;
 
@@ -39,6 +39,10 @@ impl OutcomeSink for RetrySink {
             outcomes: failed,
             tries,
         });
+    }
+
+    fn wants(&self, ticket: Ticket) -> bool {
+        self.sink.wants(ticket)
     }
 }
 

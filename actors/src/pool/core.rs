@@ -144,7 +144,7 @@ impl Pool {
 
     fn next_attempt(&mut self) -> Option<Attempt> {
         while let Some(mut attempt) = self.retries.pop_front() {
-            attempt.items.retain(|item| self.jobs.is_active(item.job));
+            attempt.items.retain(|item| self.jobs.is_wanted(item.job));
             if !attempt.items.is_empty() {
                 return Some(attempt);
             }
@@ -164,7 +164,7 @@ impl Pool {
             if items.is_empty() {
                 return None;
             }
-            items.retain(|item| self.jobs.is_active(item.job));
+            items.retain(|item| self.jobs.is_wanted(item.job));
             if !items.is_empty() {
                 return Some(Attempt { items, failures: 0 });
             }

@@ -146,9 +146,21 @@ impl Jobs {
         Ok(())
     }
 
-    /// Whether the job is still wanted; pieces of a job that ended early are not.
+    /// Whether the job has not ended.
     pub(super) fn is_active(&self, job: u64) -> bool {
         self.active.contains_key(&job)
+    }
+
+    /// Whether the job is still wanted; pieces of a job that ended early are not. A job that its sender does not want any more ends here.
+    pub(super) fn is_wanted(&mut self, job: u64) -> bool {
+        let wanted = self.active.get(&job).map(|active| {
+            let order = &active.job.order;
+            order.sink.wants(order.ticket)
+        });
+        if wanted == Some(false) {
+            self.remove(job);
+        }
+        wanted == Some(true)
     }
 
     /// Ends the jobs whose deadline has passed, wherever their pieces are: waiting, or with an engine.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -79,12 +82,17 @@ impl EngineFactory for Fakes {
     }
 }
 
+/// Outcomes, and whether no further ones are wanted.
 #[derive(Default)]
-pub(crate) struct Outcomes(pub(crate) Mutex<Vec<JobOutcome>>);
+pub(crate) struct Outcomes(pub(crate) Mutex<Vec<JobOutcome>>, pub(crate) AtomicBool);
 
 impl OutcomeSink for Outcomes {
     fn deliver(&self, outcomes: Vec<JobOutcome>) {
         self.0.lock().unwrap().extend(outcomes);
+    }
+
+    fn wants(&self, _: Ticket) -> bool {
+        !self.1.load(Ordering::Relaxed)
     }
 }
 

@@ -33,6 +33,29 @@ async fn what_is_late_is_answered_and_not_translated() {
     assert!(seen.len() <= 4, "engines were given {seen:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_wants_any_more_is_passed_over() {
+    let fake = FakeSpec {
+        batch_us: 300_000,
+        ..FakeSpec::default()
+    };
+    let mut bench = Bench::start(fake, |spec| spec.batch.items = 1).await;
+    bench
+        .until("no actor is warm", |status| warm(status) == 2)
+        .await;
+    bench.offer_with(texts(20), |_| {});
+    bench
+        .until("the jobs are there", |status| status.jobs == 20)
+        .await;
+    bench.outcomes.1.store(true, Ordering::Relaxed);
+    bench
+        .until("nothing is left", |status| status.jobs == 0)
+        .await;
+    let seen = bench.seen();
+    assert!(seen.len() <= 4, "engines were given {seen:?}");
+    assert!(bench.outcomes.0.lock().unwrap().len() <= seen.len());
+}
+
 /// Deadlines pass at other moments than the pool looks at them: what an actor takes next is looked at again.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_engine_is_given_what_is_late_by_a_moment() {

@@ -2,14 +2,13 @@
 
 use std::{
     env,
-    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use serde_json::Value;
 
-use crate::repository;
+use crate::{report, repository};
 
 /// In the environment: a machine that cannot have Kafka is a failure.
 const REQUIRED: &str = "KAFKA_REQUIRED";
@@ -91,9 +90,5 @@ fn skip(why: &str) {
     );
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test").to_owned();
-    // Nobody to tell it to otherwise.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {test} needs Apache Kafka: {why}"
-    );
+    report::say(&format!("SKIPPED: {test} needs Apache Kafka: {why}"));
 }
