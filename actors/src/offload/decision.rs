@@ -382,3 +382,7 @@ fn starts(
     }
     (start, OffloadReason::Helped)
 }
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -190,7 +190,7 @@ impl Pool {
                 || (self.may_start() && bounds.min(room.room()) > 0 && !self.is_closing()),
             cold_start: self.cold_start(),
             waiting_tokens: self.backlog.all_tokens(),
-            batch_tokens: self.spec.batch.padded_tokens,
+            batch_tokens: self.usual_batch(),
             pressure,
             guests: self
                 .help
@@ -200,6 +200,20 @@ impl Pool {
                 .collect(),
             ..OffloadSnapshot::default()
         }
+    }
+
+    /// Estimated tokens of the batch that a free guest would get of what waits now.
+    fn usual_batch(&self) -> u32 {
+        let BatchBudget {
+            items: most,
+            padded_tokens,
+        } = self.spec.batch;
+        let items: usize = Lane::ALL.iter().map(|l| self.backlog.items(*l)).sum();
+        let mean = self.backlog.all_tokens() / (items.max(1) as u64);
+        let tokens = mean.saturating_mul(items.clamp(1, most) as u64);
+        u32::try_from(tokens)
+            .unwrap_or(u32::MAX)
+            .clamp(1, padded_tokens)
     }
 
     /// Keeps what a trip to each guest's peer costs.
