@@ -82,14 +82,6 @@ impl Pool {
         let pressure = self.pressure(now);
         self.loans.credits = credits(&self.lending_snapshot(pressure), &config);
         let offers = self.help.peers.offers(&self.spec.model_id);
-        if offers.is_empty() && self.help.guests.is_empty() {
-            self.change_reason(match config.borrow {
-                true if pressure > 1.0 => OffloadReason::NoOffers,
-                true => OffloadReason::NotNeeded,
-                false => OffloadReason::Disabled,
-            });
-            return;
-        }
         let mut snapshot = self.offload_snapshot(pressure);
         self.help
             .memory
@@ -269,6 +261,9 @@ impl Pool {
     /// Hands fresh work to idle guests. What failed before is only for own actors, so that a text that makes engines fail is found
     /// by those whose failures are counted; and somebody who is waiting gets an own actor, unless that has taken too long.
     pub(super) fn dispatch_to_guests(&mut self) {
+        if self.help.guests.is_empty() {
+            return;
+        }
         while let Some(id) = self.help.idle(self.own_wait()) {
             let Some(guest) = self.help.guests.get(&id) else {
                 return;

@@ -94,23 +94,47 @@ async fn a_batch_that_cannot_be_is_refused() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn own_work_goes_first_and_what_waits_too_long_is_given_back() {
-    let mut bench = lender(takes(100)).await;
-    bench.offer(texts(100));
+/// Both actors get a batch, then a peer's batch comes, then more of the pool's own.
+async fn lend_in_the_middle(bench: &mut Bench) -> Answer {
+    bench.offer(texts(8));
     bench
-        .until("nothing is queued", |status| status.jobs > 80)
+        .until("actors are not busy", |status| status.jobs == 8)
         .await;
-    let result = answer(lend(&bench, &["A text."])).await;
-    // It waits behind 25 batches on two actors, 1.2 s; whether it still was offered anything depends on the moment.
-    assert_eq!(result, Err(PeerError::Busy));
+    let answer = lend(bench, &["A text."]);
+    bench
+        .until("it does not wait", |status| status.loans.queued == 1)
+        .await;
+    bench.offer(texts(92));
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_work_goes_first_and_a_peers_batch_has_its_share() {
+    let mut bench = lender(takes(100)).await;
+    let lent = lend_in_the_middle(&mut bench).await;
+    assert_eq!(answer(lent).await.unwrap(), ["fr:A text."]);
+    assert!(bench.settle().await.is_empty());
+    let seen = bench.seen();
+    let before = seen.iter().position(|(_, text)| text == "A text.");
+    // Two batches of four, and eight more.
+    assert!((40..100).contains(&before.unwrap()), "after {before:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_too_long_behind_own_work_is_given_back() {
+    let bench = Bench::start(takes(100), |spec| {
+        two(spec);
+        spec.offload.lend_patience_ms = 150;
+    });
+    let mut bench = bench.await;
+    bench
+        .until("nothing is offered", |status| status.offer.credits == 2)
+        .await;
+    let lent = lend_in_the_middle(&mut bench).await;
+    assert_eq!(answer(lent).await, Err(PeerError::Busy));
     assert!(bench.settle().await.is_empty());
     assert!(bench.seen().iter().all(|(_, text)| text != "A text."));
-    bench
-        .until("nothing is offered again", |status| {
-            status.offer.credits > 0
-        })
-        .await;
+    assert_eq!(bench.status().await.loans.refused, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

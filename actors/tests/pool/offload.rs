@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::ErrorCode,
+    domain::{ErrorCode, Priority},
     engine::FakeSpec,
     events::Event,
     offload::OffloadReason,
@@ -85,6 +85,8 @@ async fn peers_help_a_hot_pool_within_their_credits_and_are_named_in_results() {
         .await;
     let status = bench.status().await;
     assert_eq!(status.actors.len(), 1, "guests are no actors of the pool");
+    let scaled = status.decision.unwrap().inputs;
+    assert_eq!((scaled.owned, scaled.warm), (1, 1));
     assert_eq!(status.offer.credits, 0, "who is helped offers nothing");
     assert!(bench.settle().await.is_empty());
     assert_eq!(b.seen.lock().unwrap().most, 1);
@@ -111,6 +113,32 @@ async fn a_pool_that_keeps_up_asks_nobody() {
     assert!(bench.settle().await.is_empty());
     assert!(peer.seen.lock().unwrap().texts.is_empty());
     assert_eq!(bench.count(|e| matches!(e, Event::GuestStarted { .. })), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_waits_gets_an_own_actor() {
+    let peers = Arc::new(FakePeers::default());
+    let peer = peers.join("node-b", 1, SOON);
+    let retry = RetryPolicy::default();
+    let late = |spec: &mut PoolSpec| {
+        small(spec);
+        spec.offload.target_delay_ms = 1_500;
+    };
+    let mut bench = Bench::start_among(slow(), retry, Arc::clone(&peers) as _, late).await;
+    bench.offer(texts(600));
+    bench
+        .until("no guest came", |status| status.guests.len() == 1)
+        .await;
+    for number in 0..10 {
+        bench.offer_with([format!("Urgent message {number}.")], |request| {
+            request.priority = Some(Priority::High);
+        });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    assert!(bench.settle().await.is_empty());
+    let given = peer.seen.lock().unwrap().texts.clone();
+    assert!(!given.is_empty(), "the peer did not help");
+    assert!(given.iter().all(|text| !text.starts_with("Urgent")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
