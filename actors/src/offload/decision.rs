@@ -382,5 +382,4 @@ fn starts(
 }
 
 #[cfg(test)]
-#[path = "decision_tests.rs"]
 mod tests;

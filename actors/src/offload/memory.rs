@@ -245,7 +245,7 @@ mod tests {
     fn a_peer_that_was_only_busy_is_asked_again_soon_and_less_often_if_it_stays_so() {
         let (config, node) = (OffloadConfig::default(), Arc::from("b"));
         let mut memory = OffloadMemory::default();
-        let mut until = |memory: &mut OffloadMemory, second| {
+        let until = |memory: &mut OffloadMemory, second| {
             memory.failed(&node, &PeerError::Busy, &config, s(second));
             view(memory, &node, s(second)).held_off_until
         };

@@ -116,6 +116,7 @@ struct Guest {
     peer: usize,
     batch: Option<Vec<Message>>,
     since: f64,
+    leaving: bool,
 }
 
 struct Node {
@@ -327,6 +328,8 @@ impl World {
         let elapsed = seconds(now - guest.since);
         guest.since = now;
         to.memory.done(&name(peer), tokens, elapsed);
+        to.guests
+            .retain(|guest| !guest.leaving || guest.batch.is_some());
         self.outcome.helped += batch.len() as u64;
         self.answer(borrower, batch);
     }
@@ -453,7 +456,7 @@ impl World {
                 None => GuestDoing::Idle,
             },
             since: seconds(guest.since),
-            leaving: false,
+            leaving: guest.leaving,
         };
         let mut snapshot = OffloadSnapshot {
             warm: actors,
@@ -481,8 +484,11 @@ impl World {
             {
                 self.nodes[index].memory.leave_alone(&peer, &config, now);
             }
-            // The simulation takes a batch back where the pool lets it end.
-            self.requeue(index, *number);
+            let guests = &mut self.nodes[index].guests;
+            if let Some(guest) = guests.iter_mut().find(|g| g.number == *number) {
+                guest.leaving = true;
+            }
+            guests.retain(|guest| !guest.leaving || guest.batch.is_some());
         }
         for node in &decision.start {
             self.guests += 1;
@@ -494,6 +500,7 @@ impl World {
                 peer,
                 batch: None,
                 since: self.now,
+                leaving: false,
             });
         }
         debug_assert!(snapshot.peers.iter().all(|peer| trip(peer, 1) >= 0.0));

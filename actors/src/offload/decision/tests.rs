@@ -37,7 +37,7 @@ fn peers() -> impl Strategy<Value = Vec<PeerView>> {
                     },
                     round_trip: ms(trip),
                     measured,
-                    held_off_until: held_off.map(|second| Duration::from_secs(second)),
+                    held_off_until: held_off.map(Duration::from_secs),
                 },
             )
             .collect()
