@@ -65,7 +65,7 @@ pub struct PeerView {
     pub offer: Offer,
     /// The time that a trip to it and back takes.
     pub round_trip: Duration,
-    /// Tokens a second that its guests really did, trips included, and in how many batches.
+    /// Tokens a second that a guest of it really did beyond the trips, and in how many batches.
     pub measured: Option<(f64, u32)>,
     /// Until when it is left alone.
     pub held_off_until: Option<Duration>,
@@ -160,12 +160,11 @@ pub enum OffloadReason {
 /// Seconds that a batch of this many tokens takes at a peer, there and back.
 #[must_use]
 pub fn trip(peer: &PeerView, tokens: u32) -> f64 {
-    let tokens = f64::from(tokens.max(1));
-    match peer.measured {
-        // A guest has one batch at a time: what was measured includes the trips.
-        Some((rate, _)) if rate > 0.0 => (tokens / rate).max(peer.round_trip.as_secs_f64()),
-        _ => peer.round_trip.as_secs_f64() + tokens / peer.offer.tokens_per_second.max(1e-9),
-    }
+    let speed = match peer.measured {
+        Some((speed, _)) => speed,
+        None => peer.offer.tokens_per_second,
+    };
+    peer.round_trip.as_secs_f64() + f64::from(tokens.max(1)) / speed.max(1e-9)
 }
 
 impl OffloadSnapshot {

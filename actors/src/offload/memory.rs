@@ -110,11 +110,12 @@ impl OffloadMemory {
             .collect();
     }
 
-    /// A peer did a batch.
-    pub fn done(&mut self, node: &Arc<str>, tokens: u32, elapsed: Duration) {
+    /// A peer did a batch; `elapsed` is from hand-over to answer, a trip of `round_trip` included.
+    pub fn done(&mut self, node: &Arc<str>, tokens: u32, elapsed: Duration, round_trip: Duration) {
         let record = self.record(node);
         record.tokens += u64::from(tokens);
-        record.elapsed += elapsed;
+        // A trip that was quicker than usual makes no peer infinitely fast.
+        record.elapsed += elapsed.saturating_sub(round_trip).max(elapsed / 10);
         record.speed.record(record.tokens, record.elapsed);
         record.batches = record.batches.saturating_add(1);
         record.good = record.good.saturating_add(1);
@@ -235,7 +236,7 @@ mod tests {
         memory.failed(&node, &gone, &config, s(10));
         assert_eq!(view(&mut memory, &node, s(11)).held_off_until, Some(s(20)));
         for _ in 0..FORGIVEN_AFTER {
-            memory.done(&node, 100, s(1));
+            memory.done(&node, 100, s(1), s(0));
         }
         memory.failed(&node, &gone, &config, s(30));
         assert_eq!(view(&mut memory, &node, s(31)).held_off_until, Some(s(35)));
@@ -254,7 +255,7 @@ mod tests {
         for second in (100..1_000).step_by(100) {
             assert!(until(&mut memory, second) <= Some(s(second + 16)));
         }
-        memory.done(&node, 100, s(1));
+        memory.done(&node, 100, s(1), s(0));
         assert_eq!(until(&mut memory, 2_000), Some(s(2_001)));
     }
 
@@ -262,8 +263,8 @@ mod tests {
     fn what_a_peer_really_does_counts_and_is_forgotten_with_it() {
         let (config, node) = (OffloadConfig::default(), Arc::from("b"));
         let mut memory = OffloadMemory::default();
-        memory.done(&node, 300, s(1));
-        memory.done(&node, 100, s(1));
+        memory.done(&node, 300, s(2), s(1));
+        memory.done(&node, 100, s(1), s(0));
         assert_eq!(
             view(&mut memory, &node, s(2)).measured,
             Some((200.0, 2)),

@@ -30,6 +30,8 @@ pub(super) struct Guest {
     pub(super) budget: BatchBudget,
     /// How long a usual batch takes, there and back.
     pub(super) trip: Duration,
+    /// How long the way there and back takes alone.
+    pub(super) round_trip: Duration,
 }
 
 /// What a guest does.

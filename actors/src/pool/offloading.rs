@@ -214,6 +214,7 @@ impl Pool {
             if let Some(peer) = snapshot.peers.iter().find(|peer| peer.node == guest.node) {
                 let seconds = trip(peer, snapshot.batch_tokens);
                 guest.trip = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+                guest.round_trip = peer.round_trip;
                 guest.budget = smaller(self.spec.batch, peer.offer.batch);
             }
         }
@@ -253,6 +254,7 @@ impl Pool {
             batches: 0,
             budget: smaller(self.spec.batch, peer.offer.batch),
             trip: peer.round_trip,
+            round_trip: peer.round_trip,
             actor,
         };
         self.help.guests.insert(guest.actor.get_id(), guest);
@@ -342,8 +344,9 @@ impl Pool {
         };
         guest.batches += 1;
         let (node, actor) = (Arc::clone(&guest.node), Arc::clone(&guest.name));
-        let leaving = guest.leaving;
-        self.help.memory.done(&node, batch.tokens, elapsed);
+        let (leaving, round_trip) = (guest.leaving, guest.round_trip);
+        let memory = &mut self.help.memory;
+        memory.done(&node, batch.tokens, elapsed, round_trip);
         let done = Done {
             actor,
             tokens: batch.tokens,
