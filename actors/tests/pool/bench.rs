@@ -18,16 +18,20 @@ use babelmesh_actors::{
     },
     events::{Event, Observer},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    offload::Peers,
+    pool::{
+        Applied, BoundsError, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus,
+        PoolSupervisor,
+    },
     retry::RetryPolicy,
     routing::Ability,
-    scaling::{DelayTarget, DelayTargetConfig},
+    scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
 use tokio::time::{Instant, timeout};
 
 /// The text that engines are warmed up with.
-const WARM_UP: &str = "1";
+pub(crate) const WARM_UP: &str = "1";
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
@@ -128,6 +132,15 @@ impl Bench {
         retry: RetryPolicy,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
+        Self::start_among(fake, retry, Arc::new(()), change).await
+    }
+
+    pub(crate) async fn start_among(
+        fake: FakeSpec,
+        retry: RetryPolicy,
+        peers: Arc<dyn Peers>,
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
         let mut spec = PoolSpec::new("fake-model", 2);
         spec.bounds.min = 2;
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
@@ -138,26 +151,14 @@ impl Bench {
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
-        let start = PoolStart {
-            spec,
-            engines: Arc::clone(&engines) as _,
-            policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
-            budget: NodeBudget::new(8, u64::MAX),
-            observer: Arc::clone(&events) as _,
-            lag: PoolLag::default(),
-            warm_up: Segment {
-                text: WARM_UP.into(),
-                source: "en".into(),
-                target: "fr".into(),
-            },
-        };
-        let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
+        let pool = start_pool(spec, &engines, &events, peers).await;
         let ability = Ability {
             sources: vec![language("en")],
             targets: vec![language("fr")],
             tier: ModelType::Basic,
         };
         let route = Route {
+            model: Arc::from("fake-model"),
             ability,
             pool: pool.clone(),
             max_piece_tokens: 64,
@@ -236,6 +237,20 @@ impl Bench {
         outcomes.iter().filter_map(error).collect()
     }
 
+    /// One more pool with the same engines, of another model.
+    pub(crate) async fn another_pool(&self, model: &str) -> ActorRef<PoolMessage> {
+        let spec = PoolSpec::new(model, 1);
+        start_pool(spec, &self.engines, &self.events, Arc::new(())).await
+    }
+
+    pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {
+        let message = |reply| PoolMessage::SetBounds(Bounds { min, max }, reply);
+        match self.pool.call(message, Some(LONG)).await {
+            Ok(CallResult::Success(answer)) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What engines were given so far.
     pub(crate) fn seen(&self) -> Vec<(Instant, String)> {
         self.engines.seen.lock().unwrap().clone()
@@ -270,6 +285,29 @@ impl Bench {
             self.status().await
         );
     }
+}
+
+async fn start_pool(
+    spec: PoolSpec,
+    engines: &Arc<Fakes>,
+    events: &Arc<Events>,
+    peers: Arc<dyn Peers>,
+) -> ActorRef<PoolMessage> {
+    let start = PoolStart {
+        spec,
+        engines: Arc::clone(engines) as _,
+        policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
+        budget: NodeBudget::new(8, u64::MAX),
+        observer: Arc::clone(events) as _,
+        lag: PoolLag::default(),
+        peers,
+        warm_up: Segment {
+            text: WARM_UP.into(),
+            source: "en".into(),
+            target: "fr".into(),
+        },
+    };
+    Actor::spawn(None, PoolSupervisor, start).await.unwrap().0
 }
 
 pub(crate) fn warm(status: &PoolStatus) -> usize {
