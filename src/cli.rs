@@ -11,7 +11,7 @@ mod topics;
 mod translate;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -20,10 +20,9 @@ use anyhow::Result;
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config, LogConfig, LogFormat},
+    config::{self, Config},
     node::registry,
 };
 
@@ -180,22 +179,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn chain(error: &anyhow::Error) -> String {
     crate::node::error_chain(error.as_ref())
-}
-
-/// Sends log lines to standard error.
-fn start_logging(log: &LogConfig) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // Set once a process; a second call is of no effect.
-    let _ = match log.format {
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

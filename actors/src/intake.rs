@@ -48,6 +48,8 @@ pub enum IntakeMessage {
     StopRetrying,
 }
 
+impl ractor::Message for IntakeMessage {}
+
 /// What an intake starts with.
 pub struct IntakeStart {
     /// The pools of this node.

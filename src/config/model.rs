@@ -11,6 +11,7 @@ use babelmesh_actors::{
 use serde::{Deserialize, Serialize};
 
 use super::kafka::KafkaConfig;
+use crate::cluster::ClusterConfig;
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where `babelmesh status` asks.
     pub status: StatusConfig,
+    /// The other nodes.
+    pub cluster: ClusterConfig,
 }
 
 /// The node itself.

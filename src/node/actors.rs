@@ -24,7 +24,7 @@ use crate::{
 
 /// The actors of a node.
 pub struct Actors {
-    root: ActorRef<()>,
+    root: ActorRef<NoMessage>,
     intake: ActorRef<IntakeMessage>,
     pools: Vec<ActorRef<PoolMessage>>,
     lags: Vec<(Vec<Language>, PoolLag)>,
@@ -180,14 +180,19 @@ pub(super) async fn status(pool: &ActorRef<PoolMessage>) -> Option<PoolStatus> {
 /// Ends the node when a supervisor fails: its backlog is lost, and only a restart from the committed offsets brings it back.
 struct Root;
 
+/// Nobody has anything to say to the root.
+enum NoMessage {}
+
+impl ractor::Message for NoMessage {}
+
 impl Actor for Root {
-    type Msg = ();
+    type Msg = NoMessage;
     type State = Failures;
     type Arguments = Failures;
 
     async fn pre_start(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<NoMessage>,
         failures: Failures,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(failures)
@@ -195,7 +200,7 @@ impl Actor for Root {
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<NoMessage>,
         event: SupervisionEvent,
         failures: &mut Failures,
     ) -> Result<(), ActorProcessingErr> {

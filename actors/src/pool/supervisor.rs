@@ -39,6 +39,8 @@ pub enum PoolMessage {
     Drain(RpcReplyPort<()>),
 }
 
+impl ractor::Message for PoolMessage {}
+
 /// What a pool supervisor starts with.
 pub struct PoolStart {
     /// Model and limits.
