@@ -396,6 +396,52 @@ impl Observer for EventLog {
                     tries, jobs, after_ms, "jobs failed and are tried again"
                 );
             }
+            Event::BoundsSet { pool, from, to } => {
+                let (from, to) = ((from.min, from.max), (to.min, to.max));
+                info!(%pool, ?from, ?to, "bounds set");
+            }
+            Event::OffloadChanged {
+                pool,
+                from,
+                to,
+                guests,
+            } => info!(%pool, ?from, ?to, guests, "help from peers"),
+            Event::GuestStarted { pool, guest, peer } => {
+                info!(%pool, %guest, %peer, "guest starts")
+            }
+            Event::GuestStopped {
+                pool,
+                guest,
+                peer,
+                reason,
+            } => info!(%pool, %guest, %peer, ?reason, "guest stops"),
+            Event::GuestFailed {
+                pool,
+                guest,
+                peer,
+                error,
+                requeued,
+            } => warn!(%pool, %guest, %peer, error, requeued, "guest failed"),
+            Event::LoanDone {
+                pool,
+                actor,
+                peer,
+                segments,
+                tokens,
+                elapsed,
+            } => {
+                let elapsed_us = elapsed.as_micros();
+                debug!(%pool, %actor, %peer, segments, tokens, elapsed_us, "batch of a peer done");
+            }
+            Event::LoanRefused { pool, peer, error } => {
+                let error = error.to_string();
+                info!(%pool, %peer, error, "batch of a peer refused");
+            }
+            Event::PoolClosed { pool, handed_back } => info!(%pool, handed_back, "pool closed"),
+            Event::ModelLoaded { model } => info!(%model, "model loaded"),
+            Event::ModelUnloading { model } => info!(%model, "model is being unloaded"),
+            Event::LanguagePaused { target } => info!(%target, "language paused"),
+            Event::LanguageResumed { target } => info!(%target, "language resumed"),
             Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
             Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
             Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),

@@ -80,6 +80,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         budget: NodeBudget::new(64, u64::MAX),
         observer: Arc::new(()),
         lag: PoolLag::default(),
+        peers: Arc::new(()),
         warm_up: segment("hello"),
     };
     let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
@@ -89,6 +90,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         tier: ModelType::Basic,
     };
     let routes = vec![Route {
+        model: Arc::from("bench"),
         ability,
         pool,
         max_piece_tokens: 128,

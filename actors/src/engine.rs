@@ -11,6 +11,8 @@ pub use babelmesh_engine_protocol::{
     Device, LoadReport, LoadRequest, Precision, Segment, Translation,
 };
 
+use crate::offload::PeerError;
+
 pub use fake::{FakeEngine, FakeSpec};
 pub use process::{ProcessEngine, ProcessSpec};
 
@@ -97,12 +99,15 @@ pub enum EngineError {
     /// The engine said something that it must not.
     #[error("the engine broke the protocol: {0}")]
     Protocol(String),
+    /// The engine is a peer's, and the peer did not do the batch.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
 }
 
 impl EngineError {
     /// Whether the engine can be given another batch.
     #[must_use]
     pub const fn leaves_engine_usable(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::Peer(_))
     }
 }

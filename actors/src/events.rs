@@ -4,8 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ErrorCode, Lane},
-    scaling::Decision,
+    domain::{ErrorCode, Lane, Language},
+    offload::{GuestStop, OffloadReason, PeerError},
+    scaling::{Bounds, Decision},
 };
 
 /// Something that happened in a pool or its intake.
@@ -104,6 +105,110 @@ pub enum Event {
         jobs: usize,
         /// When they are tried again.
         after: Duration,
+    },
+    /// An operator changed the bounds of a pool.
+    BoundsSet {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Bounds before.
+        from: Bounds,
+        /// Bounds from now on.
+        to: Bounds,
+    },
+    /// The answer to whether a pool asks its peers for help has changed.
+    OffloadChanged {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Answer before.
+        from: OffloadReason,
+        /// Answer from now on.
+        to: OffloadReason,
+        /// Guests that it has.
+        guests: usize,
+    },
+    /// A place in a peer's pool begins to work for this one.
+    GuestStarted {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Name of the guest.
+        guest: Arc<str>,
+        /// The peer.
+        peer: Arc<str>,
+    },
+    /// A guest was sent away.
+    GuestStopped {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Name of the guest.
+        guest: Arc<str>,
+        /// The peer.
+        peer: Arc<str>,
+        /// Why.
+        reason: GuestStop,
+    },
+    /// A guest failed, or its batch was taken back.
+    GuestFailed {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Name of the guest.
+        guest: Arc<str>,
+        /// The peer.
+        peer: Arc<str>,
+        /// What happened.
+        error: String,
+        /// Segments of the batch it had, which go back to the front.
+        requeued: usize,
+    },
+    /// A model actor did a batch of a peer.
+    LoanDone {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Actor name.
+        actor: Arc<str>,
+        /// The peer.
+        peer: Arc<str>,
+        /// Segments.
+        segments: usize,
+        /// Estimated source tokens.
+        tokens: u32,
+        /// From hand-over to answer.
+        elapsed: Duration,
+    },
+    /// A batch of a peer was refused, given back, or failed.
+    LoanRefused {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// The peer.
+        peer: Arc<str>,
+        /// Why, as the peer is told.
+        error: PeerError,
+    },
+    /// A pool has ended because its model was unloaded.
+    PoolClosed {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Jobs that were not finished in time and were handed back.
+        handed_back: usize,
+    },
+    /// A model can be used from now on.
+    ModelLoaded {
+        /// Model id.
+        model: Arc<str>,
+    },
+    /// A model is not used for new jobs any more.
+    ModelUnloading {
+        /// Model id.
+        model: Arc<str>,
+    },
+    /// Jobs into a language are held back from now on.
+    LanguagePaused {
+        /// The language.
+        target: Language,
+    },
+    /// Jobs into a language are done again.
+    LanguageResumed {
+        /// The language.
+        target: Language,
     },
     /// An engine wrote a line to standard error.
     EngineSaid {

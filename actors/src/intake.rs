@@ -1,10 +1,12 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
+mod commands;
 mod retrying;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
@@ -13,16 +15,19 @@ use crate::{
         ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
     },
     events::{Event, Observer},
-    pool::{PoolMessage, Submission},
+    pool::{Applied, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
     routing::{self, Ability},
     text::{self, Piece},
 };
+use commands::{Commanded, sources};
 use retrying::{Run, Waiting, Wrapper};
 
 /// A pool and what its model can do.
 #[derive(Clone)]
 pub struct Route {
+    /// Model id.
+    pub model: Arc<str>,
     /// What the model can do.
     pub ability: Ability,
     /// Its pool.
@@ -46,6 +51,36 @@ pub enum IntakeMessage {
     Due(u64),
     /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
     StopRetrying,
+    /// Hold back jobs into this language: they are accepted and wait, in their pools. Deadlines are kept.
+    Pause(Language, RpcReplyPort<Applied>),
+    /// Do jobs into this language again.
+    Resume(Language, RpcReplyPort<Applied>),
+    /// Use this pool from now on. Changes nothing if there is one of the same model.
+    Load(Box<Route>, RpcReplyPort<Applied>),
+    /// Use the pool of this model no more and end it. Told when it has ended, or at once if there is none.
+    Unload {
+        /// Model id.
+        model: Arc<str>,
+        /// How long the pool goes on with what it has. What is left then is handed back: another model does it, or
+        /// it is answered as a model that is unavailable.
+        within: Duration,
+        /// Told at the end.
+        reply: RpcReplyPort<Unloaded>,
+    },
+    /// Tell about the intake.
+    Status(RpcReplyPort<IntakeStatus>),
+}
+
+/// An intake at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IntakeStatus {
+    /// Models in use.
+    pub models: Vec<Arc<str>>,
+    /// Languages whose jobs are held back.
+    pub paused: Vec<Language>,
+    /// Jobs that wait to be tried again.
+    pub waiting: usize,
 }
 
 impl ractor::Message for IntakeMessage {}
@@ -68,6 +103,8 @@ pub struct Intake;
 /// Its state. Orders that wait to be tried again are lost with it, and delivered again by their source.
 pub struct IntakeState {
     start: IntakeStart,
+    commanded: Commanded,
+    /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
     retries: bool,
@@ -83,14 +120,11 @@ impl Actor for Intake {
         _: ActorRef<IntakeMessage>,
         start: IntakeStart,
     ) -> Result<IntakeState, ActorProcessingErr> {
-        let abilities = || start.routes.iter().map(|route| &route.ability);
-        let mut sources: Vec<_> = abilities().flat_map(|a| &a.sources).copied().collect();
-        sources.sort_unstable();
-        sources.dedup();
         Ok(IntakeState {
             retries: start.retry.attempts > 0,
+            sources: sources(&start.routes),
             start,
-            sources,
+            commanded: Commanded::default(),
             waiting: Waiting::default(),
         })
     }
@@ -113,6 +147,23 @@ impl Actor for Intake {
             IntakeMessage::StopRetrying => {
                 state.retries = false;
                 deliver_all(state.waiting.take_all());
+            }
+            IntakeMessage::Pause(target, reply) => {
+                let _ = reply.send(state.pause(target)?);
+            }
+            IntakeMessage::Resume(target, reply) => {
+                let _ = reply.send(state.resume(target)?);
+            }
+            IntakeMessage::Load(route, reply) => {
+                let _ = reply.send(state.load(*route)?);
+            }
+            IntakeMessage::Unload {
+                model,
+                within,
+                reply,
+            } => state.unload(&model, within, reply)?,
+            IntakeMessage::Status(reply) => {
+                let _ = reply.send(state.status());
             }
         }
         Ok(())
@@ -239,12 +290,8 @@ impl IntakeState {
             None
         } else {
             let abilities = self.start.routes.iter().map(|route| &route.ability);
-            Some(routing::choose(
-                abilities,
-                source,
-                target,
-                request.model_type,
-            )?)
+            let chosen = routing::choose(abilities, source, target, request.model_type);
+            Some(chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))?)
         };
         Ok(Resolved {
             source,

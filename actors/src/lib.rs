@@ -18,6 +18,7 @@ pub mod engine;
 pub mod events;
 pub mod flow;
 pub mod intake;
+pub mod offload;
 pub mod pool;
 pub mod retry;
 pub mod routing;

@@ -3,12 +3,18 @@
 mod backlog;
 mod batching;
 mod budget;
+mod closing;
+mod command;
 mod core;
 mod failure;
+mod guests;
+mod holding;
 mod jobs;
 mod lag;
+mod lending;
 mod member;
 mod model_actor;
+mod offloading;
 mod sizing;
 mod spec;
 mod status;
@@ -17,9 +23,12 @@ mod supervisor;
 pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
 pub use batching::BatchBudget;
 pub use budget::{NodeBudget, Permit};
+pub use command::{Applied, BoundsError, Unloaded};
 pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};
 pub use jobs::Submission;
 pub use lag::PoolLag;
 pub use spec::PoolSpec;
-pub use status::{ActorPhase, ActorStatus, LaneStatus, PoolStatus};
+pub use status::{
+    ActorPhase, ActorStatus, GuestStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus,
+};
 pub use supervisor::{PoolMessage, PoolStart, PoolSupervisor};

@@ -84,6 +84,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         budget: NodeBudget::new(64, u64::MAX),
         observer: Arc::new(()),
         lag: PoolLag::default(),
+        peers: Arc::new(()),
         warm_up: Segment {
             text: "1".to_owned(),
             source: "en".to_owned(),
@@ -98,6 +99,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         tier: ModelType::Basic,
     };
     let routes = vec![Route {
+        model: Arc::from("fake"),
         ability,
         pool,
         max_piece_tokens: 100,

@@ -8,6 +8,7 @@ use babelmesh_actors::{
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
+    offload::OffloadConfig,
     pool::{BatchBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     retry::RetryPolicy,
     routing::Ability,
@@ -63,6 +64,7 @@ impl Actors {
                 observer: Arc::clone(&observer),
                 warm_up: warm_up(model),
                 lag: lag.clone(),
+                peers: Arc::new(()),
             };
             let (pool, _) =
                 Actor::spawn_linked(None, PoolSupervisor, start, root.get_cell()).await?;
@@ -70,6 +72,7 @@ impl Actors {
             let ability = ability(model)?;
             lags.push((ability.targets.clone(), lag));
             routes.push(Route {
+                model: Arc::from(model.id()),
                 ability,
                 pool,
                 // Estimates err by some tokens; a piece must not be cut by the engine.
@@ -241,6 +244,7 @@ fn spec(config: &Config, model: &Model) -> PoolSpec {
             seconds(pool.restart_most_ms),
         ),
         unavailable_after: seconds(pool.unavailable_after_ms),
+        offload: OffloadConfig::default(),
     }
 }
 

@@ -101,6 +101,11 @@ impl Waiting {
         self.runs.remove(&number)
     }
 
+    /// Jobs that wait.
+    pub(super) fn jobs(&self) -> usize {
+        self.runs.values().map(|run| run.outcomes.len()).sum()
+    }
+
     pub(super) fn take_all(&mut self) -> Vec<JobOutcome> {
         let runs = self.runs.drain();
         runs.flat_map(|(_, run)| run.outcomes).collect()

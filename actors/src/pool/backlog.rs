@@ -137,6 +137,26 @@ impl Backlog {
         removed
     }
 
+    /// Takes back items that were removed, each to the place that its time gives it.
+    pub fn restore(&mut self, items: Vec<Item>) {
+        for item in items {
+            self.push(item);
+        }
+        for lane in Lane::ALL {
+            for bucket in &mut self.lanes[lane].buckets {
+                bucket
+                    .make_contiguous()
+                    .sort_by_key(|item| (item.queued, item.job, item.piece));
+            }
+        }
+    }
+
+    /// Waiting tokens of all lanes.
+    #[must_use]
+    pub fn all_tokens(&self) -> u64 {
+        Lane::ALL.into_iter().map(|lane| self.tokens(lane)).sum()
+    }
+
     /// When the oldest waiting item of a lane was queued.
     #[must_use]
     pub fn oldest(&self, lane: Lane) -> Option<Instant> {
@@ -279,6 +299,25 @@ mod tests {
             let left: usize = Lane::ALL.iter().map(|l| backlog.items(*l)).sum();
             prop_assert_eq!(left + removed.len(), items.len());
         }
+    }
+
+    #[test]
+    fn items_that_come_back_go_where_their_time_puts_them() {
+        let start = Instant::now();
+        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
+        for job in 0..100 {
+            backlog.push(item(job, 6, Lane::Normal, start));
+        }
+        let removed = backlog.remove(|item| item.job % 2 == 0);
+        assert_eq!(removed.len(), 50);
+        backlog.push(item(100, 6, Lane::Normal, start));
+        backlog.restore(removed);
+        let mut order = Vec::new();
+        while !backlog.is_empty() {
+            order.extend(backlog.take(|_| BUDGET, |_| true, true));
+        }
+        let jobs: Vec<_> = order.iter().map(|item| item.job).collect();
+        assert_eq!(jobs, (0..=100).collect::<Vec<_>>());
     }
 
     #[test]

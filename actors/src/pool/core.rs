@@ -3,13 +3,14 @@
 use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
 
 use babelmesh_engine_protocol::{LoadReport, Translation};
-use ractor::{ActorId, RpcReplyPort};
+use ractor::ActorId;
 use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, JobOutcome, Lane, deliver_all},
-    engine::{EngineBatch, EngineError, EngineFactory, Segment, Usage},
+    engine::{EngineError, EngineFactory, Segment, Usage},
     events::{Event, Observer, StopReason},
+    offload::PeerError,
     scaling::{Decision, ScalingPolicy, Totals},
 };
 
@@ -17,11 +18,15 @@ use super::{
     backlog::{Backlog, Item},
     batching::Turn,
     budget::NodeBudget,
+    closing::Closing,
     failure::{AfterFailure, Attempt, after_failure, restart_delay},
+    holding::Held,
     jobs::{Jobs, Submission, Worker},
     lag::PoolLag,
-    member::{InFlight, Members, Phase},
+    lending::Loans,
+    member::{InFlight, Members, Phase, Work},
     model_actor::{ModelMessage, ModelReport},
+    offloading::Help,
     spec::PoolSpec,
     supervisor::PoolStart,
 };
@@ -59,7 +64,21 @@ pub struct Pool {
     pub(super) restart: Restart,
     last_warm: Instant,
     last_urgent: Option<Instant>,
-    drain: Option<Drain>,
+    /// Jobs that are held back.
+    pub(super) held: Held,
+    /// What peers do for this pool.
+    pub(super) help: Help,
+    /// What it does for them.
+    pub(super) loans: Loans,
+    pub(super) closing: Option<Closing>,
+}
+
+/// A batch that was done: by whom, how large it was, how long it took and how long its oldest item had waited.
+pub(super) struct Done {
+    pub(super) actor: Arc<str>,
+    pub(super) tokens: u32,
+    pub(super) elapsed: Duration,
+    pub(super) waited: Duration,
 }
 
 /// Failures of actors since the last batch that was done.
@@ -68,10 +87,6 @@ pub(super) struct Restart {
     failures: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) last_error: Option<String>,
-}
-
-struct Drain {
-    replies: Vec<RpcReplyPort<()>>,
 }
 
 impl Pool {
@@ -103,7 +118,10 @@ impl Pool {
             restart: Restart::default(),
             last_warm: now,
             last_urgent: None,
-            drain: None,
+            held: Held::default(),
+            help: Help::new(start.peers),
+            loans: Loans::default(),
+            closing: None,
         }
     }
 
@@ -117,11 +135,13 @@ impl Pool {
             if submission.job.lane() != Lane::Any {
                 self.last_urgent = Some(now);
             }
-            let backlog = &mut self.backlog;
-            if let Err(outcome) = self
-                .jobs
-                .admit(submission, now, &mut |item| backlog.push(item))
-            {
+            let (backlog, held) = (&mut self.backlog, &mut self.held);
+            let mut held = held.of(submission.job.target);
+            let queue = &mut |item| match &mut held {
+                Some(held) => held.push(item),
+                None => backlog.push(item),
+            };
+            if let Err(outcome) = self.jobs.admit(submission, now, queue) {
                 untouched.push(*outcome);
             }
         }
@@ -129,31 +149,49 @@ impl Pool {
         self.finish(untouched);
     }
 
-    /// Hands work to every idle actor.
+    /// Hands work to every idle actor, the pool's own first.
     pub(super) fn dispatch(&mut self) {
         // Nothing that is late reaches an engine, however short the time since the last look.
         self.expire(Instant::now());
         while let Some(id) = self.members.idle() {
-            let Some(attempt) = self.next_attempt() else {
+            let Some(work) = self.next_work() else {
                 self.note_idleness();
-                return;
+                break;
             };
-            self.hand_over(id, attempt);
+            self.hand_over(id, work);
         }
+        self.dispatch_to_guests();
     }
 
-    fn next_attempt(&mut self) -> Option<Attempt> {
-        while let Some(mut attempt) = self.retries.pop_front() {
-            attempt.items.retain(|item| self.jobs.is_active(item.job));
-            if !attempt.items.is_empty() {
-                return Some(attempt);
-            }
+    fn next_work(&mut self) -> Option<Work> {
+        let turn = self.turn();
+        let bulk = turn.allows(Lane::Any);
+        if bulk && let Some(loan) = self.loans.overdue() {
+            return Some(Work::Lent(loan));
         }
+        if let Some(attempt) = self.next_attempt(turn) {
+            self.loans.pass_over();
+            return Some(Work::Own(attempt));
+        }
+        bulk.then(|| self.loans.next())?.map(Work::Lent)
+    }
+
+    fn turn(&self) -> Turn {
         let urgent = self
             .last_urgent
             .is_some_and(|at| at.elapsed() < URGENT_MEMORY);
         let warm = self.members.counts().warm() as usize;
-        let turn = Turn::of(warm, self.members.on_bulk(), urgent);
+        Turn::of(warm, self.members.on_bulk(), urgent)
+    }
+
+    fn next_attempt(&mut self, turn: Turn) -> Option<Attempt> {
+        while let Some(mut attempt) = self.retries.pop_front() {
+            attempt.items.retain(|item| self.jobs.is_active(item.job));
+            self.held.keep_back(&mut attempt.items, &self.jobs);
+            if !attempt.items.is_empty() {
+                return Some(attempt);
+            }
+        }
         let budget = self.spec.batch;
         loop {
             let mut items = self.backlog.take(
@@ -171,51 +209,42 @@ impl Pool {
         }
     }
 
-    fn hand_over(&mut self, id: ActorId, attempt: Attempt) {
+    fn hand_over(&mut self, id: ActorId, work: Work) {
         let now = Instant::now();
-        let jobs = &mut self.jobs;
-        let segments: Vec<_> = attempt
-            .items
-            .iter()
-            .filter_map(|i| jobs.segment(i, now))
-            .collect();
-        debug_assert_eq!(
-            segments.len(),
-            attempt.items.len(),
-            "an item without a job was dispatched"
-        );
-        let tokens = attempt.items.iter().map(|item| item.tokens).sum();
-        let oldest = attempt
-            .items
-            .iter()
-            .map(|item| item.queued)
-            .min()
-            .unwrap_or(now);
-        let lane = attempt
-            .items
-            .iter()
-            .map(|item| item.lane)
-            .min()
-            .unwrap_or(Lane::Any);
+        let (batch, lane, oldest) = match &work {
+            Work::Own(attempt) => (
+                self.jobs.batch(&attempt.items, now),
+                attempt.lane(),
+                attempt.oldest().unwrap_or(now),
+            ),
+            Work::Lent(loan) => (loan.batch(), Lane::Any, loan.queued),
+        };
         let Some(member) = self.members.all.get_mut(&id) else {
-            self.retries.push_front(attempt);
-            return;
+            return self.put_back(work);
         };
         member.phase = Phase::Busy(InFlight {
-            attempt,
-            tokens,
+            work,
+            tokens: batch.tokens,
             lane,
             oldest,
             since: now,
         });
         // An actor that is gone answers with a supervision event, which brings the batch back.
-        let _ = member
-            .actor
-            .cast(ModelMessage::Translate(EngineBatch { segments, tokens }));
+        let _ = member.actor.cast(ModelMessage::Translate(batch));
+    }
+
+    fn put_back(&mut self, work: Work) {
+        match work {
+            Work::Own(attempt) => self.retries.push_front(attempt),
+            Work::Lent(loan) => self.loans.put_back(loan),
+        }
     }
 
     /// Takes a model actor's report.
     pub(super) fn report(&mut self, id: ActorId, report: ModelReport) {
+        if self.help.guests.contains_key(&id) {
+            return self.guest_report(id, report);
+        }
         match report {
             ModelReport::Ready {
                 report,
@@ -277,43 +306,54 @@ impl Pool {
         self.totals.busy += elapsed;
         self.last_warm = Instant::now();
         let actor = Arc::clone(&member.name);
-        match answer {
-            Ok(translations) => self.translated(batch, translations, actor, elapsed),
-            Err(error) => {
-                self.retry(batch.attempt, &error.to_string(), ErrorCode::EngineFailed);
+        if answer.is_ok() {
+            self.restart = Restart::default();
+            self.totals.completed_tokens += u64::from(batch.tokens);
+        }
+        match (batch.work, answer) {
+            (Work::Own(attempt), Ok(translations)) => {
+                let done = Done {
+                    actor,
+                    tokens: batch.tokens,
+                    elapsed,
+                    waited: batch.since.saturating_duration_since(batch.oldest),
+                };
+                self.translated(&attempt, translations, done);
             }
+            (Work::Own(attempt), Err(error)) => {
+                self.retry(attempt, &error.to_string(), ErrorCode::EngineFailed);
+            }
+            (Work::Lent(loan), answer) => self.lent(loan, answer, (actor, batch.tokens, elapsed)),
         }
         if usage.resident_bytes > self.spec.memory_limit {
             self.retire(id, StopReason::MemoryLimit);
         }
     }
 
-    fn translated(
+    /// Takes the translations of a batch, whoever made them.
+    pub(super) fn translated(
         &mut self,
-        batch: InFlight,
+        attempt: &Attempt,
         translations: Vec<Translation>,
-        actor: Arc<str>,
-        elapsed: Duration,
+        done: Done,
     ) {
         let now = Instant::now();
         // What comes too late is of no use to its sender any more.
         self.expire(now);
-        self.restart = Restart::default();
-        self.totals.completed_tokens += u64::from(batch.tokens);
         let worker = Worker {
             model_id: self.pool(),
             model_type: self.spec.model_type,
-            actor: Arc::clone(&actor),
+            actor: Arc::clone(&done.actor),
         };
-        let items = &batch.attempt.items;
+        let items = &attempt.items;
         let outcomes = self.jobs.complete(items, translations, &worker, now);
         self.observe(Event::BatchDone {
             pool: self.pool(),
-            actor,
+            actor: done.actor,
             segments: items.len(),
-            tokens: batch.tokens,
-            elapsed,
-            waited: batch.since.saturating_duration_since(batch.oldest),
+            tokens: done.tokens,
+            elapsed: done.elapsed,
+            waited: done.waited,
         });
         self.finish(outcomes);
     }
@@ -321,7 +361,7 @@ impl Pool {
     /// An actor failed: by a panic, or because its engine did.
     pub(super) fn lost(&mut self, id: ActorId, error: &(dyn Error + Send + Sync + 'static)) {
         let Some(mut member) = self.members.all.remove(&id) else {
-            return;
+            return self.guest_lost(id, error);
         };
         let now = Instant::now();
         self.restart.failures += 1;
@@ -334,17 +374,25 @@ impl Pool {
             pool: self.pool(),
             actor: Arc::clone(&member.name),
             error: error.to_string(),
-            requeued: batch.as_ref().map_or(0, |b| b.attempt.items.len()),
+            requeued: batch.as_ref().map_or(0, |b| b.work.own_items()),
             restart_in: delay,
         });
         if let Some(batch) = batch {
             self.totals.busy += now.saturating_duration_since(batch.since);
-            self.retry(batch.attempt, &error.to_string(), ErrorCode::PoisonText);
+            match batch.work {
+                Work::Own(attempt) => {
+                    self.retry(attempt, &error.to_string(), ErrorCode::PoisonText);
+                }
+                Work::Lent(loan) => self.loan_failed(loan, PeerError::Failed(error.to_string())),
+            }
         }
     }
 
     /// An actor ended without failing: as it was told to, or killed from outside.
     pub(super) fn ended(&mut self, id: ActorId) {
+        if self.help.guests.contains_key(&id) {
+            return self.guest_ended(id);
+        }
         let drained = self
             .members
             .all
@@ -389,12 +437,14 @@ impl Pool {
         if std::mem::take(&mut self.has_stale) {
             let jobs = &self.jobs;
             self.backlog.remove(|item| jobs.is_active(item.job));
+            self.held.retain(|item| jobs.is_active(item.job));
         }
         if self.members.counts().warm() > 0 {
             self.last_warm = now;
         } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
             self.give_up(now);
         }
+        self.hand_back_in_time(now);
     }
 
     /// Answers jobs whose deadline has passed. Their pieces are passed over from now on, and what an engine still makes of them is dropped.
@@ -412,7 +462,11 @@ impl Pool {
     fn give_up(&mut self, now: Instant) {
         let patience = self.spec.unavailable_after;
         let waits = |item: &Item| now.saturating_duration_since(item.queued) > patience;
-        let mut stuck = self.backlog.remove(|item| !waits(item));
+        // Guests may do what is queued; what failed is only for own actors.
+        let mut stuck = match self.help.is_at_work() {
+            true => Vec::new(),
+            false => self.backlog.remove(|item| !waits(item)),
+        };
         stuck.extend(
             self.retries
                 .iter()
@@ -434,7 +488,7 @@ impl Pool {
         self.finish(outcomes);
     }
 
-    fn finish(&mut self, outcomes: Vec<JobOutcome>) {
+    pub(super) fn finish(&mut self, outcomes: Vec<JobOutcome>) {
         for outcome in &outcomes {
             match outcome.result {
                 Ok(_) => self.totals.completed_jobs += 1,
@@ -463,34 +517,6 @@ impl Pool {
         let busy = self.members.in_flight().next().is_some();
         if !busy && self.jobs.len() == 0 && self.idle_since.is_none() {
             self.idle_since = Some(Instant::now());
-        }
-    }
-
-    /// Accepts a request to drain. Every asker is answered at the end.
-    pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) {
-        let drain = self.drain.get_or_insert_with(|| Drain {
-            replies: Vec::new(),
-        });
-        drain.replies.push(reply);
-    }
-
-    pub(super) const fn is_draining(&self) -> bool {
-        self.drain.is_some()
-    }
-
-    /// Whether the pool was told to drain and has nothing left to do.
-    pub(super) fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.jobs.len() == 0 && self.members.all.is_empty()
-    }
-
-    pub(super) fn answer_drain(&mut self) {
-        for reply in self
-            .drain
-            .take()
-            .into_iter()
-            .flat_map(|drain| drain.replies)
-        {
-            let _ = reply.send(());
         }
     }
 

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::domain::Lane;
+
 use super::backlog::Item;
 
 /// A lone text that failed this often in a row, batches it was in included, is poison.
@@ -16,6 +20,21 @@ pub struct Attempt {
     pub items: Vec<Item>,
     /// Failures in a row.
     pub failures: u32,
+}
+
+impl Attempt {
+    /// The most urgent lane of an item.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        let lanes = self.items.iter().map(|item| item.lane);
+        lanes.min().unwrap_or(Lane::Any)
+    }
+
+    /// When its oldest item was queued.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        self.items.iter().map(|item| item.queued).min()
+    }
 }
 
 /// What to do after one more failure.
@@ -67,10 +86,8 @@ mod tests {
     use std::collections::HashSet;
 
     use proptest::prelude::*;
-    use tokio::time::Instant;
 
     use super::*;
-    use crate::domain::Lane;
 
     /// Runs attempts against an engine that fails on every batch with a poisoned item, and on the first `kills` batches.
     fn settle(

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use babelmesh_engine_protocol::{Segment, Translation};
 
 use crate::{
-    domain::{ErrorCode, Job, JobOutcome, Lane, ModelType, RequestError, Translated},
+    domain::{ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Translated},
+    engine::EngineBatch,
     text::{self, Piece},
 };
 
@@ -165,7 +166,7 @@ impl Jobs {
     }
 
     /// The text of an item as an engine wants it. Marks the job as started.
-    pub(super) fn segment(&mut self, item: &Item, now: Instant) -> Option<Segment> {
+    fn segment(&mut self, item: &Item, now: Instant) -> Option<Segment> {
         let active = self.active.get_mut(&item.job)?;
         active.started.get_or_insert(now);
         let range = active.pieces[item.piece as usize].range.clone();
@@ -174,6 +175,20 @@ impl Jobs {
             source: active.job.source.to_string(),
             target: active.job.target.to_string(),
         })
+    }
+
+    /// What an engine gets of these items, all of active jobs.
+    pub(super) fn batch(&mut self, items: &[Item], now: Instant) -> EngineBatch {
+        let segments: Vec<_> = items.iter().filter_map(|i| self.segment(i, now)).collect();
+        debug_assert_eq!(
+            segments.len(),
+            items.len(),
+            "an item without a job was dispatched"
+        );
+        EngineBatch {
+            segments,
+            tokens: items.iter().map(|item| item.tokens).sum(),
+        }
     }
 
     /// Takes a batch's translations; returns the jobs that are complete with them.
@@ -204,6 +219,21 @@ impl Jobs {
     pub(super) fn fail(&mut self, job: u64, code: ErrorCode, message: &str) -> Option<JobOutcome> {
         let active = self.remove(job)?;
         Some(active.job.order.failed(RequestError::new(code, message)))
+    }
+
+    /// Ends all jobs with an error.
+    pub(super) fn fail_all(&mut self, code: ErrorCode, message: &str) -> Vec<JobOutcome> {
+        self.deadlines.clear();
+        let failed = |active: Active| {
+            let error = RequestError::new(code, message);
+            active.job.order.failed(error)
+        };
+        self.active.drain().map(|(_, a)| failed(a)).collect()
+    }
+
+    /// The language that a job is wanted in.
+    pub(super) fn target(&self, job: u64) -> Option<Language> {
+        self.active.get(&job).map(|active| active.job.target)
     }
 
     fn remove(&mut self, job: u64) -> Option<Active> {

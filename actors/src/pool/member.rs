@@ -10,6 +10,7 @@ use crate::{domain::Lane, engine::Usage, scaling::ActorCounts};
 use super::{
     budget::Permit,
     failure::Attempt,
+    lending::QueuedLoan,
     model_actor::ModelMessage,
     status::{ActorPhase, ActorStatus},
 };
@@ -35,14 +36,32 @@ pub(super) enum Phase {
 
 /// A batch that an actor has. It stays the supervisor's: an actor that dies loses nothing.
 pub(super) struct InFlight {
-    pub(super) attempt: Attempt,
+    pub(super) work: Work,
     pub(super) tokens: u32,
     pub(super) lane: Lane,
     pub(super) oldest: Instant,
     pub(super) since: Instant,
 }
 
-/// All model actors of a pool.
+/// Whose batch it is.
+pub(super) enum Work {
+    /// The pool's own.
+    Own(Attempt),
+    /// A peer's.
+    Lent(QueuedLoan),
+}
+
+impl Work {
+    /// Items of the pool's own.
+    pub(super) fn own_items(&self) -> usize {
+        match self {
+            Self::Own(attempt) => attempt.items.len(),
+            Self::Lent(_) => 0,
+        }
+    }
+}
+
+/// All model actors of a pool. Guests are none of them.
 #[derive(Default)]
 pub(super) struct Members {
     pub(super) all: HashMap<ActorId, Member>,
@@ -74,6 +93,13 @@ impl Members {
     pub(super) fn on_bulk(&self) -> usize {
         self.in_flight()
             .filter(|batch| batch.lane == Lane::Any)
+            .count()
+    }
+
+    /// Batches of peers that actors have.
+    pub(super) fn lent(&self) -> usize {
+        self.in_flight()
+            .filter(|batch| matches!(batch.work, Work::Lent(_)))
             .count()
     }
 

@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    command::{Applied, BoundsError},
     core::Pool,
     member::{Member, Phase},
     model_actor::{ModelActor, ModelStart},
@@ -27,7 +28,7 @@ impl Pool {
     /// Asks the policy when it is due.
     pub(super) fn decide(&mut self) {
         let now = Instant::now();
-        if now < self.next_decision || self.is_draining() {
+        if now < self.next_decision || self.is_closing() {
             return;
         }
         self.next_decision = now + self.policy.interval();
@@ -49,7 +50,7 @@ impl Pool {
 
     /// Makes the number of actors what is wanted.
     pub(super) async fn reconcile(&mut self, myself: &ActorRef<PoolMessage>) {
-        if self.is_draining() && !self.has_jobs() {
+        if self.is_closing() && !self.has_jobs() {
             while let Some(id) = self.members.most_dispensable() {
                 self.retire(id, StopReason::Drained);
             }
@@ -69,12 +70,28 @@ impl Pool {
     }
 
     /// Changes the bounds; the policy brings the pool into them at once.
-    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
-        self.spec.bounds = bounds;
-        self.next_decision = Instant::now();
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) -> Result<Applied, BoundsError> {
+        let Bounds { min, max } = bounds;
+        if min > max || max == 0 {
+            return Err(BoundsError { min, max });
+        }
+        let from = std::mem::replace(&mut self.spec.bounds, bounds);
+        if from != bounds {
+            self.next_decision = Instant::now();
+            self.observe(Event::BoundsSet {
+                pool: self.pool(),
+                from,
+                to: bounds,
+            });
+        }
+        Ok(Applied::of(from != bounds))
     }
 
-    fn may_start(&self) -> bool {
+    pub(super) fn cold_start(&self) -> Duration {
+        self.cold_start.unwrap_or(ASSUMED_COLD_START)
+    }
+
+    pub(super) fn may_start(&self) -> bool {
         self.restart
             .not_before
             .is_none_or(|at| at <= Instant::now())
@@ -149,7 +166,7 @@ impl Pool {
                 any: wait(Lane::Any),
             },
             totals: self.totals,
-            cold_start: self.cold_start.unwrap_or(ASSUMED_COLD_START),
+            cold_start: self.cold_start(),
             idle_since: self
                 .idle_since
                 .map(|at| at.saturating_duration_since(self.started)),
@@ -182,6 +199,11 @@ impl Pool {
             failed: self.failed_jobs,
             decision: self.decision.clone(),
             failing: self.restart.last_error.clone(),
+            guests: self.guest_status(),
+            offload: self.help.reason,
+            offer: self.offer(),
+            loans: self.loan_status(),
+            held: self.held.status(),
         }
     }
 }

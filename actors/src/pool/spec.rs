@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{Lanes, ModelType},
+    offload::OffloadConfig,
     scaling::Bounds,
 };
 
@@ -32,6 +33,8 @@ pub struct PoolSpec {
     pub restart: (Duration, Duration),
     /// How long jobs wait for a pool without a single warm actor before they are answered with an error.
     pub unavailable_after: Duration,
+    /// When peers are asked for help and given some.
+    pub offload: OffloadConfig,
 }
 
 impl PoolSpec {
@@ -49,6 +52,7 @@ impl PoolSpec {
             memory_limit: 2 << 30,
             restart: (Duration::from_millis(250), Duration::from_secs(30)),
             unavailable_after: Duration::from_secs(30),
+            offload: OffloadConfig::default(),
         }
     }
 }

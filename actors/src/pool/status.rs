@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::Lanes, scaling::Decision};
+use crate::{
+    domain::{Lanes, Language},
+    offload::{Offer, OffloadReason},
+    scaling::Decision,
+};
 
 /// A pool at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,63 @@ pub struct PoolStatus {
     pub decision: Option<Decision>,
     /// The newest failure of an actor, if the pool is not yet whole again.
     pub failing: Option<String>,
+    /// Help that it has from peers.
+    #[serde(default)]
+    pub guests: Vec<GuestStatus>,
+    /// Why it has or has not asked peers for help.
+    #[serde(default)]
+    pub offload: OffloadReason,
+    /// What it offers to peers.
+    #[serde(default)]
+    pub offer: Offer,
+    /// What it does for peers.
+    #[serde(default)]
+    pub loans: LoanStatus,
+    /// Languages whose jobs are held back, and how much.
+    #[serde(default)]
+    pub held: HeldStatus,
+}
+
+/// A place in a peer's pool that works for this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestStatus {
+    /// Its name, as in results.
+    pub name: String,
+    /// The peer.
+    pub node: String,
+    /// What it does.
+    pub phase: ActorPhase,
+    /// Batches done.
+    pub batches: u64,
+}
+
+/// What a pool does for peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoanStatus {
+    /// Batches of peers that wait.
+    pub queued: usize,
+    /// Batches of peers that model actors have.
+    pub in_flight: usize,
+    /// Batches done for peers since the start.
+    pub batches: u64,
+    /// Estimated tokens of these.
+    pub tokens: u64,
+    /// Batches refused or given back since the start.
+    pub refused: u64,
+}
+
+/// What is held back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldStatus {
+    /// Languages.
+    pub targets: Vec<Language>,
+    /// Pieces.
+    pub segments: usize,
+    /// Their estimated tokens.
+    pub tokens: u64,
 }
 
 /// A lane of the backlog.

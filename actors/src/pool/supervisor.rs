@@ -5,14 +5,22 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::{
+    domain::Language,
     engine::{EngineFactory, Segment},
     events::Observer,
+    offload::{Loan, Peers},
     scaling::{Bounds, ScalingPolicy},
 };
 
 use super::{
-    budget::NodeBudget, core::Pool, jobs::Submission, lag::PoolLag, model_actor::Report,
-    spec::PoolSpec, status::PoolStatus,
+    budget::NodeBudget,
+    command::{Applied, BoundsError, Unloaded},
+    core::Pool,
+    jobs::Submission,
+    lag::PoolLag,
+    model_actor::Report,
+    spec::PoolSpec,
+    status::PoolStatus,
 };
 
 /// How often deadlines are looked at, restarts are due and drained actors are counted.
@@ -34,9 +42,25 @@ pub enum PoolMessage {
     /// Tell about the pool.
     Status(RpcReplyPort<PoolStatus>),
     /// Change the bounds of the number of actors.
-    SetBounds(Bounds),
+    SetBounds(Bounds, RpcReplyPort<Result<Applied, BoundsError>>),
+    /// Hold back jobs into this language, or do them again. They wait without being lost or failed; their deadlines are kept.
+    HoldBack {
+        /// The language.
+        target: Language,
+        /// Whether to hold them back from now on.
+        hold: bool,
+    },
+    /// Do a batch of a peer, behind the pool's own work.
+    Lend(Loan),
     /// Finish what is queued, stop all actors, answer, end.
     Drain(RpcReplyPort<()>),
+    /// Drain, but hand back what is still queued after `within`, as failed for now.
+    Unload {
+        /// How long to go on with what is queued.
+        within: Duration,
+        /// Told at the end.
+        reply: RpcReplyPort<Unloaded>,
+    },
 }
 
 impl ractor::Message for PoolMessage {}
@@ -57,6 +81,8 @@ pub struct PoolStart {
     pub warm_up: Segment,
     /// Work for this pool that is not read yet.
     pub lag: PoolLag,
+    /// Other nodes; `()` for none.
+    pub peers: Arc<dyn Peers>,
 }
 
 /// Supervises the model actors of one model.
@@ -94,17 +120,23 @@ impl Actor for PoolSupervisor {
                 pool.sweep();
                 pool.decide();
                 pool.reconcile(&myself).await;
+                pool.look_at_peers(&myself).await;
             }
             PoolMessage::Status(reply) => {
                 // Whoever asked may have gone; that is theirs to know.
                 let _ = reply.send(pool.status());
             }
-            PoolMessage::SetBounds(bounds) => pool.set_bounds(bounds),
+            PoolMessage::SetBounds(bounds, reply) => {
+                let _ = reply.send(pool.set_bounds(bounds));
+            }
+            PoolMessage::HoldBack { target, hold } => pool.hold_back(target, hold),
+            PoolMessage::Lend(loan) => pool.lend(loan),
             PoolMessage::Drain(reply) => pool.drain(reply),
+            PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
         pool.dispatch();
-        if pool.is_drained() {
-            pool.answer_drain();
+        if pool.is_closed() {
+            pool.answer_closing();
             myself.stop(None);
         }
         Ok(())

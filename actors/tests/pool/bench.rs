@@ -15,10 +15,13 @@ use babelmesh_actors::{
     },
     events::{Event, Observer},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    pool::{
+        Applied, BoundsError, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus,
+        PoolSupervisor,
+    },
     retry::RetryPolicy,
     routing::Ability,
-    scaling::{DelayTarget, DelayTargetConfig},
+    scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
 use tokio::time::{Instant, timeout};
@@ -137,6 +140,7 @@ impl Bench {
             budget: NodeBudget::new(8, u64::MAX),
             observer: Arc::clone(&events) as _,
             lag: PoolLag::default(),
+            peers: Arc::new(()),
             warm_up: Segment {
                 text: WARM_UP.into(),
                 source: "en".into(),
@@ -150,6 +154,7 @@ impl Bench {
             tier: ModelType::Basic,
         };
         let route = Route {
+            model: Arc::from("fake-model"),
             ability,
             pool: pool.clone(),
             max_piece_tokens: 64,
@@ -226,6 +231,14 @@ impl Bench {
             Some((o.order.request.message_id.clone(), error.code))
         };
         outcomes.iter().filter_map(error).collect()
+    }
+
+    pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {
+        let message = |reply| PoolMessage::SetBounds(Bounds { min, max }, reply);
+        match self.pool.call(message, Some(LONG)).await {
+            Ok(CallResult::Success(answer)) => answer,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// What engines were given so far.

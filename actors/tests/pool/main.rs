@@ -12,8 +12,7 @@ use babelmesh_actors::{
     domain::{ErrorCode, TranslationRequest},
     engine::FakeSpec,
     events::{Event, StopReason},
-    pool::PoolMessage,
-    scaling::Bounds,
+    pool::{Applied, PoolMessage},
 };
 use bench::{Bench, LONG, failed, mark, texts, warm};
 use ractor::rpc::CallResult;
@@ -126,18 +125,12 @@ async fn model_actors_are_really_spawned_and_stopped() {
     bench
         .until("one actor is not warm", |status| warm(status) == 1)
         .await;
-    bench
-        .pool
-        .cast(PoolMessage::SetBounds(Bounds { min: 5, max: 6 }))
-        .unwrap();
+    assert_eq!(bench.set_bounds(5, 6).await, Ok(Applied::Changed));
     bench
         .until("five actors are not warm", |status| warm(status) == 5)
         .await;
     bench.offer(texts(500));
-    bench
-        .pool
-        .cast(PoolMessage::SetBounds(Bounds { min: 1, max: 2 }))
-        .unwrap();
+    assert_eq!(bench.set_bounds(1, 2).await, Ok(Applied::Changed));
     bench
         .until("two actors are not left", |status| status.actors.len() == 2)
         .await;

@@ -1,0 +1,133 @@
+//! What operators may change while the node runs: languages that are held back, models that come and go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use ractor::{ActorProcessingErr, RpcReplyPort};
+
+use crate::{
+    domain::{ErrorCode, Language, RequestError},
+    events::Event,
+    pool::{Applied, PoolMessage, Unloaded},
+    routing::Ability,
+};
+
+use super::{IntakeState, IntakeStatus, Route};
+
+/// What was commanded and still holds.
+#[derive(Default)]
+pub(super) struct Commanded {
+    paused: BTreeSet<Language>,
+    /// What models could do that were unloaded: a job for one of them is not wrong, it only came too late.
+    unloaded: BTreeMap<Arc<str>, Ability>,
+}
+
+impl Commanded {
+    /// The error of a pair that an unloaded model served.
+    pub(super) fn excuse(&self, source: Language, target: Language) -> Option<RequestError> {
+        let (model, _) = self
+            .unloaded
+            .iter()
+            .find(|(_, ability)| ability.serves(source, target))?;
+        let message = format!("model {model}, which translates {source} to {target}, was unloaded");
+        Some(RequestError::new(ErrorCode::ModelUnavailable, message))
+    }
+}
+
+/// Languages that some model reads.
+pub(super) fn sources(routes: &[Route]) -> Vec<Language> {
+    let all = routes.iter().flat_map(|route| &route.ability.sources);
+    let mut sources: Vec<_> = all.copied().collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+impl IntakeState {
+    pub(super) fn pause(&mut self, target: Language) -> Result<Applied, ActorProcessingErr> {
+        let changed = self.commanded.paused.insert(target);
+        if changed {
+            self.tell_pools(target, true)?;
+            self.start
+                .observer
+                .observe(&Event::LanguagePaused { target });
+        }
+        Ok(Applied::of(changed))
+    }
+
+    pub(super) fn resume(&mut self, target: Language) -> Result<Applied, ActorProcessingErr> {
+        let changed = self.commanded.paused.remove(&target);
+        if changed {
+            self.tell_pools(target, false)?;
+            self.start
+                .observer
+                .observe(&Event::LanguageResumed { target });
+        }
+        Ok(Applied::of(changed))
+    }
+
+    fn tell_pools(&self, target: Language, hold: bool) -> Result<(), ActorProcessingErr> {
+        for route in &self.start.routes {
+            route.pool.cast(PoolMessage::HoldBack { target, hold })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn load(&mut self, route: Route) -> Result<Applied, ActorProcessingErr> {
+        if self.start.routes.iter().any(|r| r.model == route.model) {
+            return Ok(Applied::Unchanged);
+        }
+        for target in self.commanded.paused.iter().copied() {
+            let hold = true;
+            route.pool.cast(PoolMessage::HoldBack { target, hold })?;
+        }
+        self.commanded.unloaded.remove(&route.model);
+        let model = Arc::clone(&route.model);
+        self.start.routes.push(route);
+        self.sources = sources(&self.start.routes);
+        self.start.observer.observe(&Event::ModelLoaded { model });
+        Ok(Applied::Changed)
+    }
+
+    /// Takes a model's route away and has its pool end; the pool answers.
+    pub(super) fn unload(
+        &mut self,
+        model: &str,
+        within: Duration,
+        reply: RpcReplyPort<Unloaded>,
+    ) -> Result<(), ActorProcessingErr> {
+        let routes = &mut self.start.routes;
+        let Some(index) = routes.iter().position(|route| &*route.model == model) else {
+            let _ = reply.send(Unloaded::default());
+            return Ok(());
+        };
+        let route = routes.remove(index);
+        self.sources = sources(routes);
+        let model = Arc::clone(&route.model);
+        self.commanded
+            .unloaded
+            .insert(Arc::clone(&model), route.ability);
+        self.start
+            .observer
+            .observe(&Event::ModelUnloading { model });
+        // Everything that was submitted to it is before this message.
+        route.pool.cast(PoolMessage::Unload { within, reply })?;
+        Ok(())
+    }
+
+    pub(super) fn status(&self) -> IntakeStatus {
+        IntakeStatus {
+            models: self
+                .start
+                .routes
+                .iter()
+                .map(|route| Arc::clone(&route.model))
+                .collect(),
+            paused: self.commanded.paused.iter().copied().collect(),
+            waiting: self.waiting.jobs(),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Whether a pool asks peers for help, and whom.
+//!
+//! A pool asks when jobs wait too long, its own actors cannot be more (or have not become more in the time that takes), and a peer
+//! would have a batch back before the pool's own actors got to it. It stops when it could do without, and it leaves
+//! a peer alone for a while that failed or made things slower.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Offer, OffloadConfig};
+
+/// Share of their capacity at which the pool's own actors count as enough.
+const ENOUGH: f64 = 0.85;
+/// Multiple of the delay target at which nobody waits for a confirmation.
+const EXCESSIVE: f64 = 2.0;
+/// A batch that a peer has for this many times as long as it should is taken back ...
+const OVERDUE_FACTOR: f64 = 4.0;
+/// ... but not before this much more time has passed.
+const OVERDUE_GRACE: Duration = Duration::from_secs(1);
+/// A guest that is not ready after this long never will be.
+const START_LIMIT: Duration = Duration::from_secs(5);
+/// A guest without a batch for so long is not needed.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+/// Batches after which a peer's measured speed counts.
+const BATCHES_TO_JUDGE: u32 = 3;
+/// What is given to the policy in which own actors grow, beyond a cold start.
+const GROWTH_GRACE: Duration = Duration::from_secs(2);
+
+/// A pool that may need help, and those that may give some. Times are since the pool started.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OffloadSnapshot {
+    /// Warm own actors.
+    pub warm: u32,
+    /// Whether own actors are starting or could still be started.
+    pub may_grow: bool,
+    /// Time from an own actor's start to its first batch.
+    pub cold_start: Duration,
+    /// Estimated tokens that one own actor does in a second.
+    pub tokens_per_second: f64,
+    /// Estimated tokens that arrive in a second.
+    pub arrivals: f64,
+    /// Estimated tokens that wait in the pool, and that guests may be given.
+    pub waiting_tokens: u64,
+    /// Estimated tokens of a usual batch.
+    pub batch_tokens: u32,
+    /// The delay of jobs in multiples of their target.
+    pub pressure: f64,
+    /// Since when the pressure is above one without a break.
+    pub pressed_since: Option<Duration>,
+    /// Since when own actors would be enough without a break.
+    pub calm_since: Option<Duration>,
+    /// Peers that can be reached and have the model.
+    pub peers: Vec<PeerView>,
+    /// Places in peers' pools that work for this one.
+    pub guests: Vec<GuestView>,
+}
+
+/// A peer as its offer and the past tell of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerView {
+    /// Its name.
+    pub node: Arc<str>,
+    /// What it offers.
+    pub offer: Offer,
+    /// The time that a trip to it and back takes.
+    pub round_trip: Duration,
+    /// Tokens a second that its guests really did, trips included, and in how many batches.
+    pub measured: Option<(f64, u32)>,
+    /// Until when it is left alone.
+    pub held_off_until: Option<Duration>,
+}
+
+/// A guest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuestView {
+    /// Its number in the pool.
+    pub number: u64,
+    /// The peer.
+    pub node: Arc<str>,
+    /// What it does.
+    pub doing: GuestDoing,
+    /// Since when.
+    pub since: Duration,
+    /// Whether it was sent away and ends after its batch.
+    pub leaving: bool,
+}
+
+/// What a guest does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestDoing {
+    /// It has not answered its warm-up.
+    Starting,
+    /// It waits for a batch.
+    Idle,
+    /// It has a batch of so many estimated tokens.
+    Busy(u32),
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OffloadDecision {
+    /// Peers at which to start a guest; one that is named twice gets two.
+    pub start: Vec<Arc<str>>,
+    /// Guests to send away, after their batch if they have one.
+    pub stop: Vec<(u64, GuestStop)>,
+    /// Guests whose batch is taken back now.
+    pub recall: Vec<(u64, Recall)>,
+    /// Why there is or is no help.
+    pub reason: OffloadReason,
+}
+
+/// Why a guest is sent away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestStop {
+    /// Own actors are enough, or the guest had nothing to do.
+    NotNeeded,
+    /// The peer offers less than it did.
+    OfferShrank,
+    /// It is too slow to be of help. The peer is left alone for a while.
+    TooSlow,
+    /// The peer refused a batch or failed. It is left alone for a while.
+    Failed,
+    /// The pool is closing.
+    Closing,
+}
+
+/// Why a batch is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recall {
+    /// The peer cannot be reached any more.
+    PeerGone,
+    /// It has had the batch, or has been starting, for far too long. The peer is left alone for a while.
+    Overdue,
+}
+
+/// Why a pool has or has not asked for help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OffloadReason {
+    /// It needs none.
+    #[default]
+    NotNeeded,
+    /// The configuration says so.
+    Disabled,
+    /// The delay is above its target, but not for long.
+    Observing,
+    /// The pool's own actors are becoming more.
+    Growing,
+    /// No peer offers any.
+    NoOffers,
+    /// The peers that offer some are left alone after they failed or were slow.
+    HeldOff,
+    /// No peer would have a batch back before the pool's own actors got to it, or would be fast enough.
+    NoGain,
+    /// It has help.
+    Helped,
+}
+
+/// Seconds that a batch of this many tokens takes at a peer, there and back.
+#[must_use]
+pub fn trip(peer: &PeerView, tokens: u32) -> f64 {
+    let tokens = f64::from(tokens.max(1));
+    match peer.measured {
+        // A guest has one batch at a time: what was measured includes the trips.
+        Some((rate, _)) if rate > 0.0 => (tokens / rate).max(peer.round_trip.as_secs_f64()),
+        _ => peer.round_trip.as_secs_f64() + tokens / peer.offer.tokens_per_second.max(1e-9),
+    }
+}
+
+impl OffloadSnapshot {
+    /// Tokens a second that own actors do.
+    fn own_rate(&self) -> f64 {
+        f64::from(self.warm) * self.tokens_per_second
+    }
+
+    /// Seconds until own actors alone get to what is queued now.
+    #[must_use]
+    pub fn own_wait(&self) -> f64 {
+        if self.waiting_tokens == 0 {
+            0.0
+        } else if self.warm == 0 {
+            f64::INFINITY
+        } else {
+            self.waiting_tokens as f64 / self.own_rate()
+        }
+    }
+
+    /// Whether own actors would do without help.
+    #[must_use]
+    pub fn is_calm(&self, config: &OffloadConfig) -> bool {
+        self.arrivals <= ENOUGH * self.own_rate()
+            && self.own_wait() <= config.target_delay().as_secs_f64()
+    }
+
+    /// Tokens a second that are missing: for what arrives, and to be back on target soon.
+    fn missing_rate(&self, config: &OffloadConfig) -> f64 {
+        let target = config.target_delay().as_secs_f64();
+        let excess = (self.waiting_tokens as f64 - self.arrivals * target).max(0.0);
+        self.arrivals + excess / (4.0 * target) - ENOUGH * self.own_rate()
+    }
+
+    fn peer(&self, node: &str) -> Option<&PeerView> {
+        self.peers.iter().find(|peer| &*peer.node == node)
+    }
+
+    fn gain(&self, peer: &PeerView, config: &OffloadConfig) -> Option<f64> {
+        let tokens = self.batch_tokens;
+        let trip = trip(peer, tokens);
+        let rate = f64::from(tokens.max(1)) / trip;
+        let fast_enough = rate >= config.least_speed * self.tokens_per_second;
+        (fast_enough && trip < self.own_wait()).then_some(rate)
+    }
+
+    fn guests_at<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a GuestView> {
+        self.guests
+            .iter()
+            .filter(move |guest| &*guest.node == node && !guest.leaving)
+    }
+}
+
+/// Decides whether to ask for help, whom, and whom to send away.
+#[must_use]
+pub fn decide_offload(
+    snapshot: &OffloadSnapshot,
+    config: &OffloadConfig,
+    now: Duration,
+) -> OffloadDecision {
+    let mut decision = OffloadDecision {
+        recall: recalls(snapshot, now),
+        ..OffloadDecision::default()
+    };
+    decision.stop = stops(snapshot, config, now, &decision.recall);
+    decision.reason = match reason_not_to_ask(snapshot, config, now) {
+        Some(reason) => reason,
+        None => {
+            let (start, reason) = starts(snapshot, config, now);
+            decision.start = start;
+            reason
+        }
+    };
+    let leaving = snapshot.guests.iter().filter(|guest| guest.leaving).count();
+    let going = decision.recall.len() + decision.stop.len() + leaving;
+    let staying = snapshot.guests.len().saturating_sub(going);
+    if staying > 0 && decision.reason != OffloadReason::Disabled {
+        decision.reason = OffloadReason::Helped;
+    }
+    decision
+}
+
+fn recalls(snapshot: &OffloadSnapshot, now: Duration) -> Vec<(u64, Recall)> {
+    let recall = |guest: &GuestView| {
+        let Some(peer) = snapshot.peer(&guest.node) else {
+            return Some(Recall::PeerGone);
+        };
+        let limit = match guest.doing {
+            GuestDoing::Starting => START_LIMIT,
+            GuestDoing::Busy(tokens) => {
+                let due = OVERDUE_FACTOR * trip(peer, tokens);
+                OVERDUE_GRACE + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
+            }
+            GuestDoing::Idle => return None,
+        };
+        (now.saturating_sub(guest.since) > limit).then_some(Recall::Overdue)
+    };
+    let guests = snapshot.guests.iter();
+    guests
+        .filter_map(|guest| Some((guest.number, recall(guest)?)))
+        .collect()
+}
+
+fn stops(
+    snapshot: &OffloadSnapshot,
+    config: &OffloadConfig,
+    now: Duration,
+    recalled: &[(u64, Recall)],
+) -> Vec<(u64, GuestStop)> {
+    let calm = snapshot
+        .calm_since
+        .is_some_and(|since| now.saturating_sub(since) >= Duration::from_millis(config.calm_ms));
+    let mut stops = Vec::new();
+    for peer in &snapshot.peers {
+        let slow = peer.measured.is_some_and(|(rate, batches)| {
+            batches >= BATCHES_TO_JUDGE && rate < config.least_speed * snapshot.tokens_per_second
+        });
+        let mut guests: Vec<_> = snapshot
+            .guests_at(&peer.node)
+            .filter(|guest| recalled.iter().all(|(number, _)| *number != guest.number))
+            .collect();
+        // Those without a batch go first when the offer shrinks.
+        guests.sort_by_key(|guest| (!matches!(guest.doing, GuestDoing::Busy(_)), guest.number));
+        for (place, guest) in (0u32..).zip(guests) {
+            let idle =
+                guest.doing == GuestDoing::Idle && now.saturating_sub(guest.since) > IDLE_LIMIT;
+            let why = if !config.borrow || calm || idle {
+                GuestStop::NotNeeded
+            } else if slow {
+                GuestStop::TooSlow
+            } else if place >= peer.offer.credits {
+                GuestStop::OfferShrank
+            } else {
+                continue;
+            };
+            stops.push((guest.number, why));
+        }
+    }
+    stops
+}
+
+fn reason_not_to_ask(
+    snapshot: &OffloadSnapshot,
+    config: &OffloadConfig,
+    now: Duration,
+) -> Option<OffloadReason> {
+    if !config.borrow {
+        return Some(OffloadReason::Disabled);
+    }
+    let Some(since) = snapshot.pressed_since.filter(|_| snapshot.pressure > 1.0) else {
+        return Some(OffloadReason::NotNeeded);
+    };
+    let pressed = now.saturating_sub(since);
+    if snapshot.may_grow && pressed < snapshot.cold_start + GROWTH_GRACE {
+        return Some(OffloadReason::Growing);
+    }
+    let sustained = pressed >= Duration::from_millis(config.sustain_ms);
+    if !sustained && snapshot.pressure <= EXCESSIVE {
+        return Some(OffloadReason::Observing);
+    }
+    None
+}
+
+fn starts(
+    snapshot: &OffloadSnapshot,
+    config: &OffloadConfig,
+    now: Duration,
+) -> (Vec<Arc<str>>, OffloadReason) {
+    let offering = || snapshot.peers.iter().filter(|peer| peer.offer.credits > 0);
+    if offering().next().is_none() {
+        return (Vec::new(), OffloadReason::NoOffers);
+    }
+    let free: Vec<_> = offering()
+        .filter(|peer| peer.held_off_until.is_none_or(|until| until <= now))
+        .collect();
+    if free.is_empty() {
+        return (Vec::new(), OffloadReason::HeldOff);
+    }
+    let mut useful: Vec<_> = free
+        .into_iter()
+        .filter_map(|peer| Some((snapshot.gain(peer, config)?, peer)))
+        .collect();
+    if useful.is_empty() {
+        return (Vec::new(), OffloadReason::NoGain);
+    }
+    useful.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.node.cmp(&b.1.node)));
+    let rate_at = |node: &str| useful.iter().find(|(_, peer)| &*peer.node == node);
+    let have: f64 = snapshot
+        .guests
+        .iter()
+        .filter(|guest| !guest.leaving)
+        .filter_map(|guest| rate_at(&guest.node))
+        .map(|(rate, _)| rate)
+        .sum();
+    let mut missing = snapshot.missing_rate(config) - have;
+    // Each guest must find a batch.
+    let batches = snapshot.waiting_tokens / u64::from(snapshot.batch_tokens.max(1));
+    let mut places = usize::try_from(batches.max(1))
+        .unwrap_or(usize::MAX)
+        .saturating_sub(snapshot.guests.len());
+    let mut start = Vec::new();
+    for (rate, peer) in &useful {
+        let used = snapshot.guests_at(&peer.node).count();
+        for _ in used..peer.offer.credits as usize {
+            if places == 0 || missing <= 0.0 {
+                return (start, OffloadReason::Helped);
+            }
+            start.push(Arc::clone(&peer.node));
+            places -= 1;
+            missing -= rate;
+        }
+    }
+    (start, OffloadReason::Helped)
+}

@@ -1,0 +1,117 @@
+//! What a pool knows of its peers, and how batches travel to them and come from them.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use babelmesh_engine_protocol::{Segment, Translation};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::{engine::EngineBatch, pool::BatchBudget};
+
+/// The other nodes, as far as the pools of this one are concerned.
+pub trait Peers: Send + Sync {
+    /// Peers that can be reached now and have a pool of this model, the very same model files, with what they last offered.
+    /// A peer that is missing is gone: what was lent to it is taken back at once. Called often; must not block.
+    fn offers(&self, model: &str) -> Vec<PeerOffer>;
+
+    /// A way to a peer's pool of this model, used by one guest for one batch at a time. None when the peer is gone.
+    fn link(&self, model: &str, node: &str) -> Option<Box<dyn PeerLink>>;
+}
+
+/// A node without peers.
+impl Peers for () {
+    fn offers(&self, _: &str) -> Vec<PeerOffer> {
+        Vec::new()
+    }
+
+    fn link(&self, _: &str, _: &str) -> Option<Box<dyn PeerLink>> {
+        None
+    }
+}
+
+/// A peer and what its pool offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerOffer {
+    /// The peer's name.
+    pub node: Arc<str>,
+    /// What its pool offers, from its [`PoolStatus`](crate::pool::PoolStatus).
+    pub offer: Offer,
+    /// From a request to its answer when nothing is to be done, as measured on the way to this peer.
+    pub round_trip: Duration,
+}
+
+/// What a pool would do for others now.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
+    /// Batches that it takes at once, those that it already has included. Zero when its own work needs all of it.
+    pub credits: u32,
+    /// Estimated tokens that one of its model actors does in a second.
+    pub tokens_per_second: f64,
+    /// Largest batch that it takes.
+    pub batch: BatchBudget,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self {
+            credits: 0,
+            tokens_per_second: 0.0,
+            batch: BatchBudget::default(),
+        }
+    }
+}
+
+/// The way to a peer's pool.
+#[async_trait]
+pub trait PeerLink: Send {
+    /// Has a batch translated: one translation per segment, in order. Dropping the future takes the batch back: the peer
+    /// is told, or finds out, and what it answers afterwards goes nowhere.
+    ///
+    /// # Errors
+    /// Any [`PeerError`]. The batch is then done by the pool itself, so nothing is lost by giving up early.
+    async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, PeerError>;
+}
+
+/// Ways for help not to come.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PeerError {
+    /// It has no spare capacity any more.
+    #[error("the peer has no spare capacity")]
+    Busy,
+    /// Its pool of this model is gone or about to go.
+    #[error("the peer's pool is closing")]
+    Closing,
+    /// The batch is empty, or larger than what was offered.
+    #[error("the peer does not take this batch: {0}")]
+    Unsuitable(String),
+    /// Its engine failed or refused. That this batch made it fail is possible.
+    #[error("the peer's engine failed: {0}")]
+    Failed(String),
+    /// It cannot be reached any more.
+    #[error("the peer is gone: {0}")]
+    Gone(String),
+    /// No answer in time.
+    #[error("no answer from the peer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// It said something that it must not.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+}
+
+/// Where the answer to a [`Loan`] goes.
+pub type LoanReply = oneshot::Sender<Result<Vec<Translation>, PeerError>>;
+
+/// A batch of a peer, for [`PoolMessage::Lend`](crate::pool::PoolMessage::Lend). It waits behind the pool's own work, and only as
+/// many are taken as were offered.
+#[derive(Debug)]
+pub struct Loan {
+    /// The node it comes from.
+    pub from: Arc<str>,
+    /// What to translate, at least one segment.
+    pub segments: Vec<Segment>,
+    /// Gets the answer, always: translations in the order of the segments, or an error. Once its receiver is dropped the batch
+    /// is of no more use: it leaves the backlog, and an answer to it is thrown away.
+    pub reply: LoanReply,
+}
