@@ -16,6 +16,7 @@ pub mod handshake;
 mod link;
 pub mod membership;
 mod message;
+mod peers;
 pub mod placement;
 mod redial;
 mod report;
@@ -33,6 +34,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use babelmesh_actors::{
+    engine::{Segment, Translation},
+    offload::PeerError,
+};
 use ractor::{Actor, ActorRef};
 use ractor_cluster::{
     IncomingEncryptionMode, NodeServer, NodeServerMessage, node::NodeConnectionMode,
@@ -40,6 +45,7 @@ use ractor_cluster::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use config::{ClusterConfig, TlsConfig};
+pub use peers::LatePeers;
 pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
 
@@ -76,6 +82,17 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
+
+    /// Has the pool of a model translate a batch of another node, behind its own work.
+    ///
+    /// # Errors
+    /// Why it does not.
+    async fn lend(
+        &self,
+        from: &str,
+        model: &str,
+        segments: Vec<Segment>,
+    ) -> Result<Vec<Translation>, PeerError>;
 }
 
 /// A node's part of the cluster.
@@ -97,7 +114,7 @@ impl Cluster {
         config: &Config,
         status: StatusSource,
         facts: Facts,
-        host: Arc<dyn Host>,
+        (host, peers): (Arc<dyn Host>, &LatePeers),
         failures: Failures,
     ) -> Result<Arc<Self>> {
         let cluster = &config.cluster;
@@ -176,6 +193,7 @@ impl Cluster {
             tokio::spawn(report(gateway.clone(), Arc::clone(&shared), status, facts)),
             tokio::spawn(watch(failures, gateway_task, server_task)),
         ];
+        peers.arrive(Arc::clone(&shared));
         NodeEvent::ClusterStarted {
             listen: &local.to_string(),
             address: &address,

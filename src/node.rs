@@ -20,6 +20,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
 use babelmesh_models::Model;
+use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 pub use actors::Actors;
@@ -31,7 +32,7 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource};
 
 use crate::{
-    cluster::{Cluster, Facts, PoolAbility},
+    cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
     events::NodeEvent,
     failure::{Failure, Failures},
@@ -76,8 +77,15 @@ impl Node {
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
-        let actors =
-            Actors::start(config, &models, Arc::clone(&observer), failures.clone()).await?;
+        let peers = Arc::new(LatePeers::default());
+        let actors = Actors::start(
+            config,
+            &models,
+            Arc::clone(&observer),
+            failures.clone(),
+            Arc::clone(&peers) as _,
+        )
+        .await?;
         // Other nodes may serve other languages: their jobs are split here, and read there.
         let mut own = written_by(&models);
         own.retain(|language| served.contains(language));
@@ -110,8 +118,14 @@ impl Node {
             true => {
                 let facts = facts(config, &models, &served);
                 let host = Arc::clone(&deeds) as _;
-                let started =
-                    Cluster::start(config, source.clone(), facts, host, failures.clone()).await?;
+                let started = Cluster::start(
+                    config,
+                    source.clone(),
+                    facts,
+                    (host, &peers),
+                    failures.clone(),
+                )
+                .await?;
                 Some(started)
             }
             false => None,
@@ -255,12 +269,14 @@ fn facts(config: &Config, models: &[Model], served: &[Language]) -> Facts {
             targets: tags(&manifest.target_languages),
             tier: engines::model_type(model.tier()),
         };
-        (model.id().to_owned(), ability)
+        let fingerprint = Sha256::digest(manifest.to_toml());
+        let fingerprint = fingerprint.iter().take(8).map(|b| format!("{b:02x}"));
+        (model.id().to_owned(), (ability, fingerprint.collect()))
     });
     Facts {
         cores: limits::cores(&config.limits),
         languages: served.iter().map(Language::to_string).collect(),
-        abilities: abilities.collect(),
+        models: abilities.collect(),
     }
 }
 

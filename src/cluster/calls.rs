@@ -155,6 +155,8 @@ fn reason(answer: Answer) -> String {
     match answer {
         Answer::Failed(error) => error,
         Answer::Busy => "it has too much to do".to_owned(),
-        Answer::Translated(_) | Answer::Done(_) => "it answers something else".to_owned(),
+        Answer::Translated(_) | Answer::Done(_) | Answer::Lent(_) => {
+            "it answers something else".to_owned()
+        }
     }
 }

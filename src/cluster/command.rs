@@ -28,6 +28,16 @@ pub enum Action {
         /// Most actors.
         max: u32,
     },
+    /// Hold jobs of a language back: they are accepted and wait.
+    Pause {
+        /// Which.
+        language: String,
+    },
+    /// Do the jobs of a language again.
+    Resume {
+        /// Which.
+        language: String,
+    },
     /// Change which log lines there are.
     LogFilter {
         /// As in `log.filter`.

@@ -14,7 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use ractor_cluster::{
     NodeEventSubscription, NodeServerMessage, node::NodeServerSessionInformation,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
     Host,
@@ -53,6 +53,8 @@ pub(super) struct GatewayState {
     /// New connections that wait for the library to let the old one of the same node go.
     waiting: HashMap<String, Box<Contact>>,
     requests: Arc<Semaphore>,
+    /// Batches of other nodes that are being done here, by node and number.
+    loans: HashMap<(String, u64), AbortHandle>,
 }
 
 struct OpenLink {
@@ -82,6 +84,7 @@ impl Actor for Gateway {
             links: HashMap::new(),
             waiting: HashMap::new(),
             requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
+            loans: HashMap::new(),
         })
     }
 
@@ -193,6 +196,15 @@ impl GatewayState {
         self.links.remove(&name);
         let shared = &self.start.shared;
         shared.links().remove(&name);
+        shared.round_trips().remove(&name);
+        // Nobody waits for what was lent to it.
+        self.loans.retain(|(node, _), loan| {
+            let keep = *node != name && !loan.is_finished();
+            if !keep {
+                loan.abort();
+            }
+            keep
+        });
         let change = shared.roster().sign(&name, Sign::Unlinked, Instant::now());
         self.changed(change);
         if let Some(contact) = self.waiting.remove(&name) {
@@ -221,19 +233,41 @@ impl GatewayState {
         let (now, incarnation) = (Instant::now(), from.incarnation);
         let sign = match what {
             Tell::Farewell => Sign::Farewell { incarnation },
-            Tell::Beat | Tell::Report(..) => Sign::Heard { incarnation },
+            _ => Sign::Heard { incarnation },
         };
         let mut roster = self.start.shared.roster();
         let change = roster.sign(&from.node, sign, now);
         if let Tell::Report(report, others) = what {
             roster.reported(&from.node, incarnation, *report);
             roster.heard_of(others, now);
+            drop(roster);
+        } else {
+            drop(roster);
+            self.told_briefly(&from.node, &what);
         }
-        drop(roster);
         self.changed(change);
     }
 
-    fn asked(&self, bytes: &[u8], reply: RpcReplyPort<Vec<u8>>) {
+    fn told_briefly(&mut self, from: &str, what: &Tell) {
+        let shared = &self.start.shared;
+        match what {
+            Tell::Beat(at) => self.tell(from, &Tell::Echo(*at)),
+            Tell::Echo(at) => {
+                let trip = Duration::from_micros(shared.clock().saturating_sub(*at));
+                let mut trips = shared.round_trips();
+                let mean = trips.entry(from.to_owned()).or_insert(trip);
+                *mean = (*mean * 7 + trip) / 8;
+            }
+            Tell::Recall(number) => {
+                if let Some(loan) = self.loans.remove(&(from.to_owned(), *number)) {
+                    loan.abort();
+                }
+            }
+            Tell::Report(..) | Tell::Farewell => {}
+        }
+    }
+
+    fn asked(&mut self, bytes: &[u8], reply: RpcReplyPort<Vec<u8>>) {
         let asked: Asked = match message::read(bytes) {
             Ok(asked) => asked,
             Err(error) => return answer(reply, Answer::Failed(error.to_string())),
@@ -242,8 +276,17 @@ impl GatewayState {
             return answer(reply, Answer::Busy);
         };
         let host = Arc::clone(&self.start.host);
-        tokio::spawn(async move {
+        let loan = match &asked.what {
+            Ask::Lend { number, .. } => Some((asked.from.node.clone(), *number)),
+            _ => None,
+        };
+        let task = tokio::spawn(async move {
             let done = match asked.what {
+                Ask::Lend {
+                    model, segments, ..
+                } => Ok(Answer::Lent(
+                    host.lend(&asked.from.node, &model, segments).await,
+                )),
                 Ask::Translate(request) => host.translate(request).await.map(Answer::Translated),
                 Ask::Command(command) => host
                     .command(command, &asked.from.node)
@@ -253,6 +296,10 @@ impl GatewayState {
             answer(reply, done.unwrap_or_else(Answer::Failed));
             drop(permit);
         });
+        if let Some(loan) = loan {
+            self.loans.retain(|_, loan| !loan.is_finished());
+            self.loans.insert(loan, task.abort_handle());
+        }
     }
 
     fn tick(&mut self) {
@@ -266,7 +313,7 @@ impl GatewayState {
             }
             self.changed(Some(change));
         }
-        self.tell_all(&Tell::Beat);
+        self.tell_all(&Tell::Beat(self.start.shared.clock()));
     }
 
     fn report(&mut self, report: NodeReport) {

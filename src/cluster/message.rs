@@ -1,5 +1,9 @@
 //! What gateways say to each other. It changes only together with [`PROTOCOL`](super::handshake::PROTOCOL).
 
+use babelmesh_actors::{
+    engine::{Segment, Translation},
+    offload::PeerError,
+};
 use ractor::{
     Message, RpcReplyPort,
     message::{BoxedDowncastErr, SerializedMessage},
@@ -54,12 +58,16 @@ pub(super) struct Acquaintance {
 /// What needs no answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Tell {
-    /// A sign of life.
-    Beat,
+    /// A sign of life, at this time of the speaker in microseconds.
+    Beat(u64),
+    /// The answer to one, with its time.
+    Echo(u64),
     /// How the node does, and whom it knows to be alive.
     Report(Box<NodeReport>, Vec<Acquaintance>),
     /// It leaves.
     Farewell,
+    /// The batch of this number is of no more use.
+    Recall(u64),
 }
 
 /// A [`Tell`] and whose it is.
@@ -76,6 +84,15 @@ pub(super) enum Ask {
     Translate(Vec<u8>),
     /// Do this; the answer is an [`Answer::Done`].
     Command(Command),
+    /// Translate a batch of a pool there; the answer is an [`Answer::Lent`].
+    Lend {
+        /// Names it to its node.
+        number: u64,
+        /// The pool's model.
+        model: String,
+        /// What to translate.
+        segments: Vec<Segment>,
+    },
 }
 
 /// An [`Ask`] and whose it is.
@@ -92,6 +109,8 @@ pub(super) enum Answer {
     Translated(Vec<u8>),
     /// The command was carried out.
     Done(CommandDone),
+    /// The translations of a batch, or why there are none.
+    Lent(Result<Vec<Translation>, PeerError>),
     /// It could not be done.
     Failed(String),
     /// The node has too much to do.
@@ -198,7 +217,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(node in "[a-z]{1,20}", incarnation: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let from = Speaker { node, incarnation };
-            let told = Told { from: from.clone(), what: Tell::Beat };
+            let told = Told { from: from.clone(), what: Tell::Beat(incarnation) };
             prop_assert_eq!(&read::<Told>(&write(&told).unwrap()).unwrap(), &told);
             let asked = Asked { from, what: Ask::Translate(bytes) };
             prop_assert_eq!(&read::<Asked>(&write(&asked).unwrap()).unwrap(), &asked);

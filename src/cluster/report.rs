@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use babelmesh_actors::{
     domain::{Lane, ModelType},
+    offload::Offer,
     pool::{ActorPhase, PoolStatus},
 };
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct PoolReport {
     pub engine: String,
     /// What the model is.
     pub ability: PoolAbility,
+    /// Tells the model's files from others of the same id.
+    pub fingerprint: String,
     /// Model actors.
     pub actors: u32,
     /// Those of them that can take a batch.
@@ -74,6 +77,12 @@ pub struct PoolReport {
     pub failed: u64,
     /// Whether its actors fail at present.
     pub failing: bool,
+    /// Languages whose jobs are held back.
+    pub paused: Vec<String>,
+    /// Places in pools of other nodes that work for it.
+    pub guests: u32,
+    /// What it offers to pools of other nodes.
+    pub offer: Offer,
 }
 
 /// What a model can do.
@@ -126,8 +135,8 @@ pub struct Facts {
     pub cores: usize,
     /// Languages that there are topics for.
     pub languages: Vec<String>,
-    /// What each model can do, by its id.
-    pub abilities: BTreeMap<String, PoolAbility>,
+    /// What each model can do, and its fingerprint, by its id.
+    pub models: BTreeMap<String, (PoolAbility, String)>,
 }
 
 impl NodeReport {
@@ -165,6 +174,8 @@ impl NodeReport {
                         p.wanted,
                         p.bounds,
                         p.failing,
+                        p.paused.clone(),
+                        p.offer.credits,
                     )
                 })
                 .collect();
@@ -188,7 +199,8 @@ impl PoolReport {
     pub fn serves(&self, target: &str) -> bool {
         // A pool without any actor starts one when it is given work.
         let able = self.warm > 0 || self.wanted == 0;
-        able && self.ability.targets.iter().any(|t| t == target)
+        let paused = self.paused.iter().any(|p| p == target);
+        able && !paused && self.ability.targets.iter().any(|t| t == target)
     }
 }
 
@@ -203,7 +215,7 @@ fn pool(status: &PoolStatus, facts: &Facts) -> PoolReport {
     let estimates = estimates.unwrap_or_default();
     let oldest = [Lane::Interactive, Lane::Normal].map(|lane| status.lanes[lane].oldest_ms);
     let estimated = (estimates.prompt_delay_seconds * 1e3) as u64;
-    let ability = facts.abilities.get(&status.model_id).cloned();
+    let (ability, fingerprint) = facts.models.get(&status.model_id).cloned().unzip();
     PoolReport {
         model: status.model_id.clone(),
         engine: status.engine.clone(),
@@ -215,6 +227,7 @@ fn pool(status: &PoolStatus, facts: &Facts) -> PoolReport {
         actors: u32::try_from(status.actors.len()).unwrap_or(u32::MAX),
         warm: count(&[ActorPhase::Idle, ActorPhase::Busy]),
         busy: count(&[ActorPhase::Busy]),
+        fingerprint: fingerprint.unwrap_or_default(),
         wanted: status.wanted,
         bounds: status.bounds,
         backlog_segments: waiting.iter().map(|lane| lane.segments as u64).sum(),
@@ -225,6 +238,14 @@ fn pool(status: &PoolStatus, facts: &Facts) -> PoolReport {
         translated: status.translated,
         failed: status.failed,
         failing: status.failing.is_some(),
+        paused: status
+            .held
+            .targets
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        guests: u32::try_from(status.guests.len()).unwrap_or(u32::MAX),
+        offer: status.offer,
     }
 }
 
@@ -281,6 +302,10 @@ pub(super) mod tests {
                 translated: 0,
                 failed: 0,
                 failing: false,
+                fingerprint: "f".to_owned(),
+                paused: Vec::new(),
+                guests: 0,
+                offer: Offer::default(),
             }],
             requests: SourceReport::default(),
             jobs: SourceReport::default(),

@@ -128,6 +128,13 @@ impl Roster {
         counts
     }
 
+    /// What a node that is alive told last.
+    pub(super) fn report_of(&self, node: &str) -> Option<&NodeReport> {
+        let entry = self.members.get(node)?;
+        let alive = entry.member.standing == Standing::Alive;
+        entry.report.as_ref().filter(|_| alive)
+    }
+
     /// Another node told whom it knows.
     pub(super) fn heard_of(&mut self, others: Vec<Acquaintance>, now: Instant) {
         for other in others.into_iter().take(MOST_MEMBERS) {

@@ -31,6 +31,7 @@ pub(super) struct Shared {
     /// Nodes that there is a connection to, each with the library's number of it once it can be used.
     links: Mutex<BTreeMap<String, Option<u64>>>,
     report: Mutex<Option<NodeReport>>,
+    round_trips: Mutex<BTreeMap<String, Duration>>,
     draining: AtomicBool,
 }
 
@@ -42,6 +43,7 @@ impl Shared {
             roster: Mutex::new(roster),
             links: Mutex::default(),
             report: Mutex::default(),
+            round_trips: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -66,6 +68,16 @@ impl Shared {
     /// How this node did when it was last looked at.
     pub(super) fn report(&self) -> MutexGuard<'_, Option<NodeReport>> {
         lock(&self.report)
+    }
+
+    /// From a word to its answer, by node, of those that there is a connection to.
+    pub(super) fn round_trips(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+        lock(&self.round_trips)
+    }
+
+    /// Time since this node's part of the cluster was made, in microseconds.
+    pub(super) fn clock(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Whether this node takes nothing more.

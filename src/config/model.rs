@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
     engine::{FakeSpec, Precision},
+    offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
 };
@@ -37,6 +38,8 @@ pub struct Config {
     pub scaling: ScalingConfig,
     /// What the node may use.
     pub limits: LimitsConfig,
+    /// Help between the pools of nodes.
+    pub offload: OffloadConfig,
     /// Where `babelmesh status` asks.
     pub status: StatusConfig,
     /// The other nodes.

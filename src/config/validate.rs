@@ -221,6 +221,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             );
         }
     }
+    if let Err(refused) = config.offload.validate() {
+        for error in refused {
+            errors.push(mistake(&format!("offload.{}", error.field), error.problem));
+        }
+    }
     // A cookie that could not be read was told of already, and looks absent now.
     let unread = errors.iter().any(|e| e.path.starts_with("cluster.cookie"));
     config

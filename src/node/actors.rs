@@ -8,7 +8,7 @@ use babelmesh_actors::{
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
-    offload::OffloadConfig,
+    offload::Peers,
     pool::{BatchBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     retry::RetryPolicy,
     routing::Ability,
@@ -27,7 +27,7 @@ use crate::{
 pub struct Actors {
     root: ActorRef<NoMessage>,
     intake: ActorRef<IntakeMessage>,
-    pools: Vec<ActorRef<PoolMessage>>,
+    pools: Vec<(Arc<str>, ActorRef<PoolMessage>)>,
     lags: Vec<(Vec<Language>, PoolLag)>,
 }
 
@@ -41,6 +41,7 @@ impl Actors {
         models: &[Model],
         observer: Arc<dyn Observer>,
         failures: Failures,
+        peers: Arc<dyn Peers>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
         let budget = limits::budget(&config.limits);
@@ -64,7 +65,7 @@ impl Actors {
                 observer: Arc::clone(&observer),
                 warm_up: warm_up(model),
                 lag: lag.clone(),
-                peers: Arc::new(()),
+                peers: Arc::clone(&peers),
             };
             let (pool, _) =
                 Actor::spawn_linked(None, PoolSupervisor, start, root.get_cell()).await?;
@@ -79,7 +80,10 @@ impl Actors {
                 max_piece_tokens: (limit as usize * 3 / 4).max(1),
             });
         }
-        let pools = routes.iter().map(|route| route.pool.clone()).collect();
+        let pools = routes.iter();
+        let pools = pools
+            .map(|route| (Arc::clone(&route.model), route.pool.clone()))
+            .collect();
         let max_text_chars = config.intake.max_text_chars;
         let start = IntakeStart {
             routes,
@@ -109,6 +113,12 @@ impl Actors {
     /// The pools.
     #[must_use]
     pub fn pools(&self) -> Vec<ActorRef<PoolMessage>> {
+        self.pools.iter().map(|(_, pool)| pool.clone()).collect()
+    }
+
+    /// The pools by the ids of their models.
+    #[must_use]
+    pub fn models(&self) -> Vec<(Arc<str>, ActorRef<PoolMessage>)> {
         self.pools.clone()
     }
 
@@ -119,7 +129,8 @@ impl Actors {
 
     /// Whether every pool has a warm model actor, or needs none.
     pub async fn are_warm(&self) -> bool {
-        let pools = futures_util::future::join_all(self.pools.iter().map(status)).await;
+        let pools =
+            futures_util::future::join_all(self.pools.iter().map(|(_, pool)| status(pool))).await;
         pools.into_iter().all(|pool| {
             pool.is_some_and(|pool| {
                 pool.wanted == 0 || pool.actors.iter().any(|a| a.phase.is_warm())
@@ -139,7 +150,7 @@ impl Actors {
         let drains = self
             .pools
             .iter()
-            .map(|pool| pool.call(PoolMessage::Drain, Some(within)));
+            .map(|(_, pool)| pool.call(PoolMessage::Drain, Some(within)));
         futures_util::future::join_all(drains).await;
         // What the pools sent back to it last is delivered.
         let wait = Some(Duration::from_secs(1));
@@ -244,7 +255,7 @@ fn spec(config: &Config, model: &Model) -> PoolSpec {
             seconds(pool.restart_most_ms),
         ),
         unavailable_after: seconds(pool.unavailable_after_ms),
-        offload: OffloadConfig::default(),
+        offload: config.offload.clone(),
     }
 }
 

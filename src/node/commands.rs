@@ -1,15 +1,20 @@
 //! What a node does when an operator or another node tells it to.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::TranslationRequest, intake::IntakeMessage, pool::PoolMessage, scaling::Bounds,
+    domain::{Language, TranslationRequest},
+    engine::{Segment, Translation},
+    intake::IntakeMessage,
+    offload::{Loan, PeerError},
+    pool::{Applied, PoolMessage},
+    scaling::Bounds,
 };
-use ractor::ActorRef;
-use tokio::sync::watch;
+use ractor::{ActorRef, MessagingErr, rpc::CallResult};
+use tokio::sync::{oneshot, watch};
 
-use super::{actors, actors::Actors, direct};
+use super::{actors::Actors, direct};
 use crate::{
     cluster::{
         Host,
@@ -22,12 +27,14 @@ use crate::{
 
 /// Commands that are remembered, to be carried out once only.
 const REMEMBERED: usize = 256;
+/// How long actors may take to answer.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// Does what it is told.
 pub(super) struct Deeds {
     node: String,
     intake: ActorRef<IntakeMessage>,
-    pools: Vec<ActorRef<PoolMessage>>,
+    models: Vec<(Arc<str>, ActorRef<PoolMessage>)>,
     drain: watch::Sender<bool>,
     /// Carried out already, oldest first. Held while one is carried out, so that no command is done twice at once.
     done: tokio::sync::Mutex<VecDeque<CommandDone>>,
@@ -38,7 +45,7 @@ impl Deeds {
         Self {
             node: node.to_owned(),
             intake: actors.intake(),
-            pools: actors.pools(),
+            models: actors.models(),
             drain: watch::Sender::new(false),
             done: tokio::sync::Mutex::default(),
         }
@@ -59,15 +66,30 @@ impl Deeds {
             }
             Action::SetBounds { model, min, max } => {
                 let (min, max) = (*min, *max);
-                if min > max || max == 0 {
-                    return Err(
-                        "the most actors must be above zero and not below the fewest".to_owned(),
-                    );
-                }
-                let pool = self.pool(model).await?;
-                pool.cast(PoolMessage::SetBounds(Bounds { min, max }))
-                    .map_err(|error| error.to_string())?;
-                Ok(format!("{model} has {min} to {max} actors"))
+                let bounds = Bounds { min, max };
+                let pool = self.pool(model)?;
+                let applied = pool.call(|reply| PoolMessage::SetBounds(bounds, reply), Some(WAIT));
+                let applied = answered(applied.await)?.map_err(|error| error.to_string())?;
+                Ok(format!(
+                    "{model} has {min} to {max} actors{}",
+                    already(applied)
+                ))
+            }
+            Action::Pause { language } => {
+                let target = tag(language)?;
+                let applied = self
+                    .intake
+                    .call(|reply| IntakeMessage::Pause(target, reply), Some(WAIT));
+                let already = already(answered(applied.await)?);
+                Ok(format!("jobs into {target} are held back{already}"))
+            }
+            Action::Resume { language } => {
+                let target = tag(language)?;
+                let applied = self
+                    .intake
+                    .call(|reply| IntakeMessage::Resume(target, reply), Some(WAIT));
+                let already = already(answered(applied.await)?);
+                Ok(format!("jobs into {target} are done{already}"))
             }
             Action::LogFilter { filter } => {
                 logging::set_filter(filter).map_err(|error| format!("{error:#}"))?;
@@ -76,19 +98,32 @@ impl Deeds {
         }
     }
 
-    async fn pool(&self, model: &str) -> Result<&ActorRef<PoolMessage>, String> {
-        let mut known = Vec::new();
-        for pool in &self.pools {
-            match actors::status(pool).await {
-                Some(status) if status.model_id == model => return Ok(pool),
-                Some(status) => known.push(status.model_id),
-                None => {}
-            }
-        }
-        Err(format!(
-            "it has no model {model}, only {}",
-            known.join(", ")
-        ))
+    fn pool(&self, model: &str) -> Result<&ActorRef<PoolMessage>, String> {
+        let found = self.models.iter().find(|(id, _)| **id == *model);
+        found.map(|(_, pool)| pool).ok_or_else(|| {
+            let known: Vec<_> = self.models.iter().map(|(id, _)| &**id).collect();
+            format!("it has no model {model}, only {}", known.join(", "))
+        })
+    }
+}
+
+fn tag(language: &str) -> Result<Language, String> {
+    let parsed = language.parse::<Language>();
+    parsed.map_err(|error| error.to_string())
+}
+
+fn answered<T, M>(call: Result<CallResult<T>, MessagingErr<M>>) -> Result<T, String> {
+    match call {
+        Ok(CallResult::Success(answer)) => Ok(answer),
+        Ok(CallResult::Timeout) => Err("its actors do not answer in time".to_owned()),
+        Ok(CallResult::SenderError) | Err(_) => Err("its actors have ended".to_owned()),
+    }
+}
+
+const fn already(applied: Applied) -> &'static str {
+    match applied {
+        Applied::Changed => "",
+        Applied::Unchanged => " already",
     }
 }
 
@@ -100,6 +135,25 @@ impl Host for Deeds {
         Ok(json(
             &direct::translate(&self.intake, request, &self.node).await,
         ))
+    }
+
+    async fn lend(
+        &self,
+        from: &str,
+        model: &str,
+        segments: Vec<Segment>,
+    ) -> Result<Vec<Translation>, PeerError> {
+        let pool = self.models.iter().find(|(id, _)| **id == *model);
+        let (_, pool) = pool.ok_or(PeerError::Closing)?;
+        let (reply, answer) = oneshot::channel();
+        let loan = Loan {
+            from: Arc::from(from),
+            segments,
+            reply,
+        };
+        pool.cast(PoolMessage::Lend(loan))
+            .map_err(|_| PeerError::Closing)?;
+        answer.await.unwrap_or(Err(PeerError::Closing))
     }
 
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String> {
