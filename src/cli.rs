@@ -1,12 +1,14 @@
 //! The commands.
 
 mod check_config;
+mod cluster;
 mod dead_letters;
 mod demo;
 mod load;
 mod models;
 mod node;
 mod status;
+mod top;
 mod topics;
 mod translate;
 
@@ -56,8 +58,12 @@ enum Command {
     Models(models::ModelsArgs),
     /// Read the configuration and report every mistake in it
     CheckConfig(check_config::CheckConfigArgs),
-    /// Ask a running node on this machine about itself
+    /// Ask a running node on this machine about itself and its cluster
     Status(status::StatusArgs),
+    /// Watch the nodes and pools of a cluster
+    Top(top::TopArgs),
+    /// Make certificates for nodes, and tell nodes what to do
+    Cluster(cluster::ClusterArgs),
     /// Create topics, and show what they are like
     Topics(topics::TopicsArgs),
     /// List what could never succeed, and publish it again once the cause is gone
@@ -153,6 +159,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Topics(args) => topics::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Schema { message } => {

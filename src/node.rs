@@ -6,6 +6,7 @@ mod direct;
 mod engines;
 mod limits;
 mod pipeline;
+mod pools;
 mod socket;
 mod source;
 mod status;
@@ -110,13 +111,13 @@ impl Node {
             bootstrap: clients.bootstrap().to_owned(),
             delivery: clients.delivery(),
             sources: pipelines.sources(),
-            pools: actors.pools(),
+            pools: Arc::clone(actors.pools()),
             started: Instant::now(),
         });
         let deeds = Arc::new(Deeds::new(&config.node.name, &actors));
         let cluster = match config.cluster.enabled {
             true => {
-                let facts = facts(config, &models, &served);
+                let facts = facts(config, &served)?;
                 let host = Arc::clone(&deeds) as _;
                 let started = Cluster::start(
                     config,
@@ -255,14 +256,14 @@ impl Node {
 }
 
 /// What other nodes are told that does not change.
-fn facts(config: &Config, models: &[Model], served: &[Language]) -> Facts {
-    let tags = |tags: &[String]| {
-        distinct(tags.iter())
-            .iter()
-            .map(Language::to_string)
-            .collect()
+fn facts(config: &Config, served: &[Language]) -> Result<Facts> {
+    let tags = |tags: &[String]| -> Vec<String> {
+        let languages = distinct(tags.iter());
+        languages.iter().map(Language::to_string).collect()
     };
-    let abilities = models.iter().map(|model| {
+    // Models that are not loaded may be.
+    let registry = engines::registry(config)?;
+    let models = registry.iter().map(|model| {
         let manifest = model.manifest();
         let ability = PoolAbility {
             sources: tags(&manifest.source_languages),
@@ -273,11 +274,11 @@ fn facts(config: &Config, models: &[Model], served: &[Language]) -> Facts {
         let fingerprint = fingerprint.iter().take(8).map(|b| format!("{b:02x}"));
         (model.id().to_owned(), (ability, fingerprint.collect()))
     });
-    Facts {
+    Ok(Facts {
         cores: limits::cores(&config.limits),
         languages: served.iter().map(Language::to_string).collect(),
-        models: abilities.collect(),
-    }
+        models: models.collect(),
+    })
 }
 
 /// Tells the pools what is unread, from now on.

@@ -18,6 +18,7 @@ pub mod faults;
 mod ids;
 mod kafka;
 mod local;
+mod network;
 mod process;
 pub mod processes;
 mod sandbox;
@@ -34,8 +35,9 @@ pub use events::Events;
 pub use ids::{Answer, Ids};
 pub use kafka::{Cluster, Kafka, Security, User};
 pub use local::LocalNode;
+pub use network::Network;
 pub use process::ProcessNode;
-pub use sandbox::{Sandbox, Settings, repository};
+pub use sandbox::{COOKIE, Sandbox, Settings, repository};
 pub use topic::{Record, TopicReader, TopicWriter};
 
 /// How long a test waits for what must happen, unless it says otherwise. Generous: a machine that runs tests is busy.

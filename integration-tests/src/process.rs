@@ -2,14 +2,15 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
 use babelmesh::{
+    cluster::ClusterView,
     kafka::client::Clients,
-    node::{EMBEDDED, NodeStatus, ask},
+    node::{EMBEDDED, NodeStatus, ask, ask_cluster},
 };
 use rustix::process::Signal;
 
@@ -35,9 +36,21 @@ impl ProcessNode {
     /// Starts the executable.
     #[must_use]
     pub fn start_cold(sandbox: &Sandbox, settings: &Settings) -> Self {
+        Self::start_by(Command::new(executables::babelmesh()), sandbox, settings)
+    }
+
+    /// Starts the executable in a network namespace.
+    #[must_use]
+    pub fn start_in(namespace: &str, sandbox: &Sandbox, settings: &Settings) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]);
+        command.arg(executables::babelmesh());
+        Self::start_by(command, sandbox, settings)
+    }
+
+    fn start_by(mut command: Command, sandbox: &Sandbox, settings: &Settings) -> Self {
         let config = settings.config();
         let log = sandbox.folder().join(format!("{}.log", config.node.name));
-        let mut command = Command::new(executables::babelmesh());
         command
             .arg("node")
             .current_dir(sandbox.folder())
@@ -81,6 +94,30 @@ impl ProcessNode {
             let reads = status.requests.partitions > 0 && status.jobs.partitions > 0;
             (warm && reads && !status.pools.is_empty()).then_some(status)
         })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.settings.config().node.name
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The cluster as it sees it, once it answers.
+    #[must_use]
+    pub fn view(&self) -> Option<ClusterView> {
+        ask_cluster(&self.socket).ok()
     }
 
     /// Its process.

@@ -38,6 +38,16 @@ pub enum Action {
         /// Which.
         language: String,
     },
+    /// Load a model of the configured folders.
+    Load {
+        /// Its id.
+        model: String,
+    },
+    /// Use a model no more.
+    Unload {
+        /// Its id.
+        model: String,
+    },
     /// Change which log lines there are.
     LogFilter {
         /// As in `log.filter`.

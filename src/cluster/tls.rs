@@ -3,11 +3,12 @@
 //! A node dials addresses, not names: whom it has reached it learns from the other side, and only then compares that name with the
 //! certificate. So a certificate names its *node*, as DNS name, and is good wherever the node runs.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -84,7 +85,7 @@ impl Tls {
     /// The accepting side.
     pub(super) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
         let stream = self.acceptor.accept(stream).await;
-        Ok(TlsStream::Server(stream.context("agreeing on TLS")?))
+        Ok(TlsStream::Server(stream.map_err(explain)?))
     }
 
     /// The dialling side.
@@ -92,7 +93,30 @@ impl Tls {
         let address = stream.peer_addr().context("agreeing on TLS")?;
         let name = ServerName::from(address.ip());
         let stream = self.connector.connect(name, stream).await;
-        Ok(TlsStream::Client(stream.context("agreeing on TLS")?))
+        Ok(TlsStream::Client(stream.map_err(explain)?))
+    }
+}
+
+/// What went wrong, so that whoever reads it knows whose certificate is meant.
+pub(super) fn explain(error: io::Error) -> anyhow::Error {
+    use AlertDescription as Alert;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(cause)) => {
+            anyhow!("its certificate is not accepted here: {cause}")
+        }
+        Some(rustls::Error::NoCertificatesPresented) => anyhow!("it shows no certificate"),
+        Some(rustls::Error::AlertReceived(
+            alert @ (Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::DecryptError),
+        )) => anyhow!("it does not accept the certificate of this node: {alert:?}"),
+        _ => anyhow::Error::new(error).context("agreeing on TLS"),
     }
 }
 

@@ -150,10 +150,15 @@ impl Transport {
             certificate,
             register: &*self.register,
         };
-        let peer = match dialled {
-            true => handshake::dial(&mut wire, &self.me, &door, binding).await?,
-            false => handshake::accept(&mut wire, &self.me, &door, binding).await?,
+        let shaken = match dialled {
+            true => handshake::dial(&mut wire, &self.me, &door, binding).await,
+            false => handshake::accept(&mut wire, &self.me, &door, binding).await,
         };
+        let peer = shaken.map_err(|error| match error {
+            // Whoever dials hears only now what the other side thinks of its certificate.
+            HandshakeError::Io(error) if self.tls.is_some() => tls::explain(error),
+            error => error.into(),
+        })?;
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let label = format!("{}#{serial}", peer.name);
         Ok(Contact {

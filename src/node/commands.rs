@@ -8,13 +8,13 @@ use babelmesh_actors::{
     engine::{Segment, Translation},
     intake::IntakeMessage,
     offload::{Loan, PeerError},
-    pool::{Applied, PoolMessage},
+    pool::{Applied, PoolMessage, Unloaded},
     scaling::Bounds,
 };
 use ractor::{ActorRef, MessagingErr, rpc::CallResult};
 use tokio::sync::{oneshot, watch};
 
-use super::{actors::Actors, direct};
+use super::{actors::Actors, direct, pools::Pools};
 use crate::{
     cluster::{
         Host,
@@ -27,6 +27,8 @@ use crate::{
 
 /// Commands that are remembered, to be carried out once only.
 const REMEMBERED: usize = 256;
+/// How long the pool of a model that is unloaded goes on with what it has.
+const UNLOAD: Duration = Duration::from_secs(3);
 /// How long actors may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -34,7 +36,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Deeds {
     node: String,
     intake: ActorRef<IntakeMessage>,
-    models: Vec<(Arc<str>, ActorRef<PoolMessage>)>,
+    pools: Arc<Pools>,
     drain: watch::Sender<bool>,
     /// Carried out already, oldest first. Held while one is carried out, so that no command is done twice at once.
     done: tokio::sync::Mutex<VecDeque<CommandDone>>,
@@ -45,7 +47,7 @@ impl Deeds {
         Self {
             node: node.to_owned(),
             intake: actors.intake(),
-            models: actors.models(),
+            pools: Arc::clone(actors.pools()),
             drain: watch::Sender::new(false),
             done: tokio::sync::Mutex::default(),
         }
@@ -91,6 +93,22 @@ impl Deeds {
                 let already = already(answered(applied.await)?);
                 Ok(format!("jobs into {target} are done{already}"))
             }
+            Action::Load { model } => {
+                let applied = self.pools.load(&self.intake, model).await;
+                let applied = applied.map_err(|error| format!("{error:#}"))?;
+                Ok(format!("{model} is loaded{}", already(applied)))
+            }
+            Action::Unload { model } => {
+                let unloaded = self.pools.unload(&self.intake, model, UNLOAD).await;
+                match unloaded.map_err(|error| format!("{error:#}"))? {
+                    Unloaded {
+                        was_loaded: false, ..
+                    } => Err(format!("it has no model {model}")),
+                    Unloaded { handed_back, .. } => Ok(format!(
+                        "{model} is unloaded, {handed_back} jobs were handed back"
+                    )),
+                }
+            }
             Action::LogFilter { filter } => {
                 logging::set_filter(filter).map_err(|error| format!("{error:#}"))?;
                 Ok(format!("the log's filter is {filter}"))
@@ -98,10 +116,14 @@ impl Deeds {
         }
     }
 
-    fn pool(&self, model: &str) -> Result<&ActorRef<PoolMessage>, String> {
-        let found = self.models.iter().find(|(id, _)| **id == *model);
-        found.map(|(_, pool)| pool).ok_or_else(|| {
-            let known: Vec<_> = self.models.iter().map(|(id, _)| &**id).collect();
+    fn pool(&self, model: &str) -> Result<ActorRef<PoolMessage>, String> {
+        self.pools.of(model).ok_or_else(|| {
+            let known: Vec<_> = self
+                .pools
+                .all()
+                .iter()
+                .map(|p| p.model.to_string())
+                .collect();
             format!("it has no model {model}, only {}", known.join(", "))
         })
     }
@@ -143,8 +165,7 @@ impl Host for Deeds {
         model: &str,
         segments: Vec<Segment>,
     ) -> Result<Vec<Translation>, PeerError> {
-        let pool = self.models.iter().find(|(id, _)| **id == *model);
-        let (_, pool) = pool.ok_or(PeerError::Closing)?;
+        let pool = self.pools.of(model).ok_or(PeerError::Closing)?;
         let (reply, answer) = oneshot::channel();
         let loan = Loan {
             from: Arc::from(from),

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use babelmesh_actors::pool::{PoolMessage, PoolStatus};
-use ractor::ActorRef;
+use babelmesh_actors::pool::PoolStatus;
 use serde::{Deserialize, Serialize};
 
 use super::{
     actors,
+    pools::Pools,
     source::{SourceStatus, Sources},
 };
 use crate::config::Delivery;
@@ -46,7 +46,7 @@ pub(super) struct About {
     pub(super) bootstrap: String,
     pub(super) delivery: Delivery,
     pub(super) sources: Sources,
-    pub(super) pools: Vec<ActorRef<PoolMessage>>,
+    pub(super) pools: Arc<Pools>,
     pub(super) started: Instant,
 }
 
@@ -58,7 +58,8 @@ impl StatusSource {
     /// The node now. A pool that does not answer in time is left out.
     pub async fn read(&self) -> NodeStatus {
         let about = &*self.0;
-        let asked = about.pools.iter().map(actors::status);
+        let pools = about.pools.all();
+        let asked = pools.iter().map(|entry| actors::status(&entry.pool));
         let pools = futures_util::future::join_all(asked)
             .await
             .into_iter()
