@@ -245,6 +245,7 @@ fn greet(contact: Contact, gateway: &ActorRef<GatewayMessage>, shared: &Shared) 
         let _ = gateway.cast(GatewayMessage::Met(Box::new(contact)));
         return;
     }
+    shared.hint(&contact.peer.name);
     let acquaintance = Acquaintance {
         node: contact.peer.name,
         address: contact.peer.address,

@@ -479,8 +479,22 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     assert!(!good && text.contains("cannot be"), "{text}");
     let (good, text) = command(&["log-filter", &target, "debug"]);
     assert!(good, "{text}");
+    let by_it = [
+        "translate",
+        "--to",
+        "fr",
+        "--via-node",
+        &target,
+        "Good morning.",
+    ];
+    assert!(
+        !nodes[2].log().contains("batch done"),
+        "it was silent about batches"
+    );
     wait_until("it says more", PATIENCE, || {
-        nodes[2].log().contains("DEBUG")
+        let (good, text) = cli(&by_it, &by);
+        assert!(good, "{text}");
+        nodes[2].log().contains("batch done")
     });
     let (good, text) = command(&["pause", &target, "fr"]);
     assert!(good && text.contains("held back"), "{text}");

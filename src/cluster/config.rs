@@ -66,7 +66,7 @@ impl Default for ClusterConfig {
             handshake_timeout_ms: 2_000,
             max_handshakes: 256,
             redial_first_ms: 200,
-            redial_most_ms: 2_000,
+            redial_most_ms: 1_000,
             call_timeout_ms: 10_000,
             tls: TlsConfig::default(),
         }

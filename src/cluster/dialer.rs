@@ -80,6 +80,11 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
             let now = Instant::now();
             let wanted = self.wanted();
             targets.retain(|target, _| wanted.contains_key(target));
+            for node in self.shared.take_hints() {
+                if let Some(redial) = targets.get_mut(&Target::Node(node)) {
+                    *redial = redial.hopeful(now);
+                }
+            }
             for (target, address) in wanted {
                 let redial = targets.entry(target.clone()).or_insert(Redial::new(now));
                 if redial.is_due(now) {
@@ -157,9 +162,10 @@ struct Turn<'a>(&'a UnderWay, SocketAddr);
 impl<'a> Turn<'a> {
     fn take(under_way: &'a UnderWay, address: SocketAddr) -> Option<Self> {
         let mut addresses = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses
-            .insert(address)
-            .then_some(Self(under_way, address))
+        let is_free = addresses.insert(address);
+        drop(addresses);
+        // Made only when it is ours: dropping it gives the address free.
+        is_free.then(|| Self(under_way, address))
     }
 }
 
@@ -241,4 +247,22 @@ async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
         bail!("looking {address} up: it has no address");
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_dialled_by_one_at_a_time() {
+        let (under_way, address) = (UnderWay::default(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let first = Turn::take(&under_way, address);
+        assert!(first.is_some() && Turn::take(&under_way, address).is_none());
+        assert!(
+            Turn::take(&under_way, address).is_none(),
+            "whoever was too late frees nothing"
+        );
+        drop(first);
+        assert!(Turn::take(&under_way, address).is_some());
+    }
 }

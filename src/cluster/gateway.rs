@@ -133,16 +133,16 @@ impl GatewayState {
                 old.cut.now();
                 self.waiting.insert(name.clone(), contact);
             }
-            None => self.open(contact, myself),
+            None => self.open(*contact, myself),
         }
     }
 
-    fn open(&mut self, contact: Box<Contact>, myself: &ActorRef<GatewayMessage>) {
+    fn open(&mut self, contact: Contact, myself: &ActorRef<GatewayMessage>) {
         let Contact {
             peer,
             link,
             dialled,
-        } = *contact;
+        } = contact;
         let label = link.label().to_owned();
         let name = peer.name.clone();
         let open = OpenLink {
@@ -208,7 +208,7 @@ impl GatewayState {
         let change = shared.roster().sign(&name, Sign::Unlinked, Instant::now());
         self.changed(change);
         if let Some(contact) = self.waiting.remove(&name) {
-            self.open(contact, myself);
+            self.open(*contact, myself);
         }
     }
 

@@ -57,6 +57,16 @@ impl Redial {
         }
     }
 
+    /// The node has just been heard of: it is worth a try at once, and soon again.
+    #[must_use]
+    pub(super) fn hopeful(self, now: Instant) -> Self {
+        Self {
+            failures: 0,
+            due: if self.trying { self.due } else { now },
+            ..self
+        }
+    }
+
     /// There is a connection; it is looked at again after a while.
     #[must_use]
     pub(super) fn rested(self, now: Instant, wait: Duration) -> Self {
@@ -92,6 +102,7 @@ mod tests {
                 let wait = redial.due - now;
                 prop_assert!(wait <= full && wait >= full / 2, "{wait:?} after {failures}");
             }
+                        prop_assert!(redial.hopeful(now).is_due(now));
             let rested = redial.rested(now, PATIENCE.first);
             prop_assert!(rested.is_due(now + PATIENCE.first) && !rested.is_due(now));
         }

@@ -1,7 +1,7 @@
 //! What the parts of the cluster on this node all look at.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +13,7 @@ use ractor::{ActorId, ActorRef};
 
 use super::{
     handshake::Identity,
-    message::GatewayMessage,
+    message::{GatewayMessage, MOST_MEMBERS},
     report::NodeReport,
     roster::Roster,
     transport::Register,
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     report: Mutex<Option<NodeReport>>,
     round_trips: Mutex<BTreeMap<String, Duration>>,
     draining: AtomicBool,
+    hints: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -45,6 +46,7 @@ impl Shared {
             report: Mutex::default(),
             round_trips: Mutex::default(),
             draining: AtomicBool::new(false),
+            hints: Mutex::default(),
         }
     }
 
@@ -78,6 +80,19 @@ impl Shared {
     /// Time since this node's part of the cluster was made, in microseconds.
     pub(super) fn clock(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A node has introduced itself, to be called back.
+    pub(super) fn hint(&self, node: &str) {
+        let mut hints = lock(&self.hints);
+        if hints.len() < MOST_MEMBERS {
+            hints.insert(node.to_owned());
+        }
+    }
+
+    /// Nodes that have introduced themselves since this was asked last.
+    pub(super) fn take_hints(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *lock(&self.hints))
     }
 
     /// Whether this node takes nothing more.
