@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use babelmesh_actors::events::{Event, Observer, StopReason};
+use babelmesh_actors::{
+    events::{Event, Observer, StopReason},
+    offload::OffloadReason,
+};
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
@@ -405,7 +408,14 @@ impl Observer for EventLog {
                 from,
                 to,
                 guests,
-            } => info!(%pool, ?from, ?to, guests, "help from peers"),
+            } => {
+                // Why there is none changes with every burst.
+                if OffloadReason::Helped == *from || OffloadReason::Helped == *to {
+                    info!(%pool, ?from, ?to, guests, "help from peers");
+                } else {
+                    debug!(%pool, ?from, ?to, "no help from peers");
+                }
+            }
             Event::GuestStarted { pool, guest, peer } => {
                 info!(%pool, %guest, %peer, "guest starts")
             }

@@ -20,6 +20,8 @@ mod lending;
 mod memory;
 mod port;
 mod remote;
+#[cfg(test)]
+mod simulation;
 
 pub use config::OffloadConfig;
 pub use decision::{

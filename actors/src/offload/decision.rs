@@ -120,8 +120,6 @@ pub enum GuestStop {
     OfferShrank,
     /// It is too slow to be of help. The peer is left alone for a while.
     TooSlow,
-    /// The peer refused a batch or failed. It is left alone for a while.
-    Failed,
     /// The pool is closing.
     Closing,
 }
@@ -382,3 +380,6 @@ fn starts(
     }
     (start, OffloadReason::Helped)
 }
+
+#[cfg(test)]
+mod tests;

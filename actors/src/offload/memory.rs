@@ -12,8 +12,9 @@ const PRIOR_SPEED: f64 = 500.0;
 const SPEED_MEMORY: f64 = 5.0;
 /// Windows of the arrival rate.
 const ARRIVALS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// How long a peer is left alone that was only busy.
+/// How long a peer is left alone that was only busy; it doubles with each time in a row, this often.
 const BUSY_HOLD_OFF: Duration = Duration::from_secs(1);
+const BUSY_DOUBLINGS: u32 = 4;
 /// Batches in a row after which earlier failures are forgiven.
 const FORGIVEN_AFTER: u32 = 10;
 
@@ -36,6 +37,8 @@ struct PeerRecord {
     /// Batches since the last failure.
     good: u32,
     strikes: u32,
+    /// Refusals in a row.
+    refusals: u32,
     held_off_until: Option<Duration>,
 }
 
@@ -115,6 +118,7 @@ impl OffloadMemory {
         record.speed.record(record.tokens, record.elapsed);
         record.batches = record.batches.saturating_add(1);
         record.good = record.good.saturating_add(1);
+        record.refusals = 0;
         if record.good >= FORGIVEN_AFTER {
             record.strikes = 0;
         }
@@ -130,8 +134,9 @@ impl OffloadMemory {
     ) {
         match error {
             PeerError::Busy | PeerError::Closing => {
-                let until = now + BUSY_HOLD_OFF;
                 let record = self.record(node);
+                let until = now + BUSY_HOLD_OFF * (1 << record.refusals);
+                record.refusals = (record.refusals + 1).min(BUSY_DOUBLINGS);
                 record.held_off_until = record.held_off_until.max(Some(until));
             }
             _ => self.leave_alone(node, config, now),
@@ -166,6 +171,7 @@ impl Default for PeerRecord {
             batches: 0,
             good: 0,
             strikes: 0,
+            refusals: 0,
             held_off_until: None,
         }
     }
@@ -236,13 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_was_only_busy_is_asked_again_soon() {
+    fn a_peer_that_was_only_busy_is_asked_again_soon_and_less_often_if_it_stays_so() {
         let (config, node) = (OffloadConfig::default(), Arc::from("b"));
         let mut memory = OffloadMemory::default();
-        for second in 0..10 {
+        let until = |memory: &mut OffloadMemory, second| {
             memory.failed(&node, &PeerError::Busy, &config, s(second));
+            view(memory, &node, s(second)).held_off_until
+        };
+        assert_eq!(until(&mut memory, 0), Some(s(1)));
+        assert_eq!(until(&mut memory, 1), Some(s(3)));
+        for second in (100..1_000).step_by(100) {
+            assert!(until(&mut memory, second) <= Some(s(second + 16)));
         }
-        assert_eq!(view(&mut memory, &node, s(9)).held_off_until, Some(s(10)));
+        memory.done(&node, 100, s(1));
+        assert_eq!(until(&mut memory, 2_000), Some(s(2_001)));
     }
 
     #[test]

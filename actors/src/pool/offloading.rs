@@ -82,14 +82,6 @@ impl Pool {
         let pressure = self.pressure(now);
         self.loans.credits = credits(&self.lending_snapshot(pressure), &config);
         let offers = self.help.peers.offers(&self.spec.model_id);
-        if offers.is_empty() && self.help.guests.is_empty() {
-            self.change_reason(match config.borrow {
-                true if pressure > 1.0 => OffloadReason::NoOffers,
-                true => OffloadReason::NotNeeded,
-                false => OffloadReason::Disabled,
-            });
-            return;
-        }
         let mut snapshot = self.offload_snapshot(pressure);
         self.help
             .memory
@@ -190,7 +182,7 @@ impl Pool {
                 || (self.may_start() && bounds.min(room.room()) > 0 && !self.is_closing()),
             cold_start: self.cold_start(),
             waiting_tokens: self.backlog.all_tokens(),
-            batch_tokens: self.spec.batch.padded_tokens,
+            batch_tokens: self.usual_batch(),
             pressure,
             guests: self
                 .help
@@ -200,6 +192,20 @@ impl Pool {
                 .collect(),
             ..OffloadSnapshot::default()
         }
+    }
+
+    /// Estimated tokens of the batch that a free guest would get of what waits now.
+    fn usual_batch(&self) -> u32 {
+        let BatchBudget {
+            items: most,
+            padded_tokens,
+        } = self.spec.batch;
+        let items: usize = Lane::ALL.iter().map(|l| self.backlog.items(*l)).sum();
+        let mean = self.backlog.all_tokens() / (items.max(1) as u64);
+        let tokens = mean.saturating_mul(items.clamp(1, most) as u64);
+        u32::try_from(tokens)
+            .unwrap_or(u32::MAX)
+            .clamp(1, padded_tokens)
     }
 
     /// Keeps what a trip to each guest's peer costs.
@@ -255,6 +261,9 @@ impl Pool {
     /// Hands fresh work to idle guests. What failed before is only for own actors, so that a text that makes engines fail is found
     /// by those whose failures are counted; and somebody who is waiting gets an own actor, unless that has taken too long.
     pub(super) fn dispatch_to_guests(&mut self) {
+        if self.help.guests.is_empty() {
+            return;
+        }
         while let Some(id) = self.help.idle(self.own_wait()) {
             let Some(guest) = self.help.guests.get(&id) else {
                 return;

@@ -79,7 +79,7 @@ pub struct LoanStatus {
     pub batches: u64,
     /// Estimated tokens of these.
     pub tokens: u64,
-    /// Batches refused or given back since the start.
+    /// Batches refused, given back or failed since the start.
     pub refused: u64,
 }
 

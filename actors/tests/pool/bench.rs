@@ -15,6 +15,7 @@ use babelmesh_actors::{
     },
     events::{Event, Observer},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
+    offload::Peers,
     pool::{
         Applied, BoundsError, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus,
         PoolSupervisor,
@@ -27,7 +28,7 @@ use ractor::{Actor, ActorRef, rpc::CallResult};
 use tokio::time::{Instant, timeout};
 
 /// The text that engines are warmed up with.
-const WARM_UP: &str = "1";
+pub(crate) const WARM_UP: &str = "1";
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
@@ -123,6 +124,15 @@ impl Bench {
         retry: RetryPolicy,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
+        Self::start_among(fake, retry, Arc::new(()), change).await
+    }
+
+    pub(crate) async fn start_among(
+        fake: FakeSpec,
+        retry: RetryPolicy,
+        peers: Arc<dyn Peers>,
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
         let mut spec = PoolSpec::new("fake-model", 2);
         spec.bounds.min = 2;
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
@@ -133,21 +143,7 @@ impl Bench {
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
-        let start = PoolStart {
-            spec,
-            engines: Arc::clone(&engines) as _,
-            policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
-            budget: NodeBudget::new(8, u64::MAX),
-            observer: Arc::clone(&events) as _,
-            lag: PoolLag::default(),
-            peers: Arc::new(()),
-            warm_up: Segment {
-                text: WARM_UP.into(),
-                source: "en".into(),
-                target: "fr".into(),
-            },
-        };
-        let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
+        let pool = start_pool(spec, &engines, &events, peers).await;
         let ability = Ability {
             sources: vec![language("en")],
             targets: vec![language("fr")],
@@ -233,6 +229,12 @@ impl Bench {
         outcomes.iter().filter_map(error).collect()
     }
 
+    /// One more pool with the same engines, of another model.
+    pub(crate) async fn another_pool(&self, model: &str) -> ActorRef<PoolMessage> {
+        let spec = PoolSpec::new(model, 1);
+        start_pool(spec, &self.engines, &self.events, Arc::new(())).await
+    }
+
     pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {
         let message = |reply| PoolMessage::SetBounds(Bounds { min, max }, reply);
         match self.pool.call(message, Some(LONG)).await {
@@ -275,6 +277,29 @@ impl Bench {
             self.status().await
         );
     }
+}
+
+async fn start_pool(
+    spec: PoolSpec,
+    engines: &Arc<Fakes>,
+    events: &Arc<Events>,
+    peers: Arc<dyn Peers>,
+) -> ActorRef<PoolMessage> {
+    let start = PoolStart {
+        spec,
+        engines: Arc::clone(engines) as _,
+        policy: Box::new(DelayTarget::new(DelayTargetConfig::default())),
+        budget: NodeBudget::new(8, u64::MAX),
+        observer: Arc::clone(events) as _,
+        lag: PoolLag::default(),
+        peers,
+        warm_up: Segment {
+            text: WARM_UP.into(),
+            source: "en".into(),
+            target: "fr".into(),
+        },
+    };
+    Actor::spawn(None, PoolSupervisor, start).await.unwrap().0
 }
 
 pub(crate) fn warm(status: &PoolStatus) -> usize {

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod bench;
+mod commands;
 mod deadlines;
+mod lending;
+mod offload;
+mod peers;
 mod retries;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,603 @@
+//! A discrete-event simulation of some nodes with a pool each that may help one another.
+//!
+//! Messages arrive at each node, wait for a free place (an own actor, or a guest at a peer), and travel in batches. A batch for a
+//! peer takes half a round trip, waits there behind the peer's own work, and takes half a round trip back. Offers are a
+//! second old when others see them, as they are in a cluster. Everything that is decided is decided by [`decide_offload`] and
+//! [`credits`](super::credits).
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    GuestDoing, GuestView, LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot,
+    PeerError, PeerOffer, credits, decide_offload, trip,
+};
+use crate::scaling::Totals;
+
+/// Estimated tokens of a message, and most messages of a batch.
+const TOKENS: u32 = 16;
+const BATCH: usize = 32;
+/// Time of a batch whatever is in it, and tokens per second beyond that.
+const OVERHEAD: f64 = 0.02;
+const SPEED: f64 = 500.0;
+const LOOK: f64 = 0.25;
+const OFFER_AGE: f64 = 1.0;
+
+#[derive(Debug, Clone)]
+struct Scenario {
+    /// Messages a second that arrive at each node.
+    load: Vec<f64>,
+    actors: u32,
+    round_trip: f64,
+    /// Factor on the speed of each node when it works for others.
+    lending_speed: f64,
+    seconds: f64,
+    borrow: bool,
+    /// From when on the second node cannot be reached.
+    cut_at: f64,
+}
+
+impl Scenario {
+    fn new(load: &[f64]) -> Self {
+        Self {
+            load: load.to_vec(),
+            actors: 1,
+            round_trip: 0.002,
+            lending_speed: 1.0,
+            seconds: 120.0,
+            borrow: true,
+            cut_at: f64::INFINITY,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Messages done of those that arrived at each node.
+    done: Vec<u64>,
+    /// Guests that were started, and messages that they did.
+    guests: u64,
+    helped: u64,
+    requeued: u64,
+    lost: u64,
+    doubled: u64,
+    mean_delay: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Happening {
+    Arrival {
+        node: usize,
+    },
+    OwnDone {
+        node: usize,
+    },
+    Reaches {
+        borrower: usize,
+        guest: u64,
+    },
+    LentDone {
+        node: usize,
+        borrower: usize,
+        guest: u64,
+    },
+    Back {
+        borrower: usize,
+        guest: u64,
+    },
+    Look {
+        node: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct At(f64, u64, Happening);
+
+impl Eq for At {}
+impl Ord for At {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0).then(self.1.cmp(&other.1))
+    }
+}
+impl PartialOrd for At {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+type Message = (usize, f64);
+
+struct Guest {
+    number: u64,
+    peer: usize,
+    batch: Option<Vec<Message>>,
+    since: f64,
+    leaving: bool,
+}
+
+struct Node {
+    queue: VecDeque<Message>,
+    busy: Vec<Vec<Message>>,
+    lent_busy: u32,
+    /// Batches of others that wait: borrower and guest.
+    lent: VecDeque<(usize, u64)>,
+    guests: Vec<Guest>,
+    totals: Totals,
+    memory: OffloadMemory,
+    offer: Offer,
+    /// What the others see.
+    published: (f64, Offer),
+}
+
+struct World {
+    scenario: Scenario,
+    config: OffloadConfig,
+    now: f64,
+    events: BinaryHeap<Reverse<At>>,
+    sequence: u64,
+    nodes: Vec<Node>,
+    answers: Vec<u32>,
+    delays: f64,
+    guests: u64,
+    outcome: Outcome,
+}
+
+fn seconds(time: f64) -> Duration {
+    Duration::from_secs_f64(time)
+}
+
+fn batch_time(messages: usize) -> f64 {
+    OVERHEAD + (messages as f64 * f64::from(TOKENS)) / SPEED
+}
+
+impl World {
+    fn new(scenario: Scenario) -> Self {
+        let nodes = scenario.load.iter().map(|_| Node {
+            queue: VecDeque::new(),
+            busy: Vec::new(),
+            lent_busy: 0,
+            lent: VecDeque::new(),
+            guests: Vec::new(),
+            totals: Totals::default(),
+            memory: OffloadMemory::default(),
+            offer: Offer::default(),
+            published: (0.0, Offer::default()),
+        });
+        let count = scenario.load.len();
+        let mut world = Self {
+            nodes: nodes.collect(),
+            config: OffloadConfig {
+                borrow: scenario.borrow,
+                ..OffloadConfig::default()
+            },
+            now: 0.0,
+            events: BinaryHeap::new(),
+            sequence: 0,
+            answers: Vec::new(),
+            delays: 0.0,
+            guests: 0,
+            outcome: Outcome {
+                done: vec![0; count],
+                ..Outcome::default()
+            },
+            scenario,
+        };
+        for node in 0..count {
+            world.at(0.01 * node as f64, Happening::Look { node });
+            world.at(0.001 * node as f64, Happening::Arrival { node });
+        }
+        world
+    }
+
+    fn at(&mut self, time: f64, what: Happening) {
+        self.sequence += 1;
+        self.events.push(Reverse(At(time, self.sequence, what)));
+    }
+
+    fn run(mut self) -> Outcome {
+        while let Some(Reverse(At(time, _, what))) = self.events.pop() {
+            if time > self.scenario.seconds {
+                break;
+            }
+            self.now = time;
+            match what {
+                Happening::Arrival { node } => self.arrive(node),
+                Happening::OwnDone { node } => self.own_done(node),
+                Happening::Reaches { borrower, guest } => self.reaches(borrower, guest),
+                Happening::LentDone {
+                    node,
+                    borrower,
+                    guest,
+                } => {
+                    self.nodes[node].lent_busy -= 1;
+                    self.at(
+                        self.now + self.scenario.round_trip / 2.0,
+                        Happening::Back { borrower, guest },
+                    );
+                }
+                Happening::Back { borrower, guest } => self.back(borrower, guest),
+                Happening::Look { node } => self.look(node),
+            }
+            for node in 0..self.nodes.len() {
+                self.dispatch(node);
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Outcome {
+        let waiting: usize = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let lent = node.guests.iter().flat_map(|g| &g.batch).map(Vec::len);
+                node.queue.len()
+                    + node.busy.iter().map(Vec::len).sum::<usize>()
+                    + lent.sum::<usize>()
+            })
+            .sum();
+        let unanswered = self.answers.iter().filter(|n| **n == 0).count();
+        self.outcome.lost = (unanswered - waiting) as u64;
+        self.outcome.doubled = self.answers.iter().filter(|n| **n > 1).count() as u64;
+        let done: u64 = self.outcome.done.iter().sum();
+        self.outcome.mean_delay = self.delays / done.max(1) as f64;
+        self.outcome
+    }
+
+    fn arrive(&mut self, node: usize) {
+        let id = self.answers.len();
+        self.answers.push(0);
+        let to = &mut self.nodes[node];
+        to.queue.push_back((id, self.now));
+        to.totals.arrived_tokens += u64::from(TOKENS);
+        // Evenly spaced but for bursts: every tenth gap is as long as the nine before it are short.
+        let gap = 1.0 / self.scenario.load[node];
+        let gap = if id.is_multiple_of(10) {
+            5.5 * gap
+        } else {
+            0.5 * gap
+        };
+        self.at(self.now + gap, Happening::Arrival { node });
+    }
+
+    fn own_done(&mut self, node: usize) {
+        let batch = self.nodes[node].busy.remove(0);
+        self.nodes[node].totals.busy += seconds(batch_time(batch.len()));
+        self.nodes[node].totals.completed_tokens += batch.len() as u64 * u64::from(TOKENS);
+        self.answer(node, batch);
+    }
+
+    fn answer(&mut self, node: usize, batch: Vec<Message>) {
+        for (id, arrived) in batch {
+            self.answers[id] += 1;
+            self.outcome.done[node] += 1;
+            self.delays += self.now - arrived;
+        }
+    }
+
+    fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.now >= self.scenario.cut_at && (a == 1 || b == 1)
+    }
+
+    fn reaches(&mut self, borrower: usize, guest: u64) {
+        let Some(peer) = self.peer_of(borrower, guest) else {
+            return;
+        };
+        if self.is_cut(borrower, peer) {
+            return;
+        }
+        let lender = &mut self.nodes[peer];
+        let taken = lender.lent.len() as u32 + lender.lent_busy;
+        if taken >= lender.offer.credits {
+            let name = name(peer);
+            let now = seconds(self.now);
+            let config = self.config.clone();
+            let to = &mut self.nodes[borrower];
+            to.memory.failed(&name, &PeerError::Busy, &config, now);
+            return self.requeue(borrower, guest);
+        }
+        lender.lent.push_back((borrower, guest));
+    }
+
+    fn peer_of(&self, borrower: usize, guest: u64) -> Option<usize> {
+        let mut guests = self.nodes[borrower].guests.iter();
+        guests.find(|g| g.number == guest).map(|g| g.peer)
+    }
+
+    fn back(&mut self, borrower: usize, number: u64) {
+        let now = self.now;
+        let Some(peer) = self.peer_of(borrower, number) else {
+            // Too late: it was taken back.
+            return;
+        };
+        if self.is_cut(borrower, peer) {
+            return;
+        }
+        let to = &mut self.nodes[borrower];
+        let Some(guest) = to.guests.iter_mut().find(|g| g.number == number) else {
+            return;
+        };
+        let Some(batch) = guest.batch.take() else {
+            return;
+        };
+        let tokens = batch.len() as u32 * TOKENS;
+        let elapsed = seconds(now - guest.since);
+        guest.since = now;
+        to.memory.done(&name(peer), tokens, elapsed);
+        to.guests
+            .retain(|guest| !guest.leaving || guest.batch.is_some());
+        self.outcome.helped += batch.len() as u64;
+        self.answer(borrower, batch);
+    }
+
+    fn requeue(&mut self, borrower: usize, number: u64) {
+        let node = &mut self.nodes[borrower];
+        let Some(index) = node.guests.iter().position(|g| g.number == number) else {
+            return;
+        };
+        let guest = node.guests.remove(index);
+        for message in guest.batch.into_iter().flatten().rev() {
+            node.queue.push_front(message);
+            self.outcome.requeued += 1;
+        }
+    }
+
+    fn dispatch(&mut self, index: usize) {
+        loop {
+            let actors = self.scenario.actors;
+            let node = &mut self.nodes[index];
+            if node.busy.len() as u32 + node.lent_busy >= actors {
+                break;
+            }
+            if !node.queue.is_empty() {
+                let take = node.queue.len().min(BATCH);
+                let batch: Vec<_> = node.queue.drain(..take).collect();
+                let time = self.now + batch_time(batch.len());
+                node.busy.push(batch);
+                self.at(time, Happening::OwnDone { node: index });
+            } else if let Some((borrower, guest)) = node.lent.pop_front() {
+                let batch = self.nodes[borrower]
+                    .guests
+                    .iter()
+                    .find(|g| g.number == guest)
+                    .and_then(|g| g.batch.as_ref());
+                let Some(messages) = batch.map(Vec::len) else {
+                    continue;
+                };
+                self.nodes[index].lent_busy += 1;
+                let time = self.now + batch_time(messages) / self.scenario.lending_speed;
+                let node = index;
+                self.at(
+                    time,
+                    Happening::LentDone {
+                        node,
+                        borrower,
+                        guest,
+                    },
+                );
+            } else {
+                break;
+            }
+        }
+        self.dispatch_to_guests(index);
+    }
+
+    fn dispatch_to_guests(&mut self, index: usize) {
+        let (now, half) = (self.now, self.scenario.round_trip / 2.0);
+        let node = &mut self.nodes[index];
+        let mut leaving = Vec::new();
+        for guest in node.guests.iter_mut().filter(|g| g.batch.is_none()) {
+            let take = node.queue.len().min(BATCH);
+            if take == 0 {
+                break;
+            }
+            guest.batch = Some(node.queue.drain(..take).collect());
+            guest.since = now;
+            leaving.push(guest.number);
+        }
+        for guest in leaving {
+            let borrower = index;
+            self.at(now + half, Happening::Reaches { borrower, guest });
+        }
+    }
+
+    fn pressure(&self, node: usize) -> f64 {
+        let node = &self.nodes[node];
+        let oldest = node.queue.front().map_or(0.0, |(_, at)| self.now - at);
+        let tokens = node.queue.len() as f64 * f64::from(TOKENS);
+        let own = f64::from(self.scenario.actors) * node.memory.tokens_per_second();
+        oldest.max(tokens / own) / self.config.target_delay().as_secs_f64()
+    }
+
+    fn offers_to(&self, to: usize) -> Vec<PeerOffer> {
+        let others = (0..self.nodes.len()).filter(|from| *from != to && !self.is_cut(to, *from));
+        others
+            .map(|from| PeerOffer {
+                node: name(from),
+                offer: self.nodes[from].published.1,
+                round_trip: seconds(self.scenario.round_trip),
+            })
+            .collect()
+    }
+
+    fn look(&mut self, index: usize) {
+        self.at(self.now + LOOK, Happening::Look { node: index });
+        let (now, pressure) = (seconds(self.now), self.pressure(index));
+        let (offers, actors) = (self.offers_to(index), self.scenario.actors);
+        let config = self.config.clone();
+        let age = self.now;
+        let node = &mut self.nodes[index];
+        node.memory.observe(&node.totals, now);
+        let lending = LendingSnapshot {
+            warm: actors,
+            arrivals: node.memory.arrivals(),
+            tokens_per_second: node.memory.tokens_per_second(),
+            pressure,
+            is_helped: !node.guests.is_empty(),
+            is_closing: false,
+        };
+        node.offer = Offer {
+            credits: credits(&lending, &config),
+            tokens_per_second: node.memory.tokens_per_second(),
+            ..Offer::default()
+        };
+        if age - node.published.0 >= OFFER_AGE {
+            node.published = (age, node.offer);
+        }
+        let view = |guest: &Guest| GuestView {
+            number: guest.number,
+            node: name(guest.peer),
+            doing: match &guest.batch {
+                Some(batch) => GuestDoing::Busy(batch.len() as u32 * TOKENS),
+                None => GuestDoing::Idle,
+            },
+            since: seconds(guest.since),
+            leaving: guest.leaving,
+        };
+        let mut snapshot = OffloadSnapshot {
+            warm: actors,
+            cold_start: Duration::from_secs(2),
+            waiting_tokens: node.queue.len() as u64 * u64::from(TOKENS),
+            batch_tokens: node.queue.len().clamp(1, BATCH) as u32 * TOKENS,
+            pressure,
+            guests: node.guests.iter().map(view).collect(),
+            ..OffloadSnapshot::default()
+        };
+        node.memory.complete(&mut snapshot, offers, &config, now);
+        let decision = decide_offload(&snapshot, &config, now);
+        for (number, _) in &decision.recall {
+            let peer = self.peer_of(index, *number).map(name);
+            let error = PeerError::TimedOut(Duration::ZERO);
+            if let Some(peer) = peer {
+                let memory = &mut self.nodes[index].memory;
+                memory.failed(&peer, &error, &config, now);
+            }
+            self.requeue(index, *number);
+        }
+        for (number, why) in &decision.stop {
+            if *why == super::GuestStop::TooSlow
+                && let Some(peer) = self.peer_of(index, *number).map(name)
+            {
+                self.nodes[index].memory.leave_alone(&peer, &config, now);
+            }
+            let guests = &mut self.nodes[index].guests;
+            if let Some(guest) = guests.iter_mut().find(|g| g.number == *number) {
+                guest.leaving = true;
+            }
+            guests.retain(|guest| !guest.leaving || guest.batch.is_some());
+        }
+        for node in &decision.start {
+            self.guests += 1;
+            self.outcome.guests += 1;
+            let peer = (0..self.nodes.len()).find(|peer| name(*peer) == *node);
+            let Some(peer) = peer else { continue };
+            self.nodes[index].guests.push(Guest {
+                number: self.guests,
+                peer,
+                batch: None,
+                since: self.now,
+                leaving: false,
+            });
+        }
+        debug_assert!(snapshot.peers.iter().all(|peer| trip(peer, 1) >= 0.0));
+    }
+}
+
+fn name(node: usize) -> Arc<str> {
+    Arc::from(format!("node-{node}"))
+}
+
+fn run(scenario: Scenario) -> Outcome {
+    let outcome = World::new(scenario).run();
+    assert_eq!((outcome.lost, outcome.doubled), (0, 0), "{outcome:?}");
+    outcome
+}
+
+/// What one actor does in full batches, in messages a second: about 30.
+fn capacity() -> f64 {
+    BATCH as f64 / batch_time(BATCH)
+}
+
+#[test]
+fn a_hot_node_with_two_idle_peers_does_nearly_three_times_as_much() {
+    let hot = Scenario::new(&[4.0 * capacity(), 0.1, 0.1]);
+    let alone = run(Scenario {
+        borrow: false,
+        ..hot.clone()
+    });
+    let helped = run(hot);
+    assert_eq!(alone.guests, 0);
+    let gain = helped.done[0] as f64 / alone.done[0] as f64;
+    assert!((1.8..3.1).contains(&gain), "{gain}: {helped:?}");
+}
+
+#[test]
+fn nodes_with_the_same_load_never_ask_each_other() {
+    for share in [0.3, 0.6, 0.8, 0.95, 1.5] {
+        let load = share * capacity();
+        let outcome = run(Scenario::new(&[load, load, load]));
+        assert_eq!(outcome.guests, 0, "at {share} of the capacity: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_slow_link_is_left_alone() {
+    let hot = Scenario {
+        round_trip: 20.0,
+        ..Scenario::new(&[1.3 * capacity(), 0.1])
+    };
+    let outcome = run(hot);
+    assert_eq!(outcome.guests, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_peer_that_is_slower_than_it_says_is_soon_left_alone() {
+    let hot = Scenario {
+        lending_speed: 0.1,
+        seconds: 300.0,
+        ..Scenario::new(&[3.0 * capacity(), 0.1])
+    };
+    let alone = run(Scenario {
+        borrow: false,
+        ..hot.clone()
+    });
+    let outcome = run(hot);
+    assert!(outcome.guests >= 1, "it was tried");
+    assert!(outcome.guests <= 12, "{} times in 300 s", outcome.guests);
+    assert!(
+        outcome.done[0] as f64 >= 0.98 * alone.done[0] as f64,
+        "{outcome:?} against {alone:?}"
+    );
+}
+
+#[test]
+fn a_peer_that_is_cut_off_takes_nothing_with_it() {
+    let outcome = run(Scenario {
+        cut_at: 40.3,
+        ..Scenario::new(&[4.0 * capacity(), 0.1, 0.1])
+    });
+    assert!(outcome.requeued > 0, "nothing was lent out: {outcome:?}");
+    assert!(outcome.helped > 0);
+}
+
+#[test]
+fn help_ends_when_the_load_does_and_makes_a_moderate_overload_bearable() {
+    let load = [1.2 * capacity(), 0.1, 0.1];
+    let alone = run(Scenario {
+        borrow: false,
+        ..Scenario::new(&load)
+    });
+    let outcome = run(Scenario::new(&load));
+    assert!(
+        outcome.mean_delay < alone.mean_delay / 3.0,
+        "{} s against {} s",
+        outcome.mean_delay,
+        alone.mean_delay
+    );
+    // One guest is kept for as long as it is needed, not taken and sent away again and again.
+    assert!(outcome.guests <= 20, "{outcome:?}");
+}

@@ -1,0 +1,238 @@
+//! Commands of operators: bounds, languages that are held back, models that come and go.
+
+use std::{sync::Arc, time::Duration};
+
+use babelmesh_actors::{
+    domain::{ErrorCode, ModelType},
+    engine::FakeSpec,
+    events::Event,
+    intake::{IntakeMessage, IntakeStatus, Route},
+    pool::{Applied, BoundsError, PoolMessage, PoolSpec, Unloaded},
+    retry::RetryPolicy,
+    routing::Ability,
+};
+use ractor::{ActorRef, RpcReplyPort, rpc::CallResult};
+
+use crate::bench::{Bench, LONG, texts, warm};
+
+const QUICK: RetryPolicy = RetryPolicy {
+    attempts: 5,
+    first: Duration::from_millis(20),
+    most: Duration::from_millis(50),
+};
+
+async fn ask<T: Send + 'static>(
+    bench: &Bench,
+    message: impl FnOnce(RpcReplyPort<T>) -> IntakeMessage,
+) -> T {
+    match bench.intake.call(message, Some(LONG)).await {
+        Ok(CallResult::Success(answer)) => answer,
+        _ => panic!("no answer came"),
+    }
+}
+
+async fn pause(bench: &Bench, tag: &str) -> Applied {
+    let target = tag.parse().unwrap();
+    ask(bench, |reply| IntakeMessage::Pause(target, reply)).await
+}
+
+async fn resume(bench: &Bench, tag: &str) -> Applied {
+    let target = tag.parse().unwrap();
+    ask(bench, |reply| IntakeMessage::Resume(target, reply)).await
+}
+
+async fn unload(bench: &Bench, model: &str, within: Duration) -> Unloaded {
+    let model = Arc::from(model);
+    ask(bench, |reply| IntakeMessage::Unload {
+        model,
+        within,
+        reply,
+    })
+    .await
+}
+
+async fn load(bench: &Bench, model: &str, pool: ActorRef<PoolMessage>, target: &str) -> Applied {
+    let route = Route {
+        model: Arc::from(model),
+        ability: Ability {
+            sources: vec!["en".parse().unwrap()],
+            targets: vec![target.parse().unwrap()],
+            tier: ModelType::Basic,
+        },
+        pool,
+        max_piece_tokens: 64,
+    };
+    ask(bench, |reply| IntakeMessage::Load(Box::new(route), reply)).await
+}
+
+fn slow() -> FakeSpec {
+    FakeSpec {
+        batch_us: 100_000,
+        ..FakeSpec::default()
+    }
+}
+
+fn single(spec: &mut PoolSpec) {
+    spec.bounds.min = 1;
+    spec.bounds.max = 1;
+    spec.batch.items = 1;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_may_be_set_twice_and_not_to_nonsense() {
+    let bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    assert_eq!(bench.set_bounds(3, 4).await, Ok(Applied::Changed));
+    assert_eq!(bench.set_bounds(3, 4).await, Ok(Applied::Unchanged));
+    let error = Err(BoundsError { min: 5, max: 4 });
+    assert_eq!(bench.set_bounds(5, 4).await, error);
+    assert_eq!(
+        bench.set_bounds(0, 0).await,
+        Err(BoundsError { min: 0, max: 0 })
+    );
+    bench
+        .until("three actors are not warm", |status| warm(status) == 3)
+        .await;
+    assert_eq!(bench.count(|e| matches!(e, Event::BoundsSet { .. })), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_language_waits_without_loss_and_goes_on() {
+    let mut bench = Bench::start(slow(), single).await;
+    bench
+        .until("no actor is warm", |status| warm(status) == 1)
+        .await;
+    bench.offer(texts(10));
+    bench
+        .until("nothing is done", |status| status.translated >= 1)
+        .await;
+    assert_eq!(pause(&bench, "fr").await, Applied::Changed);
+    assert_eq!(pause(&bench, "fr").await, Applied::Unchanged);
+    bench.offer(texts(10));
+    // What an engine has at this moment is finished.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let done = bench.outcomes.0.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(bench.outcomes.0.lock().unwrap().len(), done);
+    let status = bench.status().await;
+    assert_eq!(status.held.segments, 20 - done);
+    assert_eq!(status.held.targets, ["fr".parse().unwrap()]);
+    let intake: IntakeStatus = ask(&bench, IntakeMessage::Status).await;
+    assert_eq!(intake.paused, ["fr".parse().unwrap()]);
+    assert_eq!(resume(&bench, "fr").await, Applied::Changed);
+    assert_eq!(resume(&bench, "fr").await, Applied::Unchanged);
+    assert!(bench.settle().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_of_a_paused_language_are_kept() {
+    let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    pause(&bench, "fr").await;
+    bench.offer_with(texts(10), |request| request.deadline_ms = Some(200));
+    bench.offer(texts(1));
+    let late = |event: &Event| matches!(event, Event::JobsExpired { .. });
+    while bench.count(late) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench
+        .until("late ones are still held", |status| {
+            status.held.segments == 1
+        })
+        .await;
+    resume(&bench, "fr").await;
+    let errors = bench.settle().await;
+    assert_eq!(errors.len(), 10);
+    assert!(
+        errors
+            .values()
+            .all(|code| *code == ErrorCode::DeadlineExceeded)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_does_not_wait_for_a_paused_language() {
+    let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    pause(&bench, "fr").await;
+    bench.offer(texts(20));
+    bench
+        .until("nothing is held", |status| status.held.segments == 20)
+        .await;
+    let drained = bench.pool.call(PoolMessage::Drain, Some(LONG)).await;
+    assert!(matches!(drained, Ok(CallResult::Success(()))));
+    assert!(bench.settle().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unloaded_model_finishes_what_it_can_and_answers_the_rest_as_unavailable() {
+    let mut bench = Bench::start(slow(), single).await;
+    bench.offer(texts(20));
+    bench
+        .until("nothing is done", |status| status.translated >= 1)
+        .await;
+    let unloaded = unload(&bench, "fake-model", Duration::from_millis(300)).await;
+    assert!(unloaded.was_loaded);
+    assert!((5..19).contains(&unloaded.handed_back), "{unloaded:?}");
+    assert_eq!(
+        unload(&bench, "fake-model", Duration::ZERO).await,
+        Unloaded::default()
+    );
+    bench.offer(texts(1));
+    let errors = bench.settle().await;
+    assert_eq!(errors.len(), unloaded.handed_back + 1);
+    assert!(
+        errors
+            .values()
+            .all(|code| *code == ErrorCode::ModelUnavailable)
+    );
+    assert!(ErrorCode::ModelUnavailable.retriable());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_model_takes_over_what_an_unloaded_one_hands_back() {
+    let mut bench = Bench::start_with(slow(), QUICK, single).await;
+    bench
+        .until("no actor is warm", |status| warm(status) == 1)
+        .await;
+    bench.engines.spec.lock().unwrap().batch_us = 0;
+    let other = bench.another_pool("other-model").await;
+    assert_eq!(
+        load(&bench, "other-model", other.clone(), "fr").await,
+        Applied::Changed
+    );
+    assert_eq!(
+        load(&bench, "other-model", other, "fr").await,
+        Applied::Unchanged
+    );
+    bench.offer(texts(30));
+    bench
+        .until("nothing is queued", |status| status.jobs > 0)
+        .await;
+    let unloaded = unload(&bench, "fake-model", Duration::ZERO).await;
+    assert!(unloaded.handed_back > 0);
+    assert!(bench.settle().await.is_empty());
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let by_other = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.result.as_ref().ok())
+        .filter(|translated| &*translated.model_id == "other-model");
+    assert!(by_other.count() >= unloaded.handed_back);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_loaded_while_a_language_is_paused_holds_it_back_too() {
+    let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    pause(&bench, "de").await;
+    let pool = bench.another_pool("to-german").await;
+    load(&bench, "to-german", pool, "de").await;
+    bench.offer_with(texts(10), |request| {
+        request.target_language = Some("de".into());
+    });
+    bench.offer(texts(10));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(
+        bench.outcomes.0.lock().unwrap().len(),
+        10,
+        "French goes on, German waits"
+    );
+    resume(&bench, "de").await;
+    assert!(bench.settle().await.is_empty());
+}
