@@ -1,17 +1,19 @@
 //! The commands.
 
 mod check_config;
+mod cluster;
 mod dead_letters;
 mod demo;
 mod load;
 mod models;
 mod node;
 mod status;
+mod top;
 mod topics;
 mod translate;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -20,10 +22,9 @@ use anyhow::Result;
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config, LogConfig, LogFormat},
+    config::{self, Config},
     node::registry,
 };
 
@@ -57,8 +58,12 @@ enum Command {
     Models(models::ModelsArgs),
     /// Read the configuration and report every mistake in it
     CheckConfig(check_config::CheckConfigArgs),
-    /// Ask a running node on this machine about itself
+    /// Ask a running node on this machine about itself and its cluster
     Status(status::StatusArgs),
+    /// Watch the nodes and pools of a cluster
+    Top(top::TopArgs),
+    /// Make certificates for nodes, and tell nodes what to do
+    Cluster(cluster::ClusterArgs),
     /// Create topics, and show what they are like
     Topics(topics::TopicsArgs),
     /// List what could never succeed, and publish it again once the cause is gone
@@ -154,6 +159,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Topics(args) => topics::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Schema { message } => {
@@ -180,22 +187,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn chain(error: &anyhow::Error) -> String {
     crate::node::error_chain(error.as_ref())
-}
-
-/// Sends log lines to standard error.
-fn start_logging(log: &LogConfig) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // Set once a process; a second call is of no effect.
-    let _ = match log.format {
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

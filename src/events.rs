@@ -11,7 +11,7 @@ use babelmesh_actors::{
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
-use crate::kafka::topic_settings::TooFewPartitions;
+use crate::{cluster::command::Action, kafka::topic_settings::TooFewPartitions};
 
 /// Something that happened around the actors.
 pub enum NodeEvent<'a> {
@@ -116,6 +116,63 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The node looks for others.
+    ClusterStarted {
+        /// Where it listens.
+        listen: &'a str,
+        /// What others are told to dial.
+        address: &'a str,
+        /// Whether connections are encrypted.
+        encrypted: bool,
+    },
+    /// Another node came, went, or is suspected.
+    MemberChanged {
+        /// Its name.
+        node: &'a str,
+        /// Its incarnation.
+        incarnation: u64,
+        /// What was believed of it.
+        from: &'a str,
+        /// What is believed now.
+        to: &'a str,
+    },
+    /// There is no connection with whoever is at an address.
+    PeerRefused {
+        /// The address.
+        address: &'a str,
+        /// Whether this node dialled; if not, it was dialled.
+        dialled: bool,
+        /// Why.
+        error: &'a str,
+    },
+    /// So many strangers are in their handshake that the oldest had to go.
+    HandshakesCrowded {
+        /// How many may be.
+        most: usize,
+    },
+    /// Another node did not translate what it was given.
+    ForwardFailed {
+        /// Which.
+        node: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// The node was told to do something.
+    CommandDone {
+        /// Names the command.
+        id: &'a str,
+        /// The node that passed it on.
+        by: &'a str,
+        /// What was to be done.
+        action: &'a Action,
+        /// What came of it, or why it could not be done.
+        outcome: Result<&'a str, &'a str>,
+    },
+    /// The cluster has trouble and goes on.
+    ClusterTrouble {
+        /// What is wrong.
+        error: &'a str,
+    },
     /// An actor without which the node cannot go on has failed; the node ends, and its work is delivered again.
     Failed {
         /// Which and why.
@@ -212,6 +269,42 @@ impl NodeEvent<'_> {
                 );
             }
             Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
+            Self::ClusterStarted {
+                listen,
+                address,
+                encrypted,
+            } => info!(listen, address, encrypted, "looking for other nodes"),
+            Self::MemberChanged {
+                node,
+                incarnation,
+                from,
+                to,
+            } => info!(node, incarnation, from, to, "member changed"),
+            Self::PeerRefused {
+                address,
+                dialled: true,
+                error,
+            } => warn!(address, error, "no connection to another node"),
+            Self::PeerRefused { address, error, .. } => {
+                warn!(address, error, "a connection of another node was refused");
+            }
+            Self::HandshakesCrowded { most } => {
+                warn!(most, "too many handshakes at once, the oldest make room");
+            }
+            Self::ForwardFailed { node, error } => warn!(node, error, "a node did not translate"),
+            Self::CommandDone {
+                id,
+                by,
+                action,
+                outcome: Ok(outcome),
+            } => info!(id, by, ?action, outcome, "command carried out"),
+            Self::CommandDone {
+                id,
+                by,
+                action,
+                outcome: Err(error),
+            } => warn!(id, by, ?action, error, "command not carried out"),
+            Self::ClusterTrouble { error } => warn!(error, "the cluster has trouble"),
             Self::Failed { error } => error!(error, "the node cannot go on"),
         }
     }

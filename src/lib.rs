@@ -5,9 +5,11 @@
 //! `babelmesh-actors`; models are in `babelmesh-models`; engines are executables of their own.
 
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod events;
 pub mod failure;
 pub mod kafka;
 pub mod load;
+pub mod logging;
 pub mod node;

@@ -1,9 +1,13 @@
 //! A node: actors, Kafka and a status socket, started and stopped as one.
 
 mod actors;
+mod commands;
+mod direct;
 mod engines;
 mod limits;
 mod pipeline;
+mod pools;
+mod socket;
 mod source;
 mod status;
 
@@ -17,16 +21,19 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, events::Observer};
 use babelmesh_models::Model;
+use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 pub use actors::Actors;
 pub use engines::registry;
 pub(crate) use engines::{chain as error_chain, select as select_models};
+pub use socket::{SocketRequest, ask, ask_cluster, ask_command, ask_translation, default_socket};
 pub use source::SourceStatus;
 use source::Sources;
-pub use status::{NodeStatus, StatusSource, ask, default_socket};
+pub use status::{NodeStatus, StatusSource};
 
 use crate::{
+    cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
     events::NodeEvent,
     failure::{Failure, Failures},
@@ -35,8 +42,9 @@ use crate::{
         topics::TopicNames,
     },
 };
+use commands::Deeds;
 use pipeline::Pipelines;
-use status::StatusServer;
+use socket::SocketServer;
 
 /// How often pools are told what is unread.
 const LAG_TICK: Duration = Duration::from_secs(1);
@@ -51,7 +59,9 @@ pub struct Node {
     failures: Failures,
     /// Tells the pools about unread work.
     lag: JoinHandle<()>,
-    status: StatusServer,
+    socket: SocketServer,
+    cluster: Option<Arc<Cluster>>,
+    deeds: Arc<Deeds>,
     clients: Clients,
     drain_timeout: Duration,
     /// Lives as long as the node.
@@ -68,8 +78,15 @@ impl Node {
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
-        let actors =
-            Actors::start(config, &models, Arc::clone(&observer), failures.clone()).await?;
+        let peers = Arc::new(LatePeers::default());
+        let actors = Actors::start(
+            config,
+            &models,
+            Arc::clone(&observer),
+            failures.clone(),
+            Arc::clone(&peers) as _,
+        )
+        .await?;
         // Other nodes may serve other languages: their jobs are split here, and read there.
         let mut own = written_by(&models);
         own.retain(|language| served.contains(language));
@@ -94,15 +111,32 @@ impl Node {
             bootstrap: clients.bootstrap().to_owned(),
             delivery: clients.delivery(),
             sources: pipelines.sources(),
-            pools: actors.pools(),
+            pools: Arc::clone(actors.pools()),
             started: Instant::now(),
         });
-        let status = StatusServer::start(socket, source)?;
+        let deeds = Arc::new(Deeds::new(&config.node.name, &actors));
+        let cluster = match config.cluster.enabled {
+            true => {
+                let facts = facts(config, &served)?;
+                let host = Arc::clone(&deeds) as _;
+                let started = Cluster::start(
+                    config,
+                    source.clone(),
+                    facts,
+                    (host, &peers),
+                    failures.clone(),
+                )
+                .await?;
+                Some(started)
+            }
+            false => None,
+        };
+        let socket = SocketServer::start(socket, source, cluster.clone())?;
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),
             models: &models.iter().map(|m| m.id()).collect::<Vec<_>>().join(", "),
-            socket: status.socket(),
+            socket: socket.socket(),
         }
         .emit();
         let lag = watch_lag(&config.kafka.topics, own, pipelines.sources(), &actors);
@@ -112,7 +146,9 @@ impl Node {
             pipelines,
             failures,
             lag,
-            status,
+            socket,
+            cluster,
+            deeds,
             clients,
             drain_timeout,
             _broker: broker,
@@ -159,6 +195,17 @@ impl Node {
         self.failures.wait().await
     }
 
+    /// Waits until an operator has this node drain, by way of the cluster.
+    pub async fn told_to_drain(&self) {
+        self.deeds.told_to_drain().await;
+    }
+
+    /// This node's part of the cluster, if it is in one.
+    #[must_use]
+    pub const fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
     /// Waits until this node reads requests and jobs and one model actor of each pool is warm.
     ///
     /// # Errors
@@ -186,19 +233,52 @@ impl Node {
             actors,
             pipelines,
             lag,
-            status,
+            socket,
+            cluster,
             drain_timeout,
             ..
         } = self;
         lag.abort();
+        if let Some(cluster) = &cluster {
+            cluster.set_draining();
+        }
         // A drain does not wait for the next try of what failed.
         actors.stop_retrying();
         // Readers and publishers are threads that are waited for.
         let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
         actors.stop(drain_timeout).await;
-        status.stop();
+        if let Some(cluster) = cluster {
+            cluster.leave().await;
+        }
+        socket.stop();
         NodeEvent::Stopped.emit();
     }
+}
+
+/// What other nodes are told that does not change.
+fn facts(config: &Config, served: &[Language]) -> Result<Facts> {
+    let tags = |tags: &[String]| -> Vec<String> {
+        let languages = distinct(tags.iter());
+        languages.iter().map(Language::to_string).collect()
+    };
+    // Models that are not loaded may be.
+    let registry = engines::registry(config)?;
+    let models = registry.iter().map(|model| {
+        let manifest = model.manifest();
+        let ability = PoolAbility {
+            sources: tags(&manifest.source_languages),
+            targets: tags(&manifest.target_languages),
+            tier: engines::model_type(model.tier()),
+        };
+        let fingerprint = Sha256::digest(manifest.to_toml());
+        let fingerprint = fingerprint.iter().take(8).map(|b| format!("{b:02x}"));
+        (model.id().to_owned(), (ability, fingerprint.collect()))
+    });
+    Ok(Facts {
+        cores: limits::cores(&config.limits),
+        languages: served.iter().map(Language::to_string).collect(),
+        models: models.collect(),
+    })
 }
 
 /// Tells the pools what is unread, from now on.

@@ -83,6 +83,8 @@ pub struct IntakeStatus {
     pub waiting: usize,
 }
 
+impl ractor::Message for IntakeMessage {}
+
 /// What an intake starts with.
 pub struct IntakeStart {
     /// The pools of this node.

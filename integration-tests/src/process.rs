@@ -8,8 +8,9 @@ use std::{
 };
 
 use babelmesh::{
+    cluster::ClusterView,
     kafka::client::Clients,
-    node::{EMBEDDED, NodeStatus, ask},
+    node::{EMBEDDED, NodeStatus, ask, ask_cluster},
 };
 use rustix::process::Signal;
 
@@ -25,6 +26,8 @@ const LAST_LINES: usize = 40;
 /// A `babelmesh node`. It is killed when dropped.
 pub struct ProcessNode {
     child: Child,
+    /// What the executable's command line comes after: a command that runs it somewhere else.
+    before: Vec<String>,
     settings: Settings,
     folder: PathBuf,
     socket: PathBuf,
@@ -43,11 +46,23 @@ impl ProcessNode {
     /// Starts the executable.
     #[must_use]
     pub fn start_cold(sandbox: &Sandbox, settings: &Settings) -> Self {
+        Self::start_by(Vec::new(), sandbox, settings)
+    }
+
+    /// Starts the executable in a network namespace.
+    #[must_use]
+    pub fn start_in(namespace: &str, sandbox: &Sandbox, settings: &Settings) -> Self {
+        let before = ["ip", "netns", "exec", namespace].map(str::to_owned);
+        Self::start_by(before.to_vec(), sandbox, settings)
+    }
+
+    fn start_by(before: Vec<String>, sandbox: &Sandbox, settings: &Settings) -> Self {
         let config = settings.config();
         let folder = sandbox.folder().to_owned();
         let log = folder.join(format!("{}.log", config.node.name));
         Self {
-            child: spawn(&folder, settings, &log),
+            child: spawn(&before, &folder, settings, &log),
+            before,
             settings: settings.clone(),
             folder,
             socket: config
@@ -62,7 +77,7 @@ impl ProcessNode {
     pub fn start_again(&mut self) {
         let ended = self.child.try_wait().expect("a child can be waited for");
         assert!(ended.is_some(), "the node has not ended");
-        self.child = spawn(&self.folder, &self.settings, &self.log);
+        self.child = spawn(&self.before, &self.folder, &self.settings, &self.log);
     }
 
     /// Waits until the node reads and its pools are at their least strength.
@@ -88,6 +103,30 @@ impl ProcessNode {
             let reads = status.requests.partitions > 0 && status.jobs.partitions > 0;
             (warm && reads && !status.pools.is_empty()).then_some(status)
         })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.settings.config().node.name
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The cluster as it sees it, once it answers.
+    #[must_use]
+    pub fn view(&self) -> Option<ClusterView> {
+        ask_cluster(&self.socket).ok()
     }
 
     /// Its process.
@@ -188,8 +227,15 @@ impl Drop for ProcessNode {
     }
 }
 
-fn spawn(folder: &Path, settings: &Settings, log: &Path) -> Child {
-    let mut command = Command::new(executables::babelmesh());
+fn spawn(before: &[String], folder: &Path, settings: &Settings, log: &Path) -> Child {
+    let mut command = match before {
+        [] => Command::new(executables::babelmesh()),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(executables::babelmesh());
+            command
+        }
+    };
     command.arg("node").current_dir(folder).stdin(Stdio::null());
     for (key, value) in settings.pairs() {
         command.arg("--set").arg(format!("{key}={value}"));

@@ -19,6 +19,9 @@ pub struct Sandbox {
     folder: TempDir,
 }
 
+/// What nodes of a test's cluster share.
+pub const COOKIE: &str = "a cookie that only tests have";
+
 /// Numbers nodes: two of one test process never share a name.
 static NODES: AtomicU32 = AtomicU32::new(1);
 
@@ -122,6 +125,15 @@ impl Settings {
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
         self.0.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// In a cluster with all nodes that share a seed; `listen` is where it listens.
+    #[must_use]
+    pub fn clustered(self, listen: impl Display, seed: impl Display) -> Self {
+        self.set("cluster.enabled", true)
+            .set("cluster.listen", format_args!("\"{listen}\""))
+            .set("cluster.seeds", format_args!("[\"{seed}\"]"))
+            .set("cluster.cookie", COOKIE)
     }
 
     /// Exactly this many actors.

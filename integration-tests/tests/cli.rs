@@ -11,7 +11,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 27] = [
     "demo",
     "node",
     "translate",
@@ -22,6 +22,16 @@ const COMMANDS: [&str; 17] = [
     "models verify",
     "check-config",
     "status",
+    "top",
+    "cluster",
+    "cluster certs",
+    "cluster drain",
+    "cluster set-bounds",
+    "cluster pause",
+    "cluster resume",
+    "cluster load",
+    "cluster unload",
+    "cluster log-filter",
     "topics",
     "topics create",
     "topics describe",

@@ -15,10 +15,11 @@ use clap::Args;
 use super::{
     ConfigArgs,
     load::{READY, TextArgs, stop_flag},
-    runtime, start_logging,
+    runtime,
 };
 use crate::{
     load::{self, LoadReport, Pace, Phase, Plan},
+    logging,
     node::{EMBEDDED, Node},
 };
 use board::Board;
@@ -53,7 +54,7 @@ const PRESETS: [(&str, &str); 7] = [
 pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
     let config = args.config.load(&PRESETS)?;
-    start_logging(&config.log);
+    logging::start(&config.log);
     let plan = Plan {
         texts: args.texts.read()?,
         source: args.texts.from,

@@ -15,11 +15,12 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ConfigArgs, runtime, start_logging, told_to_stop};
+use super::{ConfigArgs, runtime, told_to_stop};
 use crate::{
     events::EventLog,
     kafka::client::Clients,
     load::{self, LoadReport, Pace, Phase, Plan},
+    logging,
     node::{EMBEDDED, Node},
 };
 
@@ -147,7 +148,7 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         &[("log.filter", "warn")]
     };
     let config = args.config.load(presets)?;
-    start_logging(&config.log);
+    logging::start(&config.log);
     let report = runtime()?.block_on(async {
         let node = match args.with_node {
             true => {

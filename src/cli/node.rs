@@ -5,9 +5,10 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::{ConfigArgs, runtime, start_logging, told_to_stop};
+use super::{ConfigArgs, runtime, told_to_stop};
 use crate::{
     events::{EventLog, NodeEvent},
+    logging,
     node::Node,
 };
 
@@ -19,7 +20,7 @@ pub(super) struct NodeArgs {
 
 pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
-    start_logging(&config.log);
+    logging::start(&config.log);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let stop = told_to_stop();
@@ -36,7 +37,12 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
                 // What was read and not published is read again after a restart.
                 Err(anyhow!("{}", failure.0))
             }
-            signal = stop => {
+            signal = async {
+                tokio::select! {
+                    signal = stop => signal,
+                    () = node.told_to_drain() => "cluster",
+                }
+            } => {
                 NodeEvent::Draining { signal }.emit();
                 tokio::select! {
                     () = node.drain() => Ok(ExitCode::SUCCESS),

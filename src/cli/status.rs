@@ -14,18 +14,42 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use super::ConfigArgs;
 use crate::{
+    cluster::ClusterView,
     config::Delivery,
-    node::{NodeStatus, SourceStatus, ask, default_socket},
+    node::{NodeStatus, SourceStatus, ask, ask_cluster, default_socket},
 };
+
+/// Which node is asked.
+#[derive(Debug, Args)]
+pub(super) struct SocketArgs {
+    /// Name of the node that is asked, on this machine; that of the configuration when absent
+    #[arg(long = "node", value_name = "NAME")]
+    asked: Option<String>,
+    /// Path of its socket
+    #[arg(long, value_name = "PATH", conflicts_with = "asked")]
+    socket: Option<PathBuf>,
+}
+
+impl SocketArgs {
+    /// Its socket.
+    pub(super) fn socket(&self, config: &ConfigArgs) -> Result<PathBuf> {
+        let config = config.load(&[])?;
+        Ok(match (&self.socket, &self.asked, config.status.socket) {
+            (Some(socket), ..) => socket.clone(),
+            (None, Some(node), _) => default_socket(node),
+            (None, None, Some(socket)) => socket,
+            (None, None, None) => default_socket(&config.node.name),
+        })
+    }
+}
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Name of the node; that of the configuration when absent
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
-    /// Path of the node's socket
-    #[arg(long, value_name = "PATH", conflicts_with = "node")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    by: SocketArgs,
+    /// The whole cluster as the node sees it, not the node alone
+    #[arg(long)]
+    cluster: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -34,21 +58,108 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let config = args.config.load(&[])?;
-    let socket = match (&args.socket, &args.node, config.status.socket) {
-        (Some(socket), ..) => socket.clone(),
-        (None, Some(node), _) => default_socket(node),
-        (None, None, Some(socket)) => socket,
-        (None, None, None) => default_socket(&config.node.name),
-    };
-    let status = ask(&socket)?;
+    let socket = args.by.socket(&args.config)?;
     let mut output = io::stdout().lock();
-    if args.json {
-        writeln!(output, "{}", serde_json::to_string_pretty(&status)?)?;
-    } else {
-        write!(output, "{}", text(&status))?;
+    if args.cluster {
+        let view = ask_cluster(&socket)?;
+        match args.json {
+            true => writeln!(output, "{}", serde_json::to_string_pretty(&view)?)?,
+            false => write!(output, "{}", cluster_text(&view))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = ask(&socket)?;
+    match args.json {
+        true => writeln!(output, "{}", serde_json::to_string_pretty(&status)?)?,
+        false => write!(output, "{}", text(&status))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn cluster_text(view: &ClusterView) -> String {
+    let (up, all) = (view.up(), view.members.len());
+    let mut text = format!("{up} of {all} nodes up, seen from {}\n", view.node);
+    for warning in &view.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    let mut nodes = Table::new();
+    nodes.load_style(UTF8_FULL_CONDENSED);
+    nodes.set_header([
+        "node",
+        "state",
+        "address",
+        "up s",
+        "load",
+        "MB",
+        "partitions",
+        "unread",
+        "oldest ms",
+    ]);
+    let mut pools = Table::new();
+    pools.load_style(UTF8_FULL_CONDENSED);
+    pools.set_header([
+        "node",
+        "pool",
+        "engine",
+        "actors",
+        "bounds",
+        "backlog",
+        "delay ms",
+        "tokens/s",
+        "translated",
+    ]);
+    for member in &view.members {
+        let (node, address) = (member.node.clone(), member.address.clone());
+        let Some(report) = &member.report else {
+            nodes.add_row([node, member.state.name().to_owned(), address]);
+            continue;
+        };
+        let state = match report.draining {
+            true => "draining",
+            false => member.state.name(),
+        };
+        nodes.add_row([
+            node.clone(),
+            state.to_owned(),
+            address,
+            (report.uptime_ms / 1_000).to_string(),
+            format!("{:.1} of {}", report.load, report.cores),
+            format!("{:.0}", report.memory_bytes as f64 / 1e6),
+            format!("{}+{}", report.requests.partitions, report.jobs.partitions),
+            report.jobs.lag_records.to_string(),
+            report.jobs.oldest_age_ms.to_string(),
+        ]);
+        for pool in &report.pools {
+            let guests = match pool.guests {
+                0 => String::new(),
+                guests => format!(" and {guests} of others"),
+            };
+            let paused = match pool.paused.as_slice() {
+                [] => String::new(),
+                paused => format!(", paused {}", paused.join(" ")),
+            };
+            let [min, max] = pool.bounds;
+            pools.add_row([
+                node.clone(),
+                pool.model.clone(),
+                pool.engine.clone(),
+                format!("{}{guests}", pool.actors),
+                format!("{min} to {max}"),
+                format!("{} tokens{paused}", pool.backlog_tokens),
+                pool.delay_ms.to_string(),
+                format!("{:.0}", pool.tokens_per_second),
+                pool.translated.to_string(),
+            ]);
+        }
+    }
+    let _ = writeln!(text, "{nodes}\n{pools}");
+    let served = view.languages.iter().map(|language| {
+        let nodes = language.nodes.len();
+        format!("{} by {nodes}", language.language)
+    });
+    let served: Vec<_> = served.collect();
+    let _ = writeln!(text, "languages served: {}", served.join(", "));
+    text
 }
 
 fn text(status: &NodeStatus) -> String {

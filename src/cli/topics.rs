@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
-use super::{ConfigArgs, runtime, start_logging};
+use super::{ConfigArgs, runtime};
 use crate::{
     config::Config,
     kafka::{
@@ -24,6 +24,7 @@ use crate::{
         },
         topic_state::{Difference, PartitionState, Remedy, TopicState, configuration, differences},
     },
+    logging,
     node::{EMBEDDED, served_languages},
 };
 
@@ -75,7 +76,7 @@ impl TopicsCommand {
 pub(super) fn run(args: &TopicsArgs) -> Result<ExitCode> {
     // Errors carry librdkafka's reasons already.
     let config = args.command.config().load(&[("log.filter", "error")])?;
-    start_logging(&config.log);
+    logging::start(&config.log);
     let kafka = &config.kafka;
     ensure!(
         kafka.bootstrap_servers != EMBEDDED,

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -19,7 +20,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{ConfigArgs, runtime};
 use crate::{
     failure::Failures,
-    node::{Actors, select_models},
+    node::{Actors, ask_translation, default_socket, select_models},
 };
 
 /// Lines of standard input that are translated together.
@@ -33,6 +34,12 @@ pub(super) struct TranslateArgs {
     /// Target language
     #[arg(long, value_name = "LANGUAGE")]
     to: String,
+    /// Have this node of a cluster translate, or "any" for whichever would be done soonest, by way of the node on this machine
+    #[arg(long, value_name = "NAME")]
+    via_node: Option<String>,
+    /// Path of the socket of the node on this machine; that of the configuration when absent
+    #[arg(long, value_name = "PATH", requires = "via_node")]
+    socket: Option<PathBuf>,
     /// The text; - reads standard input and translates it line by line
     text: String,
     #[command(flatten)]
@@ -41,12 +48,18 @@ pub(super) struct TranslateArgs {
 
 pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
+    if let Some(node) = &args.via_node {
+        let socket = args.socket.clone().or_else(|| config.status.socket.clone());
+        let socket = socket.unwrap_or_else(|| default_socket(&config.node.name));
+        return translate_elsewhere(&args, &socket, node);
+    }
     runtime()?.block_on(async {
         let causes = Arc::new(Causes::default());
         let models = select_models(&config)?;
         let failures = Failures::default();
         let observer = Arc::clone(&causes) as _;
-        let actors = Actors::start(&config, &models, observer, failures.clone()).await?;
+        let actors =
+            Actors::start(&config, &models, observer, failures.clone(), Arc::new(())).await?;
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),
@@ -59,6 +72,42 @@ pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
             (Err(error), None) => Err(error),
         }
     })
+}
+
+/// Has a node of a cluster translate, each line for itself.
+fn translate_elsewhere(args: &TranslateArgs, socket: &Path, node: &str) -> Result<ExitCode> {
+    let node = (node != "any").then_some(node);
+    let mut output = io::stdout().lock();
+    let translate = |text: &str| -> Result<String> {
+        if text.trim().is_empty() {
+            return Ok(text.to_owned());
+        }
+        let result = ask_translation(socket, node, request(args, text))?;
+        match (result.translated_text, result.error) {
+            (Some(text), _) => Ok(text),
+            (None, Some(error)) => bail!("{}: {}", error.code.name(), error.message),
+            (None, None) => bail!("{} answered without a translation", result.node),
+        }
+    };
+    if args.text != "-" {
+        writeln!(output, "{}", translate(&args.text)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut input = io::stdin().lock();
+    let mut line = String::new();
+    while input.read_line(&mut line)? > 0 {
+        write!(output, "{}", translate(&line)?)?;
+        line.clear();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn request(args: &TranslateArgs, text: &str) -> TranslationRequest {
+    TranslationRequest {
+        source_language: args.from.clone(),
+        priority: Some(Priority::High),
+        ..TranslationRequest::new("command-line", text, &args.to)
+    }
 }
 
 async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
@@ -94,11 +143,7 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     let (sender, answer) = oneshot::channel();
     let order = Order {
         ticket: Ticket::default(),
-        request: TranslationRequest {
-            source_language: args.from.clone(),
-            priority: Some(Priority::High),
-            ..TranslationRequest::new("command-line", text, &args.to)
-        },
+        request: request(args, text),
         submitted: Instant::now(),
         trace: None,
         replays: 0,

@@ -101,6 +101,7 @@ pub fn load(
     let mut config = read_tree(tree, &mut errors);
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
     validate::read_secrets(&mut config.kafka.security, &mut errors);
+    validate::read_cookie(&mut config.cluster, &mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() {
         Ok(config)
@@ -110,14 +111,16 @@ pub fn load(
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
-const TEXTS: [&str; 3] = [
+const TEXTS: [&str; 4] = [
+    "cluster.cookie",
     "kafka.security.key_password",
     "kafka.security.sasl.username",
     "kafka.security.sasl.password",
 ];
 
 /// Tables that hold secrets: what is there in place of one is not repeated.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
+    "cluster",
     "kafka",
     "kafka.options",
     "kafka.security",

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
     engine::{FakeSpec, Precision},
+    offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
 };
 use serde::{Deserialize, Serialize};
 
 use super::kafka::KafkaConfig;
+use crate::cluster::ClusterConfig;
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -36,8 +38,12 @@ pub struct Config {
     pub scaling: ScalingConfig,
     /// What the node may use.
     pub limits: LimitsConfig,
+    /// Help between the pools of nodes.
+    pub offload: OffloadConfig,
     /// Where `babelmesh status` asks.
     pub status: StatusConfig,
+    /// The other nodes.
+    pub cluster: ClusterConfig,
 }
 
 /// The node itself.

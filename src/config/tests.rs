@@ -77,6 +77,9 @@ fn the_reference_names_every_key_with_its_default_and_no_other() {
         "username",
         "password",
         "password_file",
+        "advertise",
+        "cookie",
+        "cookie_file",
     ] {
         assert!(
             text.contains(&format!("\n# {key} = ")),

@@ -11,7 +11,9 @@ use babelmesh_actors::{
 use super::{
     load::ConfigError,
     model::{Config, EngineConfig},
+    secret::Secret,
 };
+use crate::cluster::ClusterConfig;
 
 pub(super) use kafka::read_secrets;
 
@@ -55,6 +57,24 @@ pub(super) fn apply_legacy_environment(
             };
         }
         Err(error) => errors.push(mistake("environment", error.to_string())),
+    }
+}
+
+/// Reads the secret that nodes share, if it is in a file.
+pub(super) fn read_cookie(cluster: &mut ClusterConfig, errors: &mut Vec<ConfigError>) {
+    let path = "cluster.cookie_file";
+    let Some(file) = &cluster.cookie_file else {
+        return;
+    };
+    if cluster.cookie.is_some() {
+        return errors.push(mistake(path, "cannot be given beside cluster.cookie"));
+    }
+    match Secret::read(file) {
+        Ok(cookie) => cluster.cookie = Some(cookie),
+        Err(error) => errors.push(mistake(
+            path,
+            format!("reading {}: {error}", file.display()),
+        )),
     }
 }
 
@@ -201,6 +221,20 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             );
         }
     }
+    if let Err(refused) = config.offload.validate() {
+        for error in refused {
+            errors.push(mistake(&format!("offload.{}", error.field), error.problem));
+        }
+    }
+    // A cookie that could not be read was told of already, and looks absent now.
+    let unread = errors.iter().any(|e| e.path.starts_with("cluster.cookie"));
+    config
+        .cluster
+        .check(&config.node.name, &mut |wrong, key, message| {
+            if wrong && !(unread && key == "cookie_file") {
+                errors.push(mistake(&format!("cluster.{key}"), message));
+            }
+        });
     kafka::check_topics(&config.kafka, errors);
     kafka::check_security(&config.kafka, errors);
 }

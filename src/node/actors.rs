@@ -1,15 +1,18 @@
 //! The actors of a node: a root that supervises the intake and a pool for each model.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use babelmesh_actors::{
     domain::Language,
     engine::Segment,
     events::Observer,
-    intake::{Intake, IntakeMessage, IntakeStart, Route},
-    offload::OffloadConfig,
-    pool::{BatchBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
+    intake::{Intake, IntakeMessage, IntakeStart},
+    offload::Peers,
+    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus},
     retry::RetryPolicy,
     routing::Ability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
@@ -17,7 +20,10 @@ use babelmesh_actors::{
 use babelmesh_models::Model;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, rpc::CallResult};
 
-use super::{engines, limits};
+use super::{
+    engines, limits,
+    pools::{PoolEntry, Pools},
+};
 use crate::{
     config::{Config, PolicyKind},
     failure::Failures,
@@ -25,10 +31,9 @@ use crate::{
 
 /// The actors of a node.
 pub struct Actors {
-    root: ActorRef<()>,
+    root: ActorRef<NoMessage>,
     intake: ActorRef<IntakeMessage>,
-    pools: Vec<ActorRef<PoolMessage>>,
-    lags: Vec<(Vec<Language>, PoolLag)>,
+    pools: Arc<Pools>,
 }
 
 impl Actors {
@@ -41,45 +46,23 @@ impl Actors {
         models: &[Model],
         observer: Arc<dyn Observer>,
         failures: Failures,
+        peers: Arc<dyn Peers>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
-        let budget = limits::budget(&config.limits);
+        let pools = Pools {
+            config: config.clone(),
+            observer: Arc::clone(&observer),
+            budget: limits::budget(&config.limits),
+            peers,
+            root: root.get_cell(),
+            entries: RwLock::default(),
+        };
         let mut routes = Vec::with_capacity(models.len());
-        let mut lags = Vec::with_capacity(models.len());
         for model in models {
-            let factory_config = config.clone();
-            let factory_model = model.clone();
-            let factory_observer = Arc::clone(&observer);
-            // Making an engine's form of a model reads and writes files.
-            let engines = tokio::task::spawn_blocking(move || {
-                engines::factory(&factory_config, &factory_model, factory_observer)
-            })
-            .await??;
-            let lag = PoolLag::default();
-            let start = PoolStart {
-                spec: spec(config, model),
-                engines,
-                policy: policy(config),
-                budget: Arc::clone(&budget),
-                observer: Arc::clone(&observer),
-                warm_up: warm_up(model),
-                lag: lag.clone(),
-                peers: Arc::new(()),
-            };
-            let (pool, _) =
-                Actor::spawn_linked(None, PoolSupervisor, start, root.get_cell()).await?;
-            let limit = model.manifest().limits.max_input_tokens;
-            let ability = ability(model)?;
-            lags.push((ability.targets.clone(), lag));
-            routes.push(Route {
-                model: Arc::from(model.id()),
-                ability,
-                pool,
-                // Estimates err by some tokens; a piece must not be cut by the engine.
-                max_piece_tokens: (limit as usize * 3 / 4).max(1),
-            });
+            let (route, entry) = pools.start(model).await?;
+            pools.add(entry);
+            routes.push(route);
         }
-        let pools = routes.iter().map(|route| route.pool.clone()).collect();
         let max_text_chars = config.intake.max_text_chars;
         let start = IntakeStart {
             routes,
@@ -95,8 +78,7 @@ impl Actors {
         Ok(Self {
             root,
             intake,
-            pools,
-            lags,
+            pools: Arc::new(pools),
         })
     }
 
@@ -107,19 +89,20 @@ impl Actors {
     }
 
     /// The pools.
-    #[must_use]
-    pub fn pools(&self) -> Vec<ActorRef<PoolMessage>> {
-        self.pools.clone()
+    pub(super) const fn pools(&self) -> &Arc<Pools> {
+        &self.pools
     }
 
     /// Where pools are told what is unread.
     pub(super) fn lags(&self) -> PoolLags {
-        PoolLags(self.lags.clone())
+        PoolLags(Arc::clone(&self.pools))
     }
 
     /// Whether every pool has a warm model actor, or needs none.
     pub async fn are_warm(&self) -> bool {
-        let pools = futures_util::future::join_all(self.pools.iter().map(status)).await;
+        let entries = self.pools.all();
+        let asked = entries.iter().map(|entry| status(&entry.pool));
+        let pools = futures_util::future::join_all(asked).await;
         pools.into_iter().all(|pool| {
             pool.is_some_and(|pool| {
                 pool.wanted == 0 || pool.actors.iter().any(|a| a.phase.is_warm())
@@ -136,10 +119,10 @@ impl Actors {
     /// Drains the pools, then ends all actors. What does not finish in time is given up.
     pub async fn stop(self, within: Duration) {
         self.stop_retrying();
-        let drains = self
-            .pools
+        let entries = self.pools.all();
+        let drains = entries
             .iter()
-            .map(|pool| pool.call(PoolMessage::Drain, Some(within)));
+            .map(|entry| entry.pool.call(PoolMessage::Drain, Some(within)));
         futures_util::future::join_all(drains).await;
         // What the pools sent back to it last is delivered.
         let wait = Some(Duration::from_secs(1));
@@ -153,18 +136,19 @@ impl Actors {
 }
 
 /// The languages that pools write, and where they are told what is unread.
-pub(super) struct PoolLags(Vec<(Vec<Language>, PoolLag)>);
+pub(super) struct PoolLags(Arc<Pools>);
 
 impl PoolLags {
     /// Tells the tokens that are unread for each language. Pools that write the same language share them.
     pub(super) fn set(&self, tokens_of: impl Fn(Language) -> u64) {
+        let pools = self.0.all();
         let sharing = |target: &Language| {
-            let writes = |(targets, _): &&(Vec<Language>, PoolLag)| targets.contains(target);
-            self.0.iter().filter(writes).count() as u64
+            let writes = |pool: &&PoolEntry| pool.targets.contains(target);
+            pools.iter().filter(writes).count() as u64
         };
-        for (targets, lag) in &self.0 {
+        for pool in &pools {
             let share = |target: &Language| tokens_of(*target) / sharing(target).max(1);
-            lag.set(targets.iter().map(share).sum());
+            pool.lag.set(pool.targets.iter().map(share).sum());
         }
     }
 }
@@ -183,14 +167,19 @@ pub(super) async fn status(pool: &ActorRef<PoolMessage>) -> Option<PoolStatus> {
 /// Ends the node when a supervisor fails: its backlog is lost, and only a restart from the committed offsets brings it back.
 struct Root;
 
+/// Nobody has anything to say to the root.
+enum NoMessage {}
+
+impl ractor::Message for NoMessage {}
+
 impl Actor for Root {
-    type Msg = ();
+    type Msg = NoMessage;
     type State = Failures;
     type Arguments = Failures;
 
     async fn pre_start(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<NoMessage>,
         failures: Failures,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(failures)
@@ -198,7 +187,7 @@ impl Actor for Root {
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<NoMessage>,
         event: SupervisionEvent,
         failures: &mut Failures,
     ) -> Result<(), ActorProcessingErr> {
@@ -209,7 +198,7 @@ impl Actor for Root {
     }
 }
 
-fn spec(config: &Config, model: &Model) -> PoolSpec {
+pub(super) fn spec(config: &Config, model: &Model) -> PoolSpec {
     let pool = &config.pool;
     let threads = usize::from(config.engine.threads);
     let room = limits::cores(&config.limits) / threads;
@@ -239,18 +228,18 @@ fn spec(config: &Config, model: &Model) -> PoolSpec {
             seconds(pool.restart_most_ms),
         ),
         unavailable_after: seconds(pool.unavailable_after_ms),
-        offload: OffloadConfig::default(),
+        offload: config.offload.clone(),
     }
 }
 
-fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
+pub(super) fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
     match config.scaling.policy {
         PolicyKind::DelayTarget => Box::new(DelayTarget::new(config.scaling.delay_target.clone())),
         PolicyKind::Threshold => Box::new(Threshold::new(config.scaling.threshold.clone())),
     }
 }
 
-fn ability(model: &Model) -> Result<Ability> {
+pub(super) fn ability(model: &Model) -> Result<Ability> {
     let parse = |tags: &[String]| {
         let tags = tags.iter().map(|tag| tag.parse::<Language>());
         tags.collect::<Result<Vec<_>, _>>()
@@ -265,7 +254,7 @@ fn ability(model: &Model) -> Result<Ability> {
 }
 
 /// A text for the first pair of languages of a model. What comes of it does not matter.
-fn warm_up(model: &Model) -> Segment {
+pub(super) fn warm_up(model: &Model) -> Segment {
     let first = |tags: &[String]| tags.first().cloned().unwrap_or_default();
     let manifest = model.manifest();
     Segment {

@@ -20,6 +20,8 @@ pub(super) enum ModelMessage {
     Retire,
 }
 
+impl ractor::Message for ModelMessage {}
+
 /// What a model actor tells its supervisor. A fatal failure is told by failing instead: the supervision event then carries an [`EngineError`].
 pub(super) enum ModelReport {
     /// The engine is warm.

@@ -63,6 +63,8 @@ pub enum PoolMessage {
     },
 }
 
+impl ractor::Message for PoolMessage {}
+
 /// What a pool supervisor starts with.
 pub struct PoolStart {
     /// Model and limits.

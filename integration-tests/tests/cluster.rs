@@ -1,0 +1,535 @@
+//! Nodes that know each other: they meet, notice who is gone, refuse strangers, and act for one another.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use babelmesh::{
+    cluster::{
+        MemberState, certs,
+        handshake::{self, Doorkeeper, Identity, Incarnation, PROTOCOL},
+    },
+    config::Secret,
+};
+use babelmesh_integration_tests::{
+    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, repository, wait_until,
+};
+use rustix::process::Signal;
+
+/// An address on which nobody listens, for a moment.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Nodes with one seed, the first one's address.
+fn start(sandbox: &Sandbox, count: usize) -> Vec<ProcessNode> {
+    let seed = free();
+    let listen = |number| if number == 0 { seed } else { free() };
+    (0..count)
+        .map(|number| sandbox.node().clustered(listen(number), seed))
+        .map(|settings| ProcessNode::start_cold(sandbox, &settings))
+        .collect()
+}
+
+/// Whether every node sees every other one, has a connection to it, and knows how it does.
+fn is_full(nodes: &[ProcessNode]) -> bool {
+    nodes.iter().all(|node| {
+        node.view().is_some_and(|view| {
+            let others = view.members.iter();
+            let good = others.filter(|m| m.state.is_up() && m.linked && m.report.is_some());
+            view.members.len() == nodes.len() && good.count() == nodes.len()
+        })
+    })
+}
+
+fn state_of(node: &ProcessNode, other: &str) -> Option<MemberState> {
+    Some(node.view()?.member(other)?.state)
+}
+
+fn answers(nodes: &[ProcessNode]) -> bool {
+    nodes.iter().all(|node| node.view().is_some())
+}
+
+fn cli(arguments: &[&str], socket: &Path) -> (bool, String) {
+    let output = Command::new(executables::babelmesh())
+        .args(arguments)
+        .arg("--socket")
+        .arg(socket)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn five_nodes_see_each_other_within_three_seconds_and_a_killed_one_is_seen_by_all_within_five() {
+    let sandbox = Sandbox::new();
+    let mut nodes = start(&sandbox, 5);
+    wait_until("all nodes answer", PATIENCE, || answers(&nodes));
+    let started = Instant::now();
+    wait_until("all see all", Duration::from_secs(3), || is_full(&nodes));
+    println!(
+        "full mesh {} ms after all answer",
+        started.elapsed().as_millis()
+    );
+    let mut killed = nodes.remove(2);
+    killed.signal(Signal::KILL);
+    killed.wait(PATIENCE);
+    let (name, started) = (killed.name(), Instant::now());
+    wait_until("all know it", Duration::from_secs(5), || {
+        nodes
+            .iter()
+            .all(|n| state_of(n, &name) == Some(MemberState::Down))
+    });
+    println!("seen by all after {} ms", started.elapsed().as_millis());
+    let (good, text) = cli(&["status", "--cluster"], nodes[3].socket());
+    assert!(
+        good && text.contains("4 of 5 nodes up") && text.contains("down"),
+        "{text}"
+    );
+    let (good, text) = cli(&["top", "--once"], nodes[0].socket());
+    assert!(
+        good && text.contains(&name) && text.contains("demo-en-fr-de"),
+        "{text}"
+    );
+    // It comes back under its name, with its old address.
+    let back = ProcessNode::start_cold(&sandbox, killed.settings());
+    nodes.push(back);
+    wait_until("it is back", PATIENCE, || is_full(&nodes));
+}
+
+fn assert_apart(nodes: &[ProcessNode], reasons: &[&str]) {
+    wait_until("both logs say why", PATIENCE, || {
+        nodes.iter().all(|node| {
+            let log = node.log();
+            reasons.iter().any(|reason| log.contains(reason))
+        })
+    });
+    for node in nodes {
+        let view = node.view().unwrap();
+        assert!(
+            view.members
+                .iter()
+                .all(|m| !m.linked || m.state == MemberState::Own),
+            "{view:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_cookie_is_refused_and_both_logs_say_so() {
+    let sandbox = Sandbox::new();
+    let (a, b) = (free(), free());
+    let settings = [
+        sandbox.node().clustered(a, b),
+        sandbox
+            .node()
+            .clustered(b, b)
+            .set("cluster.cookie", "another cookie of another cluster"),
+    ];
+    let nodes = settings.map(|settings| ProcessNode::start_cold(&sandbox, &settings));
+    wait_until("both answer", PATIENCE, || answers(&nodes));
+    assert_apart(&nodes, &["cluster.cookie is not the one of this node"]);
+    for node in &nodes {
+        assert!(!node.log().contains("another cookie") && !node.log().contains(COOKIE));
+    }
+}
+
+fn with_certificate(settings: Settings, folder: &Path, name: &str) -> Settings {
+    let file = |file: &str| format!("{:?}", folder.join(file).display().to_string());
+    settings
+        .set("node.name", name)
+        .set("cluster.tls.ca_file", file(certs::CA))
+        .set("cluster.tls.certificate_file", file(&format!("{name}.pem")))
+        .set("cluster.tls.key_file", file(&format!("{name}.key")))
+}
+
+#[test]
+fn certificates_of_one_authority_let_nodes_in_and_those_of_another_do_not() {
+    let sandbox = Sandbox::new();
+    let (ours, theirs) = (
+        sandbox.folder().join("ours"),
+        sandbox.folder().join("theirs"),
+    );
+    let (good, text) = {
+        let output = Command::new(executables::babelmesh())
+            .args(["cluster", "certs", "--out"])
+            .arg(&ours)
+            .args(["--node", "one", "--node", "two"])
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    assert!(good && text.contains("two.key"), "{text}");
+    certs::make(&theirs, &["three".to_owned()], 1).unwrap();
+    let seed = free();
+    let node = |folder, name, listen| {
+        let settings = sandbox.node().clustered(listen, seed);
+        ProcessNode::start_cold(&sandbox, &with_certificate(settings, folder, name))
+    };
+    let friends = [node(&ours, "one", seed), node(&ours, "two", free())];
+    wait_until("friends meet", PATIENCE, || is_full(&friends));
+    let [one, two] = friends;
+    drop(two);
+    let pair = [one, node(&theirs, "three", free())];
+    wait_until("both answer", PATIENCE, || answers(&pair));
+    let stranger = &pair[1];
+    wait_until("both logs say why", PATIENCE, || {
+        let refused = pair[0].log();
+        let told = stranger.log();
+        refused.contains("a connection of another node was refused")
+            && refused.contains("certificate")
+            && told.contains("no connection to another node")
+            && told.contains("certificate")
+    });
+    assert_eq!(stranger.view().unwrap().members.len(), 1);
+}
+
+#[test]
+fn a_certificate_of_another_node_is_refused() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder().join("certs");
+    certs::make(&folder, &["one".to_owned(), "two".to_owned()], 1).unwrap();
+    let seed = free();
+    let one = with_certificate(sandbox.node().clustered(seed, seed), &folder, "one");
+    let thief = with_certificate(sandbox.node().clustered(free(), seed), &folder, "two");
+    let nodes = [one, thief.set("node.name", "three")]
+        .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
+    wait_until("both answer", PATIENCE, || answers(&nodes));
+    assert_apart(&nodes, &["its certificate does not name three"]);
+}
+
+/// A frame of another version, as far as any version agrees.
+fn hello_of_another_version() -> Vec<u8> {
+    let mut frame = b"bmsh".to_vec();
+    frame.extend_from_slice(&(PROTOCOL + 1).to_be_bytes());
+    frame.extend_from_slice(&[1, 0, 3, 7, 7, 7]);
+    frame
+}
+
+#[test]
+fn another_version_of_the_protocol_is_refused_whoever_dials_and_the_other_side_is_told() {
+    let sandbox = Sandbox::new();
+    let (listen, stranger) = (free(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let seed = stranger.local_addr().unwrap();
+    let node = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(listen, seed));
+    // It dials, and hears another version.
+    let (mut dialled, _) = stranger.accept().unwrap();
+    dialled.write_all(&hello_of_another_version()).unwrap();
+    let mut said = Vec::new();
+    dialled.read_to_end(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(
+        said.contains("speaks version 2") && said.contains("this node version 1"),
+        "{said}"
+    );
+    // It is dialled.
+    let mut dialling = TcpStream::connect(listen).unwrap();
+    dialling.write_all(&hello_of_another_version()).unwrap();
+    let mut told = Vec::new();
+    dialling.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(told.contains("speaks version 2"), "{told}");
+    wait_until("the log says both", PATIENCE, || {
+        let log = node.log();
+        log.contains("no connection to another node")
+            && log.contains("a connection of another node was refused")
+    });
+}
+
+#[test]
+fn strangers_neither_crash_nor_block_a_node() {
+    let sandbox = Sandbox::new();
+    let seed = free();
+    let first = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(seed, seed));
+    wait_until("it answers", PATIENCE, || first.view().is_some());
+    // Malformed and oversized frames.
+    let mark = |length: u16| {
+        [
+            b"bmsh".as_slice(),
+            &PROTOCOL.to_be_bytes(),
+            &[1],
+            &length.to_be_bytes(),
+        ]
+        .concat()
+    };
+    let frames: [Vec<u8>; 5] = [
+        vec![0xff; 64 << 10],
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        [mark(u16::MAX), vec![0; 70_000]].concat(),
+        [mark(40), vec![0xff; 40]].concat(),
+        u64::MAX.to_be_bytes().to_vec(),
+    ];
+    for frame in frames {
+        let mut stream = TcpStream::connect(seed).unwrap();
+        // The node may hang up in the middle.
+        let _ = stream.write_all(&frame);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let mut rest = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut rest) {
+            assert_eq!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset,
+                "it hangs up"
+            );
+        }
+    }
+    // A thousand that say nothing, or half a word, and stay.
+    let silent: Vec<TcpStream> = (0..1_000)
+        .map(|number| {
+            let mut stream = TcpStream::connect(seed).unwrap();
+            if number % 2 == 0 {
+                stream.write_all(b"bms").unwrap();
+            }
+            stream
+        })
+        .collect();
+    let second = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(free(), seed));
+    wait_until("the second answers", PATIENCE, || second.view().is_some());
+    let nodes = [first, second];
+    wait_until("they meet all the same", Duration::from_secs(3), || {
+        is_full(&nodes)
+    });
+    assert_eq!(silent.len(), 1_000);
+    assert!(!nodes[0].log().contains("panicked"), "{}", nodes[0].log());
+}
+
+struct Open;
+
+impl Doorkeeper for Open {
+    fn fits(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn admit(&self, _: &str, _: u64) -> Result<Option<u64>, String> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_member_that_sends_malformed_or_oversized_frames_is_cut_off_and_nobody_else_is() {
+    let sandbox = Sandbox::new();
+    let nodes = start(&sandbox, 2);
+    wait_until("they meet", PATIENCE, || is_full(&nodes));
+    let seed: SocketAddr = nodes[0].settings().config().cluster.listen.parse().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for frame in [
+        u64::MAX.to_be_bytes().to_vec(),
+        (64_u64 << 20).to_be_bytes().to_vec(),
+        [8_u64.to_be_bytes(), [0xff; 8]].concat(),
+    ] {
+        runtime.block_on(async {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut stream = tokio::net::TcpStream::connect(seed).await.unwrap();
+            let me = Identity {
+                // It sorts before all: its connection is kept.
+                name: "aaa".to_owned(),
+                address: "127.0.0.1:1".to_owned(),
+                incarnation: Incarnation::default(),
+                cookie: Secret::from(COOKIE),
+                protocol: PROTOCOL,
+            };
+            let peer = handshake::dial(&mut stream, &me, &Open, b"").await.unwrap();
+            assert!(peer.kept);
+            stream.write_all(&frame).await.unwrap();
+            let mut rest = Vec::new();
+            let end = stream.read_to_end(&mut rest);
+            // The library may have begun to talk; then it hangs up.
+            let _ = tokio::time::timeout(Duration::from_secs(5), end)
+                .await
+                .expect("it hangs up");
+        });
+    }
+    thread::sleep(Duration::from_secs(1));
+    assert!(
+        is_full(&nodes)
+            || nodes
+                .iter()
+                .all(|n| state_of(n, &nodes[1].name()).is_some_and(MemberState::is_up))
+    );
+    assert!(!nodes[0].log().contains("panicked"), "{}", nodes[0].log());
+}
+
+/// A model for Spanish alone, which only the fake engine can run.
+fn spanish(sandbox: &Sandbox) -> String {
+    let (from, to) = (
+        repository().join("models/demo-en-fr-de"),
+        sandbox.folder().join("models/only-es"),
+    );
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    let manifest = fs::read_to_string(to.join("model.toml")).unwrap();
+    let manifest = manifest
+        .replace("id = \"demo-en-fr-de\"", "id = \"only-es\"")
+        .replace("    \"fr\",\n    \"de\",\n", "    \"es\",\n");
+    fs::write(to.join("model.toml"), manifest).unwrap();
+    format!(
+        "[{:?}]",
+        sandbox.folder().join("models").display().to_string()
+    )
+}
+
+#[test]
+fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_about() {
+    let sandbox = Sandbox::new();
+    let seed = free();
+    let french = sandbox.node().clustered(seed, seed);
+    let spanish = sandbox
+        .node()
+        .clustered(free(), seed)
+        .set("models.directories", spanish(&sandbox))
+        .set("models.load", "[\"only-es\"]");
+    let mut nodes = [french, spanish].map(|s| ProcessNode::start_cold(&sandbox, &s));
+    wait_until("they meet", PATIENCE, || is_full(&nodes));
+    let socket = nodes[0].socket().to_owned();
+    let translate = |to: &str, via: &str| {
+        let arguments = [
+            "translate",
+            "--from",
+            "en",
+            "--to",
+            to,
+            "--via-node",
+            via,
+            "Good morning.",
+        ];
+        cli(&arguments, &socket)
+    };
+    let mut served = String::new();
+    wait_until("both are warm", PATIENCE, || {
+        served = cli(&["status", "--cluster"], &socket).1;
+        served.contains("es is served by one node only")
+            && served.contains("fr is served by one node only")
+    });
+    for language in ["es", "fr"] {
+        let (good, text) = translate(language, "any");
+        assert!(
+            good && text.contains(language) && text.contains("Good morning"),
+            "{text}"
+        );
+    }
+    let (good, text) = translate("fr", &nodes[1].name());
+    assert!(
+        !good && text.contains("unsupported"),
+        "it is asked all the same: {text}"
+    );
+    nodes[1].signal(Signal::KILL);
+    nodes[1].wait(PATIENCE);
+    let asked = Instant::now();
+    let (good, text) = translate("es", "any");
+    assert!(!good, "{text}");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "nobody waits for the dead"
+    );
+    wait_until("nobody has it now", PATIENCE, || {
+        let (_, text) = translate("es", "any");
+        text.contains("no node of this cluster has a model for es")
+    });
+}
+
+#[test]
+fn any_node_passes_commands_on_and_each_is_carried_out_once() {
+    let sandbox = Sandbox::new();
+    let mut nodes = start(&sandbox, 3);
+    wait_until("they meet", PATIENCE, || is_full(&nodes));
+    let (by, target) = (nodes[0].socket().to_owned(), nodes[2].name());
+    let command = |arguments: &[&str]| cli(&[&["cluster"], arguments].concat(), &by);
+    let bounds = [
+        "set-bounds",
+        &target,
+        "demo-en-fr-de",
+        "2",
+        "3",
+        "--id",
+        "b1",
+    ];
+    let (good, text) = command(&bounds);
+    assert!(good && text.contains("2 to 3 actors"), "{text}");
+    wait_until("it has two actors", PATIENCE, || {
+        nodes[2].status().pools[0].actors.len() == 2
+    });
+    assert_eq!(
+        nodes[1].status().pools[0].actors.len(),
+        1,
+        "the others do not"
+    );
+    let (good, text) = command(&bounds);
+    assert!(good && text.contains("done before"), "{text}");
+    assert_eq!(nodes[2].log().matches("command carried out").count(), 1);
+    let (good, text) = command(&["set-bounds", &target, "demo-en-fr-de", "3", "2"]);
+    assert!(!good && text.contains("cannot be"), "{text}");
+    let (good, text) = command(&["log-filter", &target, "debug"]);
+    assert!(good, "{text}");
+    let by_it = [
+        "translate",
+        "--to",
+        "fr",
+        "--via-node",
+        &target,
+        "Good morning.",
+    ];
+    assert!(
+        !nodes[2].log().contains("batch done"),
+        "it was silent about batches"
+    );
+    wait_until("it says more", PATIENCE, || {
+        let (good, text) = cli(&by_it, &by);
+        assert!(good, "{text}");
+        nodes[2].log().contains("batch done")
+    });
+    let (good, text) = command(&["pause", &target, "fr"]);
+    assert!(good && text.contains("held back"), "{text}");
+    wait_until("others know", PATIENCE, || {
+        let view = nodes[1].view().unwrap();
+        let paused = &view.member(&target).unwrap().report.as_ref().unwrap().pools[0].paused;
+        paused.as_slice() == ["fr"]
+    });
+    let (good, text) = command(&["resume", &target, "fr"]);
+    assert!(good, "{text}");
+    let (good, text) = command(&["unload", &target, "demo-en-fr-de"]);
+    assert!(good && text.contains("is unloaded"), "{text}");
+    wait_until("its pool is gone", PATIENCE, || {
+        nodes[2].status().pools.is_empty()
+    });
+    let (good, text) = command(&["load", &target, "demo-en-fr-de"]);
+    assert!(good && text.contains("is loaded"), "{text}");
+    wait_until("its pool is back", PATIENCE, || {
+        !nodes[2].status().pools.is_empty()
+    });
+    let (good, text) = command(&["load", &target, "no-such-model"]);
+    assert!(
+        !good && text.contains("there is no model no-such-model"),
+        "{text}"
+    );
+    let (good, text) = command(&["drain", "nobody"]);
+    assert!(
+        !good && text.contains("no connection to a node nobody"),
+        "{text}"
+    );
+    let (good, text) = command(&["drain", &target]);
+    assert!(good, "{text}");
+    let status = nodes[2].wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", nodes[2].log());
+    for node in &nodes[..2] {
+        assert_eq!(state_of(node, &target), Some(MemberState::Left));
+    }
+}

@@ -1,0 +1,107 @@
+//! Idle nodes help a hot one.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use babelmesh_integration_tests::{
+    Backend, PATIENCE, ProcessNode, Sandbox, Settings, request, wait_until,
+};
+use rustix::process::Signal;
+
+/// Three nodes with brokers of their own, so that only the first one has work. Each has one actor that does 200 segments a second,
+/// in batches of at most 8: as if each had one core.
+fn start(sandbox: &Sandbox, borrow: bool) -> Vec<ProcessNode> {
+    let ports: Vec<_> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let listen: Vec<_> = ports.iter().map(|p| p.local_addr().unwrap()).collect();
+    drop(ports);
+    let slow = |settings: Settings| {
+        settings
+            .actors(1)
+            .set("engine.fake.segment_us", 5_000)
+            .set("pool.batch.segments", 8)
+            .set("offload.borrow", borrow)
+            .set("offload.sustain_ms", 300)
+    };
+    let mut nodes: Vec<_> = listen
+        .iter()
+        .map(|at| slow(sandbox.node().clustered(at, listen[0])))
+        .map(|settings| ProcessNode::start_cold(sandbox, &settings))
+        .collect();
+    for node in &mut nodes {
+        node.wait_ready();
+    }
+    wait_until("they meet", PATIENCE, || {
+        nodes.iter().all(|n| n.view().is_some_and(|v| v.up() == 3))
+    });
+    nodes
+}
+
+fn ask(backend: &mut Backend, messages: usize) {
+    for number in 0..messages {
+        let text = format!("Good morning, number {number}.");
+        let conversation = format!("c{}", number % 40);
+        backend.ask(&request(
+            &format!("m{number}"),
+            &text,
+            &["fr"],
+            &conversation,
+        ));
+    }
+    backend.flush();
+}
+
+/// Seconds for so many messages to be answered.
+fn seconds(borrow: bool, messages: usize) -> f64 {
+    let sandbox = Sandbox::new();
+    let nodes = start(&sandbox, borrow);
+    let mut backend = nodes[0].backend();
+    let started = Instant::now();
+    ask(&mut backend, messages);
+    backend.read_all(Duration::from_secs(120));
+    let seconds = started.elapsed().as_secs_f64();
+    backend.ids.assert_exactly_once();
+    let lent: u64 = nodes[1..]
+        .iter()
+        .map(|node| node.status().pools[0].loans.batches)
+        .sum();
+    assert_eq!(lent > 0, borrow, "{lent} batches were lent");
+    println!(
+        "{messages} messages in {seconds:.1} s, {lent} batches done by others, {}",
+        nodes[0].log().lines().count()
+    );
+    seconds
+}
+
+#[test]
+fn two_idle_peers_make_a_hot_node_nearly_twice_as_fast_at_least() {
+    let (alone, helped) = (seconds(false, 3_000), seconds(true, 3_000));
+    assert!(
+        alone / helped >= 1.8,
+        "{alone:.1} s alone, {helped:.1} s with help"
+    );
+}
+
+#[test]
+fn nothing_is_lost_or_repeated_when_a_peer_that_helps_is_killed() {
+    let sandbox = Sandbox::new();
+    let mut nodes = start(&sandbox, true);
+    let mut backend = nodes[0].backend();
+    ask(&mut backend, 3_000);
+    wait_until("both peers help", PATIENCE, || {
+        nodes[1..]
+            .iter()
+            .all(|n| n.status().pools[0].loans.in_flight > 0)
+    });
+    nodes[1].signal(Signal::KILL);
+    nodes[1].wait(PATIENCE);
+    assert!(!backend.ids.is_complete(), "it was killed in the middle");
+    backend.read_all(Duration::from_secs(120));
+    backend.ids.assert_exactly_once();
+    assert!(backend.ids.all().all(|answer| answer.error().is_empty()));
+}

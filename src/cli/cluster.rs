@@ -1,0 +1,164 @@
+//! `babelmesh cluster`
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::{ConfigArgs, status::SocketArgs};
+use crate::{
+    cluster::{
+        certs,
+        command::{Action, Command},
+    },
+    node::ask_command,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ClusterArgs {
+    #[command(subcommand)]
+    command: ClusterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Make an authority and certificates for nodes, to try things with
+    Certs(CertsArgs),
+    /// Have a node read no more, finish what it has read, say goodbye, and end
+    Drain {
+        /// Name of the node
+        node: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Set how many actors a pool of a node may have
+    SetBounds {
+        /// Name of the node
+        node: String,
+        /// Id of the pool's model
+        model: String,
+        /// Fewest actors
+        min: u32,
+        /// Most actors
+        max: u32,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have a node hold jobs of a language back: they are accepted and wait
+    Pause {
+        /// Name of the node
+        node: String,
+        /// The language
+        language: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have a node do the jobs of a language again
+    Resume {
+        /// Name of the node
+        node: String,
+        /// The language
+        language: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have a node load a model of its configured folders
+    Load {
+        /// Name of the node
+        node: String,
+        /// Id of the model
+        model: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have a node use a model no more; what its pool cannot finish is handed back
+    Unload {
+        /// Name of the node
+        node: String,
+        /// Id of the model
+        model: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Change which log lines a node writes
+    LogFilter {
+        /// Name of the node
+        node: String,
+        /// The filter, as in log.filter
+        filter: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Debug, Args)]
+struct CertsArgs {
+    /// Folder for the certificates; none of their files may be there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Name of a node; once for each
+    #[arg(long = "node", value_name = "NAME", required = true, num_args = 1..)]
+    nodes: Vec<String>,
+    /// Days for which they are valid
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    days: u32,
+}
+
+/// By way of which node, and how often.
+#[derive(Debug, Args)]
+struct How {
+    /// Names the command; given twice under one name, it is carried out once
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    by: SocketArgs,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: ClusterArgs) -> Result<ExitCode> {
+    let (node, action, how) = match args.command {
+        ClusterCommand::Certs(args) => {
+            for file in certs::make(&args.out, &args.nodes, args.days)? {
+                writeln!(io::stdout(), "{}", file.display())?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        ClusterCommand::Drain { node, how } => (node, Action::Drain, how),
+        ClusterCommand::SetBounds {
+            node,
+            model,
+            min,
+            max,
+            how,
+        } => (node, Action::SetBounds { model, min, max }, how),
+        ClusterCommand::Pause {
+            node,
+            language,
+            how,
+        } => (node, Action::Pause { language }, how),
+        ClusterCommand::Resume {
+            node,
+            language,
+            how,
+        } => (node, Action::Resume { language }, how),
+        ClusterCommand::Load { node, model, how } => (node, Action::Load { model }, how),
+        ClusterCommand::Unload { node, model, how } => (node, Action::Unload { model }, how),
+        ClusterCommand::LogFilter { node, filter, how } => {
+            (node, Action::LogFilter { filter }, how)
+        }
+    };
+    let socket = how.by.socket(&how.config)?;
+    let id = how.id.unwrap_or_else(|| {
+        let number: u64 = rand::random();
+        format!("{number:016x}")
+    });
+    let done = ask_command(&socket, Command { id, node, action })?;
+    let before = if done.repeated { " (done before)" } else { "" };
+    writeln!(io::stdout(), "{}: {}{before}", done.node, done.outcome)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,162 @@
+//! What a node asks other nodes to do.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use babelmesh_actors::domain::{ErrorCode, Language, TranslationRequest, TranslationResult};
+use ractor::rpc::CallResult;
+
+use super::{
+    Cluster,
+    choice::{Need, candidates},
+    command::{Command, CommandDone},
+    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker},
+};
+use crate::events::NodeEvent;
+
+/// Nodes that a request is tried on.
+const TRIES: usize = 2;
+
+impl Cluster {
+    /// Has a request with one target translated by the node that would be done soonest, this one included, or by the one that is
+    /// named. When that node fails, one other is tried.
+    ///
+    /// # Errors
+    /// When no node has a model for it, or none answers in time.
+    pub async fn translate(
+        &self,
+        request: TranslationRequest,
+        node: Option<&str>,
+    ) -> Result<TranslationResult> {
+        let nodes = match node {
+            Some(node) => vec![node.to_owned()],
+            None => self.able(&request)?,
+        };
+        let within = match request.deadline_ms {
+            Some(deadline) => self.call_timeout.min(Duration::from_millis(deadline)),
+            None => self.call_timeout,
+        };
+        let request = serde_json::to_vec(&request)?;
+        let mut last = anyhow!("no node was tried");
+        for node in nodes.iter().take(TRIES) {
+            match self.translate_at(node, request.clone(), within).await {
+                Ok(result) if !is_worth_another(&result) => return Ok(result),
+                Ok(result) => {
+                    let error = result.error.map_or_else(String::new, |error| error.message);
+                    last = anyhow!("{node} cannot translate it now: {error}");
+                }
+                Err(error) => last = error,
+            }
+            NodeEvent::ForwardFailed {
+                node,
+                error: &format!("{last:#}"),
+            }
+            .emit();
+        }
+        Err(last)
+    }
+
+    /// Has a node carry a command out, this one or another.
+    ///
+    /// # Errors
+    /// When there is no connection to it, it does not answer in time, or it cannot do it.
+    pub async fn command(&self, command: Command) -> Result<CommandDone> {
+        let me = self.shared.me().name.clone();
+        if command.node == me {
+            return self
+                .host
+                .command(command, &me)
+                .await
+                .map_err(|e| anyhow!(e));
+        }
+        let node = command.node.clone();
+        match self
+            .ask(&node, Ask::Command(command), self.call_timeout)
+            .await?
+        {
+            Answer::Done(done) => Ok(done),
+            other => bail!("{node}: {}", reason(other)),
+        }
+    }
+
+    fn able(&self, request: &TranslationRequest) -> Result<Vec<String>> {
+        let mut targets = request.targets();
+        let target = targets.next().context("the request names no target")?;
+        ensure!(
+            targets.next().is_none(),
+            "the request names more than one target"
+        );
+        let target: Language = target.parse()?;
+        let source = match request.source_language.as_str() {
+            "auto" => None,
+            tag => Some(tag.parse::<Language>()?.to_string()),
+        };
+        let need = Need {
+            source,
+            target: target.to_string(),
+            tier: request.model_type,
+        };
+        let nodes = candidates(&self.view().members, &need);
+        ensure!(
+            !nodes.is_empty(),
+            "no node of this cluster has a model for {target}"
+        );
+        Ok(nodes)
+    }
+
+    async fn translate_at(
+        &self,
+        node: &str,
+        request: Vec<u8>,
+        within: Duration,
+    ) -> Result<TranslationResult> {
+        let me = &self.shared.me().name;
+        let result = if node == me {
+            let done = tokio::time::timeout(within, self.host.translate(request)).await;
+            done.with_context(|| format!("{me} does not answer in time"))?
+                .map_err(|error| anyhow!(error))?
+        } else {
+            match self.ask(node, Ask::Translate(request), within).await? {
+                Answer::Translated(result) => result,
+                other => bail!("{node}: {}", reason(other)),
+            }
+        };
+        serde_json::from_slice(&result).with_context(|| format!("reading the result of {node}"))
+    }
+
+    async fn ask(&self, node: &str, what: Ask, within: Duration) -> Result<Answer> {
+        let gateway = self.shared.gateway_of(node);
+        let gateway =
+            gateway.with_context(|| format!("there is no connection to a node {node}"))?;
+        let me = self.shared.me();
+        let from = Speaker {
+            node: me.name.clone(),
+            incarnation: me.incarnation.get(),
+        };
+        let bytes = message::write(&Asked { from, what })?;
+        let asked = gateway.call(|reply| GatewayMessage::Ask(bytes, reply), Some(within));
+        match asked.await {
+            Ok(CallResult::Success(answer)) => Ok(message::read(&answer)?),
+            Ok(CallResult::Timeout) => bail!("{node} does not answer in time"),
+            Ok(CallResult::SenderError) | Err(_) => bail!("the connection to {node} has ended"),
+        }
+    }
+}
+
+fn is_worth_another(result: &TranslationResult) -> bool {
+    let code = result.error.as_ref().map(|error| error.code);
+    matches!(
+        code,
+        Some(ErrorCode::ModelUnavailable | ErrorCode::ShuttingDown)
+    )
+}
+
+fn reason(answer: Answer) -> String {
+    match answer {
+        Answer::Failed(error) => error,
+        Answer::Busy => "it has too much to do".to_owned(),
+        Answer::Translated(_) | Answer::Done(_) | Answer::Lent(_) => {
+            "it answers something else".to_owned()
+        }
+    }
+}

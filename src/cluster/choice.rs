@@ -1,0 +1,183 @@
+//! Which node should translate a request that can go anywhere.
+
+use babelmesh_actors::domain::ModelType;
+
+use super::view::{MemberState, MemberView};
+
+/// What going to another node costs, in milliseconds of waiting: this one is taken unless another is clearly quicker.
+const WAY_MS: f64 = 20.0;
+
+/// What a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Need {
+    /// The language that it is in; none when that is to be found out.
+    pub source: Option<String>,
+    /// The language that is wanted.
+    pub target: String,
+    /// The tier of models.
+    pub tier: ModelType,
+}
+
+/// The nodes that can do it now, the one that would be done soonest first.
+///
+/// A pool that lacks the tier or the source comes after all that have both: intakes fall back on other tiers, and go by way of a third
+/// language.
+#[must_use]
+pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
+    let mut able: Vec<(bool, f64, &str)> = members
+        .iter()
+        .filter(|member| member.state.is_up() && member.linked)
+        .filter_map(|member| {
+            let (fits, wait) = best_pool(member, need)?;
+            let way = match member.state {
+                MemberState::Own => 0.0,
+                _ => WAY_MS,
+            };
+            Some((!fits, wait + way, member.node.as_str()))
+        })
+        .collect();
+    able.sort_by(|a, b| {
+        let by_wait = a.1.total_cmp(&b.1);
+        a.0.cmp(&b.0).then(by_wait).then(a.2.cmp(b.2))
+    });
+    able.into_iter()
+        .map(|(_, _, node)| node.to_owned())
+        .collect()
+}
+
+/// Whether a node's best pool for it fits altogether, and how long a job waits there, in milliseconds.
+fn best_pool(member: &MemberView, need: &Need) -> Option<(bool, f64)> {
+    let report = member.report.as_ref().filter(|report| !report.draining)?;
+    let able = report.pools.iter().filter(|pool| pool.serves(&need.target));
+    let rated = able.map(|pool| {
+        let reads = |source: &String| pool.ability.sources.contains(source);
+        let fits = pool.ability.tier == need.tier && need.source.as_ref().is_none_or(reads);
+        let speed = pool.tokens_per_second_of_an_actor * f64::from(pool.warm.max(1));
+        let queue = match speed > 0.0 {
+            true => pool.backlog_tokens as f64 / speed * 1e3,
+            false => 0.0,
+        };
+        (fits, queue.max(pool.delay_ms as f64))
+    });
+    rated.min_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cluster::report::tests::report;
+
+    const TARGETS: [&str; 3] = ["fr", "de", "es"];
+
+    fn need(target: &str) -> Need {
+        Need {
+            source: None,
+            target: target.to_owned(),
+            tier: ModelType::Basic,
+        }
+    }
+
+    fn member(number: usize, state: MemberState, target: &str, delay_ms: u64) -> MemberView {
+        let mut report = report(&[target]);
+        report.pools[0].delay_ms = delay_ms;
+        MemberView {
+            node: format!("n{number:02}"),
+            address: String::new(),
+            incarnation: 1,
+            state,
+            linked: true,
+            since_ms: 0,
+            report: Some(report),
+        }
+    }
+
+    fn members() -> impl Strategy<Value = Vec<MemberView>> {
+        const STATES: [MemberState; 5] = [
+            MemberState::Alive,
+            MemberState::Alive,
+            MemberState::Suspect,
+            MemberState::Down,
+            MemberState::Left,
+        ];
+        let one = (
+            0..5_usize,
+            0..3_usize,
+            0..5_000_u64,
+            any::<bool>(),
+            any::<bool>(),
+        );
+        prop::collection::vec(one, 0..10).prop_map(|all| {
+            let all = all.into_iter().enumerate();
+            all.map(|(number, (state, target, delay, linked, draining))| {
+                let state = if number == 0 {
+                    MemberState::Own
+                } else {
+                    STATES[state]
+                };
+                let mut member = member(number, state, TARGETS[target], delay);
+                member.linked = linked || number == 0;
+                if let Some(report) = &mut member.report {
+                    report.draining = draining;
+                }
+                member
+            })
+            .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_nodes_that_can_do_it_are_candidates_whatever_their_order(members in members(), target in 0..3_usize) {
+            let need = need(TARGETS[target]);
+            let chosen = candidates(&members, &need);
+            for member in &members {
+                let report = member.report.as_ref().unwrap();
+                let able = member.state.is_up() && member.linked && report.serves(&need.target);
+                prop_assert_eq!(chosen.contains(&member.node), able);
+            }
+            let mut reversed = members.clone();
+            reversed.reverse();
+            prop_assert_eq!(candidates(&reversed, &need), chosen);
+        }
+
+        #[test]
+        fn a_longer_wait_never_moves_a_node_forward(members in members(), target in 0..3_usize, who in 0..10_usize, more in 0..9_000_u64) {
+            let need = need(TARGETS[target]);
+            let place = |members: &[MemberView], node: &str| candidates(members, &need).iter().position(|n| n == node);
+            prop_assume!(who < members.len());
+            let node = members[who].node.clone();
+            let before = place(&members, &node);
+            let mut slower = members;
+            slower[who].report.as_mut().unwrap().pools[0].delay_ms += more;
+            prop_assert!(place(&slower, &node) >= before);
+        }
+    }
+
+    #[test]
+    fn this_node_is_taken_unless_another_is_clearly_quicker() {
+        let own = |delay| member(0, MemberState::Own, "fr", delay);
+        let other = |delay| member(1, MemberState::Alive, "fr", delay);
+        assert_eq!(
+            candidates(&[own(10), other(0)], &need("fr")),
+            ["n00", "n01"]
+        );
+        assert_eq!(
+            candidates(&[own(500), other(0)], &need("fr")),
+            ["n01", "n00"]
+        );
+    }
+
+    #[test]
+    fn a_model_of_the_tier_that_is_asked_for_comes_first_however_busy() {
+        let mut premium = member(1, MemberState::Alive, "fr", 4_000);
+        premium.report.as_mut().unwrap().pools[0].ability.tier = ModelType::Premium;
+        let basic = member(0, MemberState::Own, "fr", 0);
+        let need = Need {
+            tier: ModelType::Premium,
+            ..need("fr")
+        };
+        assert_eq!(candidates(&[basic, premium], &need), ["n01", "n00"]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What the parts of the cluster on this node all look at.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ractor::{ActorId, ActorRef};
+
+use super::{
+    handshake::Identity,
+    message::{GatewayMessage, MOST_MEMBERS},
+    report::NodeReport,
+    roster::Roster,
+    transport::Register,
+    view::{ClusterView, MemberState, MemberView},
+};
+
+/// Where gateways find each other; the version keeps different protocols apart.
+const SCOPE: &str = "babelmesh/1";
+
+/// What is known, and which connections there are.
+pub(super) struct Shared {
+    me: Identity,
+    started: Instant,
+    roster: Mutex<Roster>,
+    /// Nodes that there is a connection to, each with the library's number of it once it can be used.
+    links: Mutex<BTreeMap<String, Option<u64>>>,
+    report: Mutex<Option<NodeReport>>,
+    round_trips: Mutex<BTreeMap<String, Duration>>,
+    draining: AtomicBool,
+    hints: Mutex<BTreeSet<String>>,
+}
+
+impl Shared {
+    pub(super) fn new(me: Identity, roster: Roster) -> Self {
+        Self {
+            me,
+            started: Instant::now(),
+            roster: Mutex::new(roster),
+            links: Mutex::default(),
+            report: Mutex::default(),
+            round_trips: Mutex::default(),
+            draining: AtomicBool::new(false),
+            hints: Mutex::default(),
+        }
+    }
+
+    pub(super) const fn me(&self) -> &Identity {
+        &self.me
+    }
+
+    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
+        lock(&self.roster)
+    }
+
+    pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<String, Option<u64>>> {
+        lock(&self.links)
+    }
+
+    /// Whether there is a connection to a node, or about to be one.
+    pub(super) fn has_link(&self, node: &str) -> bool {
+        self.links().contains_key(node)
+    }
+
+    /// How this node did when it was last looked at.
+    pub(super) fn report(&self) -> MutexGuard<'_, Option<NodeReport>> {
+        lock(&self.report)
+    }
+
+    /// From a word to its answer, by node, of those that there is a connection to.
+    pub(super) fn round_trips(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+        lock(&self.round_trips)
+    }
+
+    /// Time since this node's part of the cluster was made, in microseconds.
+    pub(super) fn clock(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A node has introduced itself, to be called back.
+    pub(super) fn hint(&self, node: &str) {
+        let mut hints = lock(&self.hints);
+        if hints.len() < MOST_MEMBERS {
+            hints.insert(node.to_owned());
+        }
+    }
+
+    /// Nodes that have introduced themselves since this was asked last.
+    pub(super) fn take_hints(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *lock(&self.hints))
+    }
+
+    /// Whether this node takes nothing more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The gateway of another node, if there is a connection that can be used.
+    pub(super) fn gateway_of(&self, node: &str) -> Option<ActorRef<GatewayMessage>> {
+        let link = (*self.links().get(node)?)?;
+        let members = ractor::pg::get_scoped_members(&SCOPE.to_owned(), &node.to_owned());
+        let ours = |id| matches!(id, ActorId::Remote { node_id, .. } if node_id == link);
+        let found = members.into_iter().find(|cell| ours(cell.get_id()));
+        found.map(ActorRef::from)
+    }
+
+    /// Lets other nodes find this one's gateway.
+    pub(super) fn publish(&self, gateway: &ActorRef<GatewayMessage>) {
+        let group = self.me.name.clone();
+        ractor::pg::join_scoped(SCOPE.to_owned(), group, vec![gateway.get_cell()]);
+    }
+
+    /// The cluster now.
+    pub(super) fn view(&self) -> ClusterView {
+        let linked: Vec<String> = {
+            let links = self.links();
+            let usable = links.iter().filter(|(_, link)| link.is_some());
+            usable.map(|(node, _)| node.clone()).collect()
+        };
+        let is_linked = |node: &str| linked.iter().any(|l| l == node);
+        let mut members = self.roster().view(Instant::now(), is_linked);
+        members.push(MemberView {
+            node: self.me.name.clone(),
+            address: self.me.address.clone(),
+            incarnation: self.me.incarnation.get(),
+            state: MemberState::Own,
+            linked: true,
+            since_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            report: self.report().clone(),
+        });
+        ClusterView::new(self.me.name.clone(), members)
+    }
+}
+
+impl Register for Shared {
+    fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String> {
+        self.roster().admit(name, incarnation)
+    }
+}
+
+/// What was told a moment ago need not be told again: whoever is refused comes back every second.
+#[derive(Default)]
+pub(super) struct Quiet(Mutex<HashMap<String, Instant>>);
+
+impl Quiet {
+    /// How long the same is not told again.
+    const SPAN: Duration = Duration::from_secs(60);
+    /// How much is remembered.
+    const MOST: usize = 256;
+
+    /// Whether something has not been told for a while; it counts as told from now on.
+    pub(super) fn is_news(&self, what: &str, now: Instant) -> bool {
+        let mut told = lock(&self.0);
+        told.retain(|_, at| now.saturating_duration_since(*at) < Self::SPAN);
+        if told.contains_key(what) || told.len() >= Self::MOST {
+            return false;
+        }
+        told.insert(what.to_owned(), now);
+        true
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_told_once_a_minute_and_strangers_do_not_fill_the_memory() {
+        let (quiet, now) = (Quiet::default(), Instant::now());
+        assert!(quiet.is_news("a", now) && !quiet.is_news("a", now));
+        for number in 0..10_000 {
+            quiet.is_news(&number.to_string(), now);
+        }
+        assert_eq!(lock(&quiet.0).len(), Quiet::MOST);
+        assert!(quiet.is_news("a", now + Quiet::SPAN));
+    }
+}

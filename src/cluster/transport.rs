@@ -1,0 +1,229 @@
+//! Connections between nodes: dialled and accepted, encrypted, and sure of the other side.
+//!
+//! A stranger gets no further than the handshake, which is bounded in time and number, and whose frames are short.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::AbortHandle,
+};
+
+use super::{
+    handshake::{self, Doorkeeper, HandshakeError, Identity, Peer},
+    link::{Link, Wire},
+    shared::Quiet,
+    tls::{self, Tls},
+};
+use crate::{events::NodeEvent, node::error_chain};
+
+/// What the rest of the node decides about a name.
+pub(super) trait Register: Send + Sync + 'static {
+    /// Which incarnation of a node counts as over; why a node is not let in.
+    fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String>;
+}
+
+/// A node at the other end, and the connection.
+pub(super) struct Contact {
+    pub(super) peer: Peer,
+    pub(super) link: Link,
+    /// Whether this node dialled.
+    pub(super) dialled: bool,
+}
+
+/// Makes connections.
+pub(super) struct Transport {
+    me: Identity,
+    tls: Option<Tls>,
+    register: Arc<dyn Register>,
+    within: Duration,
+    serial: AtomicU64,
+    quiet: Quiet,
+}
+
+impl Transport {
+    pub(super) fn new(
+        me: Identity,
+        tls: Option<Tls>,
+        register: Arc<dyn Register>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            me,
+            tls,
+            register,
+            within,
+            serial: AtomicU64::new(0),
+            quiet: Quiet::default(),
+        }
+    }
+
+    /// Dials an address.
+    pub(super) async fn dial(&self, address: SocketAddr) -> Result<Contact> {
+        if self.tls.is_none() && !address.ip().is_loopback() {
+            return Err(anyhow!(
+                "without cluster.tls only loopback addresses are dialled"
+            ));
+        }
+        self.in_time(async {
+            let stream = TcpStream::connect(address).await.context("dialling")?;
+            self.shake(stream, true).await
+        })
+        .await
+    }
+
+    async fn accept(&self, stream: TcpStream) -> Result<Contact> {
+        self.in_time(self.shake(stream, false)).await
+    }
+
+    /// Tells why there is no connection with whoever is at an address. A node that dials itself is no news.
+    pub(super) fn tell_of_refusal(
+        &self,
+        error: &anyhow::Error,
+        address: SocketAddr,
+        dialled: bool,
+    ) {
+        if matches!(error.downcast_ref(), Some(HandshakeError::Itself)) {
+            return;
+        }
+        let error = error_chain(error.as_ref());
+        // Whoever dials has another port each time.
+        let whom = match dialled {
+            true => address.to_string(),
+            false => address.ip().to_string(),
+        };
+        if self.is_news(&format!("{whom} {error}")) {
+            NodeEvent::PeerRefused {
+                address: &address.to_string(),
+                dialled,
+                error: &error,
+            }
+            .emit();
+        }
+    }
+
+    /// Whether something was not told of a moment ago.
+    pub(super) fn is_news(&self, what: &str) -> bool {
+        self.quiet.is_news(what, Instant::now())
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.within, work).await {
+            Ok(done) => done,
+            Err(_) => Err(HandshakeError::Slow.into()),
+        }
+    }
+
+    async fn shake(&self, stream: TcpStream, dialled: bool) -> Result<Contact> {
+        stream.set_nodelay(true).context("dialling")?;
+        let Some(tls) = &self.tls else {
+            return self.agree(stream, None, &[], dialled).await;
+        };
+        let stream = match dialled {
+            true => tls.connect(stream).await?,
+            false => tls.accept(stream).await?,
+        };
+        let certificate = tls::certificate_of(&stream)?;
+        let binding = tls::binding(&stream)?;
+        self.agree(stream, Some(certificate), &binding, dialled)
+            .await
+    }
+
+    async fn agree<W: Wire>(
+        &self,
+        mut wire: W,
+        certificate: Option<CertificateDer<'static>>,
+        binding: &[u8],
+        dialled: bool,
+    ) -> Result<Contact> {
+        let door = Door {
+            certificate,
+            register: &*self.register,
+        };
+        let shaken = match dialled {
+            true => handshake::dial(&mut wire, &self.me, &door, binding).await,
+            false => handshake::accept(&mut wire, &self.me, &door, binding).await,
+        };
+        let peer = shaken.map_err(|error| match error {
+            // Whoever dials hears only now what the other side thinks of its certificate.
+            HandshakeError::Io(error) if self.tls.is_some() => tls::explain(error),
+            error => error.into(),
+        })?;
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let label = format!("{}#{serial}", peer.name);
+        Ok(Contact {
+            link: Link::new(Box::new(wire), label),
+            peer,
+            dialled,
+        })
+    }
+}
+
+struct Door<'a> {
+    certificate: Option<CertificateDer<'static>>,
+    register: &'a dyn Register,
+}
+
+impl Doorkeeper for Door<'_> {
+    fn fits(&self, name: &str) -> Result<(), String> {
+        match &self.certificate {
+            Some(certificate) => tls::names(certificate, name),
+            None => Ok(()),
+        }
+    }
+
+    fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String> {
+        self.register.admit(name, incarnation)
+    }
+}
+
+/// Accepts connections for ever and hands those on that pass. `most` may be in their handshake at once: a new one takes the place of the
+/// oldest, so that strangers who stall keep nobody out who is quick.
+pub(super) async fn listen(
+    listener: TcpListener,
+    transport: Arc<Transport>,
+    most: usize,
+    greet: impl Fn(Contact) + Clone + Send + 'static,
+) {
+    let mut under_way: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Such as too many open files: those in their handshake give theirs back soon.
+                let error = error.to_string();
+                NodeEvent::ClusterTrouble { error: &error }.emit();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        under_way.retain(|task| !task.is_finished());
+        while under_way.len() >= most {
+            let Some(oldest) = under_way.pop_front() else {
+                break;
+            };
+            oldest.abort();
+            if transport.is_news("crowded") {
+                NodeEvent::HandshakesCrowded { most }.emit();
+            }
+        }
+        let (transport, greet) = (Arc::clone(&transport), greet.clone());
+        let task = tokio::spawn(async move {
+            match transport.accept(stream).await {
+                Ok(contact) => greet(contact),
+                Err(error) => transport.tell_of_refusal(&error, address, false),
+            }
+        });
+        under_way.push_back(task.abort_handle());
+    }
+}

@@ -1,0 +1,54 @@
+//! Log lines on standard error, whose filter can be changed while the node runs.
+
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
+
+use anyhow::{Context, Result};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// What libraries say that the node says itself, or that nobody needs. A filter that names them wins.
+const QUIET: &str = "ractor=error,ractor_cluster=error";
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Sends log lines to standard error from now on; a second call is of no effect.
+pub fn start(log: &LogConfig) {
+    let filter = parse(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+    if started.is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Changes which lines there are, in the syntax of `log.filter`.
+///
+/// # Errors
+/// When it is no filter, or the log was not started by [`start`].
+pub fn set_filter(filter: &str) -> Result<()> {
+    let parsed = parse(filter)?;
+    let handle = FILTER.get().context("this process writes no log")?;
+    handle.reload(parsed).context("changing the log's filter")
+}
+
+fn parse(filter: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(format!("{QUIET},{filter}"))
+        .with_context(|| format!("\"{filter}\" is not a filter such as \"babelmesh=debug,warn\""))
+}

@@ -1,0 +1,162 @@
+//! The pools of a node, which come and go with models.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use babelmesh_actors::{
+    domain::Language,
+    events::Observer,
+    intake::{IntakeMessage, Route},
+    offload::Peers,
+    pool::{Applied, NodeBudget, PoolLag, PoolMessage, PoolStart, PoolSupervisor, Unloaded},
+};
+use babelmesh_models::Model;
+use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
+
+use super::{actors, engines};
+use crate::config::Config;
+
+/// How long an intake may take to answer.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// A pool.
+#[derive(Clone)]
+pub(super) struct PoolEntry {
+    pub(super) model: Arc<str>,
+    pub(super) pool: ActorRef<PoolMessage>,
+    /// Languages that it writes.
+    pub(super) targets: Vec<Language>,
+    /// Where it is told what is unread.
+    pub(super) lag: PoolLag,
+}
+
+/// The pools, and what new ones are made of.
+pub(super) struct Pools {
+    pub(super) config: Config,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) budget: Arc<NodeBudget>,
+    pub(super) peers: Arc<dyn Peers>,
+    /// Supervises them.
+    pub(super) root: ActorCell,
+    pub(super) entries: RwLock<Vec<PoolEntry>>,
+}
+
+impl Pools {
+    /// All of them now.
+    pub(super) fn all(&self) -> Vec<PoolEntry> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.clone()
+    }
+
+    /// The pool of a model.
+    pub(super) fn of(&self, model: &str) -> Option<ActorRef<PoolMessage>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let found = entries.iter().find(|entry| *entry.model == *model);
+        found.map(|entry| entry.pool.clone())
+    }
+
+    /// Starts a pool. The route is for the intake; the entry counts once it is [added](Self::add).
+    ///
+    /// # Errors
+    /// When an engine executable is missing or a model's form cannot be made.
+    pub(super) async fn start(&self, model: &Model) -> Result<(Route, PoolEntry)> {
+        let (config, observer) = (self.config.clone(), Arc::clone(&self.observer));
+        let of = model.clone();
+        // Making an engine's form of a model reads and writes files.
+        let make = move || engines::factory(&config, &of, observer);
+        let engines = tokio::task::spawn_blocking(make).await??;
+        let ability = actors::ability(model)?;
+        let lag = PoolLag::default();
+        let start = PoolStart {
+            spec: actors::spec(&self.config, model),
+            engines,
+            policy: actors::policy(&self.config),
+            budget: Arc::clone(&self.budget),
+            observer: Arc::clone(&self.observer),
+            warm_up: actors::warm_up(model),
+            lag: lag.clone(),
+            peers: Arc::clone(&self.peers),
+        };
+        let (pool, _) = Actor::spawn_linked(None, PoolSupervisor, start, self.root.clone()).await?;
+        let entry = PoolEntry {
+            model: Arc::from(model.id()),
+            pool: pool.clone(),
+            targets: ability.targets.clone(),
+            lag,
+        };
+        let limit = model.manifest().limits.max_input_tokens;
+        let route = Route {
+            model: Arc::clone(&entry.model),
+            ability,
+            pool,
+            // Estimates err by some tokens; a piece must not be cut by the engine.
+            max_piece_tokens: (limit as usize * 3 / 4).max(1),
+        };
+        Ok((route, entry))
+    }
+
+    pub(super) fn add(&self, entry: PoolEntry) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.push(entry);
+    }
+
+    /// Loads a model of the configured folders, and has the intake use it.
+    ///
+    /// # Errors
+    /// When there is no such model, or it cannot be loaded.
+    pub(super) async fn load(&self, intake: &ActorRef<IntakeMessage>, id: &str) -> Result<Applied> {
+        if self.of(id).is_some() {
+            return Ok(Applied::Unchanged);
+        }
+        let registry = engines::registry(&self.config)?;
+        let model = registry
+            .get(id)
+            .with_context(|| format!("there is no model {id} in models.directories"))?;
+        let (route, entry) = self.start(model).await?;
+        let asked = intake.call(
+            |reply| IntakeMessage::Load(Box::new(route), reply),
+            Some(WAIT),
+        );
+        match asked.await {
+            Ok(CallResult::Success(Applied::Changed)) => {
+                self.add(entry);
+                Ok(Applied::Changed)
+            }
+            other => {
+                entry.pool.stop(None);
+                match other {
+                    Ok(CallResult::Success(applied)) => Ok(applied),
+                    _ => Err(anyhow!("the intake does not answer")),
+                }
+            }
+        }
+    }
+
+    /// Has the intake use a model no more, and ends its pool. What it has not done within this time is handed back.
+    ///
+    /// # Errors
+    /// When the intake does not answer.
+    pub(super) async fn unload(
+        &self,
+        intake: &ActorRef<IntakeMessage>,
+        id: &str,
+        within: Duration,
+    ) -> Result<Unloaded> {
+        let message = |reply| IntakeMessage::Unload {
+            model: Arc::from(id),
+            within,
+            reply,
+        };
+        match intake.call(message, Some(within + WAIT)).await {
+            Ok(CallResult::Success(unloaded)) => {
+                let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+                entries.retain(|entry| *entry.model != *id);
+                Ok(unloaded)
+            }
+            _ => Err(anyhow!("the intake does not answer")),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The node's Unix socket: one request a connection, a line of JSON, and one answer.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::{fs::DirBuilderExt, net::UnixStream as BlockingStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+
+use super::status::{NodeStatus, StatusSource};
+use crate::{
+    cluster::{
+        Cluster, ClusterView,
+        command::{Command, CommandDone},
+    },
+    events::NodeEvent,
+};
+
+/// Longest request, in bytes.
+const LONGEST: u64 = 4 << 20;
+/// Longest time for a request to arrive.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long whoever asks waits for a status.
+const WAIT: Duration = Duration::from_secs(5);
+/// Connections that are served at once.
+const MOST: usize = 64;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum SocketRequest {
+    /// How the node does; whoever closes without a word gets this too.
+    Status,
+    /// The cluster as the node sees it.
+    Cluster,
+    /// Translate, here or wherever the model is.
+    Translate {
+        /// The node that is to do it; the one that can do it soonest when absent.
+        node: Option<String>,
+        /// What, with one target.
+        request: Box<TranslationRequest>,
+    },
+    /// Have a node do something.
+    Command {
+        /// What.
+        command: Command,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SocketAnswer {
+    Ok(Value),
+    Error(String),
+}
+
+/// Answers on a Unix socket. The socket's file goes with it.
+pub(super) struct SocketServer {
+    socket: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl SocketServer {
+    pub(super) fn start(
+        socket: PathBuf,
+        status: StatusSource,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Result<Self> {
+        let listener = listen(&socket)
+            .with_context(|| format!("opening the status socket {}", socket.display()))?;
+        let answers = Arc::new(Answers { status, cluster });
+        let task = tokio::spawn(serve(listener, answers));
+        Ok(Self { socket, task })
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub(super) fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for SocketServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn listen(socket: &Path) -> Result<UnixListener> {
+    if let Some(folder) = socket.parent() {
+        // Only this user's processes may ask.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    if socket.exists() {
+        if BlockingStream::connect(socket).is_ok() {
+            bail!("another node answers there: give this one another node.name or status.socket");
+        }
+        fs::remove_file(socket)?;
+    }
+    Ok(UnixListener::bind(socket)?)
+}
+
+async fn serve(listener: UnixListener, answers: Arc<Answers>) {
+    let turns = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                NodeEvent::StatusFailed {
+                    error: &error.to_string(),
+                }
+                .emit();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let answers = Arc::clone(&answers);
+        tokio::spawn(async move {
+            // Whoever asked may have gone.
+            let _ = answers.serve(stream).await;
+            drop(turn);
+        });
+    }
+}
+
+/// What answers come from.
+struct Answers {
+    status: StatusSource,
+    cluster: Option<Arc<Cluster>>,
+}
+
+impl Answers {
+    async fn serve(&self, mut stream: UnixStream) -> Result<()> {
+        let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
+        let answer = match asked.unwrap_or_else(|_| bail!("the request did not come in time")) {
+            Ok(request) => self.answer(request).await,
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Ok(value) => SocketAnswer::Ok(value),
+            Err(error) => SocketAnswer::Error(format!("{error:#}")),
+        };
+        stream
+            .write_all(&crate::kafka::record::json(&answer))
+            .await?;
+        Ok(())
+    }
+
+    async fn answer(&self, request: SocketRequest) -> Result<Value> {
+        match request {
+            SocketRequest::Status => Ok(serde_json::to_value(self.status.read().await)?),
+            SocketRequest::Cluster => Ok(serde_json::to_value(self.cluster()?.view())?),
+            SocketRequest::Translate { node, request } => {
+                let result = self.cluster()?.translate(*request, node.as_deref()).await?;
+                Ok(serde_json::to_value(result)?)
+            }
+            SocketRequest::Command { command } => {
+                let done = self.cluster()?.command(command).await?;
+                Ok(serde_json::to_value(done)?)
+            }
+        }
+    }
+
+    fn cluster(&self) -> Result<&Cluster> {
+        let cluster = self.cluster.as_deref();
+        cluster.context("this node is in no cluster: set cluster.enabled")
+    }
+}
+
+/// Reads one line, or all until the other side ends.
+async fn read(stream: &mut UnixStream) -> Result<SocketRequest> {
+    let mut bytes = Vec::new();
+    let mut limited = stream.take(LONGEST);
+    let mut chunk = [0; 8_192];
+    while !bytes.ends_with(b"\n") {
+        match limited.read(&mut chunk).await? {
+            0 => break,
+            count => bytes.extend_from_slice(&chunk[..count]),
+        }
+    }
+    match bytes.trim_ascii() {
+        [] => Ok(SocketRequest::Status),
+        line => serde_json::from_slice(line).context("the request cannot be read"),
+    }
+}
+
+/// Asks the node at a socket how it does.
+///
+/// # Errors
+/// When no node answers there.
+pub fn ask(socket: &Path) -> Result<NodeStatus> {
+    request(socket, &SocketRequest::Status, WAIT)
+}
+
+/// Asks the node at a socket about its cluster.
+///
+/// # Errors
+/// When no node answers there, or it is in no cluster.
+pub fn ask_cluster(socket: &Path) -> Result<ClusterView> {
+    request(socket, &SocketRequest::Cluster, WAIT)
+}
+
+/// Has the node at a socket, or the one of its cluster that is named, translate a request with one target.
+///
+/// # Errors
+/// When no node answers, or none has the model.
+pub fn ask_translation(
+    socket: &Path,
+    node: Option<&str>,
+    what: TranslationRequest,
+) -> Result<TranslationResult> {
+    let what = SocketRequest::Translate {
+        node: node.map(str::to_owned),
+        request: Box::new(what),
+    };
+    request(socket, &what, Duration::from_secs(120))
+}
+
+/// Has the node at a socket pass a command on, or carry it out.
+///
+/// # Errors
+/// When no node answers, or it cannot be done.
+pub fn ask_command(socket: &Path, command: Command) -> Result<CommandDone> {
+    let command = SocketRequest::Command { command };
+    request(socket, &command, Duration::from_secs(60))
+}
+
+fn request<T: DeserializeOwned>(socket: &Path, what: &SocketRequest, wait: Duration) -> Result<T> {
+    let mut stream = BlockingStream::connect(socket)
+        .with_context(|| format!("no node answers at {}", socket.display()))?;
+    stream.set_read_timeout(Some(wait))?;
+    let asking = || format!("asking the node at {}", socket.display());
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    stream.write_all(&line).with_context(asking)?;
+    stream.shutdown(Shutdown::Write).with_context(asking)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).with_context(asking)?;
+    match serde_json::from_slice(&answer).with_context(asking)? {
+        SocketAnswer::Ok(value) => serde_json::from_value(value).with_context(asking),
+        SocketAnswer::Error(error) => Err(anyhow!(error)),
+    }
+}
+
+/// The socket of the node of this name, in the user's own runtime folder.
+#[must_use]
+pub fn default_socket(node: &str) -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|p| p.is_dir());
+    let folder = match runtime {
+        Some(folder) => folder.join("babelmesh"),
+        None => {
+            let user = rustix::process::getuid().as_raw();
+            std::env::temp_dir().join(format!("babelmesh-{user}"))
+        }
+    };
+    folder.join(format!("{node}.sock"))
+}
