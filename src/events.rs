@@ -2,7 +2,11 @@
 //!
 //! Business code says *what* happened with a typed event; only this module knows how that reads.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use babelmesh_actors::events::{Event, Observer, StopReason};
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
@@ -120,9 +124,50 @@ pub enum NodeEvent<'a> {
     },
 }
 
+/// How often events happened in this process. There is one log in a process, and librdkafka's threads know no node.
+static COUNTS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+
+fn counts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
+    COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl NodeEvent<'_> {
-    /// Tells about it.
+    /// How often each kind of event happened in this process.
+    pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+        counts().clone().into_iter()
+    }
+
+    /// The event's name in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Draining { .. } => "draining",
+            Self::Stopped => "stopped",
+            Self::KafkaLog { .. } => "kafka_log",
+            Self::KafkaError { .. } => "kafka_error",
+            Self::Rebalanced { rebalance } => match rebalance {
+                Rebalance::Assign(_) => "partitions_assigned",
+                Rebalance::Revoke(_) => "partitions_revoked",
+                Rebalance::Error(_) => "rebalance_failed",
+            },
+            Self::TopicCreated { .. } => "topic_created",
+            Self::TooFewPartitions { .. } => "too_few_partitions",
+            Self::PublishFailed { .. } => "publish_failed",
+            Self::TransactionAborted { .. } => "transaction_aborted",
+            Self::ProducerBroken { .. } => "producer_broken",
+            Self::DoubtSettled { .. } => "doubt_settled",
+            Self::RecordRefused { .. } => "record_refused",
+            Self::OffsetNotStored { .. } => "offset_not_stored",
+            Self::PartitionDropped { .. } => "partition_dropped",
+            Self::StatusFailed { .. } => "status_failed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Counts it and tells about it.
     pub fn emit(self) {
+        *counts().entry(self.name()).or_default() += 1;
         match self {
             Self::Started {
                 node,

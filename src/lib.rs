@@ -11,3 +11,4 @@ pub mod failure;
 pub mod kafka;
 pub mod load;
 pub mod node;
+pub mod telemetry;

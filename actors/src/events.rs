@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ErrorCode, Lane},
+    domain::{ErrorCode, JobOutcome, Lane},
     scaling::Decision,
 };
 
@@ -146,6 +146,12 @@ pub enum StopReason {
 pub trait Observer: Send + Sync {
     /// Takes one event.
     fn observe(&self, event: &Event);
+
+    /// Sees jobs that end, before their senders do: in a pool, or in the intake before any. A job that is tried again is
+    /// seen each time.
+    fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
+        let _ = (pool, outcomes);
+    }
 }
 
 /// Nobody is looking.
@@ -158,6 +164,12 @@ impl Observer for Vec<Arc<dyn Observer>> {
     fn observe(&self, event: &Event) {
         for observer in self {
             observer.observe(event);
+        }
+    }
+
+    fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
+        for observer in self {
+            observer.answered(pool, outcomes);
         }
     }
 }

@@ -435,6 +435,10 @@ impl Pool {
     }
 
     fn finish(&mut self, outcomes: Vec<JobOutcome>) {
+        if outcomes.is_empty() {
+            return;
+        }
+        self.observer.answered(Some(&self.spec.model_id), &outcomes);
         for outcome in &outcomes {
             match outcome.result {
                 Ok(_) => self.totals.completed_jobs += 1,
