@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -26,6 +27,8 @@ pub enum NodeEvent<'a> {
         models: &'a str,
         /// Socket that answers `babelmesh status`.
         socket: &'a Path,
+        /// Where it answers HTTP, if it does.
+        http: Option<SocketAddr>,
     },
     /// The node was told to end and finishes what it has.
     Draining {
@@ -174,8 +177,10 @@ impl NodeEvent<'_> {
                 bootstrap,
                 models,
                 socket,
+                http,
             } => {
-                info!(node, bootstrap, models, socket = %socket.display(), "node started");
+                let http = http.map_or_else(String::new, |http| format!("http://{http}/"));
+                info!(node, bootstrap, models, socket = %socket.display(), http, "node started");
             }
             Self::Draining { signal } => info!(
                 signal,
@@ -335,6 +340,7 @@ impl Observer for EventLog {
                 let inputs = tracing::field::debug(&decision.inputs);
                 info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
             }
+            Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {
                 code,

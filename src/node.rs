@@ -1,6 +1,7 @@
 //! A node: actors, Kafka and a status socket, started and stopped as one.
 
 mod actors;
+pub(crate) mod caller;
 mod engines;
 mod limits;
 mod pipeline;
@@ -9,6 +10,7 @@ mod status;
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -27,13 +29,16 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource, ask, default_socket};
 
 use crate::{
+    api::{ApiServer, Health, ModelInfo, Parts},
     config::Config,
+    dashboard::Feed,
     events::NodeEvent,
     failure::{Failure, Failures},
     kafka::{
         admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings,
         topics::TopicNames,
     },
+    telemetry::Telemetry,
 };
 use pipeline::Pipelines;
 use status::StatusServer;
@@ -52,6 +57,7 @@ pub struct Node {
     /// Tells the pools about unread work.
     lag: JoinHandle<()>,
     status: StatusServer,
+    http: Option<ApiServer>,
     clients: Clients,
     drain_timeout: Duration,
     /// Lives as long as the node.
@@ -68,6 +74,18 @@ impl Node {
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
+        let telemetry = Arc::new(Telemetry::default());
+        let (health, feed) = (Arc::new(Health::default()), Arc::new(Feed::default()));
+        let observer = match config.http.listen.as_str() {
+            // Nobody could read them.
+            "" => observer,
+            _ => Arc::new(vec![
+                observer,
+                telemetry.metrics(),
+                Arc::clone(&health) as Arc<dyn Observer>,
+                Arc::clone(&feed) as Arc<dyn Observer>,
+            ]),
+        };
         let actors =
             Actors::start(config, &models, Arc::clone(&observer), failures.clone()).await?;
         // Other nodes may serve other languages: their jobs are split here, and read there.
@@ -82,7 +100,7 @@ impl Node {
             &clients,
             (&served, &own),
             &actors,
-            (observer, failures.clone()),
+            (Arc::clone(&observer), failures.clone()),
         )?;
         let socket = config
             .status
@@ -97,12 +115,27 @@ impl Node {
             pools: actors.pools(),
             started: Instant::now(),
         });
-        let status = StatusServer::start(socket, source)?;
+        let status = StatusServer::start(socket, source.clone())?;
+        let http = match config.http.listen.as_str() {
+            "" => None,
+            _ => {
+                let parts = Parts {
+                    intake: actors.intake(),
+                    models: model_infos(&models)?,
+                    telemetry,
+                    status: source,
+                    health,
+                    feed,
+                };
+                Some(ApiServer::start(config, parts, &clients, failures.clone())?)
+            }
+        };
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),
             models: &models.iter().map(|m| m.id()).collect::<Vec<_>>().join(", "),
             socket: status.socket(),
+            http: http.as_ref().map(ApiServer::address),
         }
         .emit();
         let lag = watch_lag(&config.kafka.topics, own, pipelines.sources(), &actors);
@@ -113,6 +146,7 @@ impl Node {
             failures,
             lag,
             status,
+            http,
             clients,
             drain_timeout,
             _broker: broker,
@@ -146,6 +180,12 @@ impl Node {
     #[must_use]
     pub const fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Where it answers HTTP, if it does.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(ApiServer::address)
     }
 
     /// The actors.
@@ -187,10 +227,15 @@ impl Node {
             pipelines,
             lag,
             status,
+            http,
             drain_timeout,
             ..
         } = self;
         lag.abort();
+        // The actors still work: who has asked is answered.
+        if let Some(http) = http {
+            http.stop().await;
+        }
         // A drain does not wait for the next try of what failed.
         actors.stop_retrying();
         // Readers and publishers are threads that are waited for.
@@ -199,6 +244,18 @@ impl Node {
         status.stop();
         NodeEvent::Stopped.emit();
     }
+}
+
+/// The models as the HTTP API shows them.
+fn model_infos(models: &[Model]) -> Result<Vec<ModelInfo>> {
+    let info = |model: &Model| {
+        Ok(ModelInfo {
+            id: model.id().to_owned(),
+            ability: actors::ability(model)?,
+            licence: model.manifest().licence.clone(),
+        })
+    };
+    models.iter().map(info).collect()
 }
 
 /// Tells the pools what is unread, from now on.

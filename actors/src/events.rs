@@ -94,6 +94,13 @@ pub enum Event {
         /// How many.
         jobs: usize,
     },
+    /// The senders of jobs went away before these reached an engine.
+    JobsAbandoned {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// How many.
+        jobs: usize,
+    },
     /// Jobs failed in a way that may heal and are tried again later.
     JobsRetried {
         /// How they failed.

@@ -15,6 +15,7 @@ mod broker;
 mod events;
 pub mod executables;
 pub mod faults;
+pub mod http;
 mod ids;
 mod kafka;
 mod local;

@@ -11,7 +11,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 21] = [
     "demo",
     "node",
     "translate",
@@ -28,6 +28,10 @@ const COMMANDS: [&str; 17] = [
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
+    "keys",
+    "keys create",
+    "keys list",
+    "keys revoke",
     "completions",
 ];
 

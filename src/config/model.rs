@@ -10,7 +10,7 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::kafka::KafkaConfig;
+use super::{http::HttpConfig, kafka::KafkaConfig};
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where `babelmesh status` asks.
     pub status: StatusConfig,
+    /// HTTP.
+    pub http: HttpConfig,
 }
 
 /// The node itself.

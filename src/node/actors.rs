@@ -246,7 +246,7 @@ fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
     }
 }
 
-fn ability(model: &Model) -> Result<Ability> {
+pub(super) fn ability(model: &Model) -> Result<Ability> {
     let parse = |tags: &[String]| {
         let tags = tags.iter().map(|tag| tag.parse::<Language>());
         tags.collect::<Result<Vec<_>, _>>()

@@ -105,6 +105,7 @@ pub struct Metrics {
     /// What the last job of a run was counted with: the next one is mostly of the same kind.
     last: Mutex<Option<Handles>>,
     expired: Counters<ModelLabel>,
+    abandoned: Counters<ModelLabel>,
     retried: Counters<CodeLabel>,
     poisoned: Counters<ModelLabel>,
     batches: Histograms<ModelLabel>,
@@ -142,6 +143,7 @@ impl Metrics {
             processing: histograms(seconds),
             last: Mutex::default(),
             expired: Family::default(),
+            abandoned: Family::default(),
             retried: Family::default(),
             poisoned: Family::default(),
             batches: histograms(seconds),
@@ -201,6 +203,11 @@ impl Metrics {
             "expired_jobs",
             "Jobs whose deadline passed in a pool",
             self.expired.clone(),
+        );
+        to.register(
+            "abandoned_jobs",
+            "Jobs that no engine was given because their senders had gone",
+            self.abandoned.clone(),
         );
         to.register(
             "retried_jobs",
@@ -382,6 +389,7 @@ impl Observer for Metrics {
                 };
                 self.scaled.get_or_create(&labels).inc();
             }
+            Event::JobsAbandoned { pool, jobs } => count(&self.abandoned, pool, *jobs),
             Event::JobsExpired { pool, jobs } => count(&self.expired, pool, *jobs),
             Event::JobsRetried { code, jobs, .. } => {
                 let label = CodeLabel { code: code.name() };

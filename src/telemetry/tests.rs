@@ -124,6 +124,10 @@ fn node() -> (Telemetry, NodeStatus) {
             pool: Arc::clone(&pool),
             jobs: 2,
         },
+        Event::JobsAbandoned {
+            pool: Arc::clone(&pool),
+            jobs: 1,
+        },
         Event::JobsRetried {
             code: ErrorCode::ModelUnavailable,
             tries: 0,

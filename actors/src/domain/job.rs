@@ -21,6 +21,11 @@ pub struct Ticket {
 pub trait OutcomeSink: Send + Sync {
     /// Takes outcomes, several at once when they end together.
     fn deliver(&self, outcomes: Vec<JobOutcome>);
+
+    /// Whether anybody still waits. A job whose sender has gone is given to no engine, and ends without an outcome.
+    fn is_wanted(&self) -> bool {
+        true
+    }
 }
 
 /// One text that is wanted in one language, as it was accepted.

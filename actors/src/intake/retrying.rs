@@ -22,6 +22,10 @@ fn is_retried(outcome: &JobOutcome) -> bool {
 }
 
 impl OutcomeSink for RetrySink {
+    fn is_wanted(&self) -> bool {
+        self.sink.is_wanted()
+    }
+
     fn deliver(&self, outcomes: Vec<JobOutcome>) {
         if !outcomes.iter().any(is_retried) {
             return self.sink.deliver(outcomes);

@@ -134,7 +134,9 @@ impl Pool {
         // Nothing that is late reaches an engine, however short the time since the last look.
         self.expire(Instant::now());
         while let Some(id) = self.members.idle() {
-            let Some(attempt) = self.next_attempt() else {
+            let attempt = self.next_attempt();
+            self.note_abandoned();
+            let Some(attempt) = attempt else {
                 self.note_idleness();
                 return;
             };
@@ -142,9 +144,18 @@ impl Pool {
         }
     }
 
+    fn note_abandoned(&mut self) {
+        let jobs = self.jobs.take_abandoned();
+        if jobs > 0 {
+            self.has_stale = true;
+            let pool = self.pool();
+            self.observe(Event::JobsAbandoned { pool, jobs });
+        }
+    }
+
     fn next_attempt(&mut self) -> Option<Attempt> {
         while let Some(mut attempt) = self.retries.pop_front() {
-            attempt.items.retain(|item| self.jobs.is_active(item.job));
+            attempt.items.retain(|item| self.jobs.is_wanted(item.job));
             if !attempt.items.is_empty() {
                 return Some(attempt);
             }
@@ -164,7 +175,7 @@ impl Pool {
             if items.is_empty() {
                 return None;
             }
-            items.retain(|item| self.jobs.is_active(item.job));
+            items.retain(|item| self.jobs.is_wanted(item.job));
             if !items.is_empty() {
                 return Some(Attempt { items, failures: 0 });
             }

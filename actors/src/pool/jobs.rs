@@ -85,6 +85,7 @@ pub(super) struct Jobs {
     /// Deadlines of those that have one, the next one first.
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
+    abandoned: usize,
 }
 
 struct Active {
@@ -149,6 +150,24 @@ impl Jobs {
     /// Whether the job is still wanted; pieces of a job that ended early are not.
     pub(super) fn is_active(&self, job: u64) -> bool {
         self.active.contains_key(&job)
+    }
+
+    /// Whether a piece of the job is to be translated. A job whose sender has gone ends here.
+    pub(super) fn is_wanted(&mut self, job: u64) -> bool {
+        match self.active.get(&job) {
+            None => false,
+            Some(active) if active.job.order.sink.is_wanted() => true,
+            Some(_) => {
+                self.remove(job);
+                self.abandoned += 1;
+                false
+            }
+        }
+    }
+
+    /// How many jobs ended since the last time because their sender had gone.
+    pub(super) fn take_abandoned(&mut self) -> usize {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// Ends the jobs whose deadline has passed, wherever their pieces are: waiting, or with an engine.
