@@ -443,19 +443,18 @@ fn readiness_health_and_metrics_tell_how_the_node_is() {
         "/translate",
         &json!({"q": "Hello", "source": "en", "target": "fr"}),
     );
-    wait_until("the metrics tell", PATIENCE, || {
-        let page = http.get("/metrics").body;
-        [
-            "babelmesh_jobs_total{model=\"demo-en-fr-de\",lane=\"normal\",language=\"fr\",outcome=\"translated\"} 20",
-            "babelmesh_jobs_total{model=\"demo-en-fr-de\",lane=\"interactive\",language=\"fr\",outcome=\"translated\"} 1",
-            "babelmesh_published_records_total{source=\"jobs\"} 20",
-            "babelmesh_dead_letters_total{source=\"requests\",code=\"invalid_language\"} 1",
-            "babelmesh_source_paused{source=\"jobs\"} 0.0",
-            "babelmesh_node_ready 1.0",
-        ]
-        .iter()
-        .all(|sample| page.contains(sample))
-    });
+    for sample in [
+        "babelmesh_jobs_total{model=\"demo-en-fr-de\",lane=\"normal\",language=\"fr\",outcome=\"translated\"} 20",
+        "babelmesh_jobs_total{model=\"demo-en-fr-de\",lane=\"interactive\",language=\"fr\",outcome=\"translated\"}",
+        "babelmesh_published_records_total{source=\"jobs\"} 20",
+        "babelmesh_dead_letters_total{source=\"requests\",code=\"invalid_language\"} 1",
+        "babelmesh_source_paused{source=\"jobs\"} 0.0",
+        "babelmesh_node_ready 1.0",
+    ] {
+        wait_until(sample, PATIENCE, || {
+            http.get("/metrics").body.contains(sample)
+        });
+    }
     let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
     let open = http.send("GET", "/metrics", accept, "");
     assert!(

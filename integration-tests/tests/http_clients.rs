@@ -100,12 +100,12 @@ except urllib.error.HTTPError as error:
     assert error.code == 403
 
 from deep_translator import LibreTranslator
-deep = LibreTranslator(source="en", target="fr", base_url=url + "/", api_key=key)
+deep = LibreTranslator(source="en", target="fr", custom_url=url + "/", api_key=key)
 assert deep.translate("Good night!") == "fr:Good night!"
 assert deep.translate_batch(["Hello", "Good night!"]) == ["fr:Hello", "fr:Good night!"]
 from deep_translator.exceptions import AuthorizationException
 try:
-    LibreTranslator(source="en", target="fr", base_url=url + "/", api_key="bm_wrong").translate("Good night!")
+    LibreTranslator(source="en", target="fr", custom_url=url + "/", api_key="bm_wrong").translate("Good night!")
     sys.exit("a wrong key was accepted")
 except AuthorizationException:
     pass
@@ -133,7 +133,7 @@ print("all is well")
 "#;
 
 const NODE_SCRIPT: &str = r#"
-const load = async () => { const module = require("translate"); return module.default || module; };
+const load = async () => (await import(require.resolve("translate"))).default;
 load().then(async (translate) => {
   translate.engine = "libre";
   translate.url = process.env.URL + "/translate";

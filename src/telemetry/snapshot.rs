@@ -32,11 +32,12 @@ pub(super) fn registry(status: &NodeStatus, ready: bool) -> Registry {
         ("delivery", delivery.to_owned()),
     ];
     page.gauge("node_info", "The node, always 1", [(about, 1.0)]);
-    let ready = f64::from(u8::from(ready));
-    page.gauge(
+    let gauge = Gauge::<f64, AtomicU64>::default();
+    gauge.set(f64::from(u8::from(ready)));
+    page.0.register(
         "node_ready",
         "Whether a warm model answered lately and the brokers can be reached",
-        [(Vec::new(), ready)],
+        gauge,
     );
     let events = NodeEvent::counts();
     let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));

@@ -288,6 +288,7 @@ fn events_and_status_are_counted_where_a_dashboard_looks_for_them() {
     ] {
         assert!((value(&page, &sample) - expected).abs() < 1e-9, "{sample}");
     }
+    assert!((value(&page, "babelmesh_node_ready") - 1.0).abs() < 1e-9);
     assert!(value(&page, "process_resident_memory_bytes") > 1e6);
     assert!(value(&page, "process_cpu_seconds_total") >= 0.0);
 }
