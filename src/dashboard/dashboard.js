@@ -109,7 +109,7 @@ function list(added) {
   const box = find("events");
   for (const event of added) {
     const line = make("li", undefined, event.kind);
-    line.append(make("time", new Date(event.at_ms).toLocaleTimeString()), `${event.pool} ${event.text}`);
+    line.append(make("time", new Date(event.at_ms).toLocaleTimeString()), event.text.startsWith(event.pool) ? event.text : `${event.pool} ${event.text}`);
     box.prepend(line);
   }
   while (box.children.length > EVENTS) box.lastChild.remove();
