@@ -4,6 +4,7 @@ mod check_config;
 mod cluster;
 mod dead_letters;
 mod demo;
+mod keys;
 mod load;
 mod models;
 mod node;
@@ -68,6 +69,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     /// List what could never succeed, and publish it again once the cause is gone
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Make, list and revoke keys of the HTTP API
+    Keys(keys::KeysArgs),
     /// Print the JSON Schema of a message
     Schema {
         /// The message
@@ -163,6 +166,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cluster(args) => cluster::run(args),
         Command::Topics(args) => topics::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Keys(args) => keys::run(args),
         Command::Schema { message } => {
             writeln!(
                 io::stdout(),

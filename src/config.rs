@@ -1,5 +1,6 @@
 //! Configuration: TOML, the environment and flags over it, checked as a whole.
 
+mod http;
 mod kafka;
 mod load;
 mod model;
@@ -8,6 +9,7 @@ mod secret;
 mod tests;
 pub(crate) mod validate;
 
+pub use http::HttpConfig;
 pub use kafka::{Delivery, KafkaConfig};
 pub use load::{ConfigError, ConfigErrors, load};
 pub use model::{

@@ -2,7 +2,12 @@
 //!
 //! Business code says *what* happened with a typed event; only this module knows how that reads.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use babelmesh_actors::{
     events::{Event, Observer, StopReason},
@@ -25,6 +30,8 @@ pub enum NodeEvent<'a> {
         models: &'a str,
         /// Socket that answers `babelmesh status`.
         socket: &'a Path,
+        /// Where it answers HTTP, if it does.
+        http: Option<SocketAddr>,
     },
     /// The node was told to end and finishes what it has.
     Draining {
@@ -180,17 +187,60 @@ pub enum NodeEvent<'a> {
     },
 }
 
+/// How often events happened in this process. There is one log in a process, and librdkafka's threads know no node.
+static COUNTS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+
+fn counts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
+    COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl NodeEvent<'_> {
-    /// Tells about it.
+    /// How often each kind of event happened in this process.
+    pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+        counts().clone().into_iter()
+    }
+
+    /// The event's name in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Draining { .. } => "draining",
+            Self::Stopped => "stopped",
+            Self::KafkaLog { .. } => "kafka_log",
+            Self::KafkaError { .. } => "kafka_error",
+            Self::Rebalanced { rebalance } => match rebalance {
+                Rebalance::Assign(_) => "partitions_assigned",
+                Rebalance::Revoke(_) => "partitions_revoked",
+                Rebalance::Error(_) => "rebalance_failed",
+            },
+            Self::TopicCreated { .. } => "topic_created",
+            Self::TooFewPartitions { .. } => "too_few_partitions",
+            Self::PublishFailed { .. } => "publish_failed",
+            Self::TransactionAborted { .. } => "transaction_aborted",
+            Self::ProducerBroken { .. } => "producer_broken",
+            Self::DoubtSettled { .. } => "doubt_settled",
+            Self::RecordRefused { .. } => "record_refused",
+            Self::OffsetNotStored { .. } => "offset_not_stored",
+            Self::PartitionDropped { .. } => "partition_dropped",
+            Self::StatusFailed { .. } => "status_failed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Counts it and tells about it.
     pub fn emit(self) {
+        *counts().entry(self.name()).or_default() += 1;
         match self {
             Self::Started {
                 node,
                 bootstrap,
                 models,
                 socket,
+                http,
             } => {
-                info!(node, bootstrap, models, socket = %socket.display(), "node started");
+                let http = http.map_or_else(String::new, |http| format!("http://{http}/"));
+                info!(node, bootstrap, models, socket = %socket.display(), http, "node started");
             }
             Self::Draining { signal } => info!(
                 signal,
@@ -386,6 +436,7 @@ impl Observer for EventLog {
                 let inputs = tracing::field::debug(&decision.inputs);
                 info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
             }
+            Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {
                 code,

@@ -1,6 +1,7 @@
 //! A node: actors, Kafka and a status socket, started and stopped as one.
 
 mod actors;
+pub(crate) mod caller;
 mod commands;
 mod direct;
 mod engines;
@@ -13,6 +14,7 @@ mod status;
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -33,14 +35,17 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource};
 
 use crate::{
+api::{ApiServer, Health, ModelInfo, Parts},
     cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
+    dashboard::Feed,
     events::NodeEvent,
     failure::{Failure, Failures},
     kafka::{
         admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings,
         topics::TopicNames,
     },
+    telemetry::Telemetry,
 };
 use commands::Deeds;
 use pipeline::Pipelines;
@@ -60,6 +65,7 @@ pub struct Node {
     /// Tells the pools about unread work.
     lag: JoinHandle<()>,
     socket: SocketServer,
+    http: Option<ApiServer>,
     cluster: Option<Arc<Cluster>>,
     deeds: Arc<Deeds>,
     clients: Clients,
@@ -78,6 +84,18 @@ impl Node {
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
+        let telemetry = Arc::new(Telemetry::default());
+        let (health, feed) = (Arc::new(Health::default()), Arc::new(Feed::default()));
+        let observer = match config.http.listen.as_str() {
+            // Nobody could read them.
+            "" => observer,
+            _ => Arc::new(vec![
+                observer,
+                telemetry.metrics(),
+                Arc::clone(&health) as Arc<dyn Observer>,
+                Arc::clone(&feed) as Arc<dyn Observer>,
+            ]),
+        };
         let peers = Arc::new(LatePeers::default());
         let actors = Actors::start(
             config,
@@ -99,7 +117,7 @@ impl Node {
             &clients,
             (&served, &own),
             &actors,
-            (observer, failures.clone()),
+            (Arc::clone(&observer), failures.clone()),
         )?;
         let socket = config
             .status
@@ -131,12 +149,27 @@ impl Node {
             }
             false => None,
         };
-        let socket = SocketServer::start(socket, source, cluster.clone())?;
+        let socket = SocketServer::start(socket, source.clone(), cluster.clone())?;
+        let http = match config.http.listen.as_str() {
+            "" => None,
+            _ => {
+                let parts = Parts {
+                    intake: actors.intake(),
+                    models: model_infos(&models)?,
+                    telemetry,
+                    status: source,
+                    health,
+                    feed,
+                };
+                Some(ApiServer::start(config, parts, &clients, failures.clone())?)
+            }
+        };
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),
             models: &models.iter().map(|m| m.id()).collect::<Vec<_>>().join(", "),
             socket: socket.socket(),
+            http: http.as_ref().map(ApiServer::address),
         }
         .emit();
         let lag = watch_lag(&config.kafka.topics, own, pipelines.sources(), &actors);
@@ -147,6 +180,7 @@ impl Node {
             failures,
             lag,
             socket,
+            http,
             cluster,
             deeds,
             clients,
@@ -182,6 +216,12 @@ impl Node {
     #[must_use]
     pub const fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Where it answers HTTP, if it does.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(ApiServer::address)
     }
 
     /// The actors.
@@ -234,6 +274,7 @@ impl Node {
             pipelines,
             lag,
             socket,
+            http,
             cluster,
             drain_timeout,
             ..
@@ -241,6 +282,9 @@ impl Node {
         lag.abort();
         if let Some(cluster) = &cluster {
             cluster.set_draining();
+        // The actors still work: who has asked is answered.
+        if let Some(http) = http {
+            http.stop().await;
         }
         // A drain does not wait for the next try of what failed.
         actors.stop_retrying();
@@ -279,6 +323,18 @@ fn facts(config: &Config, served: &[Language]) -> Result<Facts> {
         languages: served.iter().map(Language::to_string).collect(),
         models: models.collect(),
     })
+}
+
+/// The models as the HTTP API shows them.
+fn model_infos(models: &[Model]) -> Result<Vec<ModelInfo>> {
+    let info = |model: &Model| {
+        Ok(ModelInfo {
+            id: model.id().to_owned(),
+            ability: actors::ability(model)?,
+            licence: model.manifest().licence.clone(),
+        })
+    };
+    models.iter().map(info).collect()
 }
 
 /// Tells the pools what is unread, from now on.

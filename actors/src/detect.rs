@@ -15,19 +15,31 @@ pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Lang
         .filter(|source| *source != target)
         .collect();
     let all: Vec<_> = others.iter().copied().chain([target]).collect();
-    match find(text, &all) {
+    match find(text, &all).map(|found| (found.language, found.sure)) {
         Some((language, sure)) if language != target || sure => Some(language),
         Some(_) => match others.as_slice() {
             [] => Some(target),
             [only] => Some(*only),
-            others => find(text, others).map(|(language, _)| language),
+            others => find(text, others).map(|found| found.language),
         },
         None => None,
     }
 }
 
-/// The likeliest of some languages, and whether the library is sure.
-fn find(text: &str, candidates: &[Language]) -> Option<(Language, bool)> {
+/// The likeliest of some languages, with the library's confidence from 0 to 1. `None` when there is nothing to tell a language by.
+#[must_use]
+pub fn identify(text: &str, candidates: &[Language]) -> Option<(Language, f64)> {
+    find(text, candidates).map(|found| (found.language, found.confidence))
+}
+
+struct Found {
+    language: Language,
+    confidence: f64,
+    sure: bool,
+}
+
+/// The likeliest of some languages.
+fn find(text: &str, candidates: &[Language]) -> Option<Found> {
     let known: Vec<_> = candidates
         .iter()
         .filter_map(|c| Some((library_name(*c)?, *c)))
@@ -35,7 +47,11 @@ fn find(text: &str, candidates: &[Language]) -> Option<(Language, bool)> {
     let detector = Detector::with_allowlist(known.iter().map(|(lang, _)| *lang).collect());
     let found = detector.detect(text)?;
     let language = known.into_iter().find(|(lang, _)| *lang == found.lang())?.1;
-    Some((language, found.is_reliable()))
+    Some(Found {
+        language,
+        confidence: found.confidence(),
+        sure: found.is_reliable(),
+    })
 }
 
 /// The library names languages by ISO 639-3.
@@ -86,6 +102,18 @@ mod tests {
                 assert_eq!(detect(text, &english, target), Some(english[0]), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_clear_sentence_is_identified_with_confidence() {
+        let (language, confidence) = identify(
+            "Where is the train station, please? I have to catch the train at eight.",
+            &languages(&["en", "de", "fr"]),
+        )
+        .unwrap();
+        assert_eq!(language.as_str(), "en");
+        assert!((0.5..=1.0).contains(&confidence), "{confidence}");
+        assert_eq!(identify("12345", &languages(&["en"])), None);
     }
 
     #[test]

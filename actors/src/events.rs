@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ErrorCode, Lane, Language},
+    domain::{ErrorCode, JobOutcome, Lane, Language},
     offload::{GuestStop, OffloadReason, PeerError},
     scaling::{Bounds, Decision},
 };
@@ -90,6 +90,13 @@ pub enum Event {
     },
     /// Jobs lost their use before they were translated.
     JobsExpired {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// How many.
+        jobs: usize,
+    },
+    /// The senders of jobs went away before these reached an engine.
+    JobsAbandoned {
         /// Pool (model id).
         pool: Arc<str>,
         /// How many.
@@ -251,6 +258,12 @@ pub enum StopReason {
 pub trait Observer: Send + Sync {
     /// Takes one event.
     fn observe(&self, event: &Event);
+
+    /// Sees jobs that end, before their senders do: in a pool, or in the intake before any. A job that is tried again is
+    /// seen each time.
+    fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
+        let _ = (pool, outcomes);
+    }
 }
 
 /// Nobody is looking.
@@ -263,6 +276,12 @@ impl Observer for Vec<Arc<dyn Observer>> {
     fn observe(&self, event: &Event) {
         for observer in self {
             observer.observe(event);
+        }
+    }
+
+    fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
+        for observer in self {
+            observer.answered(pool, outcomes);
         }
     }
 }

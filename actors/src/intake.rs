@@ -194,7 +194,10 @@ impl IntakeState {
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
         }
-        deliver_all(ended);
+        if !ended.is_empty() {
+            self.start.observer.answered(None, &ended);
+            deliver_all(ended);
+        }
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
             if let Some(first) = submissions.first() {
                 let (lane, jobs) = (first.lane(), submissions.len());

@@ -16,6 +16,7 @@ mod chance;
 mod events;
 pub mod executables;
 pub mod faults;
+pub mod http;
 mod ids;
 mod kafka;
 mod local;

@@ -9,7 +9,7 @@ use babelmesh::{
 use babelmesh_actors::pool::PoolStatus;
 use tokio::runtime::Runtime;
 
-use crate::{Backend, Events, PATIENCE, Settings, wait_for};
+use crate::{Backend, Events, PATIENCE, Settings, http::HttpClient, wait_for};
 
 /// A node with a runtime of its own. It is drained when dropped.
 pub struct LocalNode {
@@ -90,6 +90,12 @@ impl LocalNode {
             Ok(status) => status,
             Err(error) => panic!("{error:#}"),
         }
+    }
+
+    /// A client of its HTTP edge.
+    #[must_use]
+    pub fn http(&self) -> HttpClient {
+        HttpClient(self.node().http().expect("the node was told to listen"))
     }
 
     /// Its only pool.

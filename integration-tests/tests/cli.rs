@@ -11,7 +11,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 29] = [
     "demo",
     "node",
     "translate",
@@ -38,6 +38,10 @@ const COMMANDS: [&str; 27] = [
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
+    "keys",
+    "keys create",
+    "keys list",
+    "keys revoke",
     "completions",
 ];
 

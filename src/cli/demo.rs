@@ -41,7 +41,8 @@ pub(super) struct DemoArgs {
 }
 
 /// A demonstration is short: the pool shrinks after seconds instead of minutes. Everything else is as in a node.
-const PRESETS: [(&str, &str); 7] = [
+const PRESETS: [(&str, &str); 8] = [
+    ("http.listen", "127.0.0.1:0"),
     ("kafka.bootstrap_servers", EMBEDDED),
     ("kafka.partitions", "4"),
     ("node.name", "demo"),
@@ -75,6 +76,9 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
                 node.drain().await;
                 return Ok(ExitCode::from(130));
             }
+        }
+        if let Some(http) = node.http() {
+            writeln!(io::stderr(), "dashboard at http://{http}/ while this runs")?;
         }
         let (clients, topics) = (node.clients().clone(), config.kafka.topics.clone());
         let (shown, told) = (Arc::clone(&board), Arc::clone(&stop));

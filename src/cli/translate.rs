@@ -10,17 +10,15 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use babelmesh_actors::{
-    domain::{JobOutcome, Order, OutcomeSink, Priority, Ticket, Translated, TranslationRequest},
+    domain::{Priority, TranslationRequest},
     events::{Event, Observer},
-    intake::IntakeMessage,
 };
 use clap::Args;
-use tokio::{sync::oneshot, time::Instant};
 
 use super::{ConfigArgs, runtime};
 use crate::{
     failure::Failures,
-    node::{Actors, ask_translation, default_socket, select_models},
+    node::{Actors, ask_translation, caller, default_socket, select_models},
 };
 
 /// Lines of standard input that are translated together.
@@ -140,36 +138,10 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     if text.trim().is_empty() {
         return Ok(text.to_owned());
     }
-    let (sender, answer) = oneshot::channel();
-    let order = Order {
-        ticket: Ticket::default(),
-        request: request(args, text),
-        submitted: Instant::now(),
-        trace: None,
-        replays: 0,
-        sink: Arc::new(Caller(Mutex::new(Some(sender)))),
-    };
-    actors.intake().cast(IntakeMessage::Offer(vec![order]))?;
-    match answer.await {
+    match caller::translate(&actors.intake(), request(args, text), None).await {
         Ok(Ok(translated)) => Ok(translated.text),
         Ok(Err(error)) => bail!("{}: {error}", error.code.name()),
         Err(_) => bail!("the pool ended before it answered"),
-    }
-}
-
-type Answer = Result<Translated, babelmesh_actors::domain::RequestError>;
-
-/// Somebody who waits for one answer.
-struct Caller(Mutex<Option<oneshot::Sender<Answer>>>);
-
-impl OutcomeSink for Caller {
-    fn deliver(&self, outcomes: Vec<JobOutcome>) {
-        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for outcome in outcomes {
-            if let Some(sender) = sender.take() {
-                let _ = sender.send(outcome.result);
-            }
-        }
     }
 }
 

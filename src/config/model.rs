@@ -11,7 +11,7 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::kafka::KafkaConfig;
+use super::{http::HttpConfig, kafka::KafkaConfig};
 use crate::cluster::ClusterConfig;
 
 /// The configuration of a node.
@@ -44,6 +44,8 @@ pub struct Config {
     pub status: StatusConfig,
     /// The other nodes.
     pub cluster: ClusterConfig,
+    /// HTTP.
+    pub http: HttpConfig,
 }
 
 /// The node itself.

@@ -2,6 +2,8 @@
 
 mod kafka;
 
+use std::net::SocketAddr;
+
 use babelmesh_actors::{
     domain::Language,
     engine::{Device, Precision},
@@ -9,6 +11,7 @@ use babelmesh_actors::{
 };
 
 use super::{
+    http::HttpConfig,
     load::ConfigError,
     model::{Config, EngineConfig},
     secret::Secret,
@@ -212,6 +215,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "retry.attempts",
         "must not be above 1000",
     );
+    check_http(&config.http, &mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {
             refuse_if(
@@ -237,6 +241,34 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         });
     kafka::check_topics(&config.kafka, errors);
     kafka::check_security(&config.kafka, errors);
+}
+
+fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    let listens = !http.listen.is_empty();
+    refuse_if(
+        listens && http.listen.parse::<SocketAddr>().is_err(),
+        "http.listen",
+        "must be an address and a port such as \"127.0.0.1:8080\", or empty",
+    );
+    for (value, path) in [
+        (usize::from(http.threads), "http.threads"),
+        (http.max_concurrent, "http.max_concurrent"),
+        (http.max_connections, "http.max_connections"),
+        (http.max_body_bytes, "http.max_body_bytes"),
+        (http.max_texts, "http.max_texts"),
+    ] {
+        refuse_if(value == 0, path, "must be above zero");
+    }
+    refuse_if(
+        http.timeout_ms == 0,
+        "http.timeout_ms",
+        "must be above zero",
+    );
+    refuse_if(
+        http.read_timeout_ms == 0,
+        "http.read_timeout_ms",
+        "must be above zero",
+    );
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

@@ -1,6 +1,12 @@
 //! What a pipeline tells about its delivery, read at any time by status and metrics.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +17,8 @@ pub struct DeliveryGauges {
     committed: AtomicU64,
     aborted: AtomicU64,
     restarts: AtomicU64,
+    /// By error code, of which there are few.
+    dead_letters: Mutex<BTreeMap<String, u64>>,
     oldest_ms: AtomicI64,
     can_publish: AtomicBool,
 }
@@ -54,6 +62,29 @@ impl DeliveryGauges {
 
     pub(super) fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A dead letter is with the brokers.
+    pub(super) fn laid_aside(&self, code: &str) {
+        let mut letters = self
+            .dead_letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match letters.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                letters.insert(code.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Dead letters that the brokers have, by error code.
+    #[must_use]
+    pub fn dead_letters(&self) -> BTreeMap<String, u64> {
+        self.dead_letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn set_oldest_ms(&self, written: Option<i64>) {

@@ -69,6 +69,14 @@ impl OutRecord {
         self
     }
 
+    /// Why it is laid aside, if it is a dead letter.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, code) = headers.find(|(key, _)| *key == ERROR_CODE)?;
+        Some(code)
+    }
+
     /// The headers as librdkafka wants them.
     #[must_use]
     pub fn kafka_headers(&self) -> OwnedHeaders {

@@ -1,6 +1,6 @@
 //! What a pipeline tells about its source and its delivery.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use babelmesh_actors::{
     domain::{Lane, Language},
@@ -37,6 +37,8 @@ pub struct SourceStatus {
     pub topics: Vec<TopicLag>,
     /// What was published.
     pub delivery: DeliveryCounts,
+    /// Dead letters that were written, by error code.
+    pub dead_letters: BTreeMap<String, u64>,
 }
 
 /// Where a pipeline's gauges are read.
@@ -93,6 +95,7 @@ impl Source {
             oldest_age_ms: oldest.map_or(0, age_ms),
             topics,
             delivery: self.delivery.counts(),
+            dead_letters: self.delivery.dead_letters(),
         }
     }
 }

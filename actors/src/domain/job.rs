@@ -22,8 +22,8 @@ pub trait OutcomeSink: Send + Sync {
     /// Takes outcomes, several at once when they end together.
     fn deliver(&self, outcomes: Vec<JobOutcome>);
 
-    /// Whether an outcome for this position is still of use. What is not is passed over without an outcome: its partition has gone, and
-    /// the next owner reads it again.
+    /// Whether an outcome for this position is still of use. What is not is given to no engine and ends without an outcome: its sender has
+    /// gone, or its partition has, and that one's next owner reads it again.
     fn wants(&self, _ticket: Ticket) -> bool {
         true
     }

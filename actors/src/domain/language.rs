@@ -27,6 +27,17 @@ impl Language {
         // The constructor lets only ASCII letters in.
         std::str::from_utf8(&self.letters[..length]).unwrap_or_default()
     }
+
+    /// Its English name, where ISO 639 has one; else the subtag.
+    #[must_use]
+    pub fn english_name(&self) -> &str {
+        let tag = self.as_str();
+        let known = match tag.len() {
+            2 => isolang::Language::from_639_1(tag),
+            _ => isolang::Language::from_639_3(tag),
+        };
+        known.map_or(tag, |language| language.to_name())
+    }
 }
 
 impl FromStr for Language {
@@ -89,6 +100,14 @@ mod tests {
             assert_eq!(tag.parse::<Language>().unwrap().as_str(), "en", "{tag}");
         }
         assert_eq!("yue-Hant-HK".parse::<Language>().unwrap().as_str(), "yue");
+    }
+
+    #[test]
+    fn a_language_has_an_english_name() {
+        let name = |tag: &str| tag.parse::<Language>().unwrap().english_name().to_owned();
+        assert_eq!(name("fr"), "French");
+        assert_eq!(name("yue"), "Yue Chinese");
+        assert_eq!(name("qq"), "qq");
     }
 
     #[test]

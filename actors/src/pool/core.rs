@@ -154,13 +154,24 @@ impl Pool {
         // Nothing that is late reaches an engine, however short the time since the last look.
         self.expire(Instant::now());
         while let Some(id) = self.members.idle() {
-            let Some(work) = self.next_work() else {
+            let work = self.next_work();
+            self.note_abandoned();
+            let Some(work) = work else {
                 self.note_idleness();
                 break;
             };
             self.hand_over(id, work);
         }
         self.dispatch_to_guests();
+    }
+
+    fn note_abandoned(&mut self) {
+        let jobs = self.jobs.take_abandoned();
+        if jobs > 0 {
+            self.has_stale = true;
+            let pool = self.pool();
+            self.observe(Event::JobsAbandoned { pool, jobs });
+        }
     }
 
     fn next_work(&mut self) -> Option<Work> {
@@ -489,6 +500,10 @@ impl Pool {
     }
 
     pub(super) fn finish(&mut self, outcomes: Vec<JobOutcome>) {
+        if outcomes.is_empty() {
+            return;
+        }
+        self.observer.answered(Some(&self.spec.model_id), &outcomes);
         for outcome in &outcomes {
             match outcome.result {
                 Ok(_) => self.totals.completed_jobs += 1,

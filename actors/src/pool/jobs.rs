@@ -86,6 +86,7 @@ pub(super) struct Jobs {
     /// Deadlines of those that have one, the next one first.
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
+    abandoned: usize,
 }
 
 struct Active {
@@ -152,7 +153,7 @@ impl Jobs {
         self.active.contains_key(&job)
     }
 
-    /// Whether the job is still wanted; pieces of a job that ended early are not. A job that its sender does not want any more ends here.
+    /// Whether a piece of the job is to be translated; of a job that ended early it is not. A job that its sender does not want any more ends here.
     pub(super) fn is_wanted(&mut self, job: u64) -> bool {
         let wanted = self.active.get(&job).map(|active| {
             let order = &active.job.order;
@@ -160,8 +161,14 @@ impl Jobs {
         });
         if wanted == Some(false) {
             self.remove(job);
+            self.abandoned += 1;
         }
         wanted == Some(true)
+    }
+
+    /// How many jobs ended since the last time because nobody wanted them any more.
+    pub(super) fn take_abandoned(&mut self) -> usize {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// Ends the jobs whose deadline has passed, wherever their pieces are: waiting, or with an engine.

@@ -122,7 +122,7 @@ impl Acknowledged {
             else {
                 continue;
             };
-            partition.finish(offset, &with.flow);
+            partition.finish(offset, &with.flow, &with.gauges);
             let (topic, number) = (&partition.topic, partition.number);
             if let Err(error) = with.consumer.store_offset(topic, number, offset) {
                 // The partition was lost meanwhile: its next owner reads from the last commit.

@@ -10,7 +10,10 @@ use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
 use super::settlements::{Opened, Settled};
 use crate::{
     events::NodeEvent,
-    kafka::record::{Encoder, Origin, OutRecord},
+    kafka::{
+        gauges::DeliveryGauges,
+        record::{Encoder, Origin, OutRecord},
+    },
 };
 
 /// A partition from its assignment to its end here.
@@ -70,9 +73,11 @@ impl Partition {
     }
 
     /// The broker has everything up to this offset, records and offsets.
-    pub(super) fn finish(&mut self, upto: i64, flow: &Flow) {
-        while self.released.front().is_some_and(|r| r.offset <= upto) {
-            self.released.pop_front();
+    pub(super) fn finish(&mut self, upto: i64, flow: &Flow, gauges: &DeliveryGauges) {
+        while let Some(released) = self.released.pop_front_if(|r| r.offset <= upto) {
+            for code in released.records.iter().filter_map(OutRecord::error_code) {
+                gauges.laid_aside(code);
+            }
         }
         let mut weight = 0;
         while let Some(opened) = self.accepted.front().filter(|o| o.ticket.offset <= upto) {

@@ -125,7 +125,7 @@ impl Run {
     pub(super) fn finish(&self, partitions: &mut Partitions, with: &Publishing) {
         for part in &self.parts {
             if let Some(partition) = partitions.get(part.id, part.epoch) {
-                partition.finish(part.upto, &with.flow);
+                partition.finish(part.upto, &with.flow, &with.gauges);
             }
         }
         with.gauges.finished(self.records);

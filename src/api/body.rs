@@ -1,0 +1,243 @@
+//! Parameters of a request: JSON, a form, or the query.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    http::{StatusCode, header},
+    web::{BytesMut, Payload},
+};
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::ApiError;
+
+type Object = serde_json::Map<String, Value>;
+
+/// Where parameters come from.
+#[derive(Debug)]
+pub(super) enum Parameters {
+    /// A JSON object.
+    Json(Object),
+    /// Pairs of a form and of the query. A name may be there several times.
+    Pairs(Vec<(String, String)>),
+    /// A JSON array, which only batches are.
+    List(Vec<Value>),
+}
+
+/// A body's share of what all bodies together may take. Given back when the request is answered.
+pub(super) type Share = Option<OwnedSemaphorePermit>;
+
+/// Reads a request's body, but not more and not longer than it may. `room` has a permit for each byte that all bodies together may have.
+///
+/// # Errors
+/// 413, 408, and 429 when there is no room; 400 for a body that is not what its type says.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: Payload,
+    (limit, room): (usize, &Arc<Semaphore>),
+    within: Duration,
+) -> Result<(Parameters, Share), ApiError> {
+    let reading = collect(request, payload, limit, room);
+    let (body, share) = match tokio::time::timeout(within, reading).await {
+        Ok(body) => body?,
+        Err(_) => {
+            let message = "The request was not sent in time";
+            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
+        }
+    };
+    Ok((parse(request, &body)?, share))
+}
+
+fn parse(request: &HttpRequest, body: &[u8]) -> Result<Parameters, ApiError> {
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .map_or_else(String::new, |kind| kind.trim().to_ascii_lowercase());
+    if kind == "application/json" || kind.ends_with("+json") {
+        return json(body);
+    }
+    let mut pairs = pairs(request.query_string().as_bytes());
+    if kind.starts_with("multipart/") {
+        let message =
+            "Invalid request: multipart forms are not supported, send JSON or an URL-encoded form";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    if std::str::from_utf8(body).is_err() {
+        return Err(ApiError::bad("Invalid request: the body is not UTF-8"));
+    }
+    // Python's and Go's clients post forms under other types too; what is JSON tells itself.
+    match body.first() {
+        Some(b'{' | b'[') if kind != "application/x-www-form-urlencoded" => json(body),
+        _ => {
+            // A parameter of the query goes before one of the form, as Flask has it.
+            pairs.extend(self::pairs(body));
+            Ok(Parameters::Pairs(pairs))
+        }
+    }
+}
+
+async fn collect(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+    room: &Arc<Semaphore>,
+) -> Result<(BytesMut, Share), ApiError> {
+    let too_large = || {
+        let message = format!("Invalid request: the body exceeds {limit} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    let told = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if told.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    let mut share: Share = None;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::bad("Invalid request: the body is incomplete"))?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        let bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        let more = Arc::clone(room).try_acquire_many_owned(bytes);
+        let more = more.map_err(|_| ApiError::too_many("too many requests are being sent", 1))?;
+        match &mut share {
+            Some(share) => share.merge(more),
+            None => share = Some(more),
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body, share))
+}
+
+fn json(body: &[u8]) -> Result<Parameters, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(Parameters::Json(object)),
+        Ok(Value::Array(list)) => Ok(Parameters::List(list)),
+        Ok(_) => Err(ApiError::bad("Invalid request: the JSON is no object")),
+        // The parser's message may repeat what was sent.
+        Err(error) => Err(ApiError::bad(format!(
+            "Invalid request: the body is not JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ))),
+    }
+}
+
+fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+/// One text, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Parameters {
+    pub(super) const fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::List(_))
+    }
+
+    /// A parameter as text. Numbers and booleans are text too.
+    ///
+    /// # Errors
+    /// 400 for one of another type.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self {
+            Self::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text.clone())),
+                Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
+                Some(_) => Err(ApiError::bad(format!(
+                    "Invalid request: {name} parameter is not a text"
+                ))),
+            },
+            Self::Pairs(pairs) => Ok(pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())),
+            Self::List(_) => Ok(None),
+        }
+    }
+
+    /// A parameter that is one text or several: a list in JSON, a repeated name in a form.
+    ///
+    /// # Errors
+    /// 400 for one of another type.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Texts>, ApiError> {
+        if let Self::Json(object) = self
+            && let Some(Value::Array(list)) = object.get(name)
+        {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let texts: Option<Vec<_>> = list.iter().map(text).collect();
+            return match texts {
+                Some(texts) => Ok(Some(Texts::Many(texts))),
+                None => Err(ApiError::bad(format!(
+                    "Invalid request: {name} parameter is not a list of texts"
+                ))),
+            };
+        }
+        if let Self::Pairs(pairs) = self {
+            let named =
+                |(key, _): &&(String, String)| key == name || key.strip_suffix("[]") == Some(name);
+            let texts: Vec<String> = pairs.iter().filter(named).map(|p| p.1.clone()).collect();
+            if texts.len() > 1 {
+                return Ok(Some(Texts::Many(texts)));
+            }
+        }
+        Ok(self.text(name)?.map(Texts::One))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn object(text: &str) -> Parameters {
+        json(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn lists_are_lists_in_json_and_repeated_names_in_forms() {
+        let many = |texts: [&str; 2]| Some(Texts::Many(texts.map(str::to_owned).to_vec()));
+        assert_eq!(
+            object(r#"{"q":["a","b"]}"#).texts("q").unwrap(),
+            many(["a", "b"])
+        );
+        let form = Parameters::Pairs(pairs(b"q=a&source=en&q=b+c%21"));
+        assert_eq!(form.texts("q").unwrap(), many(["a", "b c!"]));
+        assert_eq!(form.text("source").unwrap().as_deref(), Some("en"));
+        let one = Some(Texts::One("a".to_owned()));
+        assert_eq!(object(r#"{"q":"a"}"#).texts("q").unwrap(), one);
+        assert_eq!(object(r#"{"q":null}"#).texts("q").unwrap(), None);
+    }
+
+    #[test]
+    fn what_has_the_wrong_type_is_refused_and_not_repeated() {
+        for text in [r#"{"q":{"secret":1}}"#, r#"{"q":["secret",{}]}"#] {
+            let error = object(text).texts("q").unwrap_err();
+            assert_eq!(error.status, StatusCode::BAD_REQUEST);
+            assert!(!error.message.contains("secret"), "{}", error.message);
+        }
+        let error = json(br#"{"q": "secret" "more"}"#).unwrap_err();
+        assert!(!error.message.contains("secret"), "{}", error.message);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = json(&bytes);
+            let _ = pairs(&bytes);
+        }
+    }
+}

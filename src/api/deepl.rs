@@ -1,0 +1,189 @@
+//! The part of DeepL's API that its clients need to translate texts.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    body::{Parameters, Texts},
+    error::{ApiError, Dialect},
+    state::Api,
+};
+
+/// DeepL's own number for "no limit".
+const NO_LIMIT: u64 = 1_000_000_000_000;
+
+/// Texts to translate. What DeepL knows beyond this is ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what is read by hand")]
+pub(super) struct TranslateBody {
+    /// The texts.
+    text: Vec<String>,
+    /// Their language; it is detected where it is not told.
+    source_lang: Option<String>,
+    /// The language wanted.
+    #[schema(example = "FR")]
+    target_lang: String,
+}
+
+/// Translated texts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Translations {
+    translations: Vec<TranslationBody>,
+}
+
+/// A translated text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TranslationBody {
+    /// The language that the text was in.
+    detected_source_language: String,
+    /// The translation.
+    text: String,
+    /// Characters of the text.
+    billed_characters: u64,
+}
+
+/// A language.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LanguageBody {
+    language: String,
+    name: String,
+    supports_formality: bool,
+}
+
+/// Translates texts.
+#[utoipa::path(
+    post, path = "/v2/translate", tag = "DeepL", request_body = TranslateBody,
+    responses(
+        (status = 200, description = "The translations", body = Translations),
+        (status = 400, description = "Invalid request"),
+        (status = 403, description = "Missing or wrong key"),
+        (status = 413, description = "Too large"),
+        (status = 429, description = "Too many requests; see Retry-After"),
+        (status = 503, description = "No model is available"),
+    )
+)]
+pub(super) async fn translate(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async {
+        let (parameters, _share) = api.parameters(&request, payload).await?;
+        let key = parameters.text("auth_key")?;
+        let admitted = api.admit(&request, key.as_deref())?;
+        let (texts, source, target) = read(&api, &parameters)?;
+        let count = |text: &String| text.chars().count() as u64;
+        admitted.client.bill(texts.iter().map(count).sum());
+        let one = |text| api.translate(&request, text, (&source, &target), ModelType::Basic);
+        let all = futures_util::future::try_join_all(texts.iter().map(|text| one(text)));
+        let translations = all.await.map_err(|error| match error.code() {
+            Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
+            _ => error,
+        })?;
+        let body = texts.iter().zip(translations).map(|(text, translation)| {
+            let made = translation.made.as_ref();
+            let language = made.map_or_else(|| source.clone(), |made| made.source.to_string());
+            TranslationBody {
+                detected_source_language: language.to_ascii_uppercase(),
+                text: translation.text,
+                billed_characters: count(text),
+            }
+        });
+        Ok(HttpResponse::Ok().json(Translations {
+            translations: body.collect(),
+        }))
+    };
+    api.answer("deepl_translate", Dialect::DeepL, answer).await
+}
+
+fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, String), ApiError> {
+    let missing = |name| ApiError::bad(format!("Parameter '{name}' not specified."));
+    let texts = match parameters.texts("text")?.ok_or_else(|| missing("text"))? {
+        Texts::One(text) => vec![text],
+        Texts::Many(texts) => texts,
+    };
+    if texts.is_empty() {
+        return Err(missing("text"));
+    }
+    if texts.len() > api.max_texts {
+        let limit = api.max_texts;
+        let message = format!("Too many texts: at most {limit} in a request.");
+        return Err(ApiError::new(
+            actix_web::http::StatusCode::PAYLOAD_TOO_LARGE,
+            message,
+        ));
+    }
+    let tag = |name| -> Result<Option<String>, ApiError> {
+        Ok(parameters.text(name)?.filter(|tag| !tag.is_empty()))
+    };
+    let known = |tag: &str, name, known: std::collections::BTreeSet<Language>| {
+        let language = tag.parse().ok().filter(|language| known.contains(language));
+        language.ok_or_else(|| unsupported(name))
+    };
+    let target = tag("target_lang")?.ok_or_else(|| missing("target_lang"))?;
+    let target = known(&target, "target_lang", api.targets())?.to_string();
+    let source = match tag("source_lang")? {
+        None => "auto".to_owned(),
+        Some(tag) => known(&tag, "source_lang", api.sources())?.to_string(),
+    };
+    Ok((texts, source, target))
+}
+
+fn unsupported(name: &str) -> ApiError {
+    ApiError::bad(format!("Value for '{name}' not supported."))
+}
+
+/// Tells how many characters this key had translated since the node started.
+#[utoipa::path(
+    get, path = "/v2/usage", tag = "DeepL",
+    responses((status = 200, description = "`character_count` and `character_limit`"))
+)]
+pub(super) async fn usage(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
+    let answer = async {
+        let admitted = api.admit(&request, None)?;
+        Ok(HttpResponse::Ok().json(json!({
+            "character_count": admitted.client.characters(),
+            "character_limit": NO_LIMIT,
+        })))
+    };
+    api.answer("deepl_usage", Dialect::DeepL, answer).await
+}
+
+/// Which languages are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Kind {
+    /// "source" (as if nothing were said) or "target".
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// Lists the languages.
+#[utoipa::path(
+    get, path = "/v2/languages", tag = "DeepL", params(Kind),
+    responses((status = 200, description = "The languages", body = [LanguageBody]))
+)]
+pub(super) async fn languages(
+    request: HttpRequest,
+    kind: web::Query<Kind>,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async {
+        let _admitted = api.admit(&request, None)?;
+        let languages = match kind.kind.as_deref() {
+            None | Some("source") => api.sources(),
+            Some("target") => api.targets(),
+            Some(_) => return Err(unsupported("type")),
+        };
+        let body = languages.into_iter().map(|language| LanguageBody {
+            language: language.as_str().to_ascii_uppercase(),
+            name: language.english_name().to_owned(),
+            supports_formality: false,
+        });
+        let body: Vec<_> = body.collect();
+        Ok(HttpResponse::Ok().json(body))
+    };
+    api.answer("deepl_languages", Dialect::DeepL, answer).await
+}

@@ -1,0 +1,36 @@
+//! The APIs described: `/openapi.json`, and a page at `/docs/` to read it and to try it.
+
+use utoipa::OpenApi;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::{deepl, libretranslate, meeshy, observe};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "babelmesh",
+        description = "Translation by the pools of this node. Requests travel in the interactive lane. Where keys are needed, they are in \
+                       `api_key`, or in the header `Authorization: Bearer …` or `Authorization: DeepL-Auth-Key …`."
+    ),
+    paths(
+        libretranslate::translate,
+        libretranslate::detect,
+        libretranslate::languages,
+        libretranslate::settings,
+        deepl::translate,
+        deepl::usage,
+        deepl::languages,
+        meeshy::batch,
+        meeshy::models,
+        observe::live,
+        observe::ready,
+        observe::health,
+        observe::metrics,
+    )
+)]
+struct Document;
+
+/// The description and its page.
+pub(super) fn pages() -> SwaggerUi {
+    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Document::openapi())
+}

@@ -1,0 +1,105 @@
+//! What goes wrong, and how each API says so.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    http::{StatusCode, header},
+};
+use babelmesh_actors::domain::{ErrorCode, RequestError};
+use serde_json::json;
+
+/// The form of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `{"error": "…"}`
+    LibreTranslate,
+    /// `{"message": "…"}`
+    DeepL,
+    /// `{"detail": "…", "code": "…"}`
+    Meeshy,
+}
+
+/// Why a request is not answered as it wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    /// Seconds after which to try again.
+    pub(super) retry_after: Option<u64>,
+    code: Option<ErrorCode>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+            code: None,
+        }
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn missing(name: &str) -> Self {
+        Self::bad(format!("Invalid request: missing {name} parameter"))
+    }
+
+    pub(super) fn too_many(message: &str, retry_after: u64) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
+    /// The kind of error that the actors told, if it was they.
+    pub(super) const fn code(&self) -> Option<ErrorCode> {
+        self.code
+    }
+
+    pub(super) fn ending() -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "The node is stopping")
+        }
+    }
+
+    pub(super) fn response(&self, dialect: Dialect) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        let message = &self.message;
+        response.json(match dialect {
+            Dialect::LibreTranslate if self.status == StatusCode::TOO_MANY_REQUESTS => {
+                json!({"error": format!("Slowdown: {message}")})
+            }
+            Dialect::LibreTranslate => json!({"error": message}),
+            Dialect::DeepL => json!({"message": message}),
+            Dialect::Meeshy => json!({"detail": message, "code": self.code.map(ErrorCode::name)}),
+        })
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let status = match error.code {
+            ErrorCode::TextTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::ModelUnavailable | ErrorCode::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ErrorCode::PoisonText | ErrorCode::EngineFailed | ErrorCode::ResultTooLarge => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self {
+            status,
+            retry_after: error.code.retriable().then_some(1),
+            code: Some(error.code),
+            message: error.message,
+        }
+    }
+}

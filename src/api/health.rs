@@ -1,0 +1,228 @@
+//! Whether this node does what it is there for: a warm model answered lately, and the brokers can be reached.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use babelmesh_actors::{
+    domain::{Priority, TranslationRequest},
+    events::{Event, Observer},
+    intake::IntakeMessage,
+    routing::Ability,
+};
+use ractor::ActorRef;
+use serde::Serialize;
+
+use super::state::ModelInfo;
+use crate::{
+    kafka::{client::Clients, contact::Contact},
+    node::{NodeStatus, caller},
+};
+
+/// An answer is recent for so long.
+const LATELY: Duration = Duration::from_secs(60);
+/// A model that has not answered for so long is asked.
+const ASK_AFTER: Duration = Duration::from_secs(20);
+/// How long it may take to answer then.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How often brokers are asked, and how long they may take.
+const BROKERS_EVERY: Duration = Duration::from_secs(5);
+/// A text that every model can translate.
+const QUESTION: &str = "Hello.";
+
+/// What is known of the node's health.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When each pool answered last.
+    answered: HashMap<Arc<str>, Instant>,
+    brokers: Option<Instant>,
+    draining: bool,
+}
+
+/// Whether a node is ready, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether it is.
+    pub ready: bool,
+    /// What is missing.
+    pub missing: Vec<String>,
+}
+
+impl Health {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node ends: it is not ready from now on.
+    pub fn drain(&self) {
+        self.known().draining = true;
+    }
+
+    /// Whether the node is ready.
+    #[must_use]
+    pub fn readiness(&self, status: &NodeStatus) -> Readiness {
+        let known = self.known();
+        let mut missing = Vec::new();
+        if known.draining {
+            missing.push("the node is stopping".to_owned());
+        }
+        if known
+            .brokers
+            .is_none_or(|at| at.elapsed() > 3 * BROKERS_EVERY)
+        {
+            missing.push("no Kafka broker answers".to_owned());
+        }
+        if status.pools.is_empty() {
+            missing.push("no pool answers".to_owned());
+        }
+        for pool in &status.pools {
+            let id = &pool.model_id;
+            let warm = pool.actors.iter().any(|actor| actor.phase.is_warm());
+            let lately = known
+                .answered
+                .get(id.as_str())
+                .is_some_and(|at| at.elapsed() < LATELY);
+            // A pool that was idle for so long that it has no actor starts one when it is asked.
+            if pool.wanted > 0 && !warm {
+                missing.push(format!("model {id} is not warm"));
+            } else if pool.wanted > 0 && !lately {
+                missing.push(format!("model {id} has not answered lately"));
+            }
+        }
+        Readiness {
+            ready: missing.is_empty(),
+            missing,
+        }
+    }
+
+    fn stale<'m>(&self, models: &'m [ModelInfo]) -> Vec<&'m ModelInfo> {
+        let known = self.known();
+        let is_stale = |model: &&ModelInfo| {
+            known
+                .answered
+                .get(model.id.as_str())
+                .is_some_and(|at| at.elapsed() > ASK_AFTER)
+        };
+        models.iter().filter(is_stale).collect()
+    }
+}
+
+impl Observer for Health {
+    fn observe(&self, event: &Event) {
+        if let Event::ActorReady { pool, .. } | Event::BatchDone { pool, .. } = event {
+            self.known()
+                .answered
+                .insert(Arc::clone(pool), Instant::now());
+        }
+    }
+}
+
+/// Asks models that have not answered for a while, until it is aborted. One that never was warm is not asked: its actor's warm-up does that.
+pub(super) async fn ask_models(
+    health: Arc<Health>,
+    models: Vec<ModelInfo>,
+    intake: ActorRef<IntakeMessage>,
+    status: crate::node::StatusSource,
+) {
+    loop {
+        tokio::time::sleep(ASK_AFTER / 4).await;
+        let stale = health.stale(&models);
+        if stale.is_empty() {
+            continue;
+        }
+        let pools = status.read().await.pools;
+        for model in stale {
+            let asleep = |id: &str| pools.iter().any(|p| p.model_id == id && p.wanted == 0);
+            if asleep(&model.id) {
+                continue;
+            }
+            if let Some(question) = question(&model.ability) {
+                // The answer is seen as an event; what a failure means, time tells.
+                let asking = caller::translate(&intake, question, None);
+                let _ = tokio::time::timeout(ANSWER_WITHIN, asking).await;
+            }
+        }
+    }
+}
+
+fn question(ability: &Ability) -> Option<TranslationRequest> {
+    let source = ability.sources.first()?;
+    let target = ability.targets.iter().find(|target| *target != source)?;
+    Some(TranslationRequest {
+        source_language: source.to_string(),
+        model_type: ability.tier,
+        priority: Some(Priority::High),
+        deadline_ms: u64::try_from(ANSWER_WITHIN.as_millis()).ok(),
+        ..TranslationRequest::new("health", QUESTION, target.to_string())
+    })
+}
+
+/// Asks the brokers for a sign of life, on a thread of its own, until it is dropped.
+pub(super) struct BrokerWatch {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl BrokerWatch {
+    pub(super) fn start(
+        health: Arc<Health>,
+        clients: &Clients,
+        topic: String,
+    ) -> anyhow::Result<Self> {
+        let contact = Contact::open(clients)?;
+        let (stop, stopped) = mpsc::channel::<()>();
+        let watch = move || {
+            loop {
+                if contact.metadata(Some(&topic), BROKERS_EVERY).is_ok() {
+                    health.known().brokers = Some(Instant::now());
+                }
+                match stopped.recv_timeout(BROKERS_EVERY) {
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    _ => return,
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("broker-watch".to_owned())
+            .spawn(watch)?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for BrokerWatch {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use babelmesh_actors::domain::ModelType;
+
+    use super::*;
+
+    #[test]
+    fn a_model_is_asked_for_what_it_can_do() {
+        let language = |tag: &str| tag.parse().unwrap();
+        let ability = Ability {
+            sources: vec![language("en")],
+            targets: vec![language("en"), language("fr")],
+            tier: ModelType::Premium,
+        };
+        let question = question(&ability).unwrap();
+        assert_eq!(question.targets().collect::<Vec<_>>(), ["fr"]);
+        assert_eq!(question.model_type, ModelType::Premium);
+    }
+}

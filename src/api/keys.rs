@@ -1,0 +1,257 @@
+//! API keys: random, and only their hashes are kept.
+//!
+//! A key has 256 random bits, so a plain SHA-256 cannot be turned back by guessing, and looking a hash up tells nothing of the keys that are
+//! there.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What every key begins with: whoever finds one somewhere knows what it is.
+const PREFIX: &str = "bm_";
+
+/// The file's form.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Hash of a key, in hexadecimal, by the key's name.
+    #[serde(default)]
+    keys: BTreeMap<String, String>,
+}
+
+/// Somebody who may use the API.
+#[derive(Debug)]
+pub struct Client {
+    /// Name of the key; empty where no keys are needed.
+    pub name: String,
+    characters: AtomicU64,
+}
+
+impl Client {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            characters: AtomicU64::new(0),
+        }
+    }
+
+    /// Characters were translated.
+    pub fn bill(&self, characters: u64) {
+        self.characters.fetch_add(characters, Ordering::Relaxed);
+    }
+
+    /// Characters translated since the node started.
+    #[must_use]
+    pub fn characters(&self) -> u64 {
+        self.characters.load(Ordering::Relaxed)
+    }
+}
+
+/// Who may use the API.
+#[derive(Debug)]
+pub enum Keys {
+    /// Everybody.
+    Open(Arc<Client>),
+    /// Those with a key, by its hash.
+    Needed(HashMap<[u8; 32], Arc<Client>>),
+}
+
+/// Why a key is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is none.
+    Missing,
+    /// It is not known.
+    Unknown,
+}
+
+impl Keys {
+    /// Reads the file of keys; without a file, everybody may.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else {
+            return Ok(Self::Open(Arc::new(Client::new(""))));
+        };
+        let mut keys = HashMap::new();
+        for (name, hash) in read(file)?.keys {
+            let hash = from_hex(&hash)
+                .with_context(|| format!("{}: key {name} has no SHA-256", file.display()))?;
+            keys.insert(hash, Arc::new(Client::new(&name)));
+        }
+        Ok(Self::Needed(keys))
+    }
+
+    /// Whether keys are needed.
+    #[must_use]
+    pub const fn are_needed(&self) -> bool {
+        matches!(self, Self::Needed(_))
+    }
+
+    /// Whose key this is.
+    ///
+    /// # Errors
+    /// [`Refused`] where keys are needed and this is none.
+    pub fn client(&self, key: Option<&str>) -> Result<Arc<Client>, Refused> {
+        match (self, key.filter(|key| !key.is_empty())) {
+            (Self::Open(everybody), _) => Ok(Arc::clone(everybody)),
+            (Self::Needed(_), None) => Err(Refused::Missing),
+            (Self::Needed(keys), Some(key)) => {
+                keys.get(&hash(key)).cloned().ok_or(Refused::Unknown)
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<File> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    // The parser's own message would repeat the line.
+    toml::from_str(&text)
+        .map_err(|error| anyhow::anyhow!("reading {}: {}", file.display(), error.message()))
+}
+
+/// Makes a key of this name, puts its hash into the file and returns it. It cannot be shown again.
+///
+/// # Errors
+/// When there is a key of this name, or the file cannot be read or written.
+pub fn create(file: &Path, name: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    ensure!(
+        (1..=100).contains(&name.len()) && name.chars().all(plain),
+        "a key's name is 1 to 100 letters, digits, dots, dashes or underscores"
+    );
+    let mut keys = match file.exists() {
+        true => read(file)?,
+        false => File::default(),
+    };
+    if keys.keys.contains_key(name) {
+        bail!("{} has a key of the name {name}", file.display());
+    }
+    let key = format!("{PREFIX}{}", to_hex(&rand::random::<[u8; 32]>()));
+    keys.keys.insert(name.to_owned(), to_hex(&hash(&key)));
+    write(file, &keys)?;
+    Ok(key)
+}
+
+/// Takes a key out of the file.
+///
+/// # Errors
+/// When there is none of this name, or the file cannot be read or written.
+pub fn revoke(file: &Path, name: &str) -> Result<()> {
+    let mut keys = read(file)?;
+    if keys.keys.remove(name).is_none() {
+        bail!("{} has no key of the name {name}", file.display());
+    }
+    write(file, &keys)
+}
+
+/// Names of the keys in the file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn names(file: &Path) -> Result<Vec<String>> {
+    Ok(read(file)?.keys.into_keys().collect())
+}
+
+/// Replaces the file as a whole: a node that reads it meanwhile sees the old one or the new one.
+fn write(file: &Path, keys: &File) -> Result<()> {
+    let writing = || format!("writing {}", file.display());
+    let new = file.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let mut output = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .with_context(writing)?;
+    output
+        .write_all(toml::to_string(keys)?.as_bytes())
+        .and_then(|()| output.sync_all())
+        .and_then(|()| fs::rename(&new, file))
+        .with_context(writing)
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_opens_until_it_is_revoked_and_its_file_holds_only_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.toml");
+        let first = create(&file, "backend").unwrap();
+        let second = create(&file, "phone").unwrap();
+        assert!(first.starts_with(PREFIX) && first != second);
+        assert!(create(&file, "phone").is_err(), "the name is taken");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(&first[3..]) && text.contains("backend"));
+        let keys = Keys::load(Some(&file)).unwrap();
+        assert_eq!(keys.client(Some(&first)).unwrap().name, "backend");
+        assert_eq!(keys.client(Some("bm_wrong")).unwrap_err(), Refused::Unknown);
+        assert_eq!(keys.client(None).unwrap_err(), Refused::Missing);
+        assert_eq!(keys.client(Some("")).unwrap_err(), Refused::Missing);
+        revoke(&file, "backend").unwrap();
+        let keys = Keys::load(Some(&file)).unwrap();
+        assert_eq!(keys.client(Some(&first)).unwrap_err(), Refused::Unknown);
+        assert_eq!(names(&file).unwrap(), ["phone"]);
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_keys_is_refused_without_repeating_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.toml");
+        for text in [
+            "[keys]\na = \"hunter2\"\n",
+            "hunter2",
+            "[other]\nhunter2 = 1\n",
+        ] {
+            fs::write(&file, text).unwrap();
+            let error = format!("{:#}", Keys::load(Some(&file)).unwrap_err());
+            assert!(!error.contains("\"hunter2\""), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_file_nobody_needs_a_key() {
+        let keys = Keys::load(None).unwrap();
+        assert!(keys.client(None).is_ok() && !keys.are_needed());
+    }
+}

@@ -1,0 +1,343 @@
+//! LibreTranslate's API, so that its clients work unchanged.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    body::{Parameters, Texts},
+    error::{ApiError, Dialect},
+    meeshy,
+    state::{Api, Translation},
+};
+
+/// A text to translate.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what is read by hand")]
+pub(super) struct TranslateBody {
+    /// The text, or a list of texts.
+    #[schema(value_type = String, example = "Where is the train station?")]
+    q: Value,
+    /// Its language, or "auto".
+    #[schema(example = "en")]
+    source: String,
+    /// The language wanted.
+    #[schema(example = "fr")]
+    target: String,
+    /// "text" or "html"; markup comes out as it went in with both.
+    format: Option<String>,
+    /// Further translations wanted; there are none.
+    alternatives: Option<u32>,
+    /// API key, where one is needed.
+    api_key: Option<String>,
+}
+
+/// The language of a text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Detection {
+    /// How sure that is, from 0 to 100.
+    confidence: f64,
+    /// Its code.
+    language: String,
+}
+
+/// A language.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LanguageBody {
+    /// Its code.
+    code: String,
+    /// Its English name.
+    name: String,
+    /// Codes of the languages that it is translated to.
+    targets: Vec<String>,
+}
+
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// What is wrong.
+    error: String,
+}
+
+/// Translates a text or several.
+#[utoipa::path(
+    post, path = "/translate", tag = "LibreTranslate", request_body = TranslateBody,
+    responses(
+        (status = 200, description = "`translatedText`, and `detectedLanguage` where the source is \"auto\""),
+        (status = 400, description = "Invalid request", body = ErrorBody),
+        (status = 403, description = "Missing or wrong API key", body = ErrorBody),
+        (status = 413, description = "Too large", body = ErrorBody),
+        (status = 429, description = "Too many requests; see Retry-After", body = ErrorBody),
+        (status = 503, description = "No model is available", body = ErrorBody),
+    )
+)]
+pub(super) async fn translate(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async {
+        let (parameters, _share) = api.parameters(&request, payload).await?;
+        if let Parameters::Json(object) = &parameters
+            && object.contains_key("text")
+            && !object.contains_key("q")
+        {
+            return meeshy::translate_one(&api, &request, object).await;
+        }
+        let key = parameters.text("api_key")?;
+        let admitted = api.admit(&request, key.as_deref())?;
+        let asked = Asked::read(&api, &parameters)?;
+        admitted.client.bill(asked.characters());
+        asked.translate(&api, &request).await
+    };
+    api.answer("translate", Dialect::LibreTranslate, answer)
+        .await
+}
+
+struct Asked {
+    texts: Texts,
+    source: String,
+    target: Language,
+    alternatives: bool,
+}
+
+impl Asked {
+    fn read(api: &Api, parameters: &Parameters) -> Result<Self, ApiError> {
+        let mut texts = parameters
+            .texts("q")?
+            .ok_or_else(|| ApiError::missing("q"))?;
+        match &mut texts {
+            Texts::One(text) if text.is_empty() => return Err(ApiError::missing("q")),
+            Texts::Many(texts) if texts.is_empty() => return Err(ApiError::missing("q")),
+            Texts::One(text) if !parameters.is_json() => *text = unix_lines(text),
+            Texts::Many(texts) if texts.len() > api.max_texts => {
+                return Err(exceeds(texts.len(), api.max_texts));
+            }
+            _ => {}
+        }
+        let source = required(parameters, "source")?;
+        let target = required(parameters, "target")?;
+        let alternatives = parameters.text("alternatives")?.unwrap_or_default();
+        let alternatives = match alternatives.as_str() {
+            "" => 0.0,
+            number => number.parse::<f64>().map_err(|_| {
+                ApiError::bad("Invalid request: alternatives parameter is not a number")
+            })?,
+        };
+        let is_known = |language: &Language| {
+            api.sources().contains(language) || api.targets().contains(language)
+        };
+        let asked = Self {
+            texts,
+            source: match source.as_str() {
+                "auto" => source,
+                tag => language(tag, is_known)?.to_string(),
+            },
+            target: language(&target, is_known)?,
+            alternatives: alternatives >= 1.0,
+        };
+        for text in asked.list() {
+            // A text has at most as many characters as bytes, so the common case counts nothing.
+            if text.len() > api.max_text_chars && text.chars().count() > api.max_text_chars {
+                return Err(exceeds(text.chars().count(), api.max_text_chars));
+            }
+        }
+        match parameters.text("format")?.as_deref() {
+            None | Some("" | "text" | "html") => Ok(asked),
+            Some(format) => {
+                let format: String = format.chars().take(40).collect();
+                Err(ApiError::bad(format!("{format} format is not supported")))
+            }
+        }
+    }
+
+    fn list(&self) -> &[String] {
+        match &self.texts {
+            Texts::One(text) => std::slice::from_ref(text),
+            Texts::Many(texts) => texts,
+        }
+    }
+
+    fn characters(&self) -> u64 {
+        self.list().iter().map(|t| t.chars().count() as u64).sum()
+    }
+
+    async fn translate(&self, api: &Api, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+        let target = self.target.to_string();
+        let one = |text| api.translate(request, text, (&self.source, &target), ModelType::Basic);
+        let all = futures_util::future::try_join_all(self.list().iter().map(|t| one(t)));
+        let translations = all.await.map_err(|error| self.explain(error))?;
+        let auto = self.source == "auto";
+        let detected = |text: &String, translation: &Translation| {
+            let made = translation.made.as_ref();
+            let source = made.map_or_else(|| "en".to_owned(), |made| made.source.to_string());
+            detection(api, text, source)
+        };
+        let detections = || {
+            let pairs = self.list().iter().zip(&translations);
+            pairs.map(|(text, translation)| detected(text, translation))
+        };
+        let texts = || translations.iter().map(|translation| &translation.text);
+        let mut answer = match &self.texts {
+            Texts::One(_) => json!({ "translatedText": texts().next() }),
+            Texts::Many(_) => json!({ "translatedText": texts().collect::<Vec<_>>() }),
+        };
+        if auto {
+            answer["detectedLanguage"] = match &self.texts {
+                Texts::One(_) => json!(detections().next()),
+                Texts::Many(_) => json!(detections().collect::<Vec<_>>()),
+            };
+        }
+        if self.alternatives {
+            answer["alternatives"] = match &self.texts {
+                Texts::One(_) => json!([]),
+                Texts::Many(texts) => json!(vec![json!([]); texts.len()]),
+            };
+        }
+        Ok(HttpResponse::Ok().json(answer))
+    }
+
+    /// An error in the words of LibreTranslate, where it has some.
+    fn explain(&self, error: ApiError) -> ApiError {
+        match (error.code(), self.source.parse::<Language>()) {
+            (Some(ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage), Ok(source)) => {
+                ApiError::bad(format!(
+                    "{} ({}) is not available as a target language from {} ({source})",
+                    self.target.english_name(),
+                    self.target,
+                    source.english_name(),
+                ))
+            }
+            _ => error,
+        }
+    }
+}
+
+fn required(parameters: &Parameters, name: &str) -> Result<String, ApiError> {
+    let value = parameters.text(name)?.filter(|value| !value.is_empty());
+    value.ok_or_else(|| ApiError::missing(name))
+}
+
+fn exceeds(size: usize, limit: usize) -> ApiError {
+    ApiError::bad(format!(
+        "Invalid request: request ({size}) exceeds text limit ({limit})"
+    ))
+}
+
+fn language(tag: &str, is_known: impl Fn(&Language) -> bool) -> Result<Language, ApiError> {
+    let language = tag.parse().ok().filter(is_known);
+    language.ok_or_else(|| {
+        let tag: String = tag.chars().take(40).collect();
+        ApiError::bad(format!("{tag} is not supported"))
+    })
+}
+
+/// Forms have the line ends of the network.
+fn unix_lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+fn detection(api: &Api, text: &str, language: String) -> Detection {
+    let confidence = match api.identify(text) {
+        Some((found, confidence)) if found.as_str() == language => confidence,
+        _ => 0.0,
+    };
+    Detection {
+        confidence: (confidence * 1000.0).round() / 10.0,
+        language,
+    }
+}
+
+/// Tells the language of a text.
+#[utoipa::path(
+    post, path = "/detect", tag = "LibreTranslate",
+    responses(
+        (status = 200, description = "The likeliest language", body = [Detection]),
+        (status = 400, description = "Invalid request", body = ErrorBody),
+    )
+)]
+pub(super) async fn detect(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async {
+        let (parameters, _share) = api.parameters(&request, payload).await?;
+        let key = parameters.text("api_key")?;
+        let _admitted = api.admit(&request, key.as_deref())?;
+        let text = match parameters.texts("q")? {
+            Some(Texts::One(text)) => text,
+            Some(Texts::Many(texts)) => texts.join(" "),
+            None => String::new(),
+        };
+        if text.is_empty() {
+            return Err(ApiError::missing("q"));
+        }
+        let (language, confidence) = match api.identify(&text) {
+            Some((language, confidence)) => (language.to_string(), confidence),
+            // LibreTranslate's own answer where there is nothing to tell a language by.
+            None => ("en".to_owned(), 0.0),
+        };
+        let confidence = (confidence * 1000.0).round() / 10.0;
+        Ok(HttpResponse::Ok().json([Detection {
+            confidence,
+            language,
+        }]))
+    };
+    api.answer("detect", Dialect::LibreTranslate, answer).await
+}
+
+/// Lists the languages and what each is translated to.
+#[utoipa::path(
+    get, path = "/languages", tag = "LibreTranslate",
+    responses((status = 200, description = "The languages", body = [LanguageBody]))
+)]
+pub(super) async fn languages(api: web::Data<Api>) -> HttpResponse {
+    let answer = async {
+        let (sources, targets) = (api.sources(), api.targets());
+        let all = sources.union(&targets);
+        let body = all.map(|language| LanguageBody {
+            code: language.to_string(),
+            name: language.english_name().to_owned(),
+            targets: targets
+                .iter()
+                .filter(|target| *target == language || api.serves(*language, **target))
+                .map(Language::to_string)
+                .collect(),
+        });
+        Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
+    };
+    api.answer("languages", Dialect::LibreTranslate, answer)
+        .await
+}
+
+/// Tells a front end what it may do.
+#[utoipa::path(
+    get, path = "/frontend/settings", tag = "LibreTranslate",
+    responses((status = 200, description = "The settings"))
+)]
+pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
+    let answer = async {
+        let first = |languages: std::collections::BTreeSet<Language>| {
+            let language = languages.first().copied();
+            language.map(|l| json!({"code": l.to_string(), "name": l.english_name()}))
+        };
+        let timeout = u64::try_from(api.timeout.as_millis()).unwrap_or(u64::MAX);
+        Ok(HttpResponse::Ok().json(json!({
+            "charLimit": api.max_text_chars,
+            "frontendTimeout": timeout.min(500),
+            "apiKeys": api.keys.are_needed(),
+            "keyRequired": api.keys.are_needed(),
+            "suggestions": false,
+            "supportedFilesFormat": [],
+            "language": {
+                "source": {"code": "auto", "name": "Auto Detect"},
+                "target": first(api.targets()),
+            },
+        })))
+    };
+    api.answer("settings", Dialect::LibreTranslate, answer)
+        .await
+}

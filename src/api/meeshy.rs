@@ -1,0 +1,185 @@
+//! The API of Meeshy's translator 0.4.9.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use babelmesh_actors::domain::ModelType;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    body::Parameters,
+    error::{ApiError, Dialect},
+    state::Api,
+};
+
+/// A text to translate.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Item {
+    /// The text.
+    text: String,
+    /// Its language, or "auto".
+    #[serde(default = "auto", alias = "sourceLanguage")]
+    source_language: String,
+    /// The language wanted.
+    #[serde(alias = "targetLanguage")]
+    target_language: String,
+    /// Quality tier wanted.
+    #[serde(default, alias = "modelType")]
+    #[schema(value_type = String, example = "basic")]
+    model_type: ModelType,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+/// A translated text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ItemAnswer {
+    translated_text: String,
+    source_language: String,
+    detected_language: Option<String>,
+    target_language: String,
+    confidence: f64,
+    model_used: String,
+    from_cache: bool,
+    processing_time_ms: f64,
+}
+
+/// A model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ModelBody {
+    id: String,
+    #[schema(value_type = String)]
+    model_type: ModelType,
+    source_languages: Vec<String>,
+    target_languages: Vec<String>,
+    licence: String,
+    engine: Option<String>,
+    actors: usize,
+    loaded: bool,
+}
+
+async fn translate(api: &Api, request: &HttpRequest, item: Item) -> Result<Value, ApiError> {
+    let pair = (item.source_language.as_str(), item.target_language.as_str());
+    let translation = api
+        .translate(request, &item.text, pair, item.model_type)
+        .await?;
+    let made = translation.made.as_ref();
+    let answer = ItemAnswer {
+        detected_language: made
+            .filter(|made| made.detected)
+            .map(|made| made.source.to_string()),
+        confidence: made.map_or(1.0, |made| (made.confidence * 1e4).round() / 1e4),
+        model_used: made.map_or_else(String::new, |made| made.model_id.to_string()),
+        from_cache: false,
+        processing_time_ms: made.map_or(0.0, |made| {
+            (made.queue_time + made.processing_time).as_secs_f64() * 1e3
+        }),
+        translated_text: translation.text,
+        source_language: item.source_language,
+        target_language: item.target_language,
+    };
+    Ok(json!(answer))
+}
+
+fn read(value: Value) -> Result<Item, ApiError> {
+    // The parser's message may repeat what was sent.
+    serde_json::from_value(value).map_err(|_| {
+        ApiError::bad(
+            "an item has text and target_language, and may have source_language and model_type",
+        )
+    })
+}
+
+/// Translates the text of a body in this API's form.
+pub(super) async fn translate_one(
+    api: &Api,
+    request: &HttpRequest,
+    body: &Map<String, Value>,
+) -> Result<HttpResponse, ApiError> {
+    let key = body.get("api_key").and_then(Value::as_str);
+    let admitted = api.admit(request, key)?;
+    let item = read(Value::Object(body.clone()))?;
+    admitted.client.bill(item.text.chars().count() as u64);
+    Ok(HttpResponse::Ok().json(translate(api, request, item).await?))
+}
+
+/// Translates several texts, each into its own language. One that fails has an `error` in place of its translation.
+#[utoipa::path(
+    post, path = "/translate/batch", tag = "Meeshy", request_body = [Item],
+    responses(
+        (status = 200, description = "The translations, in order", body = [ItemAnswer]),
+        (status = 400, description = "Invalid request"),
+        (status = 403, description = "Missing or wrong key"),
+        (status = 429, description = "Too many requests; see Retry-After"),
+    )
+)]
+pub(super) async fn batch(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async {
+        let (parameters, _share) = api.parameters(&request, payload).await?;
+        let admitted = api.admit(&request, None)?;
+        let list = match parameters {
+            Parameters::List(list) => list,
+            Parameters::Json(mut object) => match object.remove("requests") {
+                Some(Value::Array(list)) => list,
+                _ => return Err(ApiError::bad("the body is a list of texts")),
+            },
+            Parameters::Pairs(_) => return Err(ApiError::bad("the body is not JSON")),
+        };
+        if list.len() > api.max_texts {
+            let limit = api.max_texts;
+            return Err(ApiError::bad(format!("at most {limit} texts in a request")));
+        }
+        let items = list.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let count = |item: &Item| item.text.chars().count() as u64;
+        admitted.client.bill(items.iter().map(count).sum());
+        let one = async |item| match translate(&api, &request, item).await {
+            Ok(answer) => answer,
+            Err(error) => json!({"error": {
+                "code": error.code().map(babelmesh_actors::domain::ErrorCode::name),
+                "message": error.message,
+            }}),
+        };
+        let answers = futures_util::future::join_all(items.into_iter().map(one)).await;
+        Ok(HttpResponse::Ok().json(answers))
+    };
+    api.answer("batch", Dialect::Meeshy, answer).await
+}
+
+/// Lists the models.
+#[utoipa::path(
+    get, path = "/models", tag = "Meeshy",
+    responses((status = 200, description = "The models", body = [ModelBody]))
+)]
+pub(super) async fn models(api: web::Data<Api>) -> HttpResponse {
+    let answer = async {
+        let status = api.parts.status.read().await;
+        let tags = |languages: &[babelmesh_actors::domain::Language]| {
+            languages.iter().map(ToString::to_string).collect()
+        };
+        let body = api.parts.models.iter().map(|model| {
+            let pool = status.pools.iter().find(|pool| pool.model_id == model.id);
+            let warm = pool.map_or(0, |pool| {
+                pool.actors.iter().filter(|a| a.phase.is_warm()).count()
+            });
+            ModelBody {
+                id: model.id.clone(),
+                model_type: model.ability.tier,
+                source_languages: tags(&model.ability.sources),
+                target_languages: tags(&model.ability.targets),
+                licence: model.licence.clone(),
+                engine: pool.map(|pool| pool.engine.clone()),
+                actors: warm,
+                loaded: warm > 0,
+            }
+        });
+        let body: Vec<_> = body.collect();
+        Ok(HttpResponse::Ok().json(body))
+    };
+    api.answer("models", Dialect::Meeshy, answer).await
+}

@@ -1,0 +1,258 @@
+//! What handlers share: who may ask, what can be translated, and how.
+
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
+use anyhow::Result;
+use babelmesh_actors::{
+    detect::identify,
+    domain::{Language, ModelType, Priority, Translated, TranslationRequest},
+    intake::IntakeMessage,
+    routing::Ability,
+};
+use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
+use ractor::ActorRef;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    body::{self, Parameters, Share},
+    error::{ApiError, Dialect},
+    health::Health,
+    keys::{Client, Keys, Refused},
+};
+use crate::{
+    config::Config,
+    dashboard::Feed,
+    node::{StatusSource, caller},
+    telemetry::Telemetry,
+};
+
+/// Bytes of all bodies together, unless a single one may have more.
+const ROOM: usize = 128 << 20;
+/// After so many requests, addresses that have not asked lately are forgotten.
+const FORGET_EVERY: u64 = 10_000;
+
+/// A model as the API shows it.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// Its id.
+    pub id: String,
+    /// What it can do.
+    pub ability: Ability,
+    /// Licence of its weights.
+    pub licence: String,
+}
+
+/// What the HTTP edge is made of.
+pub(crate) struct Parts {
+    /// Where orders go.
+    pub intake: ActorRef<IntakeMessage>,
+    /// The node's models.
+    pub models: Vec<ModelInfo>,
+    /// The node's metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The node's status.
+    pub status: StatusSource,
+    /// Whether the node is ready.
+    pub health: Arc<Health>,
+    /// What happened lately.
+    pub(crate) feed: Arc<Feed>,
+}
+
+/// What handlers share.
+pub(super) struct Api {
+    pub(super) parts: Parts,
+    pub(super) keys: Keys,
+    pub(super) max_text_chars: usize,
+    pub(super) max_texts: usize,
+    pub(super) timeout: Duration,
+    read_timeout: Duration,
+    max_body_bytes: usize,
+    room: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    limiter: Option<DefaultKeyedRateLimiter<String>>,
+    requests: AtomicU64,
+}
+
+/// A request that may be answered.
+pub(super) struct Admitted {
+    pub(super) client: Arc<Client>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// A text that was translated, or needs no translation.
+#[derive(Debug, Clone)]
+pub(super) struct Translation {
+    pub(super) text: String,
+    /// What the model did; nothing where there was nothing to do.
+    pub(super) made: Option<Translated>,
+}
+
+impl Api {
+    pub(super) fn new(config: &Config, parts: Parts) -> Result<Self> {
+        let http = &config.http;
+        let rate = NonZeroU32::new(http.requests_per_minute);
+        Ok(Self {
+            parts,
+            keys: Keys::load(http.keys_file.as_deref())?,
+            max_text_chars: config.intake.max_text_chars,
+            max_texts: http.max_texts,
+            timeout: Duration::from_millis(http.timeout_ms),
+            read_timeout: Duration::from_millis(http.read_timeout_ms),
+            max_body_bytes: http.max_body_bytes,
+            room: Arc::new(Semaphore::new(ROOM.max(http.max_body_bytes))),
+            slots: Arc::new(Semaphore::new(http.max_concurrent)),
+            limiter: rate.map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate))),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// Has a request answered and counted.
+    pub(super) async fn answer(
+        &self,
+        route: &'static str,
+        dialect: Dialect,
+        answer: impl Future<Output = Result<HttpResponse, ApiError>>,
+    ) -> HttpResponse {
+        let started = Instant::now();
+        let response = answer.await.unwrap_or_else(|e| e.response(dialect));
+        let status = response.status().as_u16();
+        let metrics = self.parts.telemetry.metrics();
+        metrics.http(route, status, started.elapsed());
+        response
+    }
+
+    /// Reads a request's parameters.
+    pub(super) async fn parameters(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<(Parameters, Share), ApiError> {
+        let limits = (self.max_body_bytes, &self.room);
+        body::read(request, payload, limits, self.read_timeout).await
+    }
+
+    /// Lets a request in: whose key it has, whether it comes too soon, whether there is room.
+    pub(super) fn admit(
+        &self,
+        request: &HttpRequest,
+        key: Option<&str>,
+    ) -> Result<Admitted, ApiError> {
+        let key = key.or_else(|| bearer(request));
+        let client = self.keys.client(key).map_err(|refused| {
+            let message = match refused {
+                Refused::Missing => "Please contact the server operator to get an API key",
+                Refused::Unknown => "Invalid API key",
+            };
+            ApiError::new(actix_web::http::StatusCode::FORBIDDEN, message)
+        })?;
+        if let Some(limiter) = &self.limiter {
+            let who = match client.name.as_str() {
+                "" => request
+                    .peer_addr()
+                    .map_or_else(String::new, |peer| peer.ip().to_string()),
+                name => name.to_owned(),
+            };
+            if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+                limiter.retain_recent();
+            }
+            limiter.check_key(&who).map_err(|not_until| {
+                let wait = not_until.wait_time_from(limiter.clock().now());
+                ApiError::too_many("too many requests", wait.as_secs() + 1)
+            })?;
+        }
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
+        Ok(Admitted {
+            client,
+            _slot: slot,
+        })
+    }
+
+    /// Translates a text for somebody who waits.
+    pub(super) async fn translate(
+        &self,
+        request: &HttpRequest,
+        text: &str,
+        (source, target): (&str, &str),
+        tier: ModelType,
+    ) -> Result<Translation, ApiError> {
+        if text.trim().is_empty() {
+            return Ok(Translation {
+                text: text.to_owned(),
+                made: None,
+            });
+        }
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let order = TranslationRequest {
+            source_language: source.to_owned(),
+            model_type: tier,
+            priority: Some(Priority::High),
+            deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
+            ..TranslationRequest::new(format!("http-{number}"), text, target)
+        };
+        let answer = caller::translate(&self.parts.intake, order, trace(request));
+        match answer.await.map_err(|_| ApiError::ending())? {
+            Ok(translated) => Ok(Translation {
+                text: translated.text.clone(),
+                made: Some(translated),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn abilities(&self) -> impl Iterator<Item = &Ability> {
+        self.parts.models.iter().map(|model| &model.ability)
+    }
+
+    /// Languages that are read.
+    pub(super) fn sources(&self) -> BTreeSet<Language> {
+        self.abilities().flat_map(|a| &a.sources).copied().collect()
+    }
+
+    /// Languages that are written.
+    pub(super) fn targets(&self) -> BTreeSet<Language> {
+        self.abilities().flat_map(|a| &a.targets).copied().collect()
+    }
+
+    pub(super) fn serves(&self, source: Language, target: Language) -> bool {
+        self.abilities().any(|a| a.serves(source, target))
+    }
+
+    /// The language of a text among those that are read or written, and how sure that is, from 0 to 1.
+    pub(super) fn identify(&self, text: &str) -> Option<(Language, f64)> {
+        let mut known = self.sources();
+        known.extend(self.targets());
+        let known: Vec<_> = known.into_iter().collect();
+        identify(text, &known)
+    }
+}
+
+/// The key of an `Authorization` header, DeepL's or the usual one.
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?;
+    ["DeepL-Auth-Key ", "Bearer "]
+        .iter()
+        .find_map(|scheme| value.strip_prefix(scheme))
+        .map(str::trim)
+}
+
+/// W3C trace context of a request.
+fn trace(request: &HttpRequest) -> Option<Arc<(String, String)>> {
+    let value = |name| request.headers().get(name)?.to_str().ok();
+    let parent = value("traceparent")?.to_owned();
+    let state = value("tracestate").unwrap_or_default().to_owned();
+    Some(Arc::new((parent, state)))
+}

@@ -1,0 +1,48 @@
+//! Keys of the HTTP edge.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The HTTP edge: API, metrics, dashboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpConfig {
+    /// Address and port; port 0 takes a free one; empty turns HTTP off.
+    pub listen: String,
+    /// Threads that serve.
+    pub threads: u16,
+    /// File with the hashes of API keys; without one nobody needs a key.
+    pub keys_file: Option<PathBuf>,
+    /// Requests a minute of one key, or of one address where there are no keys; zero means no limit.
+    pub requests_per_minute: u32,
+    /// Requests that are translated at the same time.
+    pub max_concurrent: usize,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Most texts of a request.
+    pub max_texts: usize,
+    /// Longest time for a translation, in milliseconds.
+    pub timeout_ms: u64,
+    /// Longest time to send a request: its head, and then its body, in milliseconds.
+    pub read_timeout_ms: u64,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: String::new(),
+            threads: 2,
+            keys_file: None,
+            requests_per_minute: 0,
+            max_concurrent: 512,
+            max_connections: 4_096,
+            max_body_bytes: 2 << 20,
+            max_texts: 100,
+            timeout_ms: 30_000,
+            read_timeout_ms: 10_000,
+        }
+    }
+}

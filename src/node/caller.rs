@@ -1,0 +1,72 @@
+//! Somebody who waits for one translation, past Kafka: the command line, an HTTP request, another node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use babelmesh_actors::{
+    domain::{
+        JobOutcome, Order, OutcomeSink, RequestError, Ticket, Translated, TranslationRequest,
+    },
+    intake::IntakeMessage,
+};
+use ractor::ActorRef;
+use tokio::{sync::oneshot, time::Instant};
+
+/// The actors ended before they answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node ends")]
+pub(crate) struct Ended;
+
+/// Translates one text for somebody who waits. Whoever drops the future waits no more, and no engine is given the text then.
+///
+/// # Errors
+/// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
+pub(crate) async fn translate(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    trace: Option<Arc<(String, String)>>,
+) -> Result<Result<Translated, RequestError>, Ended> {
+    Ok(ask(intake, request, trace).await?.result)
+}
+
+/// [`translate`], with what was asked in the answer.
+///
+/// # Errors
+/// [`Ended`] when the actors are gone.
+pub(super) async fn ask(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    trace: Option<Arc<(String, String)>>,
+) -> Result<JobOutcome, Ended> {
+    let (sender, answer) = oneshot::channel();
+    let order = Order {
+        ticket: Ticket::default(),
+        request,
+        submitted: Instant::now(),
+        trace,
+        replays: 0,
+        sink: Arc::new(Caller(Mutex::new(Some(sender)))),
+    };
+    intake
+        .cast(IntakeMessage::Offer(vec![order]))
+        .map_err(|_| Ended)?;
+    answer.await.map_err(|_| Ended)
+}
+
+struct Caller(Mutex<Option<oneshot::Sender<JobOutcome>>>);
+
+impl OutcomeSink for Caller {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for outcome in outcomes {
+            if let Some(sender) = sender.take() {
+                // Whoever asked may have gone.
+                let _ = sender.send(outcome);
+            }
+        }
+    }
+
+    fn wants(&self, _: Ticket) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+}

@@ -1,0 +1,61 @@
+//! What operators' tools read: metrics for Prometheus.
+//!
+//! Counters and histograms are kept by [`Metrics`], an observer of the actors' events. Everything that has a value at every moment (queue
+//! lengths, lag, actors, memory) is read when it is asked for, from the [`NodeStatus`] that `babelmesh status` shows too:
+//! nothing is kept twice, and no gauge can be forgotten when what it measures is gone.
+
+mod exposition;
+mod metrics;
+mod process;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use exposition::Format;
+pub use metrics::Metrics;
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+
+use crate::node::NodeStatus;
+
+/// Prefix of all names but those of the process itself.
+const PREFIX: &str = "babelmesh";
+
+/// A label set that is made while metrics are read.
+type Labels = Vec<(&'static str, String)>;
+
+/// The metrics of one node.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    metrics: Arc<Metrics>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        Self { registry, metrics }
+    }
+}
+
+impl Telemetry {
+    /// What observes the actors.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// All metrics now, as text.
+    #[must_use]
+    pub fn render(&self, status: &NodeStatus, ready: bool, format: Format) -> String {
+        let mut text = String::with_capacity(32 << 10);
+        let now = snapshot::registry(status, ready);
+        for registry in [&self.registry, &now, &process::registry()] {
+            // Writing to a string does not fail.
+            let _ = encode_registry(&mut text, registry);
+        }
+        exposition::finish(text, format)
+    }
+}

@@ -1,0 +1,467 @@
+//! Counters and histograms, fed by events.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use babelmesh_actors::{
+    domain::{ErrorCode, JobOutcome, Language},
+    events::{Event, Observer, StopReason},
+};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// From a millisecond to about a minute.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 17))
+}
+
+/// Segments of a batch.
+fn segments() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 9))
+}
+
+/// Tokens of a batch.
+fn tokens() -> Histogram {
+    Histogram::new(exponential_buckets(8.0, 2.0, 11))
+}
+
+type Counters<L> = Family<L, Counter>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histograms<L> {
+    Family::new_with_constructor(make)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobLabels {
+    model: Arc<str>,
+    lane: &'static str,
+    language: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    model: Arc<str>,
+    lane: &'static str,
+    language: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabel {
+    lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StopLabels {
+    model: Arc<str>,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScalingLabels {
+    model: Arc<str>,
+    direction: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: &'static str,
+}
+
+/// Counters and histograms of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    accepted: Counters<LaneLabel>,
+    jobs: Counters<OutcomeLabels>,
+    queue: Histograms<JobLabels>,
+    processing: Histograms<JobLabels>,
+    /// What the last job of a run was counted with: the next one is mostly of the same kind.
+    last: Mutex<Option<Handles>>,
+    expired: Counters<ModelLabel>,
+    abandoned: Counters<ModelLabel>,
+    retried: Counters<CodeLabel>,
+    poisoned: Counters<ModelLabel>,
+    batches: Histograms<ModelLabel>,
+    batch_segments: Histograms<ModelLabel>,
+    batch_tokens: Histograms<ModelLabel>,
+    batch_wait: Histograms<ModelLabel>,
+    busy: Family<ModelLabel, Counter<f64, AtomicU64>>,
+    spawned: Counters<ModelLabel>,
+    stopped: Counters<StopLabels>,
+    failed: Counters<ModelLabel>,
+    requeued: Counters<ModelLabel>,
+    cold_start: Histograms<ModelLabel>,
+    engine_lines: Counters<ModelLabel>,
+    scaled: Counters<ScalingLabels>,
+    pauses: Counter,
+    http: Counters<HttpLabels>,
+    http_duration: Histograms<RouteLabel>,
+}
+
+#[derive(Debug, Clone)]
+struct Handles {
+    labels: JobLabels,
+    translated: Counter,
+    queue: Histogram,
+    processing: Histogram,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them. Units are part of the names.
+    pub(super) fn register(to: &mut Registry) -> Self {
+        let this = Self {
+            accepted: Family::default(),
+            jobs: Family::default(),
+            queue: histograms(seconds),
+            processing: histograms(seconds),
+            last: Mutex::default(),
+            expired: Family::default(),
+            abandoned: Family::default(),
+            retried: Family::default(),
+            poisoned: Family::default(),
+            batches: histograms(seconds),
+            batch_segments: histograms(segments),
+            batch_tokens: histograms(tokens),
+            batch_wait: histograms(seconds),
+            busy: Family::default(),
+            spawned: Family::default(),
+            stopped: Family::default(),
+            failed: Family::default(),
+            requeued: Family::default(),
+            cold_start: histograms(seconds),
+            engine_lines: Family::default(),
+            scaled: Family::default(),
+            pauses: Counter::default(),
+            http: Family::default(),
+            http_duration: histograms(seconds),
+        };
+        this.register_work(to);
+        this.register_actors(to);
+        to.register(
+            "http_requests",
+            "HTTP requests that were answered",
+            this.http.clone(),
+        );
+        to.register(
+            "http_request_duration_seconds",
+            "From the head of an HTTP request to its answer",
+            this.http_duration.clone(),
+        );
+        this
+    }
+
+    fn register_work(&self, to: &mut Registry) {
+        to.register(
+            "accepted_jobs",
+            "Jobs that were given to a pool",
+            self.accepted.clone(),
+        );
+        to.register(
+            "jobs",
+            "Jobs that left a pool, or the intake before any (then without model and language), by what came of them; one that is tried \
+             again counts each time",
+            self.jobs.clone(),
+        );
+        to.register(
+            "job_queue_seconds",
+            "From a job's submission to the start of its first batch",
+            self.queue.clone(),
+        );
+        to.register(
+            "job_processing_seconds",
+            "From the start of a job's first batch to the end of its last",
+            self.processing.clone(),
+        );
+        to.register(
+            "expired_jobs",
+            "Jobs whose deadline passed in a pool",
+            self.expired.clone(),
+        );
+        to.register(
+            "abandoned_jobs",
+            "Jobs that no engine was given because their senders had gone",
+            self.abandoned.clone(),
+        );
+        to.register(
+            "retried_jobs",
+            "Jobs that failed for now and wait to be tried again",
+            self.retried.clone(),
+        );
+        to.register(
+            "poisoned_texts",
+            "Texts that make the engine fail",
+            self.poisoned.clone(),
+        );
+        to.register(
+            "intake_pauses",
+            "Times that reading stopped because too much waited",
+            self.pauses.clone(),
+        );
+    }
+
+    fn register_actors(&self, to: &mut Registry) {
+        to.register(
+            "batch_duration_seconds",
+            "From a batch's hand-over to its answer",
+            self.batches.clone(),
+        );
+        to.register(
+            "batch_segments",
+            "Segments of a batch",
+            self.batch_segments.clone(),
+        );
+        to.register(
+            "batch_tokens",
+            "Estimated source tokens of a batch",
+            self.batch_tokens.clone(),
+        );
+        to.register(
+            "batch_wait_seconds",
+            "How long the oldest segment of a batch had waited",
+            self.batch_wait.clone(),
+        );
+        to.register(
+            "actor_busy_seconds",
+            "Time that model actors spent on batches",
+            self.busy.clone(),
+        );
+        to.register(
+            "actors_spawned",
+            "Model actors that were spawned",
+            self.spawned.clone(),
+        );
+        to.register(
+            "actors_stopped",
+            "Model actors that were told to stop",
+            self.stopped.clone(),
+        );
+        to.register(
+            "actor_failures",
+            "Model actors or engines that failed; each is replaced",
+            self.failed.clone(),
+        );
+        to.register(
+            "requeued_segments",
+            "Segments whose batch failed and that were queued again",
+            self.requeued.clone(),
+        );
+        to.register(
+            "actor_cold_start_seconds",
+            "From the spawning of a model actor to its first possible batch",
+            self.cold_start.clone(),
+        );
+        to.register(
+            "engine_lines",
+            "Lines that engines wrote to standard error",
+            self.engine_lines.clone(),
+        );
+        to.register(
+            "scaling_decisions",
+            "Changes of the number of model actors wanted",
+            self.scaled.clone(),
+        );
+    }
+
+    /// An HTTP request was answered.
+    pub fn http(&self, route: &'static str, status: u16, elapsed: Duration) {
+        self.http.get_or_create(&HttpLabels { route, status }).inc();
+        let label = RouteLabel { route };
+        let histogram = self.http_duration.get_or_create(&label);
+        histogram.observe(elapsed.as_secs_f64());
+    }
+
+    fn batch(
+        &self,
+        pool: &Arc<str>,
+        (segments, tokens): (usize, u32),
+        (elapsed, waited): (Duration, Duration),
+    ) {
+        let model = &label(pool);
+        let observe = |histograms: &Histograms<ModelLabel>, value: f64| {
+            histograms.get_or_create(model).observe(value);
+        };
+        observe(&self.batches, elapsed.as_secs_f64());
+        observe(&self.batch_segments, segments as f64);
+        observe(&self.batch_tokens, f64::from(tokens));
+        observe(&self.batch_wait, waited.as_secs_f64());
+        let busy = self.busy.get_or_create(model);
+        busy.inc_by(elapsed.as_secs_f64());
+    }
+
+    fn handles(&self, labels: &JobLabels) -> Handles {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = last.as_ref().filter(|last| last.labels == *labels) {
+            return handles.clone();
+        }
+        let outcome = OutcomeLabels {
+            model: Arc::clone(&labels.model),
+            lane: labels.lane,
+            language: labels.language.clone(),
+            outcome: "translated",
+        };
+        let handles = Handles {
+            labels: labels.clone(),
+            translated: self.jobs.get_or_create_owned(&outcome),
+            queue: self.queue.get_or_create_owned(labels),
+            processing: self.processing.get_or_create_owned(labels),
+        };
+        *last = Some(handles.clone());
+        handles
+    }
+}
+
+fn label(pool: &Arc<str>) -> ModelLabel {
+    ModelLabel {
+        model: Arc::clone(pool),
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, event: &Event) {
+        let count = |counters: &Counters<ModelLabel>, pool: &Arc<str>, times: usize| {
+            counters.get_or_create(&label(pool)).inc_by(times as u64);
+        };
+        match event {
+            Event::ActorSpawned { pool, .. } => count(&self.spawned, pool, 1),
+            Event::ActorReady {
+                pool, cold_start, ..
+            } => {
+                let histogram = self.cold_start.get_or_create(&label(pool));
+                histogram.observe(cold_start.as_secs_f64());
+            }
+            Event::ActorStopped { pool, reason, .. } => {
+                let labels = StopLabels {
+                    model: Arc::clone(pool),
+                    reason: stop_reason(*reason),
+                };
+                self.stopped.get_or_create(&labels).inc();
+            }
+            Event::ActorFailed { pool, requeued, .. } => {
+                count(&self.failed, pool, 1);
+                count(&self.requeued, pool, *requeued);
+            }
+            Event::BatchDone {
+                pool,
+                segments,
+                tokens,
+                elapsed,
+                waited,
+                ..
+            } => self.batch(pool, (*segments, *tokens), (*elapsed, *waited)),
+            Event::TextPoisoned { pool, .. } => count(&self.poisoned, pool, 1),
+            Event::Scaled {
+                pool,
+                from,
+                decision,
+            } => {
+                let up = decision.target as usize > *from;
+                let labels = ScalingLabels {
+                    model: Arc::clone(pool),
+                    direction: if up { "up" } else { "down" },
+                    reason: decision.reason.label(),
+                };
+                self.scaled.get_or_create(&labels).inc();
+            }
+            Event::JobsAbandoned { pool, jobs } => count(&self.abandoned, pool, *jobs),
+            Event::JobsExpired { pool, jobs } => count(&self.expired, pool, *jobs),
+            Event::JobsRetried { code, jobs, .. } => {
+                let label = CodeLabel { code: code.name() };
+                self.retried.get_or_create(&label).inc_by(*jobs as u64);
+            }
+            Event::EngineSaid { pool, .. } => count(&self.engine_lines, pool, 1),
+            Event::IntakePaused { .. } => {
+                self.pauses.inc();
+            }
+            Event::Accepted { lane, jobs } => {
+                let label = LaneLabel { lane: lane.name() };
+                self.accepted.get_or_create(&label).inc_by(*jobs as u64);
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
+        let model = pool.map_or_else(|| Arc::from(""), Arc::clone);
+        let mut handles: Option<(&str, Handles)> = None;
+        for JobOutcome { order, result } in outcomes {
+            let lane = order.request.lane().name();
+            let tag = order.target_tag();
+            let same = handles
+                .as_ref()
+                .is_some_and(|(last, handles)| *last == tag && handles.labels.lane == lane);
+            if !same {
+                // Without a pool the tag is whatever the sender wrote: the label would have no bound.
+                let language = match pool {
+                    Some(_) => tag.parse().map(|language: Language| language.to_string()),
+                    None => Ok(String::new()),
+                };
+                let labels = JobLabels {
+                    model: Arc::clone(&model),
+                    lane,
+                    language: language.unwrap_or_default(),
+                };
+                handles = Some((tag, self.handles(&labels)));
+            }
+            let Some((_, handles)) = &handles else {
+                continue;
+            };
+            match result {
+                Ok(translated) => {
+                    handles.translated.inc();
+                    handles.queue.observe(translated.queue_time.as_secs_f64());
+                    handles
+                        .processing
+                        .observe(translated.processing_time.as_secs_f64());
+                }
+                Err(error) => self.error(&handles.labels, error.code),
+            }
+        }
+    }
+}
+
+impl Metrics {
+    fn error(&self, labels: &JobLabels, code: ErrorCode) {
+        let labels = OutcomeLabels {
+            model: Arc::clone(&labels.model),
+            lane: labels.lane,
+            language: labels.language.clone(),
+            outcome: code.name(),
+        };
+        self.jobs.get_or_create(&labels).inc();
+    }
+}
+
+const fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::ScaledDown => "scaled_down",
+        StopReason::MemoryLimit => "memory_limit",
+        StopReason::Drained => "drained",
+    }
+}
