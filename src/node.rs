@@ -35,7 +35,7 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource};
 
 use crate::{
-api::{ApiServer, Health, ModelInfo, Parts},
+    api::{ApiServer, Health, ModelInfo, Parts},
     cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
     dashboard::Feed,
@@ -282,6 +282,7 @@ impl Node {
         lag.abort();
         if let Some(cluster) = &cluster {
             cluster.set_draining();
+        }
         // The actors still work: who has asked is answered.
         if let Some(http) = http {
             http.stop().await;
