@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    io::Write,
-    net::Shutdown,
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -559,6 +559,51 @@ fn a_thousand_slow_clients_and_giant_bodies_leave_the_node_serving() {
     assert_eq!(http.post("/translate", &body).status, 200);
 }
 
+/// Asks for the dashboard's feed as a page of this origin does, and reads until something is told or the connection ends.
+fn watch(http: HttpClient, origin: &str, until: &str) -> (TcpStream, String) {
+    let mut stream = http.connect();
+    let upgrade = format!(
+        "GET /live/feed HTTP/1.1\r\nHost: node:80\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).unwrap();
+    let (mut told, mut buffer) = (String::new(), [0; 4_096]);
+    while !told.contains(until) {
+        match stream.read(&mut buffer).unwrap() {
+            0 => break,
+            bytes => told.push_str(&String::from_utf8_lossy(&buffer[..bytes])),
+        }
+    }
+    (stream, told)
+}
+
+#[test]
+fn the_dashboard_is_fed_live_and_pages_of_other_sites_are_not() {
+    let sandbox = Sandbox::new();
+    let (node, http) = start(&sandbox, same);
+    let page = http.get("/");
+    assert!(page.status == 200 && page.body.contains("dashboard.js"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'self'"), "{policy}");
+    for path in ["/dashboard.js", "/dashboard.css"] {
+        assert_eq!(http.get(path).status, 200, "{path}");
+    }
+    let (mut stream, told) = watch(http, "http://node:80", "\"modelId\":\"demo-en-fr-de\"");
+    assert!(told.starts_with("HTTP/1.1 101"), "{told}");
+    assert!(told.contains("\"samples\":["), "{told}");
+    let (_, refused) = watch(http, "http://elsewhere.example", "\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    let started = Instant::now();
+    node.drain();
+    assert!(
+        started.elapsed() < Duration::from_secs(8),
+        "a watcher holds no drain up: {:?}",
+        started.elapsed()
+    );
+    // What is left comes, then the end.
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
 #[test]
 fn a_drain_answers_those_who_have_asked() {
     let sandbox = Sandbox::new();
@@ -573,7 +618,7 @@ fn a_drain_answers_those_who_have_asked() {
     node.drain();
     assert_eq!(asking.join().unwrap().status, 200);
     assert!(
-        std::net::TcpStream::connect(http.0).is_err(),
+        TcpStream::connect(http.0).is_err(),
         "nobody listens any more"
     );
 }
