@@ -224,6 +224,13 @@ impl NodeEvent<'_> {
             Self::OffsetNotStored { .. } => "offset_not_stored",
             Self::PartitionDropped { .. } => "partition_dropped",
             Self::StatusFailed { .. } => "status_failed",
+            Self::ClusterStarted { .. } => "cluster_started",
+            Self::MemberChanged { .. } => "member_changed",
+            Self::PeerRefused { .. } => "peer_refused",
+            Self::HandshakesCrowded { .. } => "handshakes_crowded",
+            Self::ForwardFailed { .. } => "forward_failed",
+            Self::CommandDone { .. } => "command_done",
+            Self::ClusterTrouble { .. } => "cluster_trouble",
             Self::Failed { .. } => "failed",
         }
     }
