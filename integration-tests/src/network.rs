@@ -11,6 +11,10 @@ pub struct Network {
 impl Network {
     /// A network of so many hosts; `None`, loudly, where it cannot be had, unless `CLUSTER_NETNS_REQUIRED=1`.
     #[must_use]
+    #[allow(
+        clippy::print_stderr,
+        reason = "whoever runs tests must see what was not tested"
+    )]
     pub fn start(hosts: u8) -> Option<Self> {
         let tag = format!("bm{}", std::process::id() % 100_000);
         let this = Self { tag, hosts };
@@ -19,7 +23,7 @@ impl Network {
             Err(error) => {
                 let required = std::env::var("CLUSTER_NETNS_REQUIRED").is_ok_and(|v| v == "1");
                 assert!(!required, "no network namespaces: {error}");
-                println!("SKIPPED: no network namespaces: {error}");
+                eprintln!("SKIPPED: no network namespaces: {error}");
                 None
             }
         }

@@ -71,10 +71,6 @@ fn seconds(borrow: bool, messages: usize) -> f64 {
         .map(|node| node.status().pools[0].loans.batches)
         .sum();
     assert_eq!(lent > 0, borrow, "{lent} batches were lent");
-    println!(
-        "{messages} messages in {seconds:.1} s, {lent} batches done by others, {}",
-        nodes[0].log().lines().count()
-    );
     seconds
 }
 
