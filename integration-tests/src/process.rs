@@ -156,12 +156,6 @@ impl ProcessNode {
         ask(&self.socket).ok()
     }
 
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.settings.config().node.name
-    }
-
     /// Partitions that came and went since it was started, by its log.
     #[must_use]
     pub fn rebalances(&self) -> Vec<Rebalance> {
