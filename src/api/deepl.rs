@@ -2,9 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     body::{Parameters, Texts},
@@ -152,27 +152,22 @@ pub(super) async fn usage(request: HttpRequest, api: web::Data<Api>) -> HttpResp
     api.answer("deepl_usage", Dialect::DeepL, answer).await
 }
 
-/// Which languages are wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-pub(super) struct Kind {
-    /// "source" (as if nothing were said) or "target".
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
 /// Lists the languages.
 #[utoipa::path(
-    get, path = "/v2/languages", tag = "DeepL", params(Kind),
+    get, path = "/v2/languages", tag = "DeepL", 
+    params(("type" = Option<String>, Query, description = "\"source\" (as if nothing were said) or \"target\"")),
     responses((status = 200, description = "The languages", body = [LanguageBody]))
 )]
 pub(super) async fn languages(
     request: HttpRequest,
-    kind: web::Query<Kind>,
+    payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
     let answer = async {
+        // Clients put the kind into the query, or into a body even with GET.
+        let (parameters, _share) = api.parameters(&request, payload).await?;
         let _admitted = api.admit(&request, None)?;
-        let languages = match kind.kind.as_deref() {
+        let languages = match parameters.text("type")?.as_deref() {
             None | Some("source") => api.sources(),
             Some("target") => api.targets(),
             Some(_) => return Err(unsupported("type")),
