@@ -14,7 +14,8 @@ use babelmesh_actors::{
         Translated, TranslationRequest,
     },
     events::{Event, Observer, StopReason},
-    pool::{ActorPhase, ActorStatus, LaneStatus, PoolStatus},
+    offload::{Offer, OffloadReason},
+    pool::{ActorPhase, ActorStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus},
     scaling::{Decision, Estimates, Inputs, Reason},
 };
 use tokio::time::Instant;
@@ -211,6 +212,11 @@ fn node() -> (Telemetry, NodeStatus) {
             failed: 0,
             decision: Some(decision()),
             failing: None,
+            guests: Vec::new(),
+            offload: OffloadReason::default(),
+            offer: Offer::default(),
+            loans: LoanStatus::default(),
+            held: HeldStatus::default(),
         }],
     };
     (telemetry, status)

@@ -34,6 +34,8 @@ use crate::events::NodeEvent;
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
+/// How long reports are waited for before outcomes that came meanwhile are encoded.
+const REPORTS: Duration = Duration::from_millis(2);
 /// How long the brokers may take to accept offsets; the transaction is aborted after that.
 const OFFSETS: Duration = Duration::from_secs(3);
 /// How long the brokers may take to tell what is committed, before they are asked again.
@@ -146,7 +148,7 @@ impl Transactions {
 
     /// Waits for the answers to be taken, then adds the offsets.
     fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
-        if !self.producer.context().wait(SLICE) {
+        if !self.producer.context().wait(REPORTS) {
             self.state = State::Open(run);
             return match self.producer.client().fatal_error() {
                 Some((code, _)) => {
