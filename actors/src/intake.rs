@@ -146,6 +146,8 @@ impl Actor for Intake {
             }
             IntakeMessage::StopRetrying => {
                 state.retries = false;
+                // Nobody could let them go on later.
+                state.release()?;
                 deliver_all(state.waiting.take_all());
             }
             IntakeMessage::Pause(target, reply) => {

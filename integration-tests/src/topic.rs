@@ -198,6 +198,6 @@ impl TopicReader {
     /// Reads until nothing more comes for a while.
     #[must_use]
     pub fn rest(&self) -> Vec<Record> {
-        std::iter::from_fn(|| self.next(Duration::from_millis(400))).collect()
+        std::iter::from_fn(|| self.next(Duration::from_millis(1_200))).collect()
     }
 }

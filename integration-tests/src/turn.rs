@@ -1,4 +1,4 @@
-//! Tests that need the whole machine, one after another.
+//! Tests that need the whole machine, and tests that need it quiet.
 
 use std::{env, fs::File};
 
@@ -12,13 +12,25 @@ impl Turn {
     /// Waits for it.
     #[must_use]
     pub fn wait() -> Self {
+        let file = Self::file();
+        file.lock().expect("a file can be locked");
+        Self { _lock: file }
+    }
+
+    /// Waits until no test has it, and keeps it from those that [wait](Self::wait) for it. Any number of tests share it.
+    #[must_use]
+    pub fn share() -> Self {
+        let file = Self::file();
+        file.lock_shared().expect("a file can be locked");
+        Self { _lock: file }
+    }
+
+    fn file() -> File {
         let path = env::temp_dir().join("babelmesh-it-turn.lock");
-        let file = File::options()
+        File::options()
             .create(true)
             .append(true)
             .open(path)
-            .expect("the temporary folder is writable");
-        file.lock().expect("a file can be locked");
-        Self { _lock: file }
+            .expect("the temporary folder is writable")
     }
 }

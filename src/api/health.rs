@@ -91,7 +91,7 @@ impl Health {
             // A pool that was idle for so long that it has no actor starts one when it is asked.
             if pool.wanted > 0 && !warm {
                 missing.push(format!("model {id} is not warm"));
-            } else if pool.wanted > 0 && !lately {
+            } else if pool.wanted > 0 && !lately && pool.held.targets.is_empty() {
                 missing.push(format!("model {id} has not answered lately"));
             }
         }

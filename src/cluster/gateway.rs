@@ -31,6 +31,8 @@ use crate::events::NodeEvent;
 
 /// Requests of other nodes that are worked on at once.
 const MOST_REQUESTS: usize = 256;
+/// How long a request of a caller that names no limit may take.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The actor.
 pub(super) struct Gateway;
@@ -280,6 +282,7 @@ impl GatewayState {
             Ask::Lend { number, .. } => Some((asked.from.node.clone(), *number)),
             _ => None,
         };
+        let within = reply.get_timeout().unwrap_or(LONGEST);
         let task = tokio::spawn(async move {
             let done = match asked.what {
                 Ask::Lend {
@@ -287,7 +290,11 @@ impl GatewayState {
                 } => Ok(Answer::Lent(
                     host.lend(&asked.from.node, &model, segments).await,
                 )),
-                Ask::Translate(request) => host.translate(request).await.map(Answer::Translated),
+                // Whoever asked waits no longer than that. A command is not cut off half way.
+                Ask::Translate(request) => tokio::time::timeout(within, host.translate(request))
+                    .await
+                    .unwrap_or_else(|_| Err("it was not translated in time".to_owned()))
+                    .map(Answer::Translated),
                 Ask::Command(command) => host
                     .command(command, &asked.from.node)
                     .await

@@ -150,12 +150,15 @@ impl Pools {
             within,
             reply,
         };
-        match intake.call(message, Some(within + WAIT)).await {
-            Ok(CallResult::Success(unloaded)) => {
-                let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-                entries.retain(|entry| *entry.model != *id);
-                Ok(unloaded)
-            }
+        let asked = intake.call(message, Some(within + WAIT)).await;
+        if asked.is_ok() {
+            // The intake uses it no more, even if its pool takes longer to end.
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            entries.retain(|entry| *entry.model != *id);
+        }
+        match asked {
+            Ok(CallResult::Success(unloaded)) => Ok(unloaded),
+            Ok(CallResult::Timeout) => Err(anyhow!("the pool of {id} has not ended yet")),
             _ => Err(anyhow!("the intake does not answer")),
         }
     }

@@ -69,6 +69,14 @@ impl IntakeState {
         Ok(Applied::of(changed))
     }
 
+    /// Lets all languages go on.
+    pub(super) fn release(&mut self) -> Result<(), ActorProcessingErr> {
+        for target in std::mem::take(&mut self.commanded.paused) {
+            self.tell_pools(target, false)?;
+        }
+        Ok(())
+    }
+
     fn tell_pools(&self, target: Language, hold: bool) -> Result<(), ActorProcessingErr> {
         for route in &self.start.routes {
             route.pool.cast(PoolMessage::HoldBack { target, hold })?;

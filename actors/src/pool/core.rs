@@ -197,7 +197,7 @@ impl Pool {
 
     fn next_attempt(&mut self, turn: Turn) -> Option<Attempt> {
         while let Some(mut attempt) = self.retries.pop_front() {
-            attempt.items.retain(|item| self.jobs.is_wanted(item.job));
+            self.jobs.keep_wanted(&mut attempt.items);
             self.held.keep_back(&mut attempt.items, &self.jobs);
             if !attempt.items.is_empty() {
                 return Some(attempt);
@@ -213,7 +213,7 @@ impl Pool {
             if items.is_empty() {
                 return None;
             }
-            items.retain(|item| self.jobs.is_wanted(item.job));
+            self.jobs.keep_wanted(&mut items);
             if !items.is_empty() {
                 return Some(Attempt { items, failures: 0 });
             }
@@ -445,6 +445,10 @@ impl Pool {
     pub(super) fn sweep(&mut self) {
         let now = Instant::now();
         self.expire(now);
+        // What waits for its turn is asked about then; what is held back might never have one.
+        let jobs = &mut self.jobs;
+        self.held.retain(|item| jobs.is_wanted(item.job));
+        self.note_abandoned();
         if std::mem::take(&mut self.has_stale) {
             let jobs = &self.jobs;
             self.backlog.remove(|item| jobs.is_active(item.job));

@@ -30,9 +30,9 @@ impl Held {
     }
 
     /// Forgets items that `keep` refuses.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Item) -> bool) {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Item) -> bool) {
         for items in self.0.values_mut() {
-            items.retain(&keep);
+            items.retain(|item| keep(item));
         }
     }
 

@@ -166,6 +166,13 @@ impl Jobs {
         wanted == Some(true)
     }
 
+    /// Leaves the items of jobs that are still wanted.
+    pub(super) fn keep_wanted(&mut self, items: &mut Vec<Item>) {
+        items.retain(|item| self.is_wanted(item.job));
+        // A sender may lose interest between two pieces of one job: those that were asked for before it go too.
+        items.retain(|item| self.is_active(item.job));
+    }
+
     /// How many jobs ended since the last time because nobody wanted them any more.
     pub(super) fn take_abandoned(&mut self) -> usize {
         std::mem::take(&mut self.abandoned)

@@ -280,7 +280,7 @@ impl Pool {
             if items.is_empty() {
                 return;
             }
-            items.retain(|item| self.jobs.is_wanted(item.job));
+            self.jobs.keep_wanted(&mut items);
             if !items.is_empty() {
                 self.hand_to_guest(id, Attempt { items, failures: 0 });
             }

@@ -56,13 +56,15 @@ impl Pool {
             }
             return;
         }
-        while self.members.counts().owned() > self.wanted {
+        // A pool that closes with jobs left needs somebody to do them; the policy is not asked any more.
+        let wanted = self.wanted.max(u32::from(self.is_closing()));
+        while self.members.counts().owned() > wanted {
             let Some(id) = self.members.most_dispensable() else {
                 break;
             };
             self.retire(id, StopReason::ScaledDown);
         }
-        while self.members.counts().owned() < self.wanted && self.may_start() {
+        while self.members.counts().owned() < wanted && self.may_start() {
             if !self.spawn(myself).await {
                 break;
             }

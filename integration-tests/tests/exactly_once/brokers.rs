@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use babelmesh_integration_tests::{Chance, Cluster, Kafka, Sandbox, Traffic, measured, processes};
+use babelmesh_integration_tests::{
+    Chance, Cluster, Kafka, Sandbox, Traffic, Turn, measured, processes,
+};
 
 use crate::{RATE, SETTLE, fake, seconds, start};
 
 #[test]
 fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
+    let _turn = Turn::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -43,6 +46,7 @@ fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
 #[test]
 fn one_broker_of_three_that_is_lost_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
+    let _turn = Turn::share();
     let cluster = Cluster {
         brokers: 3,
         ..Cluster::default()

@@ -9,7 +9,8 @@ use std::{
 
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use babelmesh_integration_tests::{
-    Chance, Ids, Kafka, LocalNode, Record, Sandbox, TopicReader, TopicWriter, measured, request,
+    Chance, Ids, Kafka, LocalNode, Record, Sandbox, TopicReader, TopicWriter, Turn, measured,
+    request,
 };
 
 use self::kinds::{KINDS, Kind, Way};
@@ -159,6 +160,7 @@ fn assert_dead(letters: &[Record], hostile: &BTreeMap<Place, (usize, Vec<u8>)>) 
 #[test]
 fn ten_thousand_hostile_messages_are_dead_letters_and_disturb_no_good_one() {
     let sandbox = Sandbox::new();
+    let _turn = Turn::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };

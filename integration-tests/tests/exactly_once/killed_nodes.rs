@@ -100,6 +100,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
 #[test]
 fn a_node_that_wakes_up_after_its_partitions_were_given_away_repeats_nothing() {
     let sandbox = Sandbox::new();
+    let _turn = Turn::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };

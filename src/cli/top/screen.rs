@@ -125,7 +125,7 @@ fn header(view: &ClusterView) -> Line<'static> {
 
 fn members_table(view: &ClusterView) -> Table<'static> {
     let rows = view.members.iter().map(member_row).collect();
-    let widths = [18, 11, 22, 9, 9, 11, 11, 10, 10].map(Constraint::Max);
+    let widths = [16, 9, 22, 8, 8, 9, 10, 8, 9].map(Constraint::Max);
     let head = [
         "node",
         "state",

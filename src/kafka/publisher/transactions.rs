@@ -14,7 +14,10 @@
 //!
 //! Every call to the brokers is bounded and can be repeated, so that revocations keep their deadlines.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -40,6 +43,8 @@ const REPORTS: Duration = Duration::from_millis(2);
 const OFFSETS: Duration = Duration::from_secs(3);
 /// How long the brokers may take to tell what is committed, before they are asked again.
 const COMMITTED: Duration = Duration::from_secs(3);
+/// How long a transaction may take beyond the time after which the brokers end it.
+const GRACE: Duration = Duration::from_secs(2);
 /// First and longest pause after something failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -54,6 +59,10 @@ pub(super) struct Transactions {
     limit: usize,
     failures: u32,
     not_before: Instant,
+    /// When the transaction began.
+    began: Instant,
+    /// How long it may take to end, one way or the other.
+    most: Duration,
 }
 
 enum State {
@@ -73,6 +82,8 @@ enum State {
 enum Step {
     /// Go on at once.
     On,
+    /// Reports of records are missing; they were waited for.
+    Reports,
     /// The brokers need a moment.
     Wait,
     /// Nothing to do.
@@ -82,7 +93,11 @@ enum Step {
 impl Transactions {
     pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
         let producer = config.create_with_context(Reports::default())?;
+        let timeout = config.get("transaction.timeout.ms");
+        let timeout = timeout.and_then(|millis| millis.parse().ok());
         Ok(Self {
+            most: Duration::from_millis(timeout.unwrap_or(60_000)) + GRACE,
+            began: Instant::now(),
             config,
             producer,
             state: State::Starting,
@@ -95,12 +110,29 @@ impl Transactions {
 
     fn step(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
         match std::mem::replace(&mut self.state, State::Idle) {
+            state if self.is_overdue(&state) => self.give_up(state, with),
             State::Starting => self.initialise(partitions, with),
             State::Idle => self.begin(partitions, with),
             State::Open(run) => self.complete(run, partitions, with),
             State::Committing(run) => self.commit(run, partitions, with),
             State::Aborting => self.abort(with),
         }
+    }
+
+    /// Whether the brokers have ended the transaction by themselves, whatever librdkafka still waits for.
+    fn is_overdue(&self, state: &State) -> bool {
+        !matches!(state, State::Starting | State::Idle) && self.began.elapsed() > self.most
+    }
+
+    /// Starts anew with another producer, which ends what this one left.
+    fn give_up(&mut self, state: State, with: &Publishing) -> Step {
+        if let State::Committing(run) = state {
+            self.in_doubt = Some(run);
+        }
+        // If no producer can be made, that is not tried again at once.
+        self.began = Instant::now();
+        self.state = State::Aborting;
+        self.replace("the transaction has not ended in time", with)
     }
 
     fn initialise(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
@@ -128,6 +160,7 @@ impl Transactions {
         if let Err(error) = self.producer.begin_transaction() {
             return self.failed(&error, with);
         }
+        self.began = Instant::now();
         let reports = self.producer.context();
         let mark = reports.begin();
         for record in run.records(partitions) {
@@ -155,7 +188,7 @@ impl Transactions {
                     self.state = State::Aborting;
                     self.replace(&code.to_string(), with)
                 }
-                None => Step::Wait,
+                None => Step::Reports,
             };
         }
         let failures = self.producer.context().failures();
@@ -295,8 +328,9 @@ impl Delivery for Transactions {
                 // New outcomes may have come while the brokers committed.
                 Step::On if committing => return Next::Now,
                 Step::On => {}
-                Step::Wait => return Next::Now,
-                Step::Rest => return Next::Later,
+                Step::Reports => return Next::Now,
+                // A call that says at once that it wants to be repeated must not keep a core busy.
+                Step::Wait | Step::Rest => return Next::Later,
             }
         }
     }
@@ -316,7 +350,9 @@ impl Drop for Transactions {
         // A transaction that stays open holds back every reader until it times out.
         if matches!(self.state, State::Open(_) | State::Aborting) {
             let until = Instant::now() + Duration::from_secs(1);
-            while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {}
+            while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 }
