@@ -93,11 +93,11 @@ fn a_long_cut_of_one_node_has_the_other_take_over_and_nothing_is_repeated() {
     let healed = Instant::now();
     let resumed =
         traffic.look(|ids| ids.resumed(began, babelmesh_integration_tests::Running::streams()));
-    assert_eq!(
-        held(&nodes[1].rebalances()),
-        all,
-        "the other one has them all"
-    );
+    // Some of them may have gone back by now.
+    let rebalances = nodes[1].rebalances();
+    let came = rebalances.iter().filter(|rebalance| rebalance.assigned);
+    let came: BTreeSet<_> = came.flat_map(|r| r.partitions.clone()).collect();
+    assert_eq!(came, all, "the other one had them all");
     traffic.flow(Duration::from_secs(8), SETTLE);
     let back = traffic.look(|ids| ids.of_node_between(&nodes[0].name(), healed, Instant::now()));
     assert!(back > 0, "the node works again");

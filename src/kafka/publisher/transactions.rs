@@ -194,8 +194,7 @@ impl Transactions {
         let failures = self.producer.context().failures();
         if !failures.is_empty() {
             self.state = State::Aborting;
-            self.not_taken(&run, &failures, partitions, with);
-            return Step::On;
+            return self.not_taken(&run, &failures, partitions, with);
         }
         let Some(group) = generation(&run, with) else {
             // A partition is gone, and its results must not be seen.
@@ -291,9 +290,13 @@ impl Transactions {
         failures: &[RDKafkaErrorCode],
         partitions: &mut Partitions,
         with: &Publishing,
-    ) {
+    ) -> Step {
         let refused = failures.iter().copied().find(|f| Report::is_refusal(*f));
         match (refused, run.single()) {
+            // Brokers were away for a whole transaction. When they are back, librdkafka does not always find the partitions' leaders again.
+            (None, _) if failures.contains(&RDKafkaErrorCode::MessageTimedOut) => {
+                return self.replace(&RDKafkaErrorCode::MessageTimedOut.to_string(), with);
+            }
             (None, _) => {
                 let error = &failures[0].to_string();
                 NodeEvent::TransactionAborted { error }.emit();
@@ -306,6 +309,7 @@ impl Transactions {
                 }
             }
         }
+        Step::On
     }
 
     fn pause(&mut self) {
