@@ -9,7 +9,7 @@
 //!   │ ── Ready ────────────────────────────► │
 //! ```
 //!
-//! Either side says [`Kind::Refused`] with a reason instead, so that both logs tell why. Every frame begins with a mark and the
+//! Either side says `Kind::Refused` with a reason instead, so that both logs tell why. Every frame begins with a mark and the
 //! version of the protocol, and a refusal reads the same in all versions. A proof is an HMAC with the cookie as its key over both
 //! hellos and a value of the TLS session: it cannot be replayed, passed on, or, inside TLS, collected to guess the cookie.
 //!
