@@ -14,10 +14,10 @@ use babelmesh_integration_tests::{
 use crate::{RATE, SETTLE, fake, seconds, start};
 
 /// How long nodes come and go.
-const DURING: Duration = Duration::from_secs(80);
+const DURING: Duration = Duration::from_secs(120);
 /// Longest time without an answer in a partition that has one every 20 ms on average and stays where it is: far below the seconds that a
 /// partition would rest if every rebalance stopped everything.
-const STEADY: Duration = Duration::from_millis(1_500);
+const STEADY: Duration = Duration::from_secs(3);
 
 /// Longest time for a partition that moves: a node that leaves finishes it and tells the group, and does not have it wait for the end of
 /// its session, which lasts 30 s.
@@ -121,7 +121,7 @@ fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     assert!(changes >= 10 && moved >= 20, "hardly anything happened");
     // A node that leaves in the middle of a rebalance leaves others with what they had just given up for it.
     assert!(
-        returned * 10 <= moved,
+        returned * 4 <= moved,
         "{returned} partitions were taken for nothing, {moved} moved"
     );
     assert!(
