@@ -14,6 +14,7 @@ mod libretranslate;
 mod meeshy;
 mod observe;
 mod state;
+mod translation;
 
 use std::{
     net::{SocketAddr, TcpListener},

@@ -5,6 +5,7 @@ pub(crate) mod caller;
 mod commands;
 mod direct;
 mod engines;
+mod languages;
 mod limits;
 mod pipeline;
 mod pools;
@@ -48,6 +49,7 @@ use crate::{
     telemetry::Telemetry,
 };
 use commands::Deeds;
+use languages::Languages;
 use pipeline::Pipelines;
 use socket::SocketServer;
 
@@ -132,7 +134,8 @@ impl Node {
             pools: Arc::clone(actors.pools()),
             started: Instant::now(),
         });
-        let deeds = Arc::new(Deeds::new(&config.node.name, &actors));
+        let languages = Languages::new(&config.kafka.topics, served.clone(), pipelines.jobs());
+        let deeds = Arc::new(Deeds::new(&config.node.name, &actors, languages));
         let cluster = match config.cluster.enabled {
             true => {
                 let facts = facts(config, &served)?;
@@ -155,6 +158,7 @@ impl Node {
             _ => {
                 let parts = Parts {
                     intake: actors.intake(),
+                    cluster: cluster.clone(),
                     models: model_infos(&models)?,
                     telemetry,
                     status: source,
@@ -172,7 +176,7 @@ impl Node {
             http: http.as_ref().map(ApiServer::address),
         }
         .emit();
-        let lag = watch_lag(&config.kafka.topics, own, pipelines.sources(), &actors);
+        let lag = watch_lag(&config.kafka.topics, served, pipelines.sources(), &actors);
         let drain_timeout = Duration::from_millis(config.node.drain_timeout_ms);
         Ok(Self {
             actors,
@@ -267,8 +271,18 @@ impl Node {
         }
     }
 
-    /// Reads no more, finishes what was read, publishes and commits it, then ends everything.
+    /// Reads no more, finishes what was read, publishes and commits it, then ends everything. If its membership is static, its partitions are kept for
+    /// it for as long as its session lasts.
     pub async fn drain(self) {
+        self.end(false).await;
+    }
+
+    /// The same for a node that does not come back soon: its partitions are handed over.
+    pub async fn retire(self) {
+        self.end(true).await;
+    }
+
+    async fn end(self, for_good: bool) {
         let Self {
             actors,
             pipelines,
@@ -276,6 +290,7 @@ impl Node {
             socket,
             http,
             cluster,
+            clients,
             drain_timeout,
             ..
         } = self;
@@ -290,7 +305,11 @@ impl Node {
         // A drain does not wait for the next try of what failed.
         actors.stop_retrying();
         // Readers and publishers are threads that are waited for.
-        let _ = tokio::task::spawn_blocking(move || pipelines.stop(drain_timeout)).await;
+        let stop = move || {
+            let name = for_good.then(|| clients.client_id());
+            pipelines.stop(name, drain_timeout);
+        };
+        let _ = tokio::task::spawn_blocking(stop).await;
         actors.stop(drain_timeout).await;
         if let Some(cluster) = cluster {
             cluster.leave().await;
@@ -341,7 +360,7 @@ fn model_infos(models: &[Model]) -> Result<Vec<ModelInfo>> {
 /// Tells the pools what is unread, from now on.
 fn watch_lag(
     topics: &TopicNames,
-    own: Vec<Language>,
+    served: Vec<Language>,
     sources: Sources,
     actors: &Actors,
 ) -> JoinHandle<()> {
@@ -350,7 +369,7 @@ fn watch_lag(
         let mut tick = tokio::time::interval(LAG_TICK);
         loop {
             tick.tick().await;
-            let unread: HashMap<Language, u64> = own
+            let unread: HashMap<Language, u64> = served
                 .iter()
                 .map(|target| (*target, sources.unread(&topics, *target)))
                 .collect();

@@ -38,6 +38,7 @@ impl Gate {
 #[derive(Debug)]
 pub struct Flow {
     queued: AtomicU64,
+    excused: AtomicU64,
     closed: AtomicBool,
     marks: WaterMarks,
 }
@@ -48,6 +49,7 @@ impl Flow {
     pub const fn new(marks: WaterMarks) -> Self {
         Self {
             queued: AtomicU64::new(0),
+            excused: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             marks,
         }
@@ -70,6 +72,12 @@ impl Flow {
         self.queued.fetch_sub(weight, Ordering::Relaxed);
     }
 
+    /// So much of the accepted work is held back, and no more of its kind is read: it keeps the gate from nothing else. This replaces what was said
+    /// before.
+    pub fn excuse(&self, weight: u64) {
+        self.excused.store(weight, Ordering::Relaxed);
+    }
+
     /// Tokens accepted and not yet published.
     #[must_use]
     pub fn queued(&self) -> u64 {
@@ -83,7 +91,8 @@ impl Flow {
         } else {
             Gate::Open
         };
-        let gate = before.next(self.queued(), self.marks);
+        let excused = self.excused.load(Ordering::Relaxed);
+        let gate = before.next(self.queued().saturating_sub(excused), self.marks);
         self.closed.store(gate == Gate::Closed, Ordering::Relaxed);
         gate
     }
@@ -126,5 +135,19 @@ mod tests {
         assert_eq!(flow.gate(), Gate::Closed, "50 is above the low mark");
         flow.done(10);
         assert_eq!(flow.gate(), Gate::Open);
+    }
+
+    #[test]
+    fn what_is_held_back_does_not_close_the_gate_to_others() {
+        let flow = Flow::new(MARKS);
+        flow.add(130);
+        assert_eq!(flow.gate(), Gate::Closed);
+        flow.excuse(95);
+        assert_eq!(flow.gate(), Gate::Open);
+        flow.add(70);
+        assert_eq!(flow.gate(), Gate::Closed);
+        flow.excuse(0);
+        flow.done(100);
+        assert_eq!((flow.gate(), flow.queued()), (Gate::Closed, 100));
     }
 }

@@ -15,7 +15,7 @@ use babelmesh::{
 use rustix::process::Signal;
 
 use crate::{
-    Backend, PATIENCE, Sandbox, Settings, executables, processes,
+    Backend, PATIENCE, Sandbox, Settings, Share, executables, processes,
     rebalances::{self, Rebalance},
     report, wait_for,
 };
@@ -54,6 +54,12 @@ impl ProcessNode {
     pub fn start_in(namespace: &str, sandbox: &Sandbox, settings: &Settings) -> Self {
         let before = ["ip", "netns", "exec", namespace].map(str::to_owned);
         Self::start_by(before.to_vec(), sandbox, settings)
+    }
+
+    /// Starts the executable with a share of the cores.
+    #[must_use]
+    pub fn start_with(share: &Share, sandbox: &Sandbox, settings: &Settings) -> Self {
+        Self::start_by(share.command(), sandbox, settings)
     }
 
     fn start_by(before: Vec<String>, sandbox: &Sandbox, settings: &Settings) -> Self {

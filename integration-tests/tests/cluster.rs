@@ -20,9 +20,11 @@ use babelmesh::{
     config::Secret,
 };
 use babelmesh_integration_tests::{
-    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, repository, wait_until,
+    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, http::HttpClient, repository,
+    wait_until,
 };
 use rustix::process::Signal;
+use serde_json::json;
 
 /// An address on which nobody listens, for a moment.
 fn free() -> SocketAddr {
@@ -444,6 +446,64 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
         let (_, text) = translate("es", "any");
         text.contains("no node of this cluster has a model for es")
     });
+}
+
+#[test]
+fn http_requests_are_answered_by_a_node_that_has_the_model() {
+    let sandbox = Sandbox::new();
+    let seed = free();
+    let edge = free();
+    let settings = |at: SocketAddr| {
+        let settings = sandbox.node().clustered(at, seed);
+        settings.set(
+            "http.listen",
+            format_args!("\"{}\"", if at == seed { edge } else { free() }),
+        )
+    };
+    let french = settings(seed);
+    let spanish = settings(free())
+        .set("models.directories", spanish(&sandbox))
+        .set("models.load", "[\"only-es\"]");
+    let mut nodes = [french, spanish].map(|s| ProcessNode::start_cold(&sandbox, &s));
+    for node in &mut nodes {
+        node.wait_ready();
+    }
+    wait_until("they meet", PATIENCE, || is_full(&nodes));
+    let client = HttpClient(edge);
+    wait_until("all languages are listed", PATIENCE, || {
+        let listed = client.get("/languages").json();
+        let codes = listed.as_array().unwrap().iter().map(|l| l["code"].clone());
+        ["de", "es", "fr"]
+            .iter()
+            .all(|code| codes.clone().any(|c| c == *code))
+    });
+    let translate = |source: &str, target: &str| {
+        let body = json!({"q": "Good morning, my friend.", "source": source, "target": target});
+        client.post("/translate", &body)
+    };
+    for (source, target) in [("en", "fr"), ("en", "es"), ("auto", "es")] {
+        let answer = translate(source, target);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let text = answer.json()["translatedText"].to_string();
+        assert!(
+            text.contains(target) && text.contains("Good morning"),
+            "{text}"
+        );
+    }
+    let of = |node: &ProcessNode| node.status().pools[0].translated;
+    assert_eq!(of(&nodes[1]), 2, "the other node translated");
+    let answer = translate("fr", "es");
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    nodes[1].signal(Signal::KILL);
+    nodes[1].wait(PATIENCE);
+    let asked = Instant::now();
+    let answer = translate("en", "es");
+    assert!([400, 503].contains(&answer.status), "{}", answer.body);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "nobody waits for the dead"
+    );
+    assert_eq!(translate("en", "fr").status, 200);
 }
 
 #[test]

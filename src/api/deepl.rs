@@ -85,7 +85,7 @@ pub(super) async fn translate(
         })?;
         let body = texts.iter().zip(translations).map(|(text, translation)| {
             let made = translation.made.as_ref();
-            let language = made.map_or_else(|| source.clone(), |made| made.source.to_string());
+            let language = made.map_or_else(|| source.clone(), |made| made.source.clone());
             TranslationBody {
                 detected_source_language: language.to_ascii_uppercase(),
                 text: translation.text,

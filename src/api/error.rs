@@ -65,6 +65,19 @@ impl ApiError {
         }
     }
 
+    /// No node of the cluster translated a text.
+    pub(super) fn no_node(why: &str) -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+    }
+
+    /// Whether it is this node's fault, so that another one may do better.
+    pub(super) fn is_worth_another_node(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     pub(super) fn response(&self, dialect: Dialect) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status);
         if let Some(seconds) = self.retry_after {

@@ -10,7 +10,8 @@ use super::{
     body::{Parameters, Texts},
     error::{ApiError, Dialect},
     meeshy,
-    state::{Api, Translation},
+    state::Api,
+    translation::Translation,
 };
 
 /// A text to translate.
@@ -172,7 +173,7 @@ impl Asked {
         let auto = self.source == "auto";
         let detected = |text: &String, translation: &Translation| {
             let made = translation.made.as_ref();
-            let source = made.map_or_else(|| "en".to_owned(), |made| made.source.to_string());
+            let source = made.map_or_else(|| "en".to_owned(), |made| made.source.clone());
             detection(api, text, source)
         };
         let detections = || {

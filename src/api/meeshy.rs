@@ -69,13 +69,11 @@ async fn translate(api: &Api, request: &HttpRequest, item: Item) -> Result<Value
     let answer = ItemAnswer {
         detected_language: made
             .filter(|made| made.detected)
-            .map(|made| made.source.to_string()),
+            .map(|made| made.source.clone()),
         confidence: made.map_or(1.0, |made| (made.confidence * 1e4).round() / 1e4),
-        model_used: made.map_or_else(String::new, |made| made.model_id.to_string()),
+        model_used: made.map_or_else(String::new, |made| made.model_id.clone()),
         from_cache: false,
-        processing_time_ms: made.map_or(0.0, |made| {
-            (made.queue_time + made.processing_time).as_secs_f64() * 1e3
-        }),
+        processing_time_ms: made.map_or(0.0, |made| made.took_ms),
         translated_text: translation.text,
         source_language: item.source_language,
         target_language: item.target_language,

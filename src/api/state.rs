@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use anyhow::Result;
 use babelmesh_actors::{
     detect::identify,
-    domain::{Language, ModelType, Priority, Translated, TranslationRequest},
+    domain::{Language, ModelType, Priority, TranslationRequest},
     intake::IntakeMessage,
     routing::Ability,
 };
@@ -27,8 +27,10 @@ use super::{
     error::{ApiError, Dialect},
     health::Health,
     keys::{Client, Keys, Refused},
+    translation::Translation,
 };
 use crate::{
+    cluster::Cluster,
     config::Config,
     dashboard::Feed,
     node::{StatusSource, caller},
@@ -37,6 +39,8 @@ use crate::{
 
 /// Bytes of all bodies together, unless a single one may have more.
 const ROOM: usize = 128 << 20;
+/// How long it is believed what other nodes can do.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After so many requests, addresses that have not asked lately are forgotten.
 const FORGET_EVERY: u64 = 10_000;
 
@@ -55,6 +59,8 @@ pub struct ModelInfo {
 pub(crate) struct Parts {
     /// Where orders go.
     pub intake: ActorRef<IntakeMessage>,
+    /// The node's part of the cluster, if it is in one.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// The node's models.
     pub models: Vec<ModelInfo>,
     /// The node's metrics.
@@ -70,6 +76,10 @@ pub(crate) struct Parts {
 /// What handlers share.
 pub(super) struct Api {
     pub(super) parts: Parts,
+    /// What the node's own models can do.
+    own: Arc<Vec<Ability>>,
+    /// What all nodes can do, and when that was looked up.
+    known: Mutex<Option<(Instant, Arc<Vec<Ability>>)>>,
     pub(super) keys: Keys,
     pub(super) max_text_chars: usize,
     pub(super) max_texts: usize,
@@ -88,19 +98,14 @@ pub(super) struct Admitted {
     _slot: OwnedSemaphorePermit,
 }
 
-/// A text that was translated, or needs no translation.
-#[derive(Debug, Clone)]
-pub(super) struct Translation {
-    pub(super) text: String,
-    /// What the model did; nothing where there was nothing to do.
-    pub(super) made: Option<Translated>,
-}
-
 impl Api {
     pub(super) fn new(config: &Config, parts: Parts) -> Result<Self> {
         let http = &config.http;
         let rate = NonZeroU32::new(http.requests_per_minute);
+        let own = parts.models.iter().map(|model| model.ability.clone());
         Ok(Self {
+            own: Arc::new(own.collect()),
+            known: Mutex::default(),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
             max_text_chars: config.intake.max_text_chars,
@@ -186,10 +191,7 @@ impl Api {
         tier: ModelType,
     ) -> Result<Translation, ApiError> {
         if text.trim().is_empty() {
-            return Ok(Translation {
-                text: text.to_owned(),
-                made: None,
-            });
+            return Ok(Translation::untouched(text));
         }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let order = TranslationRequest {
@@ -199,32 +201,67 @@ impl Api {
             deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
             ..TranslationRequest::new(format!("http-{number}"), text, target)
         };
-        let answer = caller::translate(&self.parts.intake, order, trace(request));
-        match answer.await.map_err(|_| ApiError::ending())? {
-            Ok(translated) => Ok(Translation {
-                text: translated.text.clone(),
-                made: Some(translated),
-            }),
-            Err(error) => Err(error.into()),
+        let Some(cluster) = &self.parts.cluster else {
+            return self.translate_here(request, order).await;
+        };
+        if cluster.is_better_elsewhere(&order) {
+            return Translation::of(cluster.translate(order, None).await);
+        }
+        let here = self.translate_here(request, order.clone()).await;
+        match &here {
+            // Another node may have what this one lacks.
+            Err(error) if error.is_worth_another_node() => {
+                let elsewhere = cluster.translate_elsewhere(order).await;
+                elsewhere.map_or(here, Translation::of)
+            }
+            _ => here,
         }
     }
 
-    fn abilities(&self) -> impl Iterator<Item = &Ability> {
-        self.parts.models.iter().map(|model| &model.ability)
+    async fn translate_here(
+        &self,
+        request: &HttpRequest,
+        order: TranslationRequest,
+    ) -> Result<Translation, ApiError> {
+        let answer = caller::translate(&self.parts.intake, order, trace(request));
+        let translated = answer.await.map_err(|_| ApiError::ending())??;
+        Ok(translated.into())
+    }
+
+    /// What the models of this node and its cluster can do.
+    fn abilities(&self) -> Arc<Vec<Ability>> {
+        let Some(cluster) = &self.parts.cluster else {
+            return Arc::clone(&self.own);
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((at, abilities)) if at.elapsed() < LOOK_AGAIN => Arc::clone(abilities),
+            _ => {
+                let all = match cluster.abilities() {
+                    // It has not told itself yet.
+                    all if all.is_empty() => Arc::clone(&self.own),
+                    all => Arc::new(all),
+                };
+                *known = Some((Instant::now(), Arc::clone(&all)));
+                all
+            }
+        }
     }
 
     /// Languages that are read.
     pub(super) fn sources(&self) -> BTreeSet<Language> {
-        self.abilities().flat_map(|a| &a.sources).copied().collect()
+        let abilities = self.abilities();
+        abilities.iter().flat_map(|a| &a.sources).copied().collect()
     }
 
     /// Languages that are written.
     pub(super) fn targets(&self) -> BTreeSet<Language> {
-        self.abilities().flat_map(|a| &a.targets).copied().collect()
+        let abilities = self.abilities();
+        abilities.iter().flat_map(|a| &a.targets).copied().collect()
     }
 
     pub(super) fn serves(&self, source: Language, target: Language) -> bool {
-        self.abilities().any(|a| a.serves(source, target))
+        self.abilities().iter().any(|a| a.serves(source, target))
     }
 
     /// The language of a text among those that are read or written, and how sure that is, from 0 to 1.

@@ -37,15 +37,21 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
                 // What was read and not published is read again after a restart.
                 Err(anyhow!("{}", failure.0))
             }
-            signal = async {
+            (signal, for_good) = async {
                 tokio::select! {
-                    signal = stop => signal,
-                    () = node.told_to_drain() => "cluster",
+                    signal = stop => (signal, false),
+                    () = node.told_to_drain() => ("cluster", true),
                 }
             } => {
                 NodeEvent::Draining { signal }.emit();
+                let drained = async {
+                    match for_good {
+                        true => node.retire().await,
+                        false => node.drain().await,
+                    }
+                };
                 tokio::select! {
-                    () = node.drain() => Ok(ExitCode::SUCCESS),
+                    () = drained => Ok(ExitCode::SUCCESS),
                     _ = told_to_stop() => Err(anyhow!("told to stop a second time, not waiting for what is unfinished")),
                 }
             }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use babelmesh_actors::domain::{ErrorCode, Language, TranslationRequest, TranslationResult};
+use babelmesh_actors::{
+    domain::{ErrorCode, Language, TranslationRequest, TranslationResult},
+    routing::Ability,
+};
 use ractor::rpc::CallResult;
 
 use super::{
@@ -32,6 +35,47 @@ impl Cluster {
             Some(node) => vec![node.to_owned()],
             None => self.able(&request)?,
         };
+        self.try_each(nodes, request).await
+    }
+
+    /// Whether another node would translate a request sooner than this one, or this one cannot.
+    #[must_use]
+    pub fn is_better_elsewhere(&self, request: &TranslationRequest) -> bool {
+        let nodes = self.able(request).unwrap_or_default();
+        let first = nodes.first();
+        first.is_some_and(|node| *node != self.shared.me().name)
+    }
+
+    /// [`Cluster::translate`] by other nodes alone; `None` when no other can.
+    pub async fn translate_elsewhere(
+        &self,
+        request: TranslationRequest,
+    ) -> Option<Result<TranslationResult>> {
+        let mut nodes = self.able(&request).unwrap_or_default();
+        nodes.retain(|node| *node != self.shared.me().name);
+        match nodes.is_empty() {
+            true => None,
+            false => Some(self.try_each(nodes, request).await),
+        }
+    }
+
+    /// What the pools of all nodes that take work can do, this one's included.
+    #[must_use]
+    pub fn abilities(&self) -> Vec<Ability> {
+        let members = self.view().members;
+        let up = members.iter().filter(|m| m.state.is_up() && m.linked);
+        let reports = up.filter_map(|m| m.report.as_ref());
+        let working = reports.filter(|report| !report.draining);
+        working
+            .flat_map(|report| report.pools.iter().filter_map(|pool| pool.ability.parse()))
+            .collect()
+    }
+
+    async fn try_each(
+        &self,
+        nodes: Vec<String>,
+        request: TranslationRequest,
+    ) -> Result<TranslationResult> {
         let within = match request.deadline_ms {
             Some(deadline) => self.call_timeout.min(Duration::from_millis(deadline)),
             None => self.call_timeout,

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, fs};
 
 use babelmesh_actors::{
-    domain::{Lane, ModelType},
+    domain::{Lane, Language, ModelType},
     offload::Offer,
     pool::{ActorPhase, PoolStatus},
+    routing::Ability,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +96,22 @@ pub struct PoolAbility {
     pub targets: Vec<String>,
     /// Its tier.
     pub tier: ModelType,
+}
+
+impl PoolAbility {
+    /// The same with languages in place of tags; `None` when a tag is none, as it may be to a node of another version.
+    #[must_use]
+    pub fn parse(&self) -> Option<Ability> {
+        let languages = |tags: &[String]| {
+            let parsed = tags.iter().map(|tag| tag.parse::<Language>().ok());
+            parsed.collect::<Option<Vec<_>>>()
+        };
+        Some(Ability {
+            sources: languages(&self.sources)?,
+            targets: languages(&self.targets)?,
+            tier: self.tier,
+        })
+    }
 }
 
 /// A pipeline's source.

@@ -55,6 +55,12 @@ impl Clients {
         &self.bootstrap
     }
 
+    /// Name by which brokers know the clients of this node.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -105,7 +111,7 @@ impl Clients {
         let session = self.session_timeout_ms;
         config
             .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 10).to_string())
+            .set("heartbeat.interval.ms", heartbeat_ms(session).to_string())
             // How far it has fetched; see [`super::lag`].
             .set("statistics.interval.ms", "1000");
         if self.static_membership {
@@ -175,6 +181,12 @@ impl Clients {
             .set("queue.buffering.max.messages", "100000");
         self.finish(config)
     }
+}
+
+/// How often a member gives a sign of life, in milliseconds: often enough for its session, and for rebalances. A member learns by the answer that one is
+/// going on, and a cooperative one takes two rounds of that: with the usual three seconds, a partition that moves would rest for six.
+fn heartbeat_ms(session_ms: u64) -> u64 {
+    (session_ms / 10).min(500)
 }
 
 /// An error of librdkafka without the value of an option, which may be a password.

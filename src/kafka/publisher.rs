@@ -14,6 +14,7 @@ mod settlements;
 mod transactions;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
@@ -57,6 +58,8 @@ pub struct Publisher {
     commands: Receiver<Command>,
     partitions: Partitions,
     revocations: Vec<Revocation>,
+    /// Topics of which nothing is done for now.
+    held: BTreeSet<String>,
 }
 
 struct Revocation {
@@ -113,6 +116,7 @@ impl Publisher {
             commands,
             partitions: Partitions::default(),
             revocations: Vec::new(),
+            held: BTreeSet::new(),
         };
         let run = move || {
             let _guard = guard;
@@ -141,6 +145,10 @@ impl Publisher {
             }
             self.partitions.release(&self.publishing.encoder);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
+            if !self.held.is_empty() {
+                let weight = self.partitions.weight_of(&self.held);
+                self.publishing.flow.excuse(weight);
+            }
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
@@ -174,6 +182,10 @@ impl Publisher {
                 let report = reports::Report { mark, failure };
                 self.delivery
                     .reported(report, &mut self.partitions, &self.publishing);
+            }
+            Command::Held(topics) => {
+                self.held = topics;
+                flow.excuse(self.partitions.weight_of(&self.held));
             }
             Command::Revoked {
                 partitions,

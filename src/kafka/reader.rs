@@ -1,9 +1,11 @@
 //! The reader: a thread that polls a consumer, hands records on and holds back when too much waits.
 
+mod context;
+mod reading;
+
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -17,13 +19,13 @@ use babelmesh_actors::{
     flow::{Flow, Gate},
 };
 use rdkafka::{
-    ClientContext, Message, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    Message, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 
+pub use self::{context::ReaderContext, reading::Reading};
 use super::{
     client,
     lag::{LagGauge, LagWatch},
@@ -31,6 +33,9 @@ use super::{
     publisher::{Command, Opened, Settlements},
 };
 use crate::{events::NodeEvent, failure::Failures};
+
+/// A member of a consumer group.
+pub(super) type MemberConsumer = BaseConsumer<ReaderContext>;
 
 /// Most records that are handed on at once.
 const RUN: usize = 512;
@@ -54,7 +59,7 @@ pub trait Handler: Send + 'static {
 pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    consumer: Arc<BaseConsumer<ReaderContext>>,
+    consumer: Arc<MemberConsumer>,
     watch: Option<LagWatch>,
 }
 
@@ -68,15 +73,8 @@ impl Reader {
         settlements: Settlements,
         ownership: Ownership,
         revoke_within: Duration,
-    ) -> anyhow::Result<Arc<BaseConsumer<ReaderContext>>> {
-        let context = ReaderContext {
-            settlements,
-            revoke_within,
-            partitions: Mutex::default(),
-            changed: AtomicBool::new(false),
-            ownership,
-            lag: Arc::default(),
-        };
+    ) -> anyhow::Result<Arc<MemberConsumer>> {
+        let context = ReaderContext::new(settlements, ownership, revoke_within);
         Ok(Arc::new(config.create_with_context(context)?))
     }
 
@@ -85,7 +83,7 @@ impl Reader {
     /// # Errors
     /// When the subscription is refused or the thread cannot be started.
     pub fn start(
-        consumer: Arc<BaseConsumer<ReaderContext>>,
+        consumer: Arc<MemberConsumer>,
         topics: &[String],
         flow: Arc<Flow>,
         observer: Arc<dyn Observer>,
@@ -130,9 +128,9 @@ impl Reader {
         }
     }
 
-    /// Commits what is stored and leaves the group. A broker that does not answer is waited for only for `within`: the group
+    /// Commits what is stored and ends its membership. A broker that does not answer is waited for only for `within`: the group
     /// then notices by itself that this member is gone.
-    pub fn leave(mut self, within: Duration) {
+    pub fn leave(mut self, departure: Departure, within: Duration) {
         let consumer = Arc::clone(&self.consumer);
         let watch = self.watch.take();
         drop(self);
@@ -146,17 +144,29 @@ impl Reader {
                 Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
                 Err(error) => client::error(&error, "committing the last offsets"),
             }
+            if let Departure::ForGood { group, client_id } = departure {
+                hand_over(&consumer, &group, &client_id, within);
+            }
             // Closing the consumer waits for the broker without a limit of its own.
             drop(consumer);
             let _ = done.send(());
         };
-        if thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("leave".to_owned())
-            .spawn(leaving)
-            .is_ok()
-        {
-            let _ = ended.recv_timeout(within);
+            .spawn(leaving);
+        if spawned.is_err() || ended.recv_timeout(within).is_err() {
+            NodeEvent::KafkaError {
+                error: "no answer in time, the group waits for the end of the session",
+                doing: "leaving the group",
+            }
+            .emit();
         }
+    }
+
+    /// To talk to it from elsewhere.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        Reading(Arc::downgrade(&self.consumer))
     }
 
     /// What is not read yet, whenever it is asked.
@@ -178,8 +188,41 @@ impl Drop for Reader {
     }
 }
 
+/// How a reader leaves its group.
+pub enum Departure {
+    /// It may come back: a static member keeps its partitions for as long as its session lasts.
+    ToReturn,
+    /// Others get its partitions now.
+    ForGood {
+        /// The group.
+        group: String,
+        /// Name of this client, by which the group's members are told apart.
+        client_id: String,
+    },
+}
+
+/// Has the group give the partitions of a static member to others. By closing it would keep them; by having no subscription it leaves.
+fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, within: Duration) {
+    let until = Instant::now() + within;
+    consumer.unsubscribe();
+    while Instant::now() < until {
+        // What librdkafka wants to have done about the partitions is done while it is polled.
+        let _ = consumer.poll(POLL);
+        let asked = consumer.fetch_group_list(Some(group), within);
+        let is_member = asked.map(|list| {
+            let members = list.groups().iter().flat_map(|g| g.members());
+            members.map(|m| m.client_id()).any(|id| id == client_id)
+        });
+        match is_member {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return client::error(&error, "leaving the group"),
+        }
+    }
+}
+
 struct Polling<H> {
-    consumer: Arc<BaseConsumer<ReaderContext>>,
+    consumer: Arc<MemberConsumer>,
     flow: Arc<Flow>,
     observer: Arc<dyn Observer>,
     handler: H,
@@ -205,16 +248,13 @@ impl<H: Handler> Polling<H> {
     /// up to a second to begin again. One that stays closed pauses all partitions, so that polling can go on and the member stays in its group.
     fn may_poll(&mut self) -> bool {
         let tokens = self.flow.queued();
-        let moved = self
-            .consumer
-            .context()
-            .changed
-            .swap(false, Ordering::Relaxed);
+        // A new assignment starts unpaused.
+        let changed = self.consumer.context().has_changed();
         if self.flow.gate() == Gate::Open {
             if self.closed_since.take().is_some() {
                 self.observer.observe(&Event::IntakeResumed { tokens });
             }
-            self.set_paused(false, false);
+            self.set_paused(false, changed);
             return true;
         }
         let observer = &self.observer;
@@ -222,13 +262,12 @@ impl<H: Handler> Polling<H> {
             observer.observe(&Event::IntakePaused { tokens });
             Instant::now()
         });
-        if since.elapsed() > PAUSE_AFTER {
-            // A new assignment starts unpaused.
-            self.set_paused(true, moved);
-        }
+        let paused = self.paused || since.elapsed() > PAUSE_AFTER;
+        self.set_paused(paused, changed);
         self.paused
     }
 
+    /// Pauses all partitions, or only those that are held back.
     fn set_paused(&mut self, paused: bool, anew: bool) {
         if self.paused == paused && !anew {
             return;
@@ -236,14 +275,20 @@ impl<H: Handler> Polling<H> {
         let Ok(assignment) = self.consumer.assignment() else {
             return;
         };
-        let done = match paused {
-            true => self.consumer.pause(&assignment),
-            false => self.consumer.resume(&assignment),
-        };
-        match done {
+        let context = self.consumer.context();
+        let (mut rest, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for element in assignment.elements() {
+            let list = match paused || context.is_held(element.topic()) {
+                true => &mut rest,
+                false => &mut go,
+            };
+            list.add_partition(element.topic(), element.partition());
+        }
+        let done = self.consumer.pause(&rest);
+        match done.and_then(|()| self.consumer.resume(&go)) {
             Ok(()) => {
                 self.paused = paused;
-                self.consumer.context().lag.set_paused(paused);
+                context.lag.set_paused(paused);
             }
             Err(error) => client::error(&error, "pausing or resuming"),
         }
@@ -314,121 +359,5 @@ impl<H: Handler> Polling<H> {
             self.last_error = Some(Instant::now());
             client::error(error, "reading");
         }
-    }
-}
-
-/// What librdkafka tells about the assignment.
-pub struct ReaderContext {
-    settlements: Settlements,
-    revoke_within: Duration,
-    partitions: Mutex<Partitions>,
-    changed: AtomicBool,
-    ownership: Ownership,
-    lag: Arc<LagGauge>,
-}
-
-#[derive(Default)]
-struct Partitions {
-    /// Topic → partition → our number and its epoch.
-    ids: HashMap<Arc<str>, HashMap<i32, (u32, u32)>>,
-    next: u32,
-}
-
-impl ReaderContext {
-    fn partitions(&self) -> MutexGuard<'_, Partitions> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
-        let partitions = self.partitions();
-        let (topic, numbers) = partitions.ids.get_key_value(message.topic())?;
-        let (partition, epoch) = *numbers.get(&message.partition())?;
-        let ticket = Ticket {
-            partition,
-            offset: message.offset(),
-            epoch,
-        };
-        Some((Arc::clone(topic), ticket))
-    }
-
-    fn assign(&self, list: &TopicPartitionList) {
-        let mut partitions = self.partitions();
-        for element in list.elements() {
-            let topic: Arc<str> = Arc::from(element.topic());
-            let Partitions { ids, next } = &mut *partitions;
-            let numbers = ids.entry(Arc::clone(&topic)).or_default();
-            let id = numbers.entry(element.partition()).or_insert_with(|| {
-                *next += 1;
-                (*next, 0)
-            });
-            id.1 += 1;
-            self.ownership.gain(id.0, id.1);
-            self.settlements.tell(Command::Assigned {
-                partition: id.0,
-                epoch: id.1,
-                topic,
-                number: element.partition(),
-            });
-        }
-        self.changed.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits until what was read of these partitions is published, or gives it up.
-    fn revoke(&self, list: &TopicPartitionList, within: Duration) {
-        let revoked: Vec<u32> = {
-            let partitions = self.partitions();
-            let id = |topic: &str, number| partitions.ids.get(topic)?.get(&number).map(|id| id.0);
-            list.elements()
-                .iter()
-                .filter_map(|e| id(e.topic(), e.partition()))
-                .collect()
-        };
-        if within.is_zero() {
-            revoked.iter().for_each(|id| self.ownership.lose(*id));
-        }
-        let (reply, done) = mpsc::sync_channel(1);
-        let deadline = Instant::now() + within;
-        self.settlements.tell(Command::Revoked {
-            partitions: revoked.clone(),
-            deadline,
-            reply,
-        });
-        let _ = done.recv_timeout(within + Duration::from_millis(500));
-        // Whatever the publisher is doing now, it commits nothing of these from here on.
-        revoked.iter().for_each(|id| self.ownership.lose(*id));
-    }
-}
-
-impl ClientContext for ReaderContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::error(&error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.lag.statistics(statistics);
-    }
-}
-
-impl ConsumerContext for ReaderContext {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => self.assign(list),
-            // What was lost belongs to somebody else already: there is nothing to wait for and nothing to commit.
-            Rebalance::Revoke(list) if consumer.assignment_lost() => {
-                self.revoke(list, Duration::ZERO)
-            }
-            Rebalance::Revoke(list) => {
-                self.revoke(list, self.revoke_within);
-                let _ = consumer.commit_consumer_state(CommitMode::Sync);
-            }
-            Rebalance::Error(_) => {}
-        }
-        NodeEvent::Rebalanced { rebalance }.emit();
     }
 }

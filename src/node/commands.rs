@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use anyhow::ensure;
 use async_trait::async_trait;
 use babelmesh_actors::{
     domain::{Language, TranslationRequest},
@@ -14,7 +15,7 @@ use babelmesh_actors::{
 use ractor::{ActorRef, MessagingErr, rpc::CallResult};
 use tokio::sync::{oneshot, watch};
 
-use super::{actors::Actors, direct, pools::Pools};
+use super::{actors::Actors, direct, languages::Languages, pools::Pools};
 use crate::{
     cluster::{
         Host,
@@ -37,17 +38,19 @@ pub(super) struct Deeds {
     node: String,
     intake: ActorRef<IntakeMessage>,
     pools: Arc<Pools>,
+    languages: Arc<Languages>,
     drain: watch::Sender<bool>,
     /// Carried out already, oldest first. Held while one is carried out, so that no command is done twice at once.
     done: tokio::sync::Mutex<VecDeque<CommandDone>>,
 }
 
 impl Deeds {
-    pub(super) fn new(node: &str, actors: &Actors) -> Self {
+    pub(super) fn new(node: &str, actors: &Actors, languages: Languages) -> Self {
         Self {
             node: node.to_owned(),
             intake: actors.intake(),
             pools: Arc::clone(actors.pools()),
+            languages: Arc::new(languages),
             drain: watch::Sender::new(false),
             done: tokio::sync::Mutex::default(),
         }
@@ -83,6 +86,7 @@ impl Deeds {
                     .intake
                     .call(|reply| IntakeMessage::Pause(target, reply), Some(WAIT));
                 let already = already(answered(applied.await)?);
+                self.languages.hold(target, true);
                 Ok(format!("jobs into {target} are held back{already}"))
             }
             Action::Resume { language } => {
@@ -91,27 +95,42 @@ impl Deeds {
                     .intake
                     .call(|reply| IntakeMessage::Resume(target, reply), Some(WAIT));
                 let already = already(answered(applied.await)?);
+                self.languages.hold(target, false);
                 Ok(format!("jobs into {target} are done{already}"))
             }
-            Action::Load { model } => {
-                let applied = self.pools.load(&self.intake, model).await;
-                let applied = applied.map_err(|error| format!("{error:#}"))?;
-                Ok(format!("{model} is loaded{}", already(applied)))
-            }
-            Action::Unload { model } => {
-                let unloaded = self.pools.unload(&self.intake, model, UNLOAD).await;
-                match unloaded.map_err(|error| format!("{error:#}"))? {
-                    Unloaded {
-                        was_loaded: false, ..
-                    } => Err(format!("it has no model {model}")),
-                    Unloaded { handed_back, .. } => Ok(format!(
-                        "{model} is unloaded, {handed_back} jobs were handed back"
-                    )),
-                }
-            }
+            Action::Load { model } => self.load(model).await.map_err(|e| format!("{e:#}")),
+            Action::Unload { model } => self.unload(model).await.map_err(|e| format!("{e:#}")),
             Action::LogFilter { filter } => {
                 logging::set_filter(filter).map_err(|error| format!("{error:#}"))?;
                 Ok(format!("the log's filter is {filter}"))
+            }
+        }
+    }
+
+    async fn load(&self, model: &str) -> anyhow::Result<String> {
+        let applied = self.pools.load(&self.intake, model).await?;
+        self.languages.read(&self.pools.written())?;
+        Ok(format!("{model} is loaded{}", already(applied)))
+    }
+
+    /// Jobs that no other model of this node can do are finished first and left to other nodes.
+    async fn unload(&self, model: &str) -> anyhow::Result<String> {
+        ensure!(self.pools.of(model).is_some(), "it has no model {model}");
+        let left = self.pools.written_without(model);
+        let languages = Arc::clone(&self.languages);
+        let handed_over = tokio::task::spawn_blocking(move || languages.read_only(&left)).await?;
+        let unloaded = match handed_over {
+            Ok(()) => self.pools.unload(&self.intake, model, UNLOAD).await,
+            Err(error) => Err(error),
+        };
+        match unloaded {
+            Ok(Unloaded { handed_back, .. }) => Ok(format!(
+                "{model} is unloaded, {handed_back} jobs were handed back"
+            )),
+            Err(error) => {
+                // Whatever it has now is read again.
+                self.languages.read(&self.pools.written())?;
+                Err(error)
             }
         }
     }

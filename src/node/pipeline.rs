@@ -26,7 +26,7 @@ use crate::{
         jobs::JobReader,
         ownership::Ownership,
         publisher::{Publisher, Publishing, Settlements},
-        reader::{Handler, Reader},
+        reader::{Departure, Handler, Reader, Reading},
         record::Encoder,
         requests::Splitter,
     },
@@ -42,6 +42,7 @@ pub(super) struct Pipelines {
 }
 
 struct Pipeline {
+    group: String,
     gauges: Arc<DeliveryGauges>,
     reader: Reader,
     settlements: Settlements,
@@ -95,10 +96,15 @@ impl Pipelines {
         }
     }
 
-    /// Requests first: what they become is read by this node or another one.
-    pub(super) fn stop(self, within: Duration) {
-        self.splitter.stop(within);
-        self.jobs.stop(within);
+    /// To tell the reader of jobs what to read.
+    pub(super) fn jobs(&self) -> Reading {
+        self.jobs.reader.reading()
+    }
+
+    /// Requests first: what they become is read by this node or another one. Whoever goes `for_good` is known to the brokers by this name.
+    pub(super) fn stop(self, for_good: Option<&str>, within: Duration) {
+        self.splitter.stop(for_good, within);
+        self.jobs.stop(for_good, within);
     }
 }
 
@@ -112,11 +118,18 @@ impl Pipeline {
         }
     }
 
-    fn stop(mut self, within: Duration) {
+    fn stop(mut self, for_good: Option<&str>, within: Duration) {
         self.reader.stop();
         self.settlements.stop(within);
         let _ = self.publisher.join();
-        self.reader.leave(LEAVE);
+        let departure = match for_good {
+            Some(client_id) => Departure::ForGood {
+                group: self.group,
+                client_id: client_id.to_owned(),
+            },
+            None => Departure::ToReturn,
+        };
+        self.reader.leave(departure, LEAVE);
     }
 }
 
@@ -178,6 +191,7 @@ impl Build<'_> {
             handler,
         )?;
         Ok(Pipeline {
+            group: group.to_owned(),
             gauges,
             reader,
             settlements,

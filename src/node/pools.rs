@@ -58,6 +58,20 @@ impl Pools {
         found.map(|entry| entry.pool.clone())
     }
 
+    /// Languages that they write.
+    pub(super) fn written(&self) -> Vec<Language> {
+        self.written_without("")
+    }
+
+    /// Languages that they write, if the pool of a model were gone.
+    pub(super) fn written_without(&self, model: &str) -> Vec<Language> {
+        let entries = self.all();
+        let others = entries.iter().filter(|entry| *entry.model != *model);
+        others
+            .flat_map(|entry| entry.targets.iter().copied())
+            .collect()
+    }
+
     /// Starts a pool. The route is for the intake; the entry counts once it is [added](Self::add).
     ///
     /// # Errors

@@ -19,9 +19,8 @@ const DURING: Duration = Duration::from_secs(120);
 /// partition would rest if every rebalance stopped everything.
 const STEADY: Duration = Duration::from_secs(3);
 
-/// Longest time for a partition that moves: the session of a node that leaves in the middle of a rebalance and does not get to tell the group,
-/// 30 s, and a little. Most of the time it takes seconds.
-const MOVING: Duration = Duration::from_secs(40);
+/// Longest time for a partition that moves: far below the session of 30 s that it would wait for if a node that leaves did not get to tell the group.
+const MOVING: Duration = Duration::from_secs(15);
 
 /// A node that is there or not.
 struct Visitor {
@@ -121,7 +120,7 @@ fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     assert!(changes >= 10 && moved >= 20, "hardly anything happened");
     // A node that leaves in the middle of a rebalance leaves others with what they had just given up for it.
     assert!(
-        returned * 4 <= moved,
+        returned * 10 <= moved,
         "{returned} partitions were taken for nothing, {moved} moved"
     );
     assert!(

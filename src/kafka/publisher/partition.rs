@@ -1,7 +1,7 @@
 //! The partitions that a publisher works for.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Partition {
     ledger: Ledger<Settled>,
     /// What was read and is not finished, in order.
     accepted: VecDeque<Opened>,
+    /// What that weighs altogether.
+    weight: u64,
     /// What is to be published, in order; it stays here until the broker has both the records and the offset.
     pub(super) released: VecDeque<Released>,
 }
@@ -42,6 +44,7 @@ impl Partition {
             epoch,
             ledger: Ledger::default(),
             accepted: VecDeque::new(),
+            weight: 0,
             released: VecDeque::new(),
         }
     }
@@ -84,6 +87,7 @@ impl Partition {
             weight += opened.weight;
             self.accepted.pop_front();
         }
+        self.weight -= weight;
         flow.done(weight);
     }
 }
@@ -106,6 +110,7 @@ impl Partitions {
             && partition.ledger.open(opened.ticket.offset)
         {
             partition.accepted.push_back(opened);
+            partition.weight += opened.weight;
         } else {
             flow.done(opened.weight);
         }
@@ -156,6 +161,12 @@ impl Partitions {
         }
     }
 
+    /// What was read of these topics and is not finished weighs so much.
+    pub(super) fn weight_of(&self, topics: &BTreeSet<String>) -> u64 {
+        let those = self.0.values().filter(|p| topics.contains(&*p.topic));
+        those.map(|p| p.weight).sum()
+    }
+
     /// When the oldest record was written that was read and is not finished, in milliseconds since 1970.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let oldest = |p: &Partition| p.accepted.front().map(|opened| opened.written_ms);
@@ -165,7 +176,7 @@ impl Partitions {
 
 /// Gives back what a partition that is gone had accepted.
 fn forget(partition: &Partition, flow: &Flow) {
-    flow.done(partition.accepted.iter().map(|opened| opened.weight).sum());
+    flow.done(partition.weight);
     let unfinished = partition.accepted.len();
     if unfinished > 0 {
         NodeEvent::PartitionDropped {

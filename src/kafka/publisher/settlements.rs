@@ -1,6 +1,7 @@
 //! What a publisher is told, and the handle by which it is told.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         mpsc::{self, Sender, SyncSender},
@@ -57,6 +58,8 @@ pub enum Command {
         /// Why it was not taken.
         failure: Option<RDKafkaErrorCode>,
     },
+    /// Nothing is done of these topics for now, and no others: what was read of them does not count as waiting.
+    Held(BTreeSet<String>),
     /// Finish these partitions until the deadline, drop what is left, answer.
     Revoked {
         /// The reader's numbers of them.

@@ -1,0 +1,325 @@
+//! Several nodes on real brokers: they are drained, share a load, and give languages to each other.
+//!
+//! Lines that begin with `measured:` are what the README has.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
+
+use babelmesh::{
+    cluster::command::{Action, Command},
+    load::everyday,
+    node::ask_command,
+};
+use babelmesh_integration_tests::{
+    Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
+    executables, measured, repository, request, wait_until,
+};
+
+/// How long it may take until everything is answered.
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// An address on which nobody listens, for a moment.
+fn free() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// Has a node do something, by way of another one.
+fn command(by: &ProcessNode, node: &str, action: Action) -> String {
+    let command = Command {
+        id: format!("{node} {action:?}"),
+        node: node.to_owned(),
+        action,
+    };
+    ask_command(by.socket(), command).unwrap().outcome
+}
+
+fn real_model(settings: Settings) -> Settings {
+    settings
+        .set("engine.kind", "ctranslate2")
+        .set("engine.directory", executables::folder().display())
+        .actors(1)
+}
+
+fn meet(nodes: &[ProcessNode]) {
+    wait_until("they meet", PATIENCE, || {
+        let all = |n: &ProcessNode| n.view().is_some_and(|view| view.up() == nodes.len());
+        nodes.iter().all(all)
+    });
+}
+
+#[test]
+fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_two_seconds() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::wait();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let seed = free();
+    let mut nodes: Vec<_> = [seed.clone(), free(), free()]
+        .iter()
+        .map(|at| real_model(kafka.node(sandbox.node())).clustered(at, &seed))
+        .map(|settings| ProcessNode::start(&sandbox, &settings))
+        .collect();
+    meet(&nodes);
+    let traffic = Traffic::of(100).texts(everyday()).start(kafka.backend());
+    traffic.flow(Duration::from_secs(5), SETTLE);
+    let mut longest = Duration::ZERO;
+    for turn in 0..nodes.len() {
+        let (name, by) = (nodes[turn].name(), (turn + 1) % nodes.len());
+        let before = nodes[turn].status();
+        assert!(
+            before.jobs.partitions + before.requests.partitions > 0,
+            "{name} has work"
+        );
+        command(&nodes[by], &name, Action::Drain);
+        let drained = Instant::now();
+        let status = nodes[turn].wait(PATIENCE);
+        assert_eq!(status.code(), Some(0), "{}", nodes[turn].log());
+        longest = longest.max(drained.elapsed());
+        // The others have everything long before its session of 30 s would be over.
+        traffic.flow(Duration::from_secs(6), Duration::from_secs(10));
+        nodes[turn].start_again();
+        nodes[turn].wait_ready();
+        traffic.flow(Duration::from_secs(6), Duration::from_secs(10));
+    }
+    let ids = traffic.settle(SETTLE);
+    let latencies = ids.latencies(|_| true);
+    let of = |quantile: f64| latencies[(latencies.len() as f64 * quantile) as usize];
+    let (median, p99, most) = (of(0.5), of(0.99), latencies[latencies.len() - 1]);
+    println!(
+        "{} answers, {median:.3} s, {p99:.3} s, {most:.3} s",
+        latencies.len()
+    );
+    assert!(p99 < 2.0, "p99 {p99:.2} s, most {most:.2} s");
+    measured(
+        "each of three nodes is drained in turn, p50, p99 and longest latency",
+        format!("{:.0} ms, {:.2} s, {most:.2} s", median * 1e3, p99),
+    );
+    measured(
+        "each of three nodes is drained in turn, longest until one has ended",
+        format!("{:.1} s", longest.as_secs_f64()),
+    );
+}
+
+/// Answers a second of so many nodes, each with two fifths of a core, to a backlog that keeps them all busy.
+fn answers_per_second(nodes: usize) -> Option<f64> {
+    const DURING: Duration = Duration::from_secs(10);
+    let sandbox = Sandbox::new();
+    let kafka = Kafka::start(&sandbox, Cluster::default())?;
+    let shares: Vec<_> = (0..nodes).map(|_| Share::of(40)).collect::<Option<_>>()?;
+    let mut started: Vec<_> = shares
+        .iter()
+        .map(|share| {
+            let settings = real_model(kafka.node(sandbox.node()))
+                .set("limits.cores", 1)
+                .set("kafka.partitions", 4);
+            ProcessNode::start_with(share, &sandbox, &settings)
+        })
+        .collect();
+    for (node, share) in started.iter_mut().zip(&shares) {
+        node.wait_ready();
+        assert!(
+            share.processes() >= 2,
+            "the node and its engine are in its share"
+        );
+    }
+    wait_until("each has partitions of its own", PATIENCE, || {
+        let jobs = |node: &ProcessNode| node.status().jobs.partitions;
+        let all: Vec<_> = started.iter().map(jobs).collect();
+        all.iter().all(|count| *count == 16 / nodes)
+    });
+    let mut backend = kafka.backend();
+    ask(&mut backend, 600 * 20 * nodes / 2);
+    // Everybody is busy, and nobody has reached the end.
+    backend.read_until(SETTLE, |ids| ids.answered() > 500);
+    let (before, from) = (backend.ids.answered(), Instant::now());
+    backend.read_until(DURING, |_| false);
+    let rate = (backend.ids.answered() - before) as f64 / from.elapsed().as_secs_f64();
+    for node in &started {
+        assert!(
+            node.status().jobs.lag_records + node.status().jobs.queued_tokens > 0,
+            "{} is busy",
+            node.name()
+        );
+    }
+    backend.read_all(SETTLE);
+    backend.ids.assert_exactly_once();
+    Some(rate)
+}
+
+/// Messages whose keys are spread over all partitions.
+fn ask(backend: &mut Backend, messages: usize) {
+    let texts = everyday();
+    for number in 0..messages {
+        let text = &texts[number % texts.len()];
+        let target = ["fr", "de"][number % 2];
+        let (id, conversation) = (format!("m{number}"), format!("c{number}"));
+        backend.ask(&request(&id, text, &[target], &conversation));
+    }
+    backend.flush();
+}
+
+#[test]
+fn two_nodes_with_a_share_of_a_core_each_carry_nearly_twice_the_load_of_one() {
+    let _turn = Turn::wait();
+    let (Some(one), Some(two)) = (answers_per_second(1), answers_per_second(2)) else {
+        return;
+    };
+    println!("{one:.0} messages a second on one node, {two:.0} on two");
+    measured(
+        "two nodes with two fifths of a core each against one, answers a second",
+        format!("{two:.0} and {one:.0}: {:.2} times", two / one),
+    );
+    assert!(two >= 1.8 * one, "{one:.0}/s on one, {two:.0}/s on two");
+}
+
+/// A model for Spanish alone, beside the demo model.
+fn with_spanish(sandbox: &Sandbox) -> String {
+    let models = sandbox.folder().join("models");
+    for (name, replaced) in [("demo-en-fr-de", false), ("only-es", true)] {
+        let (from, to) = (repository().join("models/demo-en-fr-de"), models.join(name));
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+        if replaced {
+            let manifest = fs::read_to_string(to.join("model.toml")).unwrap();
+            let manifest = manifest
+                .replace("id = \"demo-en-fr-de\"", "id = \"only-es\"")
+                .replace("    \"fr\",\n    \"de\",\n", "    \"es\",\n");
+            fs::write(to.join("model.toml"), manifest).unwrap();
+        }
+    }
+    format!("[{:?}]", models.display().to_string())
+}
+
+#[test]
+fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    let seed = free();
+    let models = with_spanish(&sandbox);
+    let settings = |listen: &str, load: &str| {
+        kafka
+            .node(sandbox.node())
+            .clustered(listen, &seed)
+            .set("models.directories", &models)
+            .set("models.load", load)
+            .set("kafka.languages", r#"["fr", "de", "es"]"#)
+    };
+    let nodes = [
+        ProcessNode::start(&sandbox, &settings(&seed, r#"["demo-en-fr-de"]"#)),
+        ProcessNode::start(
+            &sandbox,
+            &settings(&free(), r#"["demo-en-fr-de", "only-es"]"#),
+        ),
+    ];
+    meet(&nodes);
+    let mut backend = kafka.backend();
+    let mut number = 0;
+    let mut round = |backend: &mut Backend, targets: &[&str]| {
+        for _ in 0..40 {
+            number += 1;
+            let (id, conversation) = (format!("m{number}"), format!("c{}", number % 20));
+            backend.ask(&request(&id, "Good morning.", targets, &conversation));
+        }
+    };
+    round(&mut backend, &["fr", "es"]);
+    backend.read_all(SETTLE);
+    let spanish_of = |backend: &Backend, node: &ProcessNode| {
+        let by = |a: &&babelmesh_integration_tests::Answer| {
+            a.result.target_language == "es" && a.result.node == node.name()
+        };
+        backend.ids.all().filter(by).count()
+    };
+    assert_eq!(spanish_of(&backend, &nodes[1]), 40);
+    // The only node with the model gives it up while messages come: they wait for somebody else.
+    round(&mut backend, &["fr", "es"]);
+    let model = || "only-es".to_owned();
+    let told = command(
+        &nodes[0],
+        &nodes[1].name(),
+        Action::Unload { model: model() },
+    );
+    assert!(told.contains(" 0 jobs were handed back"), "{told}");
+    round(&mut backend, &["fr", "es"]);
+    backend.flush();
+    assert!(
+        !backend.read_until(Duration::from_secs(3), |ids| ids.is_complete()),
+        "somebody translated without a model"
+    );
+    let before = spanish_of(&backend, &nodes[1]);
+    command(&nodes[1], &nodes[0].name(), Action::Load { model: model() });
+    backend.read_all(SETTLE);
+    backend.ids.assert_exactly_once();
+    let errors = backend.ids.all().filter(|a| !a.error().is_empty()).count();
+    assert_eq!(errors, 0, "no job is refused");
+    assert_eq!(spanish_of(&backend, &nodes[1]), before);
+    assert_eq!(before + spanish_of(&backend, &nodes[0]), 120);
+    assert!(
+        spanish_of(&backend, &nodes[0]) >= 40,
+        "the other one took over"
+    );
+}
+
+#[test]
+fn a_language_that_is_paused_holds_no_other_one_up_however_much_of_it_waits() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    let at = free();
+    let settings = kafka
+        .node(sandbox.node())
+        .clustered(&at, &at)
+        .set("intake.high_water_tokens", 2_000)
+        .set("intake.low_water_tokens", 1_000);
+    let node = ProcessNode::start(&sandbox, &settings);
+    let mut backend = kafka.backend();
+    let pause = |language: &str| Action::Pause {
+        language: language.to_owned(),
+    };
+    command(&node, &node.name(), pause("fr"));
+    // Far more than may wait in the node.
+    for number in 0..2_000 {
+        let text = format!("Good morning, number {number}.");
+        let (id, conversation) = (format!("f{number}"), format!("c{}", number % 20));
+        backend.ask(&request(&id, &text, &["fr"], &conversation));
+    }
+    backend.flush();
+    thread::sleep(Duration::from_secs(4));
+    for number in 0..200 {
+        let (id, conversation) = (format!("g{number}"), format!("c{}", number % 20));
+        backend.ask(&request(&id, "Good evening.", &["de"], &conversation));
+    }
+    backend.flush();
+    let german = |ids: &babelmesh_integration_tests::Ids| {
+        let all = ids.all();
+        all.filter(|a| a.result.target_language == "de").count() == 200
+    };
+    assert!(
+        backend.read_until(Duration::from_secs(20), german),
+        "German waits for French: {} answers",
+        backend.ids.answered()
+    );
+    assert_eq!(backend.ids.answered(), 200, "nothing French was answered");
+    let resume = Action::Resume {
+        language: "fr".to_owned(),
+    };
+    command(&node, &node.name(), resume);
+    backend.read_all(SETTLE);
+    backend.ids.assert_exactly_once();
+    backend.ids.assert_in_order();
+}

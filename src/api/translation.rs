@@ -1,0 +1,71 @@
+//! What came of a text, whichever node translated it.
+
+use babelmesh_actors::domain::{RequestError, Translated, TranslationResult};
+
+use super::error::ApiError;
+
+/// A text that was translated, or needs no translation.
+#[derive(Debug, Clone)]
+pub(super) struct Translation {
+    pub(super) text: String,
+    /// What the model did; nothing where there was nothing to do.
+    pub(super) made: Option<Made>,
+}
+
+/// What a model did.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    /// Language that the text was in.
+    pub(super) source: String,
+    /// Whether that was found out rather than told.
+    pub(super) detected: bool,
+    /// From 0 to 1.
+    pub(super) confidence: f64,
+    pub(super) model_id: String,
+    /// From the request to the end of the last batch, in milliseconds.
+    pub(super) took_ms: f64,
+}
+
+impl Translation {
+    pub(super) fn untouched(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            made: None,
+        }
+    }
+
+    /// What another node answered, or why none did.
+    pub(super) fn of(answer: anyhow::Result<TranslationResult>) -> Result<Self, ApiError> {
+        let result = answer.map_err(|error| ApiError::no_node(&format!("{error:#}")))?;
+        if let Some(error) = result.error {
+            return Err(RequestError::new(error.code, error.message).into());
+        }
+        let detected = result.detected_language.is_some();
+        Ok(Self {
+            text: result.translated_text.unwrap_or_default(),
+            made: Some(Made {
+                source: result.detected_language.unwrap_or(result.source_language),
+                detected,
+                confidence: result.confidence_score,
+                model_id: result.model_id,
+                took_ms: result.queue_time_ms + result.processing_time_ms,
+            }),
+        })
+    }
+}
+
+impl From<Translated> for Translation {
+    fn from(translated: Translated) -> Self {
+        let took = translated.queue_time + translated.processing_time;
+        Self {
+            made: Some(Made {
+                source: translated.source.to_string(),
+                detected: translated.detected,
+                confidence: translated.confidence,
+                model_id: translated.model_id.to_string(),
+                took_ms: took.as_secs_f64() * 1e3,
+            }),
+            text: translated.text,
+        }
+    }
+}

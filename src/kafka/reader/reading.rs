@@ -1,0 +1,67 @@
+//! What a reader can be told while it reads.
+
+use std::{
+    collections::BTreeSet,
+    sync::Weak,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{consumer::Consumer, error::KafkaResult};
+
+use super::MemberConsumer;
+
+/// How often is looked whether partitions have gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A reader to talk to. It does not keep the consumer: one that is held on to could not leave its group. Of a reader that has ended
+/// everything is true that is wanted here.
+#[derive(Clone)]
+pub struct Reading(pub(super) Weak<MemberConsumer>);
+
+impl Reading {
+    /// Reads these topics from now on, and no others. Partitions of others are finished and handed over; of new ones they come when the group
+    /// has found out whose they are.
+    ///
+    /// # Errors
+    /// When librdkafka refuses them.
+    pub fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
+        let Some(consumer) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        match topics.as_slice() {
+            [] => {
+                consumer.unsubscribe();
+                Ok(())
+            }
+            topics => consumer.subscribe(topics),
+        }
+    }
+
+    /// Does not read these topics until told otherwise. Their partitions stay.
+    pub fn hold(&self, topics: BTreeSet<String>) {
+        if let Some(consumer) = self.0.upgrade() {
+            consumer.context().hold(topics);
+        }
+    }
+
+    /// Waits until no partition of these topics is left; says whether that is so. Blocks.
+    #[must_use]
+    pub fn have_gone(&self, topics: &[String], within: Duration) -> bool {
+        let until = Instant::now() + within;
+        loop {
+            let Some(consumer) = self.0.upgrade() else {
+                return true;
+            };
+            if !topics.iter().any(|t| consumer.context().has_any_of(t)) {
+                return true;
+            }
+            drop(consumer);
+            if Instant::now() > until {
+                return false;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
