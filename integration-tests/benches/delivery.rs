@@ -29,8 +29,8 @@ const CASES: [Case; 2] = [
     Case {
         name: "fake",
         engine: "fake",
-        messages: 100_000,
-        in_flight: 8_000,
+        messages: 300_000,
+        in_flight: 40_000,
     },
     Case {
         name: "model",
