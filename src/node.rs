@@ -45,7 +45,7 @@ use crate::{
         admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings,
         topics::TopicNames,
     },
-    telemetry::Telemetry,
+    telemetry::{Telemetry, Traces},
 };
 use commands::Deeds;
 use pipeline::Pipelines;
@@ -70,6 +70,7 @@ pub struct Node {
     deeds: Arc<Deeds>,
     clients: Clients,
     drain_timeout: Duration,
+    traces: Traces,
     /// Lives as long as the node.
     _broker: Option<EmbeddedBroker>,
 }
@@ -80,11 +81,23 @@ impl Node {
     /// # Errors
     /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
     pub async fn start(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        Self::start_traced(config, observer, Traces::start(config)?).await
+    }
+
+    /// [`Node::start`], with traces that this process exports already. They end with the node.
+    ///
+    /// # Errors
+    /// Those of [`Node::start`].
+    pub async fn start_traced(
+        config: &Config,
+        observer: Arc<dyn Observer>,
+        traces: Traces,
+    ) -> Result<Self> {
         let models = engines::select(config)?;
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
-        let telemetry = Arc::new(Telemetry::default());
+        let telemetry = Arc::new(Telemetry::new(&traces));
         let (health, feed) = (Arc::new(Health::default()), Arc::new(Feed::default()));
         let observer = match config.http.listen.as_str() {
             // Nobody could read them.
@@ -95,6 +108,10 @@ impl Node {
                 Arc::clone(&health) as Arc<dyn Observer>,
                 Arc::clone(&feed) as Arc<dyn Observer>,
             ]),
+        };
+        let observer = match traces.observer() {
+            Some(lives) => Arc::new(vec![observer, lives]),
+            None => observer,
         };
         let peers = Arc::new(LatePeers::default());
         let actors = Actors::start(
@@ -118,6 +135,7 @@ impl Node {
             (&served, &own),
             &actors,
             (Arc::clone(&observer), failures.clone()),
+            &traces,
         )?;
         let socket = config
             .status
@@ -132,7 +150,7 @@ impl Node {
             pools: Arc::clone(actors.pools()),
             started: Instant::now(),
         });
-        let deeds = Arc::new(Deeds::new(&config.node.name, &actors));
+        let deeds = Arc::new(Deeds::new(&config.node.name, &actors, traces.clone()));
         let cluster = match config.cluster.enabled {
             true => {
                 let facts = facts(config, &served)?;
@@ -142,7 +160,7 @@ impl Node {
                     source.clone(),
                     facts,
                     (host, &peers),
-                    failures.clone(),
+                    (traces.clone(), failures.clone()),
                 )
                 .await?;
                 Some(started)
@@ -157,6 +175,7 @@ impl Node {
                     intake: actors.intake(),
                     models: model_infos(&models)?,
                     telemetry,
+                    traces: traces.clone(),
                     status: source,
                     health,
                     feed,
@@ -185,6 +204,7 @@ impl Node {
             deeds,
             clients,
             drain_timeout,
+            traces,
             _broker: broker,
         })
     }
@@ -277,6 +297,7 @@ impl Node {
             http,
             cluster,
             drain_timeout,
+            traces,
             ..
         } = self;
         lag.abort();
@@ -296,6 +317,8 @@ impl Node {
             cluster.leave().await;
         }
         socket.stop();
+        // Last: what ended until here is told.
+        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
         NodeEvent::Stopped.emit();
     }
 }

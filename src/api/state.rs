@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     dashboard::Feed,
     node::{StatusSource, caller},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, Traces},
 };
 
 /// Bytes of all bodies together, unless a single one may have more.
@@ -59,6 +59,8 @@ pub(crate) struct Parts {
     pub models: Vec<ModelInfo>,
     /// The node's metrics.
     pub telemetry: Arc<Telemetry>,
+    /// Where traces go.
+    pub traces: Traces,
     /// The node's status.
     pub status: StatusSource,
     /// Whether the node is ready.
@@ -180,7 +182,6 @@ impl Api {
     /// Translates a text for somebody who waits.
     pub(super) async fn translate(
         &self,
-        request: &HttpRequest,
         text: &str,
         (source, target): (&str, &str),
         tier: ModelType,
@@ -199,8 +200,13 @@ impl Api {
             deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
             ..TranslationRequest::new(format!("http-{number}"), text, target)
         };
-        let answer = caller::translate(&self.parts.intake, order, trace(request));
-        match answer.await.map_err(|_| ApiError::ending())? {
+        let traces = &self.parts.traces;
+        let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
+        let outcome = answer.await.map_err(|_| ApiError::ending())?;
+        if let Some(journey) = traces.answered(&outcome, None) {
+            journey.delivered();
+        }
+        match outcome.result {
             Ok(translated) => Ok(Translation {
                 text: translated.text.clone(),
                 made: Some(translated),
@@ -247,12 +253,4 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
         .iter()
         .find_map(|scheme| value.strip_prefix(scheme))
         .map(str::trim)
-}
-
-/// W3C trace context of a request.
-fn trace(request: &HttpRequest) -> Option<Arc<(String, String)>> {
-    let value = |name| request.headers().get(name)?.to_str().ok();
-    let parent = value("traceparent")?.to_owned();
-    let state = value("tracestate").unwrap_or_default().to_owned();
-    Some(Arc::new((parent, state)))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::domain::{ErrorCode, Language, TranslationRequest, TranslationResult};
 use ractor::rpc::CallResult;
+use tracing::Instrument as _;
 
 use super::{
     Cluster,
@@ -12,18 +13,31 @@ use super::{
     command::{Command, CommandDone},
     message::{self, Answer, Ask, Asked, GatewayMessage, Speaker},
 };
-use crate::events::NodeEvent;
+use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 
 /// Nodes that a request is tried on.
 const TRIES: usize = 2;
 
 impl Cluster {
     /// Has a request with one target translated by the node that would be done soonest, this one included, or by the one that is
-    /// named. When that node fails, one other is tried.
+    /// named. When that node fails, one other is tried. `parent` is the caller's `traceparent`.
     ///
     /// # Errors
     /// When no node has a model for it, or none answers in time.
     pub async fn translate(
+        &self,
+        request: TranslationRequest,
+        node: Option<&str>,
+        parent: Option<&str>,
+    ) -> Result<TranslationResult> {
+        let forwarding = self.forward(request, node);
+        match self.traces.forward(parent) {
+            Some(span) => forwarding.instrument(span).await,
+            None => forwarding.await,
+        }
+    }
+
+    async fn forward(
         &self,
         request: TranslationRequest,
         node: Option<&str>,
@@ -111,12 +125,15 @@ impl Cluster {
         within: Duration,
     ) -> Result<TranslationResult> {
         let me = &self.shared.me().name;
+        let span = self.traces.current();
+        forwarded_to(node);
         let result = if node == me {
-            let done = tokio::time::timeout(within, self.host.translate(request)).await;
+            let done = tokio::time::timeout(within, self.host.translate(request, span)).await;
             done.with_context(|| format!("{me} does not answer in time"))?
                 .map_err(|error| anyhow!(error))?
         } else {
-            match self.ask(node, Ask::Translate(request), within).await? {
+            let what = Ask::Translate { request, span };
+            match self.ask(node, what, within).await? {
                 Answer::Translated(result) => result,
                 other => bail!("{node}: {}", reason(other)),
             }

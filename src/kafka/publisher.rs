@@ -29,7 +29,7 @@ pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{acknowledged::Acknowledged, partition::Partitions, transactions::Transactions};
 use super::{gauges::DeliveryGauges, ownership::Ownership, reader::ReaderContext, record::Encoder};
-use crate::{config::Delivery as Guarantee, failure::Failures};
+use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces};
 
 /// How often deadlines of revocations are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -48,6 +48,8 @@ pub struct Publishing {
     pub gauges: Arc<DeliveryGauges>,
     /// Told when the thread dies.
     pub failures: Failures,
+    /// Follows answers to where they are committed.
+    pub traces: Traces,
 }
 
 /// The thread's state.
@@ -139,7 +141,7 @@ impl Publisher {
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
             }
-            self.partitions.release(&self.publishing.encoder);
+            self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
