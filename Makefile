@@ -1,5 +1,5 @@
 # What is needed: a Rust toolchain (rustup), a C and C++ compiler, make, Python 3 with pip. Everything else is fetched. Tests on real
-# brokers also need Java 17, Maven and openssl.
+# brokers also need Java 17, Maven and openssl, those of traces need Go.
 CARGO ?= cargo
 PYTHON ?= python3
 
@@ -26,6 +26,8 @@ kafka-stop: ## Stop it; its data stays in .kafka/data
 test: build ## Run every test; whole nodes mostly wait, so more of them run at a time than there are cores
 	@$(PYTHON) integration-tests/kafka fetch || { [ $$? = 3 ] && [ "$$KAFKA_REQUIRED" != 1 ] \
 	&& echo "SKIPPED: Apache Kafka cannot be had, see above: tests on real brokers will be skipped"; }
+	@$(PYTHON) integration-tests/collector >/dev/null || { [ $$? = 3 ] && [ "$$COLLECTOR_REQUIRED" != 1 ] \
+	&& echo "SKIPPED: the OpenTelemetry collector cannot be had, see above: tests of traces will be skipped"; }
 	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace
 
 lint: native ## Formatting, clippy, documentation, licences
@@ -43,4 +45,4 @@ bench: build ## Measure the actor path, the way through Kafka and the engines (s
 
 clean: kafka-stop ## Remove what was built and fetched
 	$(CARGO) clean
-	rm -rf .native .kafka
+	rm -rf .native .kafka .collector

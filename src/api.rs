@@ -14,6 +14,7 @@ mod libretranslate;
 mod meeshy;
 mod observe;
 mod state;
+mod tracing;
 mod translation;
 
 use std::{
@@ -27,7 +28,7 @@ use actix::{Actor, Addr};
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::DefaultHeaders,
+    middleware::{DefaultHeaders, from_fn},
     web::{self, Data},
 };
 use anyhow::{Context, Result, anyhow};
@@ -94,6 +95,7 @@ impl ApiServer {
                         .app_data(Data::clone(&api))
                         .app_data(Data::clone(&watched))
                         .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
+                        .wrap(from_fn(tracing::traced))
                         .configure(routes)
                 })
                 .workers(threads)

@@ -35,6 +35,7 @@ use std::{
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use babelmesh_actors::{
+    domain::SpanRef,
     engine::{Segment, Translation},
     offload::PeerError,
 };
@@ -44,12 +45,15 @@ use ractor_cluster::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
+pub use calls::Among;
 pub use config::{ClusterConfig, TlsConfig};
 pub use peers::LatePeers;
 pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
 
-use crate::{config::Config, events::NodeEvent, failure::Failures, node::StatusSource};
+use crate::{
+    config::Config, events::NodeEvent, failure::Failures, node::StatusSource, telemetry::Traces,
+};
 use command::{Command, CommandDone};
 use dialer::Dialer;
 use gateway::{Gateway, GatewayStart};
@@ -71,11 +75,11 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// What a node does when another one asks.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Translates a request, as JSON, and answers with the result, as JSON.
+    /// Translates a request, as JSON, and answers with the result, as JSON. `span` is what it is done for, where that is watched.
     ///
     /// # Errors
     /// When it is no request.
-    async fn translate(&self, request: Vec<u8>) -> Result<Vec<u8>, String>;
+    async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String>;
 
     /// Carries a command out that came by way of another node.
     ///
@@ -83,7 +87,7 @@ pub trait Host: Send + Sync + 'static {
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
 
-    /// Has the pool of a model translate a batch of another node, behind its own work.
+    /// Has the pool of a model translate a batch of another node, behind its own work. `span` is the batch there, where it is watched.
     ///
     /// # Errors
     /// Why it does not.
@@ -92,6 +96,7 @@ pub trait Host: Send + Sync + 'static {
         from: &str,
         model: &str,
         segments: Vec<Segment>,
+        span: Option<SpanRef>,
     ) -> Result<Vec<Translation>, PeerError>;
 }
 
@@ -102,6 +107,7 @@ pub struct Cluster {
     server: ActorRef<NodeServerMessage>,
     host: Arc<dyn Host>,
     call_timeout: Duration,
+    traces: Traces,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -115,7 +121,7 @@ impl Cluster {
         status: StatusSource,
         facts: Facts,
         (host, peers): (Arc<dyn Host>, &LatePeers),
-        failures: Failures,
+        (traces, failures): (Traces, Failures),
     ) -> Result<Arc<Self>> {
         let cluster = &config.cluster;
         let cookie = cluster
@@ -206,6 +212,7 @@ impl Cluster {
             server,
             host,
             call_timeout: cluster.call_timeout(),
+            traces,
             tasks: Mutex::new(tasks),
         }))
     }

@@ -5,6 +5,7 @@ mod kafka;
 mod load;
 mod model;
 mod secret;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 pub(crate) mod validate;
@@ -18,3 +19,4 @@ pub use model::{
     StatusConfig,
 };
 pub use secret::Secret;
+pub use telemetry::{OtlpProtocol, TelemetryConfig, TracesConfig};

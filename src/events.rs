@@ -175,6 +175,13 @@ pub enum NodeEvent<'a> {
         /// What came of it, or why it could not be done.
         outcome: Result<&'a str, &'a str>,
     },
+    /// Spans of traces were given up, since the last time that this was told.
+    SpansDropped {
+        /// How many.
+        spans: u64,
+        /// Why the last of them were.
+        error: &'a str,
+    },
     /// The cluster has trouble and goes on.
     ClusterTrouble {
         /// What is wrong.
@@ -230,6 +237,7 @@ impl NodeEvent<'_> {
             Self::HandshakesCrowded { .. } => "handshakes_crowded",
             Self::ForwardFailed { .. } => "forward_failed",
             Self::CommandDone { .. } => "command_done",
+            Self::SpansDropped { .. } => "spans_dropped",
             Self::ClusterTrouble { .. } => "cluster_trouble",
             Self::Failed { .. } => "failed",
         }
@@ -361,6 +369,9 @@ impl NodeEvent<'_> {
                 action,
                 outcome: Err(error),
             } => warn!(id, by, ?action, error, "command not carried out"),
+            Self::SpansDropped { spans, error } => {
+                warn!(spans, error, "traces cannot be exported, spans are dropped");
+            }
             Self::ClusterTrouble { error } => warn!(error, "the cluster has trouble"),
             Self::Failed { error } => error!(error, "the node cannot go on"),
         }
@@ -393,6 +404,7 @@ impl Observer for EventLog {
                 pid,
                 numeric,
                 cold_start,
+                ..
             } => {
                 let cold_start_ms = cold_start.as_millis();
                 info!(%pool, %actor, pid, numeric, cold_start_ms, "model actor ready");

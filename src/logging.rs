@@ -7,18 +7,33 @@ use std::{
 
 use anyhow::{Context, Result};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry,
+    layer::{Layered, SubscriberExt},
+    reload,
+    util::SubscriberInitExt,
 };
 
-use crate::config::{LogConfig, LogFormat};
+use crate::{
+    config::{LogConfig, LogFormat},
+    telemetry::Traces,
+};
 
 /// What libraries say that the node says itself, or that nobody needs. A filter that names them wins.
-const QUIET: &str = "ractor=error,ractor_cluster=error";
+const QUIET: &str = "ractor=error,ractor_cluster=error,\
+    h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry_otlp=warn,opentelemetry_http=warn";
 
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+/// The stack that the filter of log lines is part of: below it are traces, which have a filter of their own.
+type Below = Layered<Option<Box<dyn Layer<Registry> + Send + Sync>>, Registry>;
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Below>> = OnceLock::new();
 
 /// Sends log lines to standard error from now on; a second call is of no effect.
 pub fn start(log: &LogConfig) {
+    start_traced(log, &Traces::default());
+}
+
+/// [`start`], with spans exported to where traces go.
+pub fn start_traced(log: &LogConfig, traces: &Traces) {
     let filter = parse(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
@@ -30,8 +45,8 @@ pub fn start(log: &LogConfig) {
         LogFormat::Json => lines.json().boxed(),
     };
     let started = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(traces.layer().map(Layer::boxed))
+        .with(lines.with_filter(filter))
         .try_init();
     if started.is_ok() {
         let _ = FILTER.set(handle);

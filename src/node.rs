@@ -46,7 +46,7 @@ use crate::{
         admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings,
         topics::TopicNames,
     },
-    telemetry::Telemetry,
+    telemetry::{Telemetry, Traces},
 };
 use commands::Deeds;
 use languages::Languages;
@@ -72,6 +72,7 @@ pub struct Node {
     deeds: Arc<Deeds>,
     clients: Clients,
     drain_timeout: Duration,
+    traces: Traces,
     /// Lives as long as the node.
     _broker: Option<EmbeddedBroker>,
 }
@@ -82,11 +83,23 @@ impl Node {
     /// # Errors
     /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
     pub async fn start(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        Self::start_traced(config, observer, Traces::start(config)?).await
+    }
+
+    /// [`Node::start`], with traces that this process exports already. They end with the node.
+    ///
+    /// # Errors
+    /// Those of [`Node::start`].
+    pub async fn start_traced(
+        config: &Config,
+        observer: Arc<dyn Observer>,
+        traces: Traces,
+    ) -> Result<Self> {
         let models = engines::select(config)?;
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
-        let telemetry = Arc::new(Telemetry::default());
+        let telemetry = Arc::new(Telemetry::new(&traces));
         let (health, feed) = (Arc::new(Health::default()), Arc::new(Feed::default()));
         let observer = match config.http.listen.as_str() {
             // Nobody could read them.
@@ -97,6 +110,10 @@ impl Node {
                 Arc::clone(&health) as Arc<dyn Observer>,
                 Arc::clone(&feed) as Arc<dyn Observer>,
             ]),
+        };
+        let observer = match traces.observer() {
+            Some(lives) => Arc::new(vec![observer, lives]),
+            None => observer,
         };
         let peers = Arc::new(LatePeers::default());
         let actors = Actors::start(
@@ -120,6 +137,7 @@ impl Node {
             (&served, &own),
             &actors,
             (Arc::clone(&observer), failures.clone()),
+            &traces,
         )?;
         let socket = config
             .status
@@ -135,7 +153,12 @@ impl Node {
             started: Instant::now(),
         });
         let languages = Languages::new(&config.kafka.topics, served.clone(), pipelines.jobs());
-        let deeds = Arc::new(Deeds::new(&config.node.name, &actors, languages));
+        let deeds = Arc::new(Deeds::new(
+            &config.node.name,
+            &actors,
+            languages,
+            traces.clone(),
+        ));
         let cluster = match config.cluster.enabled {
             true => {
                 let facts = facts(config, &served)?;
@@ -145,7 +168,7 @@ impl Node {
                     source.clone(),
                     facts,
                     (host, &peers),
-                    failures.clone(),
+                    (traces.clone(), failures.clone()),
                 )
                 .await?;
                 Some(started)
@@ -161,6 +184,7 @@ impl Node {
                     cluster: cluster.clone(),
                     models: model_infos(&models)?,
                     telemetry,
+                    traces: traces.clone(),
                     status: source,
                     health,
                     feed,
@@ -189,6 +213,7 @@ impl Node {
             deeds,
             clients,
             drain_timeout,
+            traces,
             _broker: broker,
         })
     }
@@ -292,6 +317,7 @@ impl Node {
             cluster,
             clients,
             drain_timeout,
+            traces,
             ..
         } = self;
         lag.abort();
@@ -315,6 +341,8 @@ impl Node {
             cluster.leave().await;
         }
         socket.stop();
+        // Last: what ended until here is told.
+        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
         NodeEvent::Stopped.emit();
     }
 }

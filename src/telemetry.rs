@@ -1,4 +1,4 @@
-//! What operators' tools read: metrics for Prometheus.
+//! What operators' tools read: metrics for Prometheus, and [`traces`] for an OpenTelemetry collector.
 //!
 //! Counters and histograms are kept by [`Metrics`], an observer of the actors' events. Everything that has a value at every moment (queue
 //! lengths, lag, actors, memory) is read when it is asked for, from the [`NodeStatus`] that `babelmesh status` shows too:
@@ -10,12 +10,14 @@ mod process;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 
 use std::sync::Arc;
 
 pub use exposition::Format;
 pub use metrics::Metrics;
 use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+pub use traces::Traces;
 
 use crate::node::NodeStatus;
 
@@ -34,13 +36,20 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let metrics = Arc::new(Metrics::register(&mut registry));
-        Self { registry, metrics }
+        Self::new(&Traces::default())
     }
 }
 
 impl Telemetry {
+    /// The metrics of a node with these traces.
+    #[must_use]
+    pub fn new(traces: &Traces) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        traces.counts().register(&mut registry);
+        Self { registry, metrics }
+    }
+
     /// What observes the actors.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {

@@ -6,6 +6,7 @@ mod lane;
 mod language;
 mod request;
 mod result;
+mod trace;
 
 pub use error::{ErrorCode, RequestError};
 pub(crate) use job::deliver_all;
@@ -15,3 +16,4 @@ pub use language::{Language, LanguageError};
 pub(crate) use request::parse_language;
 pub use request::{DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest};
 pub use result::{ErrorBody, PoolType, TranslationResult};
+pub use trace::{SpanRef, Trace, Watched};

@@ -11,7 +11,7 @@ pub use babelmesh_engine_protocol::{
     Device, LoadReport, LoadRequest, Precision, Segment, Translation,
 };
 
-use crate::offload::PeerError;
+use crate::{domain::SpanRef, offload::PeerError};
 
 pub use fake::{FakeEngine, FakeSpec};
 pub use process::{ProcessEngine, ProcessSpec};
@@ -23,6 +23,8 @@ pub struct EngineBatch {
     pub segments: Vec<Segment>,
     /// Estimated source tokens of all segments, for the deadline.
     pub tokens: u32,
+    /// The batch as a span, where it is watched. Engines of this node need not care; a peer goes on with it.
+    pub span: Option<SpanRef>,
 }
 
 /// One engine with at most one model in it. One call at a time.

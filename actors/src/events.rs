@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ErrorCode, JobOutcome, Lane, Language},
+    domain::{ErrorCode, JobOutcome, Lane, Language, SpanRef, Trace},
     offload::{GuestStop, OffloadReason, PeerError},
     scaling::{Bounds, Decision},
 };
@@ -32,6 +32,8 @@ pub enum Event {
         numeric: String,
         /// From spawn to ready.
         cold_start: Duration,
+        /// How much of it the warm-up took.
+        warm_up: Duration,
     },
     /// A model actor ended as it was told to.
     ActorStopped {
@@ -254,6 +256,36 @@ pub enum StopReason {
     Drained,
 }
 
+/// A batch that is handed over and has something in it that is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchedBatch<'a> {
+    /// Pool (model id).
+    pub pool: &'a Arc<str>,
+    /// Name of the actor, or of the guest.
+    pub actor: &'a Arc<str>,
+    /// The peer that works on it, if one does.
+    pub at: Option<&'a Arc<str>>,
+    /// Segments.
+    pub segments: usize,
+    /// Estimated source tokens.
+    pub tokens: u32,
+    /// How long its oldest segment had waited.
+    pub waited: Duration,
+    /// The watched jobs in it, each once.
+    pub jobs: &'a [Arc<Trace>],
+    /// The peer that it is done for, and what the batch is there.
+    pub lent_by: Option<(&'a Arc<str>, SpanRef)>,
+}
+
+/// Watches one batch from its hand-over to its end. Dropped without [`ended`](Self::ended) it was given up.
+pub trait BatchWatch: Send {
+    /// The batch as a span.
+    fn span(&self) -> SpanRef;
+
+    /// It was answered, or failed.
+    fn ended(self: Box<Self>, error: Option<&str>);
+}
+
 /// Receives events. Called from actors: must not block.
 pub trait Observer: Send + Sync {
     /// Takes one event.
@@ -263,6 +295,12 @@ pub trait Observer: Send + Sync {
     /// seen each time.
     fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
         let _ = (pool, outcomes);
+    }
+
+    /// A batch with watched jobs begins. Whoever shows it gets to see its end.
+    fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+        let _ = batch;
+        None
     }
 }
 
@@ -283,5 +321,10 @@ impl Observer for Vec<Arc<dyn Observer>> {
         for observer in self {
             observer.answered(pool, outcomes);
         }
+    }
+
+    /// The first that shows it.
+    fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+        self.iter().find_map(|observer| observer.batch(batch))
     }
 }

@@ -107,6 +107,7 @@ async fn engines_alone() -> Result<f64> {
             .translate(EngineBatch {
                 segments: share[0].clone(),
                 tokens: 2_000,
+                span: None,
             })
             .await?;
         engines.push((engine, share));
@@ -119,6 +120,7 @@ async fn engines_alone() -> Result<f64> {
                     .translate(EngineBatch {
                         segments,
                         tokens: 2_000,
+                        span: None,
                     })
                     .await?;
             }

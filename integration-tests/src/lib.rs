@@ -13,6 +13,7 @@
 mod backend;
 mod broker;
 mod chance;
+mod collector;
 mod events;
 pub mod executables;
 pub mod faults;
@@ -39,6 +40,7 @@ use std::{
 pub use backend::{Backend, request};
 pub use broker::Broker;
 pub use chance::Chance;
+pub use collector::{Collector, Span};
 pub use events::Events;
 pub use ids::{Answer, Ids};
 pub use kafka::{Cluster, Kafka, Security, User};

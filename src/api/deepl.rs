@@ -77,7 +77,7 @@ pub(super) async fn translate(
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
         admitted.client.bill(texts.iter().map(count).sum());
-        let one = |text| api.translate(&request, text, (&source, &target), ModelType::Basic);
+        let one = |text| api.translate(text, (&source, &target), ModelType::Basic);
         let all = futures_util::future::try_join_all(texts.iter().map(|text| one(text)));
         let translations = all.await.map_err(|error| match error.code() {
             Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),

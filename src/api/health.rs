@@ -144,7 +144,7 @@ pub(super) async fn ask_models(
             }
             if let Some(question) = question(&model.ability) {
                 // The answer is seen as an event; what a failure means, time tells.
-                let asking = caller::translate(&intake, question, None);
+                let asking = caller::translate(&intake, question);
                 let _ = tokio::time::timeout(ANSWER_WITHIN, asking).await;
             }
         }

@@ -91,7 +91,7 @@ pub(super) async fn translate(
         let admitted = api.admit(&request, key.as_deref())?;
         let asked = Asked::read(&api, &parameters)?;
         admitted.client.bill(asked.characters());
-        asked.translate(&api, &request).await
+        asked.translate(&api).await
     };
     api.answer("translate", Dialect::LibreTranslate, answer)
         .await
@@ -165,9 +165,9 @@ impl Asked {
         self.list().iter().map(|t| t.chars().count() as u64).sum()
     }
 
-    async fn translate(&self, api: &Api, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+    async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
-        let one = |text| api.translate(request, text, (&self.source, &target), ModelType::Basic);
+        let one = |text| api.translate(text, (&self.source, &target), ModelType::Basic);
         let all = futures_util::future::try_join_all(self.list().iter().map(|t| one(t)));
         let translations = all.await.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";

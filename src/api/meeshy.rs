@@ -60,11 +60,9 @@ pub(super) struct ModelBody {
     loaded: bool,
 }
 
-async fn translate(api: &Api, request: &HttpRequest, item: Item) -> Result<Value, ApiError> {
+async fn translate(api: &Api, item: Item) -> Result<Value, ApiError> {
     let pair = (item.source_language.as_str(), item.target_language.as_str());
-    let translation = api
-        .translate(request, &item.text, pair, item.model_type)
-        .await?;
+    let translation = api.translate(&item.text, pair, item.model_type).await?;
     let made = translation.made.as_ref();
     let answer = ItemAnswer {
         detected_language: made
@@ -100,7 +98,7 @@ pub(super) async fn translate_one(
     let admitted = api.admit(request, key)?;
     let item = read(Value::Object(body.clone()))?;
     admitted.client.bill(item.text.chars().count() as u64);
-    Ok(HttpResponse::Ok().json(translate(api, request, item).await?))
+    Ok(HttpResponse::Ok().json(translate(api, item).await?))
 }
 
 /// Translates several texts, each into its own language. One that fails has an `error` in place of its translation.
@@ -136,7 +134,7 @@ pub(super) async fn batch(
         let items = list.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let count = |item: &Item| item.text.chars().count() as u64;
         admitted.client.bill(items.iter().map(count).sum());
-        let one = async |item| match translate(&api, &request, item).await {
+        let one = async |item| match translate(&api, item).await {
             Ok(answer) => answer,
             Err(error) => json!({"error": {
                 "code": error.code().map(babelmesh_actors::domain::ErrorCode::name),

@@ -30,11 +30,11 @@ use super::{
     translation::Translation,
 };
 use crate::{
-    cluster::Cluster,
+    cluster::{Among, Cluster},
     config::Config,
     dashboard::Feed,
     node::{StatusSource, caller},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, Traces},
 };
 
 /// Bytes of all bodies together, unless a single one may have more.
@@ -65,6 +65,8 @@ pub(crate) struct Parts {
     pub models: Vec<ModelInfo>,
     /// The node's metrics.
     pub telemetry: Arc<Telemetry>,
+    /// Where traces go.
+    pub traces: Traces,
     /// The node's status.
     pub status: StatusSource,
     /// Whether the node is ready.
@@ -185,7 +187,6 @@ impl Api {
     /// Translates a text for somebody who waits.
     pub(super) async fn translate(
         &self,
-        request: &HttpRequest,
         text: &str,
         (source, target): (&str, &str),
         tier: ModelType,
@@ -202,30 +203,34 @@ impl Api {
             ..TranslationRequest::new(format!("http-{number}"), text, target)
         };
         let Some(cluster) = &self.parts.cluster else {
-            return self.translate_here(request, order).await;
+            return self.translate_here(order).await;
         };
         if cluster.is_better_elsewhere(&order) {
-            return Translation::of(cluster.translate(order, None).await);
+            let answer = cluster.translate_among(order, Among::All).await;
+            return answer.map_or_else(
+                || Err(ApiError::no_node("no node can do it")),
+                Translation::of,
+            );
         }
-        let here = self.translate_here(request, order.clone()).await;
+        let here = self.translate_here(order.clone()).await;
         match &here {
             // Another node may have what this one lacks.
             Err(error) if error.is_worth_another_node() => {
-                let elsewhere = cluster.translate_elsewhere(order).await;
+                let elsewhere = cluster.translate_among(order, Among::Others).await;
                 elsewhere.map_or(here, Translation::of)
             }
             _ => here,
         }
     }
 
-    async fn translate_here(
-        &self,
-        request: &HttpRequest,
-        order: TranslationRequest,
-    ) -> Result<Translation, ApiError> {
-        let answer = caller::translate(&self.parts.intake, order, trace(request));
-        let translated = answer.await.map_err(|_| ApiError::ending())??;
-        Ok(translated.into())
+    async fn translate_here(&self, order: TranslationRequest) -> Result<Translation, ApiError> {
+        let traces = &self.parts.traces;
+        let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
+        let outcome = answer.await.map_err(|_| ApiError::ending())?;
+        if let Some(journey) = traces.answered(&outcome, None) {
+            journey.delivered();
+        }
+        Ok(outcome.result?.into())
     }
 
     /// What the models of this node and its cluster can do.
@@ -284,12 +289,4 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
         .iter()
         .find_map(|scheme| value.strip_prefix(scheme))
         .map(str::trim)
-}
-
-/// W3C trace context of a request.
-fn trace(request: &HttpRequest) -> Option<Arc<(String, String)>> {
-    let value = |name| request.headers().get(name)?.to_str().ok();
-    let parent = value("traceparent")?.to_owned();
-    let state = value("tracestate").unwrap_or_default().to_owned();
-    Some(Arc::new((parent, state)))
 }

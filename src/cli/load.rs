@@ -22,6 +22,7 @@ use crate::{
     load::{self, LoadReport, Pace, Phase, Plan},
     logging,
     node::{EMBEDDED, Node},
+    telemetry::Traces,
 };
 
 /// How long the node in this process may take to read partitions and warm its models up.
@@ -148,11 +149,16 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         &[("log.filter", "warn")]
     };
     let config = args.config.load(presets)?;
-    logging::start(&config.log);
+    // Only a node of this process has anything to trace.
+    let traces = match args.with_node {
+        true => Traces::start(&config)?,
+        false => Traces::default(),
+    };
+    logging::start_traced(&config.log, &traces);
     let report = runtime()?.block_on(async {
         let node = match args.with_node {
             true => {
-                let node = Node::start(&config, Arc::new(EventLog)).await?;
+                let node = Node::start_traced(&config, Arc::new(EventLog), traces).await?;
                 node.ready(READY).await?;
                 Some(node)
             }

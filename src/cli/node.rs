@@ -10,6 +10,7 @@ use crate::{
     events::{EventLog, NodeEvent},
     logging,
     node::Node,
+    telemetry::Traces,
 };
 
 #[derive(Debug, Args)]
@@ -20,13 +21,14 @@ pub(super) struct NodeArgs {
 
 pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
-    logging::start(&config.log);
+    let traces = Traces::start(&config)?;
+    logging::start_traced(&config.log, &traces);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let stop = told_to_stop();
         tokio::pin!(stop);
         let node = tokio::select! {
-            node = Node::start(&config, Arc::new(EventLog)) => node?,
+            node = Node::start_traced(&config, Arc::new(EventLog), traces) => node?,
             signal = &mut stop => {
                 NodeEvent::Draining { signal }.emit();
                 return Ok(ExitCode::SUCCESS);

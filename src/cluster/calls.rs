@@ -8,6 +8,7 @@ use babelmesh_actors::{
     routing::Ability,
 };
 use ractor::rpc::CallResult;
+use tracing::Instrument as _;
 
 use super::{
     Cluster,
@@ -15,18 +16,40 @@ use super::{
     command::{Command, CommandDone},
     message::{self, Answer, Ask, Asked, GatewayMessage, Speaker},
 };
-use crate::events::NodeEvent;
+use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 
 /// Nodes that a request is tried on.
 const TRIES: usize = 2;
 
+/// Nodes that may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All that can do it.
+    All,
+    /// All but this one.
+    Others,
+}
+
 impl Cluster {
     /// Has a request with one target translated by the node that would be done soonest, this one included, or by the one that is
-    /// named. When that node fails, one other is tried.
+    /// named. When that node fails, one other is tried. `parent` is the caller's `traceparent`.
     ///
     /// # Errors
     /// When no node has a model for it, or none answers in time.
     pub async fn translate(
+        &self,
+        request: TranslationRequest,
+        node: Option<&str>,
+        parent: Option<&str>,
+    ) -> Result<TranslationResult> {
+        let forwarding = self.forward(request, node);
+        match self.traces.forward(parent) {
+            Some(span) => forwarding.instrument(span).await,
+            None => forwarding.await,
+        }
+    }
+
+    async fn forward(
         &self,
         request: TranslationRequest,
         node: Option<&str>,
@@ -46,17 +69,26 @@ impl Cluster {
         first.is_some_and(|node| *node != self.shared.me().name)
     }
 
-    /// [`Cluster::translate`] by other nodes alone; `None` when no other can.
-    pub async fn translate_elsewhere(
+    /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when none of them can.
+    pub async fn translate_among(
         &self,
         request: TranslationRequest,
+        among: Among,
     ) -> Option<Result<TranslationResult>> {
         let mut nodes = self.able(&request).unwrap_or_default();
-        nodes.retain(|node| *node != self.shared.me().name);
-        match nodes.is_empty() {
-            true => None,
-            false => Some(self.try_each(nodes, request).await),
+        if among == Among::Others {
+            nodes.retain(|node| *node != self.shared.me().name);
         }
+        if nodes.is_empty() {
+            return None;
+        }
+        let trying = self.try_each(nodes, request);
+        let current = self.traces.current().map(|span| span.to_string());
+        let span = current.and_then(|parent| self.traces.forward(Some(&parent)));
+        Some(match span {
+            Some(span) => trying.instrument(span).await,
+            None => trying.await,
+        })
     }
 
     /// What the pools of all nodes that take work can do, this one's included.
@@ -155,12 +187,15 @@ impl Cluster {
         within: Duration,
     ) -> Result<TranslationResult> {
         let me = &self.shared.me().name;
+        let span = self.traces.current();
+        forwarded_to(node);
         let result = if node == me {
-            let done = tokio::time::timeout(within, self.host.translate(request)).await;
+            let done = tokio::time::timeout(within, self.host.translate(request, span)).await;
             done.with_context(|| format!("{me} does not answer in time"))?
                 .map_err(|error| anyhow!(error))?
         } else {
-            match self.ask(node, Ask::Translate(request), within).await? {
+            let what = Ask::Translate { request, span };
+            match self.ask(node, what, within).await? {
                 Answer::Translated(result) => result,
                 other => bail!("{node}: {}", reason(other)),
             }

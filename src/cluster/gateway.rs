@@ -286,15 +286,20 @@ impl GatewayState {
         let task = tokio::spawn(async move {
             let done = match asked.what {
                 Ask::Lend {
-                    model, segments, ..
+                    model,
+                    segments,
+                    span,
+                    ..
                 } => Ok(Answer::Lent(
-                    host.lend(&asked.from.node, &model, segments).await,
+                    host.lend(&asked.from.node, &model, segments, span).await,
                 )),
                 // Whoever asked waits no longer than that. A command is not cut off half way.
-                Ask::Translate(request) => tokio::time::timeout(within, host.translate(request))
-                    .await
-                    .unwrap_or_else(|_| Err("it was not translated in time".to_owned()))
-                    .map(Answer::Translated),
+                Ask::Translate { request, span } => {
+                    tokio::time::timeout(within, host.translate(request, span))
+                        .await
+                        .unwrap_or_else(|_| Err("it was not translated in time".to_owned()))
+                        .map(Answer::Translated)
+                }
                 Ask::Command(command) => host
                     .command(command, &asked.from.node)
                     .await

@@ -1,6 +1,7 @@
 //! What gateways say to each other. It changes only together with [`PROTOCOL`](super::handshake::PROTOCOL).
 
 use babelmesh_actors::{
+    domain::SpanRef,
     engine::{Segment, Translation},
     offload::PeerError,
 };
@@ -80,8 +81,13 @@ pub(super) struct Told {
 /// What needs an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Ask {
-    /// Translate this request, as JSON; the answer is an [`Answer::Translated`].
-    Translate(Vec<u8>),
+    /// Translate this request; the answer is an [`Answer::Translated`].
+    Translate {
+        /// The request, as JSON.
+        request: Vec<u8>,
+        /// What it is done for, where that is watched.
+        span: Option<SpanRef>,
+    },
     /// Do this; the answer is an [`Answer::Done`].
     Command(Command),
     /// Translate a batch of a pool there; the answer is an [`Answer::Lent`].
@@ -92,6 +98,8 @@ pub(super) enum Ask {
         model: String,
         /// What to translate.
         segments: Vec<Segment>,
+        /// The batch as a span of its node, where it is watched.
+        span: Option<SpanRef>,
     },
 }
 
@@ -219,7 +227,7 @@ mod tests {
             let from = Speaker { node, incarnation };
             let told = Told { from: from.clone(), what: Tell::Beat(incarnation) };
             prop_assert_eq!(&read::<Told>(&write(&told).unwrap()).unwrap(), &told);
-            let asked = Asked { from, what: Ask::Translate(bytes) };
+            let asked = Asked { from, what: Ask::Translate { request: bytes, span: None } };
             prop_assert_eq!(&read::<Asked>(&write(&asked).unwrap()).unwrap(), &asked);
         }
     }

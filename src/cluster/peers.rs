@@ -103,6 +103,7 @@ impl PeerLink for ClusterLink {
             number,
             model: self.model.clone(),
             segments: batch.segments,
+            span: batch.span,
         };
         let bytes = message::write(&Asked {
             from: from.clone(),

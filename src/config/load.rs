@@ -111,20 +111,22 @@ pub fn load(
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
-const TEXTS: [&str; 4] = [
+const TEXTS: [&str; 5] = [
     "cluster.cookie",
     "kafka.security.key_password",
     "kafka.security.sasl.username",
     "kafka.security.sasl.password",
+    "telemetry.traces.endpoint",
 ];
 
 /// Tables that hold secrets: what is there in place of one is not repeated.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "cluster",
     "kafka",
     "kafka.options",
     "kafka.security",
     "kafka.security.sasl",
+    "telemetry.traces.headers",
 ];
 
 fn set(figment: Figment, path: &str, text: &str) -> Figment {

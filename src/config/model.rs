@@ -11,7 +11,7 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{http::HttpConfig, kafka::KafkaConfig};
+use super::{http::HttpConfig, kafka::KafkaConfig, telemetry::TelemetryConfig};
 use crate::cluster::ClusterConfig;
 
 /// The configuration of a node.
@@ -46,6 +46,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// HTTP.
     pub http: HttpConfig,
+    /// Traces.
+    pub telemetry: TelemetryConfig,
 }
 
 /// The node itself.

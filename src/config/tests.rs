@@ -81,6 +81,7 @@ fn the_reference_names_every_key_with_its_default_and_no_other() {
         "advertise",
         "cookie",
         "cookie_file",
+        "endpoint",
     ] {
         assert!(
             text.contains(&format!("\n# {key} = ")),
@@ -183,4 +184,39 @@ fn values_of_client_options_are_never_printed() {
         shown.contains("sasl.password") && !shown.contains("hunter2"),
         "{shown}"
     );
+}
+
+#[test]
+fn values_of_headers_of_traces_are_never_printed() {
+    let environment = [(
+        "BABELMESH_TELEMETRY__TRACES__HEADERS",
+        "{authorization=\"hunter2\"}",
+    )];
+    let config = load(None, &environment, &[]).unwrap();
+    let headers = &config.telemetry.traces.headers;
+    assert_eq!(headers["authorization"].expose(), "hunter2");
+    let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+    assert!(shown.contains("authorization") && !shown.contains("hunter2"));
+    let wrong = [("telemetry.traces.headers.authorization", "hunter2\u{7f}")];
+    let errors = load(None, &[], &wrong).unwrap_err();
+    assert_eq!(errors.0[0].path, "telemetry.traces.headers.authorization");
+    assert!(!errors.to_string().contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn mistakes_about_traces_are_reported_with_their_paths() {
+    let sets = [
+        ("telemetry.traces.endpoint", "collector"),
+        ("telemetry.traces.protocol", "carrier-pigeon"),
+        ("telemetry.traces.sampling_ratio", "2"),
+        ("telemetry.traces.export_timeout_ms", "0"),
+        ("telemetry.traces.queue_spans", "10"),
+        ("telemetry.traces.batch_spans", "11"),
+    ];
+    let errors = load(None, &[], &sets).unwrap_err();
+    for (path, _) in sets {
+        let told = errors.0.iter().any(|error| error.path == path);
+        assert!(told || path.ends_with("queue_spans"), "{path}: {errors}");
+    }
+    assert_eq!(errors.0.len(), 5, "{errors}");
 }

@@ -1,6 +1,7 @@
 //! What must hold beyond the types of the keys.
 
 mod kafka;
+mod telemetry;
 
 use std::net::SocketAddr;
 
@@ -216,6 +217,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must not be above 1000",
     );
     check_http(&config.http, &mut refuse_if);
+    telemetry::check(&config.telemetry.traces, &mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {
             refuse_if(

@@ -17,6 +17,7 @@ use super::{
     record::{self, Encoder},
     requests::{now_ms, origin, weight},
 };
+use crate::telemetry::Traces;
 
 /// Where outcomes go. Of partitions that are gone none are wanted: a node that lost a large backlog does not work it off for nothing.
 struct Sink {
@@ -40,6 +41,7 @@ pub struct JobReader {
     sink: Arc<dyn OutcomeSink>,
     encoder: Encoder,
     intake: ActorRef<IntakeMessage>,
+    traces: Traces,
     orders: Vec<Order>,
     settled: Vec<(Ticket, Settled)>,
 }
@@ -52,6 +54,7 @@ impl JobReader {
         ownership: Ownership,
         encoder: Encoder,
         intake: ActorRef<IntakeMessage>,
+        traces: Traces,
     ) -> Self {
         let sink = Arc::new(Sink {
             settlements: settlements.clone(),
@@ -62,6 +65,7 @@ impl JobReader {
             sink,
             encoder,
             intake,
+            traces,
             orders: Vec::new(),
             settled: Vec::new(),
         }
@@ -83,7 +87,7 @@ impl JobReader {
             ticket,
             request,
             submitted: now.checked_sub(age).unwrap_or(now),
-            trace: record::trace(message),
+            trace: record::accepted(message, &self.traces),
             replays: record::replays(message),
             sink: Arc::clone(&self.sink),
         })
@@ -102,7 +106,11 @@ impl Handler for JobReader {
                     .encoder
                     .dead_letter(key, payload, &error, &origin(message), &trace)
                     .replayed(record::replays(message));
-                self.settled.push((ticket, Settled::Records(vec![letter])));
+                let settled = Settled::Records {
+                    records: vec![letter],
+                    journey: None,
+                };
+                self.settled.push((ticket, settled));
             }
         }
         weight(message)

@@ -30,7 +30,7 @@ pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{acknowledged::Acknowledged, partition::Partitions, transactions::Transactions};
 use super::{gauges::DeliveryGauges, ownership::Ownership, reader::ReaderContext, record::Encoder};
-use crate::{config::Delivery as Guarantee, failure::Failures};
+use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces};
 
 /// How often deadlines of revocations are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -49,6 +49,8 @@ pub struct Publishing {
     pub gauges: Arc<DeliveryGauges>,
     /// Told when the thread dies.
     pub failures: Failures,
+    /// Follows answers to where they are committed.
+    pub traces: Traces,
 }
 
 /// The thread's state.
@@ -143,7 +145,7 @@ impl Publisher {
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
             }
-            self.partitions.release(&self.publishing.encoder);
+            self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
             if !self.held.is_empty() {
                 let weight = self.partitions.weight_of(&self.held);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use babelmesh_actors::domain::{
-    ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult,
+    self, ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult,
 };
 use rdkafka::{
     Message,
@@ -11,6 +11,7 @@ use rdkafka::{
 };
 
 use super::topics::TopicNames;
+use crate::telemetry::{Traces, traces::Arrival};
 
 /// Header: the same for every delivery of one target of one message.
 pub const IDEMPOTENCY_KEY: &str = "babelmesh-idempotency-key";
@@ -43,8 +44,8 @@ pub const TRACESTATE: &str = "tracestate";
 /// translate could not be laid aside either, and its partition would stand still for ever.
 const MAX_LETTER_BYTES: usize = 900_000;
 
-/// W3C trace context of a record: `traceparent` and `tracestate`.
-pub type Trace = Option<Arc<(String, String)>>;
+/// W3C trace context of a record.
+pub type Trace = Option<Arc<domain::Trace>>;
 
 /// A record to publish.
 #[derive(Debug, Clone)]
@@ -255,8 +256,8 @@ fn shortened(letter: &OutRecord) -> Option<OutRecord> {
 fn trace_of(record: &OutRecord) -> Trace {
     let value = |name| record.headers.iter().find(|(key, _)| *key == name);
     let (_, parent) = value(TRACEPARENT)?;
-    let state = value(TRACESTATE).map_or_else(String::new, |(_, state)| state.clone());
-    Some(Arc::new((parent.clone(), state)))
+    let state = value(TRACESTATE).map_or("", |(_, state)| state);
+    plain(parent, state)
 }
 
 /// Our own types hold nothing that JSON cannot.
@@ -267,9 +268,9 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 /// Adds the trace context to headers.
 pub(crate) fn push_trace(headers: &mut Vec<(&'static str, String)>, trace: &Trace) {
     if let Some(trace) = trace {
-        headers.push((TRACEPARENT, trace.0.clone()));
-        if !trace.1.is_empty() {
-            headers.push((TRACESTATE, trace.1.clone()));
+        headers.push((TRACEPARENT, trace.parent.clone()));
+        if !trace.state.is_empty() {
+            headers.push((TRACESTATE, trace.state.clone()));
         }
     }
 }
@@ -281,11 +282,29 @@ pub fn header<'m>(message: &'m impl Message, name: &str) -> Option<&'m str> {
     std::str::from_utf8(value).ok()
 }
 
-/// The trace context of a record.
+/// The trace context of a record, as it stands there.
 pub(crate) fn trace(message: &impl Message) -> Trace {
-    let parent = header(message, TRACEPARENT)?.to_owned();
-    let state = header(message, TRACESTATE).unwrap_or_default().to_owned();
-    Some(Arc::new((parent, state)))
+    let parent = header(message, TRACEPARENT)?;
+    plain(parent, header(message, TRACESTATE).unwrap_or_default())
+}
+
+fn plain(parent: &str, state: &str) -> Trace {
+    Some(Arc::new(domain::Trace {
+        parent: parent.to_owned(),
+        state: state.to_owned(),
+        watched: None,
+    }))
+}
+
+/// The trace context of a record that is accepted. A job that a splitter wrote without one was not to be watched.
+pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
+    let parent = header(message, TRACEPARENT);
+    traces.accept(Arrival {
+        parent,
+        state: parent.map_or("", |_| header(message, TRACESTATE).unwrap_or_default()),
+        is_decided: header(message, SUBMITTED_AT).is_some(),
+        written_ms: message.timestamp().to_millis(),
+    })
 }
 
 /// How often a record was published again from the dead letters.

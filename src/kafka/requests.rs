@@ -15,10 +15,15 @@ use super::{
     record::{self, Encoder, Origin, OutRecord, SUBMITTED_AT, Trace, push_trace},
     topics::TopicNames,
 };
+use crate::telemetry::{
+    Traces,
+    traces::{Journey, Split},
+};
 
 /// Reads requests, settles them with their jobs.
 pub struct Splitter {
     settlements: Settlements,
+    traces: Traces,
     encoder: Encoder,
     topics: TopicNames,
     served: Vec<Language>,
@@ -32,7 +37,7 @@ impl Splitter {
     /// A splitter for a cluster that has topics for `served`.
     #[must_use]
     pub fn new(
-        settlements: Settlements,
+        (settlements, traces): (Settlements, Traces),
         encoder: Encoder,
         topics: TopicNames,
         served: Vec<Language>,
@@ -40,6 +45,7 @@ impl Splitter {
     ) -> Self {
         Self {
             settlements,
+            traces,
             encoder,
             topics,
             served,
@@ -49,16 +55,15 @@ impl Splitter {
         }
     }
 
-    fn split(&mut self, message: &BorrowedMessage<'_>) -> Vec<OutRecord> {
+    fn split(&mut self, message: &BorrowedMessage<'_>, trace: &Trace) -> Vec<OutRecord> {
         let payload = message.payload().unwrap_or_default();
-        let trace = record::trace(message);
         let replays = record::replays(message);
         let letter = |splitter: &Self, payload: Vec<u8>, error: &RequestError| {
             let key = message.key().unwrap_or_default();
             let origin = origin(message);
             splitter
                 .encoder
-                .dead_letter(key, payload, error, &origin, &trace)
+                .dead_letter(key, payload, error, &origin, trace)
                 .replayed(replays)
         };
         let request = match TranslationRequest::decode(payload) {
@@ -68,7 +73,7 @@ impl Splitter {
         let parts = match split(&request, self.max_text_chars, &self.served) {
             Ok(parts) => parts,
             Err(error) => {
-                let mut records = self.refuse_all(&request, &error, &trace);
+                let mut records = self.refuse_all(&request, &error, trace);
                 records.push(letter(self, payload.to_vec(), &error));
                 return records;
             }
@@ -81,11 +86,11 @@ impl Splitter {
         for part in parts {
             match part {
                 Part::Job { target, request } => {
-                    let job = self.job(target, &request, &submitted, &trace);
+                    let job = self.job(target, &request, &submitted, trace);
                     records.push(job.replayed(replays));
                 }
                 Part::Refused { target, error } => {
-                    records.push(self.encoder.refusal(&request, &target, &error, &trace));
+                    records.push(self.encoder.refusal(&request, &target, &error, trace));
                     // The other targets are answered: only this one is left to be tried again.
                     let left = if alone {
                         payload.to_vec()
@@ -97,6 +102,20 @@ impl Splitter {
             }
         }
         records
+    }
+
+    /// The request on its way, if it is watched.
+    fn journey(
+        &self,
+        message: &BorrowedMessage<'_>,
+        trace: &Trace,
+        records: &[OutRecord],
+    ) -> Option<Box<Journey>> {
+        self.traces.split(trace.as_ref(), || Split {
+            origin: origin(message),
+            records: records.len(),
+            jobs: records.iter().filter(|record| is_job(record)).count(),
+        })
     }
 
     /// One error for each target, or a single one when the request names none.
@@ -138,10 +157,17 @@ impl Splitter {
     }
 }
 
+fn is_job(record: &OutRecord) -> bool {
+    record.headers.iter().any(|(key, _)| *key == SUBMITTED_AT)
+}
+
 impl Handler for Splitter {
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
-        let records = self.split(message);
-        self.settled.push((ticket, Settled::Records(records)));
+        let trace = record::accepted(message, &self.traces);
+        let records = self.split(message, &trace);
+        let journey = self.journey(message, &trace, &records);
+        self.settled
+            .push((ticket, Settled::Records { records, journey }));
         weight(message)
     }
 

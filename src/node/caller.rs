@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use babelmesh_actors::{
     domain::{
-        JobOutcome, Order, OutcomeSink, RequestError, Ticket, Translated, TranslationRequest,
+        JobOutcome, Order, OutcomeSink, RequestError, Ticket, Trace, Translated, TranslationRequest,
     },
     intake::IntakeMessage,
 };
@@ -23,19 +23,18 @@ pub(crate) struct Ended;
 pub(crate) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
-    trace: Option<Arc<(String, String)>>,
 ) -> Result<Result<Translated, RequestError>, Ended> {
-    Ok(ask(intake, request, trace).await?.result)
+    Ok(ask(intake, request, None).await?.result)
 }
 
 /// [`translate`], with what was asked in the answer.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
-    trace: Option<Arc<(String, String)>>,
+    trace: Option<Arc<Trace>>,
 ) -> Result<JobOutcome, Ended> {
     let (sender, answer) = oneshot::channel();
     let order = Order {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use anyhow::ensure;
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::{Language, TranslationRequest},
+    domain::{Language, SpanRef, TranslationRequest},
     engine::{Segment, Translation},
     intake::IntakeMessage,
     offload::{Loan, PeerError},
@@ -24,6 +24,7 @@ use crate::{
     events::NodeEvent,
     kafka::record::json,
     logging,
+    telemetry::Traces,
 };
 
 /// Commands that are remembered, to be carried out once only.
@@ -39,18 +40,20 @@ pub(super) struct Deeds {
     intake: ActorRef<IntakeMessage>,
     pools: Arc<Pools>,
     languages: Arc<Languages>,
+    traces: Traces,
     drain: watch::Sender<bool>,
     /// Carried out already, oldest first. Held while one is carried out, so that no command is done twice at once.
     done: tokio::sync::Mutex<VecDeque<CommandDone>>,
 }
 
 impl Deeds {
-    pub(super) fn new(node: &str, actors: &Actors, languages: Languages) -> Self {
+    pub(super) fn new(node: &str, actors: &Actors, languages: Languages, traces: Traces) -> Self {
         Self {
             node: node.to_owned(),
             intake: actors.intake(),
             pools: Arc::clone(actors.pools()),
             languages: Arc::new(languages),
+            traces,
             drain: watch::Sender::new(false),
             done: tokio::sync::Mutex::default(),
         }
@@ -170,12 +173,11 @@ const fn already(applied: Applied) -> &'static str {
 
 #[async_trait]
 impl Host for Deeds {
-    async fn translate(&self, request: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String> {
         let request: TranslationRequest = serde_json::from_slice(&request)
             .map_err(|error| format!("it is no request: {error}"))?;
-        Ok(json(
-            &direct::translate(&self.intake, request, &self.node).await,
-        ))
+        let answer = direct::translate(&self.intake, request, &self.node, (&self.traces, span));
+        Ok(json(&answer.await))
     }
 
     async fn lend(
@@ -183,12 +185,14 @@ impl Host for Deeds {
         from: &str,
         model: &str,
         segments: Vec<Segment>,
+        span: Option<SpanRef>,
     ) -> Result<Vec<Translation>, PeerError> {
         let pool = self.pools.of(model).ok_or(PeerError::Closing)?;
         let (reply, answer) = oneshot::channel();
         let loan = Loan {
             from: Arc::from(from),
             segments,
+            span,
             reply,
         };
         pool.cast(PoolMessage::Lend(loan))

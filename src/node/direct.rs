@@ -1,21 +1,28 @@
 //! Requests of other nodes and of the command line, answered as Kafka's are.
 
 use babelmesh_actors::{
-    domain::{ErrorCode, RequestError, TranslationRequest, TranslationResult},
+    domain::{ErrorCode, RequestError, SpanRef, TranslationRequest, TranslationResult},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
 
 use super::caller;
+use crate::telemetry::Traces;
 
-/// Translates a request with exactly one target on this node; `node` is its name.
+/// Translates a request with exactly one target on this node; `node` is its name. `span` is what it is done for, where that is watched.
 pub(super) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
     node: &str,
+    (traces, span): (&Traces, Option<SpanRef>),
 ) -> TranslationResult {
-    match caller::ask(intake, request.clone(), None).await {
-        Ok(outcome) => TranslationResult::of(&outcome, node),
+    match caller::ask(intake, request.clone(), traces.below(span)).await {
+        Ok(outcome) => {
+            if let Some(journey) = traces.answered(&outcome, None) {
+                journey.delivered();
+            }
+            TranslationResult::of(&outcome, node)
+        }
         Err(caller::Ended) => {
             let target = request.targets().next().unwrap_or_default().to_owned();
             let error = RequestError::new(ErrorCode::ShuttingDown, "the node is stopping");

@@ -30,6 +30,7 @@ use crate::{
         record::Encoder,
         requests::Splitter,
     },
+    telemetry::Traces,
 };
 
 /// How long brokers may take to let a consumer go.
@@ -58,6 +59,7 @@ impl Pipelines {
         (served, own): (&[Language], &[Language]),
         actors: &Actors,
         (observer, failures): (Arc<dyn Observer>, Failures),
+        traces: &Traces,
     ) -> Result<Self> {
         let kafka = &config.kafka;
         let encoder = Encoder::new(&kafka.topics, &config.node.name);
@@ -67,18 +69,20 @@ impl Pipelines {
             encoder: encoder.clone(),
             observer,
             failures,
+            traces,
         };
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
-            JobReader::new(settlements, ownership, encoder.clone(), intake)
+            let encoder = encoder.clone();
+            JobReader::new(settlements, ownership, encoder, intake, traces.clone())
         })?;
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
         let splitter = build.pipeline(&group, &requests, |settlements, _| {
             let limit = config.intake.max_text_chars;
             Splitter::new(
-                settlements,
+                (settlements, traces.clone()),
                 encoder,
                 kafka.topics.clone(),
                 served.to_vec(),
@@ -139,6 +143,7 @@ struct Build<'a> {
     encoder: Encoder,
     observer: Arc<dyn Observer>,
     failures: Failures,
+    traces: &'a Traces,
 }
 
 impl Build<'_> {
@@ -173,6 +178,7 @@ impl Build<'_> {
             flow: Arc::clone(&flow),
             gauges: Arc::clone(&gauges),
             failures: self.failures.clone(),
+            traces: self.traces.clone(),
         };
         let publisher = Publisher::start(
             self.clients.publisher(group),

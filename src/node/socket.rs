@@ -53,6 +53,9 @@ pub enum SocketRequest {
         node: Option<String>,
         /// What, with one target.
         request: Box<TranslationRequest>,
+        /// W3C trace context of whoever asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
     },
     /// Have a node do something.
     Command {
@@ -173,8 +176,13 @@ impl Answers {
         match request {
             SocketRequest::Status => Ok(serde_json::to_value(self.status.read().await)?),
             SocketRequest::Cluster => Ok(serde_json::to_value(self.cluster()?.view())?),
-            SocketRequest::Translate { node, request } => {
-                let result = self.cluster()?.translate(*request, node.as_deref()).await?;
+            SocketRequest::Translate {
+                node,
+                request,
+                traceparent,
+            } => {
+                let (node, parent) = (node.as_deref(), traceparent.as_deref());
+                let result = self.cluster()?.translate(*request, node, parent).await?;
                 Ok(serde_json::to_value(result)?)
             }
             SocketRequest::Command { command } => {
@@ -223,7 +231,8 @@ pub fn ask_cluster(socket: &Path) -> Result<ClusterView> {
     request(socket, &SocketRequest::Cluster, WAIT)
 }
 
-/// Has the node at a socket, or the one of its cluster that is named, translate a request with one target.
+/// Has the node at a socket, or the one of its cluster that is named, translate a request with one target. What the environment variable
+/// `TRACEPARENT` says goes along.
 ///
 /// # Errors
 /// When no node answers, or none has the model.
@@ -235,6 +244,7 @@ pub fn ask_translation(
     let what = SocketRequest::Translate {
         node: node.map(str::to_owned),
         request: Box::new(what),
+        traceparent: std::env::var("TRACEPARENT").ok(),
     };
     request(socket, &what, Duration::from_secs(120))
 }

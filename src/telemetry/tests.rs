@@ -95,6 +95,7 @@ fn node() -> (Telemetry, NodeStatus) {
             pid: None,
             numeric: "int8".to_owned(),
             cold_start: Duration::from_secs(1),
+            warm_up: Duration::from_millis(10),
         },
         Event::ActorStopped {
             pool: Arc::clone(&pool),

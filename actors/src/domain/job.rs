@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Lane, Language, ModelType, RequestError, TranslationRequest};
+use super::{Lane, Language, ModelType, RequestError, Trace, TranslationRequest};
 
 /// Where a job came from: a position in a source whose positions are completed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -37,8 +37,8 @@ pub struct Order {
     pub request: TranslationRequest,
     /// When the sender submitted it, as nearly as is known.
     pub submitted: Instant,
-    /// W3C trace context of the sender, `traceparent` and `tracestate`.
-    pub trace: Option<Arc<(String, String)>>,
+    /// W3C trace context: the sender's, or one below it.
+    pub trace: Option<Arc<Trace>>,
     /// How often it was offered anew after it had failed for good.
     pub replays: u32,
     /// Who wants to know.

@@ -7,7 +7,7 @@ use babelmesh_engine_protocol::{Segment, Translation};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::{engine::EngineBatch, pool::BatchBudget};
+use crate::{domain::SpanRef, engine::EngineBatch, pool::BatchBudget};
 
 /// The other nodes, as far as the pools of this one are concerned.
 pub trait Peers: Send + Sync {
@@ -111,6 +111,8 @@ pub struct Loan {
     pub from: Arc<str>,
     /// What to translate, at least one segment.
     pub segments: Vec<Segment>,
+    /// The batch as a span of its own node, where it is watched there.
+    pub span: Option<SpanRef>,
     /// Gets the answer, always: translations in the order of the segments, or an error. Once its receiver is dropped the batch
     /// is of no more use: it leaves the backlog, and an answer to it is thrown away.
     pub reply: LoanReply,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{ErrorCode, JobOutcome, Lane, deliver_all},
     engine::{EngineError, EngineFactory, Segment, Usage},
-    events::{Event, Observer, StopReason},
+    events::{Event, Observer, StopReason, WatchedBatch},
     offload::PeerError,
     scaling::{Decision, ScalingPolicy, Totals},
 };
@@ -222,23 +222,42 @@ impl Pool {
 
     fn hand_over(&mut self, id: ActorId, work: Work) {
         let now = Instant::now();
-        let (batch, lane, oldest) = match &work {
-            Work::Own(attempt) => (
-                self.jobs.batch(&attempt.items, now),
-                attempt.lane(),
-                attempt.oldest().unwrap_or(now),
-            ),
-            Work::Lent(loan) => (loan.batch(), Lane::Any, loan.queued),
+        let (mut batch, watched, lane, oldest) = match &work {
+            Work::Own(attempt) => {
+                let (batch, watched) = self.jobs.batch(&attempt.items, now);
+                let oldest = attempt.oldest().unwrap_or(now);
+                (batch, watched, attempt.lane(), oldest)
+            }
+            Work::Lent(loan) => (loan.batch(), Vec::new(), Lane::Any, loan.queued),
         };
         let Some(member) = self.members.all.get_mut(&id) else {
             return self.put_back(work);
         };
+        let lent_by = match &work {
+            Work::Own(_) => None,
+            Work::Lent(loan) => loan.watched_by(),
+        };
+        let mut watch = None;
+        if !watched.is_empty() || lent_by.is_some() {
+            watch = self.observer.batch(&WatchedBatch {
+                pool: &self.spec.model_id,
+                actor: &member.name,
+                at: None,
+                segments: batch.segments.len(),
+                tokens: batch.tokens,
+                waited: now.saturating_duration_since(oldest),
+                jobs: &watched,
+                lent_by,
+            });
+            batch.span = watch.as_ref().map(|watch| watch.span());
+        }
         member.phase = Phase::Busy(InFlight {
             work,
             tokens: batch.tokens,
             lane,
             oldest,
             since: now,
+            watch,
         });
         // An actor that is gone answers with a supervision event, which brings the batch back.
         let _ = member.actor.cast(ModelMessage::Translate(batch));
@@ -261,8 +280,9 @@ impl Pool {
                 report,
                 usage,
                 cold_start,
+                warm_up,
             } => {
-                self.ready(id, report, usage, cold_start);
+                self.ready(id, report, usage, (cold_start, warm_up));
             }
             ModelReport::Answered {
                 answer,
@@ -274,7 +294,13 @@ impl Pool {
         }
     }
 
-    fn ready(&mut self, id: ActorId, report: LoadReport, usage: Usage, cold_start: Duration) {
+    fn ready(
+        &mut self,
+        id: ActorId,
+        report: LoadReport,
+        usage: Usage,
+        (cold_start, warm_up): (Duration, Duration),
+    ) {
         let Some(member) = self.members.all.get_mut(&id) else {
             return;
         };
@@ -296,6 +322,7 @@ impl Pool {
             pid: usage.pid,
             numeric: report.numeric,
             cold_start,
+            warm_up,
         });
     }
 
@@ -309,9 +336,10 @@ impl Pool {
         let Some(member) = self.members.all.get_mut(&id) else {
             return;
         };
-        let Some(batch) = member.take_batch() else {
+        let Some(mut batch) = member.take_batch() else {
             return;
         };
+        batch.unwatch(answer.as_ref().err().map(|error| error as _));
         member.usage = usage;
         member.batches += 1;
         self.totals.busy += elapsed;
@@ -388,7 +416,8 @@ impl Pool {
             requeued: batch.as_ref().map_or(0, |b| b.work.own_items()),
             restart_in: delay,
         });
-        if let Some(batch) = batch {
+        if let Some(mut batch) = batch {
+            batch.unwatch(Some(&error));
             self.totals.busy += now.saturating_duration_since(batch.since);
             match batch.work {
                 Work::Own(attempt) => {

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use ractor::ActorRef;
 use tokio::time::Instant;
 
-use crate::offload::{GuestDoing, GuestView};
+use crate::{
+    events::BatchWatch,
+    offload::{GuestDoing, GuestView},
+};
 
 use super::{
     batching::BatchBudget,
@@ -46,6 +49,8 @@ pub(super) struct Borrowed {
     pub(super) attempt: Attempt,
     pub(super) tokens: u32,
     pub(super) oldest: Instant,
+    /// Whoever shows it, if something in it is watched.
+    pub(super) watch: Option<Box<dyn BatchWatch>>,
 }
 
 impl Guest {

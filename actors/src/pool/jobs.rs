@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use babelmesh_engine_protocol::{Segment, Translation};
 
 use crate::{
-    domain::{ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Translated},
+    domain::{
+        ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace, Translated,
+    },
     engine::EngineBatch,
     text::{self, Piece},
 };
@@ -191,10 +193,21 @@ impl Jobs {
         expired
     }
 
-    /// The text of an item as an engine wants it. Marks the job as started.
-    fn segment(&mut self, item: &Item, now: Instant) -> Option<Segment> {
+    /// The text of an item as an engine wants it. Marks the job as started, and adds it to those that are watched.
+    fn segment(
+        &mut self,
+        item: &Item,
+        now: Instant,
+        watched: &mut Vec<Arc<Trace>>,
+    ) -> Option<Segment> {
         let active = self.active.get_mut(&item.job)?;
         active.started.get_or_insert(now);
+        if let Some(trace) = &active.job.order.trace
+            && trace.watched.is_some()
+            && !watched.iter().any(|other| Arc::ptr_eq(other, trace))
+        {
+            watched.push(Arc::clone(trace));
+        }
         let range = active.pieces[item.piece as usize].range.clone();
         Some(Segment {
             text: active.job.order.request.text[range].to_owned(),
@@ -203,18 +216,23 @@ impl Jobs {
         })
     }
 
-    /// What an engine gets of these items, all of active jobs.
-    pub(super) fn batch(&mut self, items: &[Item], now: Instant) -> EngineBatch {
-        let segments: Vec<_> = items.iter().filter_map(|i| self.segment(i, now)).collect();
+    /// What an engine gets of these items, all of active jobs, and which of these are watched.
+    pub(super) fn batch(&mut self, items: &[Item], now: Instant) -> (EngineBatch, Vec<Arc<Trace>>) {
+        let mut watched = Vec::new();
+        let segments = items.iter();
+        let segments = segments.filter_map(|item| self.segment(item, now, &mut watched));
+        let segments: Vec<_> = segments.collect();
         debug_assert_eq!(
             segments.len(),
             items.len(),
             "an item without a job was dispatched"
         );
-        EngineBatch {
+        let batch = EngineBatch {
             segments,
             tokens: items.iter().map(|item| item.tokens).sum(),
-        }
+            span: None,
+        };
+        (batch, watched)
     }
 
     /// Takes a batch's translations; returns the jobs that are complete with them.

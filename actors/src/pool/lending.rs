@@ -6,6 +6,7 @@ use babelmesh_engine_protocol::Translation;
 use tokio::time::Instant;
 
 use crate::{
+    domain::SpanRef,
     engine::{EngineBatch, EngineError},
     events::Event,
     offload::{Loan, Offer, PeerError},
@@ -33,7 +34,13 @@ impl QueuedLoan {
         EngineBatch {
             segments: self.loan.segments.clone(),
             tokens: self.tokens,
+            span: None,
         }
+    }
+
+    /// The peer that it is done for, and what it is there, where it is watched.
+    pub(super) fn watched_by(&self) -> Option<(&Arc<str>, SpanRef)> {
+        self.loan.span.map(|span| (&self.loan.from, span))
     }
 
     fn is_wanted(&self) -> bool {

@@ -1,11 +1,11 @@
 //! A supervisor's record of its model actors.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt::Display, sync::Arc};
 
 use ractor::{ActorId, ActorRef};
 use tokio::time::Instant;
 
-use crate::{domain::Lane, engine::Usage, scaling::ActorCounts};
+use crate::{domain::Lane, engine::Usage, events::BatchWatch, scaling::ActorCounts};
 
 use super::{
     budget::Permit,
@@ -41,6 +41,17 @@ pub(super) struct InFlight {
     pub(super) lane: Lane,
     pub(super) oldest: Instant,
     pub(super) since: Instant,
+    /// Whoever shows it, if something in it is watched.
+    pub(super) watch: Option<Box<dyn BatchWatch>>,
+}
+
+impl InFlight {
+    /// Tells whoever shows the batch how it ended.
+    pub(super) fn unwatch(&mut self, error: Option<&dyn Display>) {
+        if let Some(watch) = self.watch.take() {
+            watch.ended(error.map(|error| error.to_string()).as_deref());
+        }
+    }
 }
 
 /// Whose batch it is.

@@ -29,6 +29,7 @@ pub(super) enum ModelReport {
         report: LoadReport,
         usage: Usage,
         cold_start: Duration,
+        warm_up: Duration,
     },
     /// The engine answered a batch, or refused it and goes on.
     Answered {
@@ -96,17 +97,20 @@ impl ModelState {
         let started = Instant::now();
         let engine = &mut self.start.engine;
         let report = engine.load().await?;
+        let loaded = Instant::now();
         let segment = Segment::clone(&self.start.warm_up);
         engine
             .translate(EngineBatch {
                 segments: vec![segment],
                 tokens: 1,
+                span: None,
             })
             .await?;
         Ok(ModelReport::Ready {
             report,
             usage: engine.usage(),
             cold_start: started.elapsed(),
+            warm_up: loaded.elapsed(),
         })
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     domain::Lane,
     engine::EngineError,
-    events::Event,
+    events::{Event, WatchedBatch},
     offload::{
         GuestStop, LendingSnapshot, OffloadDecision, OffloadMemory, OffloadReason, OffloadSnapshot,
         PeerError, PeerOffer, Peers, Recall, RemoteEngine, credits, decide_offload, trip,
@@ -305,14 +305,30 @@ impl Pool {
 
     fn hand_to_guest(&mut self, id: ActorId, attempt: Attempt) {
         let now = Instant::now();
-        let batch = self.jobs.batch(&attempt.items, now);
+        let (mut batch, watched) = self.jobs.batch(&attempt.items, now);
         let Some(guest) = self.help.guests.get_mut(&id) else {
             return self.retries.push_front(attempt);
         };
+        let oldest = attempt.oldest().unwrap_or(now);
+        let mut watch = None;
+        if !watched.is_empty() {
+            watch = self.observer.batch(&WatchedBatch {
+                pool: &self.spec.model_id,
+                actor: &guest.name,
+                at: Some(&guest.node),
+                segments: batch.segments.len(),
+                tokens: batch.tokens,
+                waited: now.saturating_duration_since(oldest),
+                jobs: &watched,
+                lent_by: None,
+            });
+            batch.span = watch.as_ref().map(|watch| watch.span());
+        }
         guest.turn_to(GuestPhase::Busy(Borrowed {
-            oldest: attempt.oldest().unwrap_or(now),
+            oldest,
             attempt,
             tokens: batch.tokens,
+            watch,
         }));
         let _ = guest.actor.cast(ModelMessage::Translate(batch));
     }
@@ -342,6 +358,9 @@ impl Pool {
         let Some(batch) = guest.turn_to(GuestPhase::Idle) else {
             return;
         };
+        if let Some(watch) = batch.watch {
+            watch.ended(None);
+        }
         guest.batches += 1;
         let (node, actor) = (Arc::clone(&guest.node), Arc::clone(&guest.name));
         let (leaving, round_trip) = (guest.leaving, guest.round_trip);
@@ -375,6 +394,9 @@ impl Pool {
             requeued: batch.as_ref().map_or(0, |b| b.attempt.items.len()),
         });
         if let Some(batch) = batch {
+            if let Some(watch) = batch.watch {
+                watch.ended(Some(&error.to_string()));
+            }
             self.retries.push_front(batch.attempt);
         }
         self.peer_failed(&guest.node, error);

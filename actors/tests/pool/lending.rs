@@ -46,6 +46,7 @@ fn lend(bench: &Bench, texts: &[&str]) -> Answer {
     let loan = Loan {
         from: Arc::from("node-hot"),
         segments: texts.iter().map(segment).collect(),
+        span: None,
         reply,
     };
     bench.pool.cast(PoolMessage::Lend(loan)).unwrap();

@@ -157,6 +157,7 @@ impl PeerLink for FakeLink {
                 let loan = Loan {
                     from,
                     segments: batch.segments,
+                    span: batch.span,
                     reply,
                 };
                 let gone = || PeerError::Gone("the pool is gone".to_owned());

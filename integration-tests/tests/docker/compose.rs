@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use babelmesh::config::OtlpProtocol;
+use babelmesh_integration_tests::repository;
 use serde_json::Value;
 
 use super::{Environment, docker, good, image, list, table, text, yaml};
@@ -118,6 +120,49 @@ fn nothing_is_open_to_the_network_and_everything_that_is_mounted_is_there() {
     let build = &compose["services"]["node-1"]["build"];
     assert_eq!(text(&build["context"]), "..");
     assert!(docker("..").join(text(&build["dockerfile"])).is_file());
+}
+
+#[test]
+fn traces_go_from_every_node_through_the_collector_to_jaeger() {
+    let compose = yaml("compose.yaml");
+    let collector = yaml("otel-collector/config.yaml");
+    let service = &compose["services"]["otel-collector"];
+    let mounted = text(&list(&service["volumes"])[0]);
+    // Where the image looks for its configuration.
+    assert_eq!(mounted, "./otel-collector:/etc/otelcol:ro");
+    let listens = text(&collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]);
+    let (_, port) = listens.rsplit_once(':').unwrap();
+    for (name, environment) in nodes(&compose) {
+        let traces = good(&environment).telemetry.traces;
+        assert_eq!(traces.protocol, OtlpProtocol::Grpc);
+        let endpoint = traces.endpoint.unwrap();
+        assert_eq!(endpoint, format!("http://otel-collector:{port}"), "{name}");
+    }
+    let pipeline = &collector["service"]["pipelines"]["traces"];
+    for kind in ["receivers", "processors", "exporters"] {
+        let used: Vec<_> = list(&pipeline[kind]).iter().map(text).collect();
+        let mut declared: Vec<_> = table(&collector[kind]).keys().collect();
+        declared.sort_by_key(|name| used.iter().position(|used| used == name));
+        assert_eq!(used, declared, "{kind}");
+    }
+    let (to, port) = text(&collector["exporters"]["otlp"]["endpoint"])
+        .split_once(':')
+        .unwrap();
+    // Jaeger takes OTLP at that port unless it is told otherwise.
+    assert_eq!(port, "4317");
+    assert!(compose["services"][to].is_object(), "{to}");
+    for name in ["otel-collector", to] {
+        let limits = &compose["services"][name]["deploy"]["resources"]["limits"];
+        assert!(
+            limits["cpus"].is_string() && limits["memory"].is_string(),
+            "{name}"
+        );
+    }
+    let pinned = text(&service["image"]).rsplit_once(':').unwrap().1;
+    let tested = repository().join("integration-tests/otel-collector/go.mod");
+    let tested = std::fs::read_to_string(tested).unwrap();
+    let module = format!("go.opentelemetry.io/collector/otelcol v{pinned}");
+    assert!(tested.contains(&module), "the tests run on another version");
 }
 
 #[test]

@@ -7,13 +7,17 @@ use std::{
 
 use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
 
-use super::settlements::{Opened, Settled};
+use super::{
+    Publishing,
+    settlements::{Opened, Settled},
+};
 use crate::{
     events::NodeEvent,
     kafka::{
         gauges::DeliveryGauges,
-        record::{Encoder, Origin, OutRecord},
+        record::{Origin, OutRecord},
     },
+    telemetry::traces::Journey,
 };
 
 /// A partition from its assignment to its end here.
@@ -34,6 +38,8 @@ pub(super) struct Partition {
 pub(super) struct Released {
     pub(super) offset: i64,
     pub(super) records: Vec<OutRecord>,
+    /// The record on its way, if it is watched.
+    pub(super) journey: Option<Box<Journey>>,
 }
 
 impl Partition {
@@ -63,14 +69,22 @@ impl Partition {
     }
 
     /// Takes outcomes whose turn it is; returns how many.
-    fn release(&mut self, encoder: &Encoder) -> usize {
+    fn release(&mut self, with: &Publishing) -> usize {
         let before = self.released.len();
         while let Some((offset, settled)) = self.ledger.release() {
-            let records = match settled {
-                Settled::Records(records) => records,
-                Settled::Outcome(outcome) => encoder.outcome(&outcome, &self.origin(offset)),
+            let (records, journey) = match settled {
+                Settled::Records { records, journey } => (records, journey),
+                Settled::Outcome(outcome) => {
+                    let origin = self.origin(offset);
+                    let journey = with.traces.answered(&outcome, Some(&origin));
+                    (with.encoder.outcome(&outcome, &origin), journey)
+                }
             };
-            self.released.push_back(Released { offset, records });
+            self.released.push_back(Released {
+                offset,
+                records,
+                journey,
+            });
         }
         self.released.len() - before
     }
@@ -80,6 +94,9 @@ impl Partition {
         while let Some(released) = self.released.pop_front_if(|r| r.offset <= upto) {
             for code in released.records.iter().filter_map(OutRecord::error_code) {
                 gauges.laid_aside(code);
+            }
+            if let Some(journey) = released.journey {
+                journey.committed();
             }
         }
         let mut weight = 0;
@@ -138,8 +155,8 @@ impl Partitions {
     }
 
     /// Has every partition release what it can; returns how many outcomes that were.
-    pub(super) fn release(&mut self, encoder: &Encoder) -> usize {
-        self.0.values_mut().map(|p| p.release(encoder)).sum()
+    pub(super) fn release(&mut self, with: &Publishing) -> usize {
+        self.0.values_mut().map(|p| p.release(with)).sum()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Partition)> {

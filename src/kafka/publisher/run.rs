@@ -8,7 +8,7 @@ use super::{
     Publishing,
     partition::{Partitions, Released},
 };
-use crate::kafka::record::OutRecord;
+use crate::{kafka::record::OutRecord, telemetry::traces::TransactionMoment};
 
 /// Most records of a partition, over all partitions, that are answered in one transaction.
 pub(super) const LARGEST: usize = 4_096;
@@ -20,6 +20,8 @@ const MOST_BYTES: usize = 8 << 20;
 pub(super) struct Run {
     parts: Vec<Part>,
     records: usize,
+    /// The transaction, if something in it is watched.
+    moment: Option<TransactionMoment>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,25 @@ impl Run {
                 upto: last.offset,
             });
         }
-        (records > 0).then_some(Self { parts, records })
+        let mut run = (records > 0).then_some(Self {
+            parts,
+            records,
+            moment: None,
+        })?;
+        let entries = run.entries(partitions);
+        let watched = entries.filter_map(|released| released.journey.as_deref());
+        let moment = TransactionMoment::of(records, watched);
+        run.moment = moment;
+        Some(run)
+    }
+
+    fn entries<'p>(&'p self, partitions: &'p Partitions) -> impl Iterator<Item = &'p Released> {
+        self.parts.iter().flat_map(|part| {
+            let partition = partitions.find(part.id, part.epoch);
+            partition
+                .into_iter()
+                .flat_map(|p| p.released.iter().take(part.entries))
+        })
     }
 
     /// The answers, partition by partition, in order.
@@ -70,16 +90,8 @@ impl Run {
         &'p self,
         partitions: &'p Partitions,
     ) -> impl Iterator<Item = &'p OutRecord> {
-        let of = |part: &'p Part| {
-            let partition = partitions.find(part.id, part.epoch);
-            partition
-                .into_iter()
-                .flat_map(|p| p.released.iter().take(part.entries))
-        };
-        self.parts
-            .iter()
-            .flat_map(of)
-            .flat_map(|released| &released.records)
+        let entries = self.entries(partitions);
+        entries.flat_map(|released| &released.records)
     }
 
     /// Number of records that are answered.
@@ -129,6 +141,9 @@ impl Run {
             }
         }
         with.gauges.finished(self.records);
+        if let Some(moment) = &self.moment {
+            moment.committed();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use babelmesh_actors::domain::{JobOutcome, OutcomeSink, Ticket};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::kafka::record::OutRecord;
+use crate::{kafka::record::OutRecord, telemetry::traces::Journey};
 
 /// The outcome of a record.
 #[derive(Debug)]
@@ -20,7 +20,12 @@ pub enum Settled {
     /// A job ended.
     Outcome(Box<JobOutcome>),
     /// The record is answered by these.
-    Records(Vec<OutRecord>),
+    Records {
+        /// In the order in which they are written.
+        records: Vec<OutRecord>,
+        /// The record on its way, if it is watched.
+        journey: Option<Box<Journey>>,
+    },
 }
 
 /// A record that was read.
