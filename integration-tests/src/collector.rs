@@ -105,7 +105,7 @@ impl Collector {
         let config = folder.join("config.yaml");
         let text = format!(
             "receivers:\n  otlp:\n    protocols:\n      grpc: {{endpoint: \"{grpc}\"}}\n      http: {{endpoint: \"{http}\"}}\n\
-             exporters:\n  file: {{path: \"{}\"}}\n\
+             exporters:\n  file: {{path: \"{}\", flush_interval: 50ms}}\n\
              service:\n  telemetry:\n    metrics: {{level: none}}\n  pipelines:\n    traces: {{receivers: [otlp], exporters: [file]}}\n",
             file.display()
         );
@@ -159,6 +159,15 @@ impl Collector {
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
         lines.flat_map(|line: Value| spans_of(&line)).collect()
+    }
+
+    /// Everything, once `enough` of it is there: what a node exported last, the collector writes a little later.
+    #[must_use]
+    pub fn all(&self, what: &str, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
+        wait_for(what, PATIENCE, || {
+            let spans = self.spans();
+            enough(&spans).then_some(spans)
+        })
     }
 
     /// Waits for so many spans of a name in a trace.

@@ -233,17 +233,17 @@ fn another_version_of_the_protocol_is_refused_whoever_dials_and_the_other_side_i
     let mut said = Vec::new();
     dialled.read_to_end(&mut said).unwrap();
     let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(
-        said.contains("speaks version 2") && said.contains("this node version 1"),
-        "{said}"
-    );
+    let (theirs, ours) = (PROTOCOL + 1, PROTOCOL);
+    let theirs = format!("speaks version {theirs}");
+    let ours = format!("this node version {ours}");
+    assert!(said.contains(&theirs) && said.contains(&ours), "{said}");
     // It is dialled.
     let mut dialling = TcpStream::connect(listen).unwrap();
     dialling.write_all(&hello_of_another_version()).unwrap();
     let mut told = Vec::new();
     dialling.read_to_end(&mut told).unwrap();
     let told = String::from_utf8_lossy(&told).into_owned();
-    assert!(told.contains("speaks version 2"), "{told}");
+    assert!(told.contains(&theirs), "{told}");
     wait_until("the log says both", PATIENCE, || {
         let log = node.log();
         log.contains("no connection to another node")

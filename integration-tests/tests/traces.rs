@@ -47,7 +47,12 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-fn below<'s>(spans: &'s [Span], parent: &Span) -> Vec<Span> {
+/// Whether so many spans have a name.
+fn has(spans: &[Span], name: &str, count: usize) -> bool {
+    spans.iter().filter(|span| span.name == name).count() >= count
+}
+
+fn below(spans: &[Span], parent: &Span) -> Vec<Span> {
     let children = spans.iter().filter(|span| span.is_below(parent));
     children.cloned().collect()
 }
@@ -108,7 +113,7 @@ fn follow(settings: impl FnOnce(Settings) -> Settings, protocol: &str) -> Option
         assert_eq!(answer.record.header("tracestate"), "vendor=1");
     }
     node.stop(PATIENCE);
-    let spans = collector.spans();
+    let spans = collector.all("the actor's life", |spans| has(spans, "actor", 1));
     let of_trace: Vec<_> = spans.iter().filter(|s| s.trace == trace).cloned().collect();
     let request = named(&of_trace, "request");
     assert_eq!((request.parent.as_str(), request.kind), (PARENT, 5));
@@ -139,10 +144,9 @@ fn follow(settings: impl FnOnce(Settings) -> Settings, protocol: &str) -> Option
 fn check_job(job: &Span, request: &Span, spans: &[Span], took: Duration) {
     assert_eq!((job.parent.as_str(), job.kind), (request.id.as_str(), 5));
     let target = job.attribute("babelmesh.target");
-    assert_eq!(
-        job.attribute("messaging.destination.name"),
-        format!("translation.jobs.{target}")
-    );
+    let topic = job.attribute("messaging.destination.name");
+    let expected = format!("translation.jobs.{target}");
+    assert!(topic.ends_with(&expected), "{topic}");
     let stages = below(spans, job);
     let stage = |name| named(&stages, name);
     let inference = stage("job.inference");
@@ -247,7 +251,7 @@ fn actors_that_fail_are_replaced_and_pools_that_scale_say_why() {
         .set("pool.max_actors", 4)
         .set("pool.batch.segments", 4)
         .set("engine.fake.segment_us", 5_000)
-        .set("engine.fake.crash_on", "[[crash]]")
+        .set("engine.fake.crash_on", "\"[[crash]]\"")
         .set("scaling.delay_target.shrink_window_ms", 2_000);
     let mut node = ProcessNode::start(&sandbox, &collector.of(settings, "grpc"));
     let mut backend = node.backend();
@@ -263,8 +267,9 @@ fn actors_that_fail_are_replaced_and_pools_that_scale_say_why() {
     }
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
+    let spawned = node.log().matches("model actor spawned").count();
     node.stop(PATIENCE);
-    let spans = collector.spans();
+    let spans = collector.all("lives of all actors", |spans| has(spans, "actor", spawned));
     let actors: Vec<_> = spans.iter().filter(|span| span.name == "actor").collect();
     let failed = actors.iter().find(|span| span.error.is_some());
     let failed = failed.expect("an actor failed");
@@ -428,7 +433,7 @@ fn a_trace_goes_on_at_the_node_that_helps_or_is_asked() {
     let job = collector.wait_for(&trace, "job", 1).remove(0);
     let forward = collector.wait_for(&trace, "forward", 1).remove(0);
     assert_eq!(
-        (forward.parent.as_str(), forward.node),
+        (forward.parent.as_str(), forward.node.clone()),
         (PARENT, nodes[0].name())
     );
     assert!(job.is_below(&forward));
@@ -471,7 +476,7 @@ fn serve_without(endpoint: &str, protocol: &str) {
     let mut node = ProcessNode::start(&sandbox, &settings);
     let http = http_of(&node);
     let mut backend = node.backend();
-    let mut sizes = Vec::new();
+    let (started, mut sizes) = (Instant::now(), Vec::new());
     for round in 0..5 {
         for number in 0..2_000 {
             let id = format!("{round}-{number}");
@@ -496,7 +501,12 @@ fn serve_without(endpoint: &str, protocol: &str) {
     let grown = sizes[4].saturating_sub(sizes[1]);
     assert!(grown < 64 << 20, "it grew by {grown} bytes: {sizes:?}");
     let told = node.log().matches("spans are dropped").count();
-    assert!((1..=3).contains(&told), "told {told} times: {}", node.log());
+    let most = usize::try_from(started.elapsed().as_secs() / 30).unwrap() + 2;
+    assert!(
+        (1..=most).contains(&told),
+        "told {told} times: {}",
+        node.log()
+    );
     let stopping = Instant::now();
     node.signal(Signal::TERM);
     assert!(node.wait(PATIENCE).success());

@@ -162,6 +162,7 @@ impl Traces {
             .with_tracer(inner.tracer.clone())
             .with_location(false)
             .with_threads(false)
+            .with_target(false)
             .with_tracked_inactivity(false)
             .with_filter(ours.with_max_level_hint(tracing::Level::INFO));
         Some(layer)
@@ -304,4 +305,9 @@ fn context_of(span: SpanRef, is_remote: bool) -> SpanContext {
         is_remote,
         TraceState::default(),
     )
+}
+
+/// A number as attributes have it.
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -117,7 +117,7 @@ fn a_wrong_version_is_refused_and_both_sides_know_why() {
     );
     let told = at_a.unwrap_err().to_string();
     assert!(
-        told.contains("refuses") && told.contains("version 8"),
+        told.contains("refuses") && told.contains(&format!("version {}", PROTOCOL + 7)),
         "{told}"
     );
 }

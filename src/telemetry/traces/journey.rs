@@ -12,7 +12,7 @@ use opentelemetry::{
 };
 use tokio::time::Instant;
 
-use super::{Ended, Inner, Traces, new_id};
+use super::{Ended, Inner, Traces, count, new_id};
 use crate::kafka::record::Origin;
 
 /// What a splitter made of a request.
@@ -320,8 +320,4 @@ fn of_order(outcome: &JobOutcome) -> [KeyValue; 3] {
         KeyValue::new("babelmesh.source", request.source_language.clone()),
         KeyValue::new("babelmesh.target", outcome.order.target_tag().to_owned()),
     ]
-}
-
-fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -18,7 +18,7 @@ use tracing::{Span, field::Empty, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    Ended, Inner, TARGET, context_of,
+    Ended, Inner, TARGET, context_of, count,
     moments::{put_below, reference},
     new_id,
 };
@@ -124,7 +124,7 @@ impl Lives {
 
     fn failed(&self, pool: &Arc<str>, actor: &Arc<str>, error: &str, requeued: usize) {
         let life = self.ended(actor, |span| {
-            span.record("babelmesh.requeued", requeued);
+            span.record("babelmesh.requeued", count(requeued));
             span.set_status(Status::error(error.to_owned()));
         });
         if let Some(life) = life {
@@ -170,7 +170,7 @@ impl Observer for Lives {
                 ..
             } => {
                 self.ended(guest, |span| {
-                    span.record("babelmesh.requeued", *requeued);
+                    span.record("babelmesh.requeued", count(*requeued));
                     span.set_status(Status::error(error.clone()));
                 });
             }
@@ -185,10 +185,10 @@ impl Observer for Lives {
                     target: TARGET, parent: None, "scale",
                     babelmesh.pool = %pool,
                     babelmesh.node = %self.inner.node,
-                    babelmesh.from = from,
-                    babelmesh.to = decision.target,
+                    babelmesh.from = count(*from),
+                    babelmesh.to = i64::from(decision.target),
                     babelmesh.reason = decision.reason.label(),
-                    babelmesh.unmet_actors = decision.unmet_actors,
+                    babelmesh.unmet_actors = i64::from(decision.unmet_actors),
                     babelmesh.inputs = inputs,
                 );
             }
@@ -204,8 +204,8 @@ impl Observer for Lives {
             babelmesh.node = %self.inner.node,
             babelmesh.peer = batch.at.map(|peer| &**peer),
             babelmesh.lent_by = batch.lent_by.map(|(peer, _)| &**peer),
-            babelmesh.segments = batch.segments,
-            babelmesh.tokens = batch.tokens,
+            babelmesh.segments = count(batch.segments),
+            babelmesh.tokens = i64::from(batch.tokens),
             babelmesh.waited_ms = batch.waited.as_secs_f64() * 1_000.0,
         );
         if let Some((_, lent)) = batch.lent_by {

@@ -13,7 +13,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::{
     Journey, TARGET, Traces,
     context::{Verdict, decide},
-    context_of,
+    context_of, count,
 };
 
 /// The span as others are told of it; none when nobody exports spans of `tracing`.
@@ -115,7 +115,8 @@ impl HttpMoment {
 
     /// It is answered.
     pub(crate) fn answered(self, status: u16) {
-        self.0.record("http.response.status_code", status);
+        self.0
+            .record("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.0.set_status(Status::error(status.to_string()));
         }
@@ -144,7 +145,7 @@ impl TransactionMoment {
         let span = info_span!(
             target: TARGET, parent: None, "transaction",
             messaging.system = "kafka",
-            babelmesh.records = records,
+            babelmesh.records = count(records),
             babelmesh.outcome = Empty,
         );
         let reference = reference(&span)?;
