@@ -159,6 +159,7 @@ impl Node {
                     telemetry,
                     status: source,
                     health,
+                    cluster: cluster.clone(),
                     feed,
                 };
                 Some(ApiServer::start(config, parts, &clients, failures.clone())?)
