@@ -25,10 +25,12 @@ use std::{
 };
 
 use actix::{Actor, Addr};
+use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::{DefaultHeaders, from_fn},
+    http::header,
+    middleware::{Condition, DefaultHeaders, from_fn},
     web::{self, Data},
 };
 use anyhow::{Context, Result, anyhow};
@@ -79,7 +81,7 @@ impl ApiServer {
         ));
         let topic = config.kafka.topics.requests.clone();
         let brokers = BrokerWatch::start(Arc::clone(&health), clients, topic)?;
-        let (status, feed) = (parts.status.clone(), Arc::clone(&parts.feed));
+        let live = LiveFeed::new(&parts);
         let api = Data::new(Api::new(config, parts)?);
         let http = config.http.clone();
         let (sender, started) = mpsc::sync_channel(1);
@@ -88,12 +90,16 @@ impl ApiServer {
             let served = actix_web::rt::System::new().block_on(async {
                 let read_timeout = Duration::from_millis(http.read_timeout_ms);
                 let threads = usize::from(http.threads);
-                let live = LiveFeed::new(status, feed).start();
+                let live = live.start();
                 let watched = Data::new(live.clone());
                 let server = HttpServer::new(move || {
                     App::new()
                         .app_data(Data::clone(&api))
                         .app_data(Data::clone(&watched))
+                        .wrap(Condition::new(
+                            !http.cors_origins.is_empty(),
+                            cors(&http.cors_origins),
+                        ))
                         .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                         .wrap(from_fn(tracing::traced))
                         .configure(routes)
@@ -158,6 +164,21 @@ impl Drop for ApiServer {
         self.asking.abort();
         // Sends its command at once; nobody waits for the end here.
         drop(self.handle.stop(false));
+    }
+}
+
+/// Tells browsers whose pages may use the API. A request of another page is answered like any other; its browser keeps the answer from it.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "POST"])
+        .allow_any_header()
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(3600);
+    match origins.iter().any(|origin| origin == "*") {
+        true => cors.allow_any_origin().send_wildcard(),
+        false => origins
+            .iter()
+            .fold(cors, |cors, origin| cors.allowed_origin(origin)),
     }
 }
 

@@ -26,14 +26,26 @@ pub(crate) fn routes(to: &mut ServiceConfig) {
         "text/css; charset=utf-8",
         include_str!("dashboard/dashboard.css"),
     );
-    let script = (
-        "text/javascript; charset=utf-8",
-        include_str!("dashboard/dashboard.js"),
-    );
+    let icon = ("image/svg+xml", include_str!("dashboard/icon.svg"));
+    let script = |text| ("text/javascript; charset=utf-8", text);
     for (path, (kind, text)) in [
         ("/", html),
         ("/dashboard.css", style),
-        ("/dashboard.js", script),
+        ("/icon.svg", icon),
+        (
+            "/dashboard.js",
+            script(include_str!("dashboard/dashboard.js")),
+        ),
+        (
+            "/elements.js",
+            script(include_str!("dashboard/elements.js")),
+        ),
+        ("/panels.js", script(include_str!("dashboard/panels.js"))),
+        ("/plots.js", script(include_str!("dashboard/plots.js"))),
+        (
+            "/translate.js",
+            script(include_str!("dashboard/translate.js")),
+        ),
     ] {
         let page = move || async move {
             HttpResponse::Ok()

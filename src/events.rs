@@ -123,6 +123,16 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The file of API keys had changed and counts from now on.
+    KeysRead {
+        /// Keys in it.
+        keys: usize,
+    },
+    /// The file of API keys has changed and cannot be read; the keys from before still count.
+    KeysUnreadable {
+        /// Why.
+        error: &'a str,
+    },
     /// The node looks for others.
     ClusterStarted {
         /// Where it listens.
@@ -231,6 +241,8 @@ impl NodeEvent<'_> {
             Self::OffsetNotStored { .. } => "offset_not_stored",
             Self::PartitionDropped { .. } => "partition_dropped",
             Self::StatusFailed { .. } => "status_failed",
+            Self::KeysRead { .. } => "keys_read",
+            Self::KeysUnreadable { .. } => "keys_unreadable",
             Self::ClusterStarted { .. } => "cluster_started",
             Self::MemberChanged { .. } => "member_changed",
             Self::PeerRefused { .. } => "peer_refused",
@@ -334,6 +346,13 @@ impl NodeEvent<'_> {
                 );
             }
             Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
+            Self::KeysRead { keys } => info!(keys, "API keys read again"),
+            Self::KeysUnreadable { error } => {
+                warn!(
+                    error,
+                    "the API keys have changed and cannot be read, those from before count"
+                );
+            }
             Self::ClusterStarted {
                 listen,
                 address,

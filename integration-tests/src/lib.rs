@@ -13,6 +13,7 @@
 mod backend;
 mod broker;
 mod chance;
+pub mod clients;
 mod collector;
 mod events;
 pub mod executables;

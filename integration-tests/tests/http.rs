@@ -13,7 +13,7 @@ use babelmesh::api::keys;
 use babelmesh_actors::events::Event;
 use babelmesh_integration_tests::{
     LocalNode, PATIENCE, Sandbox, Settings,
-    http::{HttpClient, read_answer, request},
+    http::{Answer, HttpClient, read_answer, request},
     processes, wait_for, wait_until,
 };
 use serde_json::{Value, json};
@@ -415,6 +415,54 @@ fn no_engine_is_given_the_text_of_a_client_that_has_gone() {
     wait_until("they are passed over", PATIENCE, || abandoned() == 5);
     let pool = node.pool();
     assert_eq!((pool.jobs, pool.translated), (0, 1));
+}
+
+#[test]
+fn a_key_opens_and_is_revoked_while_the_node_runs() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("keys.toml");
+    keys::create(&file, "first").unwrap();
+    let (_node, http) = start(&sandbox, |s| s.set("http.keys_file", file.display()));
+    let ask = |key: &str| {
+        let body = json!({"q": "Hello", "source": "en", "target": "fr", "api_key": key});
+        http.post("/translate", &body).status
+    };
+    let key = keys::create(&file, "second").unwrap();
+    wait_until("the new key opens", PATIENCE, || ask(&key) == 200);
+    keys::revoke(&file, "second").unwrap();
+    let started = Instant::now();
+    wait_until("it opens no more", PATIENCE, || ask(&key) == 403);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn pages_of_other_origins_may_use_the_api_where_the_configuration_says_so() {
+    let allowed = |origins: &str, origin: &str| {
+        let sandbox = Sandbox::new();
+        let (_node, http) = start(&sandbox, |s| s.set("http.cors_origins", origins));
+        let preflight = format!(
+            "Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n"
+        );
+        let asked = http.send("OPTIONS", "/translate", &preflight, "");
+        let headers = format!("Origin: {origin}\r\nContent-Type: application/json\r\n");
+        let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
+        let answer = http.send("POST", "/translate", &headers, &body);
+        assert_eq!(answer.status, 200, "browsers keep answers, nodes do not");
+        let told = |answer: &Answer| {
+            let origin = answer.header("access-control-allow-origin");
+            origin.map(str::to_owned)
+        };
+        let (asked, answered) = (told(&asked), told(&answer));
+        assert_eq!(asked, answered);
+        answered
+    };
+    let chat = "https://chat.example.org";
+    assert_eq!(allowed("[]", chat), None);
+    let two = "[\"https://chat.example.org\", \"http://127.0.0.1:3000\"]";
+    assert_eq!(allowed(two, chat).as_deref(), Some(chat));
+    assert_eq!(allowed(two, "https://elsewhere.example.org"), None);
+    assert_eq!(allowed("[\"*\"]", chat).as_deref(), Some("*"));
 }
 
 #[test]

@@ -2,68 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
-
 use babelmesh::api::keys;
-use babelmesh_integration_tests::{LocalNode, Sandbox, executables};
+use babelmesh_integration_tests::{LocalNode, Sandbox, clients::Interpreter};
 
-/// Versions are pinned: what a registry has tomorrow is not what was tested.
 const PYTHON: [&str; 3] = [
     "libretranslatepy==2.1.4",
     "deep-translator==1.11.4",
     "deepl==1.32.0",
 ];
-const NODE: &str = "translate@3.1.0";
+const NODE: [&str; 1] = ["translate@3.1.0"];
 
-/// A folder beside the executables, kept from run to run.
-fn folder(name: &str) -> PathBuf {
-    let folder = executables::babelmesh()
-        .parent()
-        .unwrap()
-        .join("http-clients")
-        .join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn skipped(what: &str) {
-    // Past the test harness, which would keep it to itself.
-    let _ = writeln!(io::stderr(), "SKIPPED: {what}");
-}
-
-fn works(command: &mut Command) -> bool {
-    let status = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .stdin(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
-}
-
-/// Runs a client's script; it ends with an error when it does not get what it expects.
-fn run(program: &Path, script: &str, node: &LocalNode, key: &str) {
-    let output = Command::new(program)
-        .arg(if program.ends_with("node") {
-            "-e"
-        } else {
-            "-c"
-        })
-        .arg(script)
-        .env("URL", format!("http://{}", node.http().0))
-        .env("KEY", key)
-        .env("NODE_PATH", folder("node").join("node_modules"))
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("all is well"),
-        "{told}"
-    );
+/// Runs a client's program; it ends with an error when it does not get what it expects.
+fn run(interpreter: &Interpreter, program: &str) {
+    let sandbox = Sandbox::new();
+    let (node, key) = start(&sandbox);
+    let url = format!("http://{}", node.http().0);
+    let said = interpreter.run(program, &[("URL", &url), ("KEY", &key)]);
+    assert!(said.contains("all is well"), "{said}");
 }
 
 fn start(sandbox: &Sandbox) -> (LocalNode, String) {
@@ -132,66 +87,30 @@ print("all is well")
 "#;
 
 const NODE_SCRIPT: &str = r#"
-const load = async () => (await import(require.resolve("translate"))).default;
-load().then(async (translate) => {
-  translate.engine = "libre";
-  translate.url = process.env.URL + "/translate";
-  translate.key = process.env.KEY;
-  const answer = await translate("Good night!", { from: "en", to: "fr" });
-  if (answer !== "fr:Good night!") throw new Error(answer);
-  translate.cache = 0;
-  let refused = false;
-  translate.key = "bm_wrong";
-  await translate("Another text.", { from: "en", to: "fr" }).catch(() => { refused = true; });
-  if (!refused) throw new Error("a wrong key was accepted");
-  console.log("all is well");
-}).catch((error) => { console.error(error); process.exit(1); });
+import translate from "translate";
+translate.engine = "libre";
+translate.url = process.env.URL + "/translate";
+translate.key = process.env.KEY;
+const answer = await translate("Good night!", { from: "en", to: "fr" });
+if (answer !== "fr:Good night!") throw new Error(answer);
+translate.cache = 0;
+let refused = false;
+translate.key = "bm_wrong";
+await translate("Another text.", { from: "en", to: "fr" }).catch(() => { refused = true; });
+if (!refused) throw new Error("a wrong key was accepted");
+console.log("all is well");
 "#;
 
 #[test]
 fn clients_from_pypi_translate_detect_list_languages_and_get_their_errors() {
-    let environment = folder("python");
-    let python = environment.join("bin/python");
-    let ready = || {
-        works(Command::new(&python).args(["-c", "import libretranslatepy, deep_translator, deepl"]))
-    };
-    if !ready() {
-        let made = works(
-            Command::new("python3")
-                .args(["-m", "venv"])
-                .arg(&environment),
-        );
-        let installed = made
-            && works(
-                Command::new(&python)
-                    .args(["-m", "pip", "install", "--quiet"])
-                    .args(PYTHON),
-            );
-        if !installed || !ready() {
-            return skipped("the clients cannot be installed from PyPI");
-        }
+    if let Some(python) = Interpreter::python("http-python", &PYTHON) {
+        run(&python, PYTHON_SCRIPT);
     }
-    let sandbox = Sandbox::new();
-    let (node, key) = start(&sandbox);
-    run(&python, PYTHON_SCRIPT, &node, &key);
 }
 
 #[test]
 fn the_client_from_npm_translates_and_is_refused() {
-    let environment = folder("node");
-    let ready = || environment.join("node_modules/translate").is_dir();
-    if !ready() {
-        works(
-            Command::new("npm")
-                .args(["install", "--silent", "--no-save", "--prefix"])
-                .arg(&environment)
-                .arg(NODE),
-        );
-        if !ready() {
-            return skipped("the client cannot be installed from npm");
-        }
+    if let Some(node) = Interpreter::node("http-node", &NODE) {
+        run(&node, NODE_SCRIPT);
     }
-    let sandbox = Sandbox::new();
-    let (node, key) = start(&sandbox);
-    run(Path::new("node"), NODE_SCRIPT, &node, &key);
 }

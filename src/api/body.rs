@@ -27,7 +27,7 @@ pub(super) enum Parameters {
 }
 
 /// A body's share of what all bodies together may take. Given back when the request is answered.
-pub(super) type Share = Option<OwnedSemaphorePermit>;
+type Share = Option<OwnedSemaphorePermit>;
 
 /// Reads a request's body, but not more and not longer than it may. `room` has a permit for each byte that all bodies together may have.
 ///

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     body::{Parameters, Texts},
     error::{ApiError, Dialect},
+    keys::Client,
     state::Api,
 };
 
@@ -70,13 +71,10 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async {
-        let (parameters, _share) = api.parameters(&request, payload).await?;
-        let key = parameters.text("auth_key")?;
-        let admitted = api.admit(&request, key.as_deref())?;
+    let answer = async |parameters: Parameters, client: &Client| {
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
-        admitted.client.bill(texts.iter().map(count).sum());
+        client.bill(texts.iter().map(count).sum());
         let one = |text| api.translate(text, (&source, &target), ModelType::Basic);
         let all = futures_util::future::try_join_all(texts.iter().map(|text| one(text)));
         let translations = all.await.map_err(|error| match error.code() {
@@ -96,7 +94,8 @@ pub(super) async fn translate(
             translations: body.collect(),
         }))
     };
-    api.answer("deepl_translate", Dialect::DeepL, answer).await
+    let route = ("deepl_translate", Dialect::DeepL);
+    api.admitted(route, (&request, payload), answer).await
 }
 
 fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, String), ApiError> {
@@ -141,15 +140,19 @@ fn unsupported(name: &str) -> ApiError {
     get, path = "/v2/usage", tag = "DeepL",
     responses((status = 200, description = "`character_count` and `character_limit`"))
 )]
-pub(super) async fn usage(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
-    let answer = async {
-        let admitted = api.admit(&request, None)?;
+pub(super) async fn usage(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> HttpResponse {
+    let answer = async |_: Parameters, client: &Client| {
         Ok(HttpResponse::Ok().json(json!({
-            "character_count": admitted.client.characters(),
+            "character_count": client.characters(),
             "character_limit": NO_LIMIT,
         })))
     };
-    api.answer("deepl_usage", Dialect::DeepL, answer).await
+    let route = ("deepl_usage", Dialect::DeepL);
+    api.admitted(route, (&request, payload), answer).await
 }
 
 /// Lists the languages.
@@ -163,10 +166,8 @@ pub(super) async fn languages(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async {
-        // Clients put the kind into the query, or into a body even with GET.
-        let (parameters, _share) = api.parameters(&request, payload).await?;
-        let _admitted = api.admit(&request, None)?;
+    // Clients put the kind into the query, or into a body even with GET.
+    let answer = async |parameters: Parameters, _: &Client| {
         let languages = match parameters.text("type")?.as_deref() {
             None | Some("source") => api.sources(),
             Some("target") => api.targets(),
@@ -180,5 +181,6 @@ pub(super) async fn languages(
         let body: Vec<_> = body.collect();
         Ok(HttpResponse::Ok().json(body))
     };
-    api.answer("deepl_languages", Dialect::DeepL, answer).await
+    let route = ("deepl_languages", Dialect::DeepL);
+    api.admitted(route, (&request, payload), answer).await
 }

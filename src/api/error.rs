@@ -18,6 +18,16 @@ pub(super) enum Dialect {
     Meeshy,
 }
 
+impl Dialect {
+    /// The parameter that holds the API key, where no header does.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::LibreTranslate | Self::Meeshy => "api_key",
+            Self::DeepL => "auth_key",
+        }
+    }
+}
+
 /// Why a request is not answered as it wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiError {

@@ -8,18 +8,23 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::events::NodeEvent;
+
+/// How often the file is looked at while requests come, to see whether it has changed.
+const LOOK: Duration = Duration::from_secs(1);
 /// What every key begins with: whoever finds one somewhere knows what it is.
 const PREFIX: &str = "bm_";
 
@@ -65,9 +70,30 @@ impl Client {
 pub enum Keys {
     /// Everybody.
     Open(Arc<Client>),
-    /// Those with a key, by its hash.
-    Needed(HashMap<[u8; 32], Arc<Client>>),
+    /// Those with a key.
+    Needed(KeyFile),
 }
+
+/// A file of keys, as it was when last read.
+#[derive(Debug)]
+pub struct KeyFile {
+    path: PathBuf,
+    /// By the hash of their key.
+    clients: RwLock<Clients>,
+    seen: Mutex<Seen>,
+}
+
+type Clients = HashMap<[u8; 32], Arc<Client>>;
+
+/// When a file was looked at, and what tells it from its next version.
+#[derive(Debug)]
+struct Seen {
+    at: Instant,
+    version: Option<Version>,
+}
+
+/// Inode, bytes, and time of the last change.
+type Version = (u64, u64, i64, i64);
 
 /// Why a key is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,16 +110,10 @@ impl Keys {
     /// # Errors
     /// When the file cannot be read or holds something else.
     pub fn load(file: Option<&Path>) -> Result<Self> {
-        let Some(file) = file else {
-            return Ok(Self::Open(Arc::new(Client::new(""))));
-        };
-        let mut keys = HashMap::new();
-        for (name, hash) in read(file)?.keys {
-            let hash = from_hex(&hash)
-                .with_context(|| format!("{}: key {name} has no SHA-256", file.display()))?;
-            keys.insert(hash, Arc::new(Client::new(&name)));
-        }
-        Ok(Self::Needed(keys))
+        Ok(match file {
+            None => Self::Open(Arc::new(Client::new(""))),
+            Some(file) => Self::Needed(KeyFile::load(file)?),
+        })
     }
 
     /// Whether keys are needed.
@@ -107,14 +127,81 @@ impl Keys {
     /// # Errors
     /// [`Refused`] where keys are needed and this is none.
     pub fn client(&self, key: Option<&str>) -> Result<Arc<Client>, Refused> {
+        self.client_at(key, Instant::now())
+    }
+
+    fn client_at(&self, key: Option<&str>, now: Instant) -> Result<Arc<Client>, Refused> {
         match (self, key.filter(|key| !key.is_empty())) {
             (Self::Open(everybody), _) => Ok(Arc::clone(everybody)),
             (Self::Needed(_), None) => Err(Refused::Missing),
-            (Self::Needed(keys), Some(key)) => {
-                keys.get(&hash(key)).cloned().ok_or(Refused::Unknown)
+            (Self::Needed(file), Some(key)) => {
+                file.look(now);
+                let clients = file.clients.read().unwrap_or_else(PoisonError::into_inner);
+                clients.get(&hash(key)).cloned().ok_or(Refused::Unknown)
             }
         }
     }
+}
+
+impl KeyFile {
+    fn load(path: &Path) -> Result<Self> {
+        // The version first: a change in between is found by the next look.
+        let version = version(path);
+        Ok(Self {
+            path: path.to_owned(),
+            clients: RwLock::new(clients(path, &Clients::new())?),
+            seen: Mutex::new(Seen {
+                at: Instant::now(),
+                version,
+            }),
+        })
+    }
+
+    /// Reads the file again if it has changed. One that cannot be read changes nothing: a mistake locks nobody out.
+    fn look(&self, now: Instant) {
+        // Whoever comes while another one looks goes by what is known.
+        let Ok(mut seen) = self.seen.try_lock() else {
+            return;
+        };
+        if now.saturating_duration_since(seen.at) < LOOK {
+            return;
+        }
+        let version = version(&self.path);
+        let changed = version != seen.version;
+        *seen = Seen { at: now, version };
+        if !changed {
+            return;
+        }
+        let mut known = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        match clients(&self.path, &known) {
+            Ok(clients) => {
+                *known = clients;
+                let keys = known.len();
+                NodeEvent::KeysRead { keys }.emit();
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                NodeEvent::KeysUnreadable { error: &error }.emit();
+            }
+        }
+    }
+}
+
+fn version(file: &Path) -> Option<Version> {
+    let about = fs::metadata(file).ok()?;
+    Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+}
+
+/// The clients of a file. Who was there before goes on counting.
+fn clients(file: &Path, before: &Clients) -> Result<Clients> {
+    let client = |(name, hash): (String, String)| {
+        let hash = from_hex(&hash)
+            .with_context(|| format!("{}: key {name} has no SHA-256", file.display()))?;
+        let known = before.get(&hash).filter(|client| client.name == name);
+        let client = known.map_or_else(|| Arc::new(Client::new(&name)), Arc::clone);
+        Ok((hash, client))
+    };
+    read(file)?.keys.into_iter().map(client).collect()
 }
 
 fn read(file: &Path) -> Result<File> {
@@ -232,6 +319,35 @@ mod tests {
         let keys = Keys::load(Some(&file)).unwrap();
         assert_eq!(keys.client(Some(&first)).unwrap_err(), Refused::Unknown);
         assert_eq!(names(&file).unwrap(), ["phone"]);
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_again_and_one_that_is_broken_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.toml");
+        let first = create(&file, "backend").unwrap();
+        let keys = Keys::load(Some(&file)).unwrap();
+        keys.client(Some(&first)).unwrap().bill(7);
+        let second = create(&file, "phone").unwrap();
+        let now = Instant::now();
+        let early = keys.client_at(Some(&second), now);
+        assert_eq!(early.unwrap_err(), Refused::Unknown, "it was just read");
+        let mut now = now + LOOK;
+        assert_eq!(keys.client_at(Some(&second), now).unwrap().name, "phone");
+        let counted = keys.client_at(Some(&first), now).unwrap().characters();
+        assert_eq!(counted, 7, "who stays goes on counting");
+        revoke(&file, "backend").unwrap();
+        now += LOOK;
+        let revoked = keys.client_at(Some(&first), now);
+        assert_eq!(revoked.unwrap_err(), Refused::Unknown);
+        for broken in ["[keys", "[keys]\nphone = 1\n"] {
+            fs::write(&file, broken).unwrap();
+            now += LOOK;
+            assert!(keys.client_at(Some(&second), now).is_ok(), "{broken}");
+        }
+        fs::remove_file(&file).unwrap();
+        now += LOOK;
+        assert!(keys.client_at(Some(&second), now).is_ok());
     }
 
     #[test]

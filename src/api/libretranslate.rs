@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     body::{Parameters, Texts},
     error::{ApiError, Dialect},
+    keys::Client,
     meeshy,
     state::Api,
     translation::Translation,
@@ -79,22 +80,19 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async {
-        let (parameters, _share) = api.parameters(&request, payload).await?;
+    let answer = async |parameters: Parameters, client: &Client| {
         if let Parameters::Json(object) = &parameters
             && object.contains_key("text")
             && !object.contains_key("q")
         {
-            return meeshy::translate_one(&api, &request, object).await;
+            return meeshy::translate_one(&api, client, object).await;
         }
-        let key = parameters.text("api_key")?;
-        let admitted = api.admit(&request, key.as_deref())?;
         let asked = Asked::read(&api, &parameters)?;
-        admitted.client.bill(asked.characters());
+        client.bill(asked.characters());
         asked.translate(&api).await
     };
-    api.answer("translate", Dialect::LibreTranslate, answer)
-        .await
+    let route = ("translate", Dialect::LibreTranslate);
+    api.admitted(route, (&request, payload), answer).await
 }
 
 struct Asked {
@@ -264,10 +262,7 @@ pub(super) async fn detect(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async {
-        let (parameters, _share) = api.parameters(&request, payload).await?;
-        let key = parameters.text("api_key")?;
-        let _admitted = api.admit(&request, key.as_deref())?;
+    let answer = async |parameters: Parameters, _: &Client| {
         let text = match parameters.texts("q")? {
             Some(Texts::One(text)) => text,
             Some(Texts::Many(texts)) => texts.join(" "),
@@ -287,7 +282,8 @@ pub(super) async fn detect(
             language,
         }]))
     };
-    api.answer("detect", Dialect::LibreTranslate, answer).await
+    let route = ("detect", Dialect::LibreTranslate);
+    api.admitted(route, (&request, payload), answer).await
 }
 
 /// Lists the languages and what each is translated to.

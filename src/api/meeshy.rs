@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     body::Parameters,
     error::{ApiError, Dialect},
+    keys::Client,
     state::Api,
 };
 
@@ -91,13 +92,11 @@ fn read(value: Value) -> Result<Item, ApiError> {
 /// Translates the text of a body in this API's form.
 pub(super) async fn translate_one(
     api: &Api,
-    request: &HttpRequest,
+    client: &Client,
     body: &Map<String, Value>,
 ) -> Result<HttpResponse, ApiError> {
-    let key = body.get("api_key").and_then(Value::as_str);
-    let admitted = api.admit(request, key)?;
     let item = read(Value::Object(body.clone()))?;
-    admitted.client.bill(item.text.chars().count() as u64);
+    client.bill(item.text.chars().count() as u64);
     Ok(HttpResponse::Ok().json(translate(api, item).await?))
 }
 
@@ -116,9 +115,7 @@ pub(super) async fn batch(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async {
-        let (parameters, _share) = api.parameters(&request, payload).await?;
-        let admitted = api.admit(&request, None)?;
+    let answer = async |parameters: Parameters, client: &Client| {
         let list = match parameters {
             Parameters::List(list) => list,
             Parameters::Json(mut object) => match object.remove("requests") {
@@ -133,7 +130,7 @@ pub(super) async fn batch(
         }
         let items = list.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let count = |item: &Item| item.text.chars().count() as u64;
-        admitted.client.bill(items.iter().map(count).sum());
+        client.bill(items.iter().map(count).sum());
         let one = async |item| match translate(&api, item).await {
             Ok(answer) => answer,
             Err(error) => json!({"error": {
@@ -144,7 +141,8 @@ pub(super) async fn batch(
         let answers = futures_util::future::join_all(items.into_iter().map(one)).await;
         Ok(HttpResponse::Ok().json(answers))
     };
-    api.answer("batch", Dialect::Meeshy, answer).await
+    let route = ("batch", Dialect::Meeshy);
+    api.admitted(route, (&request, payload), answer).await
 }
 
 /// Lists the models.

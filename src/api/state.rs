@@ -23,7 +23,7 @@ use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    body::{self, Parameters, Share},
+    body::{self, Parameters},
     error::{ApiError, Dialect},
     health::Health,
     keys::{Client, Keys, Refused},
@@ -94,12 +94,6 @@ pub(super) struct Api {
     requests: AtomicU64,
 }
 
-/// A request that may be answered.
-pub(super) struct Admitted {
-    pub(super) client: Arc<Client>,
-    _slot: OwnedSemaphorePermit,
-}
-
 impl Api {
     pub(super) fn new(config: &Config, parts: Parts) -> Result<Self> {
         let http = &config.http;
@@ -137,22 +131,30 @@ impl Api {
         response
     }
 
-    /// Reads a request's parameters.
-    pub(super) async fn parameters(
+    /// Reads a request's parameters, lets it in, and has it answered and counted.
+    pub(super) async fn admitted(
         &self,
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> Result<(Parameters, Share), ApiError> {
-        let limits = (self.max_body_bytes, &self.room);
-        body::read(request, payload, limits, self.read_timeout).await
+        (route, dialect): (&'static str, Dialect),
+        (request, payload): (&HttpRequest, Payload),
+        answer: impl AsyncFnOnce(Parameters, &Client) -> Result<HttpResponse, ApiError>,
+    ) -> HttpResponse {
+        let answer = async {
+            let limits = (self.max_body_bytes, &self.room);
+            let read = body::read(request, payload, limits, self.read_timeout);
+            let (parameters, _share) = read.await?;
+            let key = parameters.text(dialect.key())?;
+            let (client, _slot) = self.admit(request, key.as_deref())?;
+            answer(parameters, &client).await
+        };
+        self.answer(route, dialect, answer).await
     }
 
-    /// Lets a request in: whose key it has, whether it comes too soon, whether there is room.
-    pub(super) fn admit(
+    /// Lets a request in: whose key it has, whether it comes too soon, whether there is room. The room is taken as long as the permit is kept.
+    fn admit(
         &self,
         request: &HttpRequest,
         key: Option<&str>,
-    ) -> Result<Admitted, ApiError> {
+    ) -> Result<(Arc<Client>, OwnedSemaphorePermit), ApiError> {
         let key = key.or_else(|| bearer(request));
         let client = self.keys.client(key).map_err(|refused| {
             let message = match refused {
@@ -178,10 +180,7 @@ impl Api {
         }
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         let slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
-        Ok(Admitted {
-            client,
-            _slot: slot,
-        })
+        Ok((client, slot))
     }
 
     /// Translates a text for somebody who waits.

@@ -72,7 +72,7 @@ pub(super) fn run(args: KeysArgs) -> Result<ExitCode> {
             writeln!(output, "{key}")?;
             writeln!(
                 io::stderr(),
-                "nodes know it after a restart; it cannot be shown again"
+                "nodes know it within a second; it cannot be shown again"
             )?;
         }
         KeysCommand::List { file } => {
@@ -82,7 +82,7 @@ pub(super) fn run(args: KeysArgs) -> Result<ExitCode> {
         }
         KeysCommand::Revoke { name, file } => {
             keys::revoke(&file.path()?, &name)?;
-            writeln!(io::stderr(), "nodes forget it after a restart")?;
+            writeln!(io::stderr(), "nodes forget it within a second")?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -14,6 +14,8 @@ pub struct HttpConfig {
     pub threads: u16,
     /// File with the hashes of API keys; without one nobody needs a key.
     pub keys_file: Option<PathBuf>,
+    /// Origins of web pages that may use the API from a browser; `*` stands for all.
+    pub cors_origins: Vec<String>,
     /// Requests a minute of one key, or of one address where there are no keys; zero means no limit.
     pub requests_per_minute: u32,
     /// Requests that are translated at the same time.
@@ -36,6 +38,7 @@ impl Default for HttpConfig {
             listen: String::new(),
             threads: 2,
             keys_file: None,
+            cors_origins: Vec::new(),
             requests_per_minute: 0,
             max_concurrent: 512,
             max_connections: 4_096,

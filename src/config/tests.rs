@@ -120,6 +120,30 @@ fn all_mistakes_are_reported_at_once_with_their_paths() {
 }
 
 #[test]
+fn origins_are_what_browsers_send() {
+    let set = |origin: &str| {
+        let value = format!("[{origin:?}]");
+        load(None, &[], &[("http.cors_origins", &value)])
+    };
+    for good in ["*", "https://chat.example.org", "http://127.0.0.1:3000"] {
+        assert!(set(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "chat.example.org",
+        "https://a.org/",
+        "https://a.org/b",
+        "ftp://a.org",
+        "https://",
+        "https://a.org?b",
+        "http://*.a.org x",
+    ] {
+        let errors = set(bad).expect_err(bad);
+        assert_eq!(errors.0[0].path, "http.cors_origins", "{bad}");
+    }
+}
+
+#[test]
 fn flags_go_over_the_environment_and_the_environment_over_the_file() {
     let path = folder().join("node.toml");
     let config = load(

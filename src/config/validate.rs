@@ -5,6 +5,7 @@ mod telemetry;
 
 use std::net::SocketAddr;
 
+use actix_web::http::Uri;
 use babelmesh_actors::{
     domain::Language,
     engine::{Device, Precision},
@@ -262,6 +263,11 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
         refuse_if(value == 0, path, "must be above zero");
     }
     refuse_if(
+        !http.cors_origins.iter().all(|origin| is_origin(origin)),
+        "http.cors_origins",
+        "must be origins such as \"https://chat.example.org\", without a path, or \"*\"",
+    );
+    refuse_if(
         http.timeout_ms == 0,
         "http.timeout_ms",
         "must be above zero",
@@ -271,6 +277,16 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
         "http.read_timeout_ms",
         "must be above zero",
     );
+}
+
+/// Whether this is what a browser sends as `Origin`, or stands for all of them.
+fn is_origin(text: &str) -> bool {
+    let is_bare = |uri: Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.path() == "/"
+            && uri.query().is_none()
+    };
+    text == "*" || (!text.ends_with('/') && text.parse().is_ok_and(is_bare))
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

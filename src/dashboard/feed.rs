@@ -1,7 +1,7 @@
 //! What happened lately, for people who look.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -9,15 +9,15 @@ use std::{
 use babelmesh_actors::events::{Event, Observer};
 use serde::Serialize;
 
-use crate::events::stop_reason;
+use crate::{cluster::MemberState, events::stop_reason};
 
-/// Most events that are kept.
+/// Most events of a kind that are kept: a storm of failures does not push out how the pools were scaled.
 const KEPT: usize = 200;
 /// Longest text of an event, in characters.
 const LONGEST: usize = 300;
 
 /// What a dashboard marks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// The number of actors wanted changed.
@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Failure,
     /// Reading stopped, or went on.
     Intake,
+    /// Another node came or went.
+    Cluster,
 }
 
 /// Something that happened.
@@ -40,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Pool; empty where there is none.
     pub(crate) pool: String,
+    /// Actors wanted before and after.
+    pub(crate) change: Option<[u64; 2]>,
     pub(crate) text: String,
 }
 
@@ -49,7 +53,7 @@ pub(crate) struct Feed(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    entries: VecDeque<Entry>,
+    entries: BTreeMap<Kind, VecDeque<Entry>>,
     next: u64,
 }
 
@@ -61,22 +65,35 @@ impl Feed {
     /// What is kept of the entries from a number on, and the number of the next one.
     pub(crate) fn since(&self, number: u64) -> (Vec<Entry>, u64) {
         let seen = self.seen();
-        let newer = seen.entries.iter().filter(|e| e.number >= number);
-        (newer.cloned().collect(), seen.next)
+        let all = seen.entries.values().flatten();
+        let mut newer: Vec<_> = all.filter(|e| e.number >= number).cloned().collect();
+        newer.sort_unstable_by_key(|entry| entry.number);
+        (newer, seen.next)
+    }
+
+    /// Another node is in another state than before.
+    pub(super) fn member_changed(&self, node: &str, state: MemberState) {
+        self.add(Kind::Cluster, "", format!("{node} is {}", state.name()));
     }
 
     fn add(&self, kind: Kind, pool: &str, text: String) {
+        self.add_change(kind, pool, None, text);
+    }
+
+    fn add_change(&self, kind: Kind, pool: &str, change: Option<[u64; 2]>, text: String) {
         let mut seen = self.seen();
         let number = seen.next;
         seen.next += 1;
-        if seen.entries.len() == KEPT {
-            seen.entries.pop_front();
+        let entries = seen.entries.entry(kind).or_default();
+        if entries.len() == KEPT {
+            entries.pop_front();
         }
-        seen.entries.push_back(Entry {
+        entries.push_back(Entry {
             number,
             at_ms: now_ms(),
             kind,
             pool: pool.to_owned(),
+            change,
             text: text.chars().take(LONGEST).collect(),
         });
     }
@@ -98,7 +115,13 @@ impl Observer for Feed {
             } => {
                 let (to, reason) = (decision.target, decision.reason.label());
                 let reason = reason.replace('_', " ");
-                self.add(Kind::Scaling, pool, format!("{from} → {to}: {reason}"));
+                let text = format!("{from} → {to} actors: {reason}");
+                self.add_change(
+                    Kind::Scaling,
+                    pool,
+                    Some([*from as u64, u64::from(to)]),
+                    text,
+                );
             }
             Event::ActorReady {
                 pool,
@@ -173,5 +196,12 @@ mod tests {
         assert_eq!(all.last().map(|entry| entry.number), Some(499));
         let (newer, _) = feed.since(498);
         assert_eq!(newer.len(), 2);
+        let (pool, jobs) = ("m".into(), 1);
+        feed.observe(&Event::JobsExpired { pool, jobs });
+        feed.observe(&Event::IntakePaused { tokens: 1 });
+        let (all, _) = feed.since(0);
+        let numbers: Vec<_> = all.iter().map(|entry| entry.number).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        assert_eq!(all.len(), KEPT + 1, "each kind has room of its own");
     }
 }

@@ -18,7 +18,11 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::feed::{Feed, now_ms};
-use crate::node::{NodeStatus, StatusSource};
+use crate::{
+    api::{Health, Parts, Readiness},
+    cluster::{Cluster, ClusterView, MemberState},
+    node::{NodeStatus, StatusSource},
+};
 
 /// How often the node is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,21 +49,33 @@ struct Sample {
 /// Looks at the node and tells who watches.
 pub(crate) struct LiveFeed {
     status: StatusSource,
+    health: Arc<Health>,
+    cluster: Option<Arc<Cluster>>,
     feed: Arc<Feed>,
     samples: VecDeque<Sample>,
     /// Translated so far, and when that was read.
     before: Option<(u64, u64)>,
-    newest: Option<NodeStatus>,
+    newest: Option<Look>,
     told: u64,
     /// The newest frame. Whoever is slow misses some; nobody piles them up.
     frames: Option<watch::Sender<Arc<str>>>,
 }
 
+/// The node, and the cluster around it.
+#[derive(Debug, Clone, Serialize)]
+struct Look {
+    status: NodeStatus,
+    readiness: Readiness,
+    cluster: Option<ClusterView>,
+}
+
 impl LiveFeed {
-    pub(crate) fn new(status: StatusSource, feed: Arc<Feed>) -> Self {
+    pub(crate) fn new(parts: &Parts) -> Self {
         Self {
-            status,
-            feed,
+            status: parts.status.clone(),
+            health: Arc::clone(&parts.health),
+            cluster: parts.cluster.clone(),
+            feed: Arc::clone(&parts.feed),
             samples: VecDeque::with_capacity(KEPT),
             before: None,
             newest: None,
@@ -74,12 +90,29 @@ impl LiveFeed {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
+        let look = Look {
+            readiness: self.health.readiness(&status),
+            cluster: self.cluster.as_ref().map(|cluster| cluster.view()),
+            status,
+        };
+        self.compare_members(&look);
         let (events, told) = self.feed.since(self.told);
         self.told = told;
-        let frame = json!({"status": status, "samples": [sample], "events": events});
-        self.newest = Some(status);
+        let frame = json!({"look": look, "samples": [sample], "events": events});
+        self.newest = Some(look);
         if let Some(frames) = &self.frames {
             frames.send_replace(Arc::from(frame.to_string()));
+        }
+    }
+
+    /// Notes who came and who went since the last look.
+    fn compare_members(&self, look: &Look) {
+        let before = self.newest.as_ref().and_then(|look| look.cluster.as_ref());
+        for member in look.cluster.iter().flat_map(|view| &view.members) {
+            let known = before.and_then(|view| view.member(&member.node));
+            if member.state != MemberState::Own && known.map(|m| m.state) != Some(member.state) {
+                self.feed.member_changed(&member.node, member.state);
+            }
         }
     }
 
@@ -143,7 +176,7 @@ impl Handler<Subscribe> for LiveFeed {
             .filter(|frames| frames.receiver_count() < MOST);
         MessageResult(frames.map(|frames| {
             let (events, _) = self.feed.since(0);
-            let so_far = json!({"status": self.newest, "samples": self.samples, "events": events});
+            let so_far = json!({"look": self.newest, "samples": self.samples, "events": events});
             let mut frames = frames.subscribe();
             frames.borrow_and_update();
             Subscription {

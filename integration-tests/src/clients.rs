@@ -1,0 +1,139 @@
+//! Programs in other languages, with packages from their registries.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{executables, report};
+
+/// In the environment: a machine that cannot have them is a failure.
+const REQUIRED: &str = "CLIENTS_REQUIRED";
+
+/// An interpreter with packages, in a folder beside the executables that is kept from run to run.
+#[derive(Debug, Clone)]
+pub struct Interpreter {
+    program: PathBuf,
+    folder: PathBuf,
+    /// What a program's text comes after.
+    before: &'static [&'static str],
+}
+
+impl Interpreter {
+    /// Python with packages such as `name==1.2.3`: what a registry has tomorrow is not what was tested. `None` on a machine that cannot have
+    /// it; that the test is skipped is then said on standard error. With `CLIENTS_REQUIRED=1` in the environment it panics instead.
+    #[must_use]
+    pub fn python(name: &str, packages: &[&str]) -> Option<Self> {
+        let folder = folder(name);
+        let this = Self {
+            program: folder.join("bin/python"),
+            folder,
+            before: &["-c"],
+        };
+        let mut environment = Command::new("python3");
+        environment.args(["-m", "venv"]).arg(&this.folder);
+        let mut install = Command::new(&this.program);
+        install.args(["-m", "pip", "install", "--quiet"]);
+        this.with(packages, vec![environment, install])
+    }
+
+    /// Node.js with packages such as `name@1.2.3`, for programs that are modules; otherwise like [`Interpreter::python`].
+    #[must_use]
+    pub fn node(name: &str, packages: &[&str]) -> Option<Self> {
+        let this = Self {
+            program: PathBuf::from("node"),
+            folder: folder(name),
+            before: &["--input-type=module", "-e"],
+        };
+        let mut install = Command::new("npm");
+        install
+            .args(["install", "--silent", "--no-save", "--prefix"])
+            .arg(&this.folder);
+        this.with(packages, vec![install])
+    }
+
+    /// Has the last of the commands install packages, unless an earlier run has.
+    fn with(self, packages: &[&str], mut commands: Vec<Command>) -> Option<Self> {
+        static INSTALLING: Mutex<()> = Mutex::new(());
+        let guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stamp, wanted) = (self.folder.join("installed"), packages.join("\n"));
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Some(self);
+        }
+        if let Some(install) = commands.last_mut() {
+            install.args(packages);
+        }
+        if commands.iter_mut().all(succeeds) {
+            fs::write(&stamp, wanted).expect("the target folder is writable");
+            return Some(self);
+        }
+        drop(guard);
+        skip(&format!("{} cannot be installed", packages.join(", ")));
+        None
+    }
+
+    /// A program of this text, which finds the packages.
+    #[must_use]
+    pub fn command(&self, text: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(self.before)
+            .arg(text)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program, which must succeed, with variables in its environment; returns what it printed.
+    #[must_use]
+    pub fn run(&self, text: &str, environment: &[(&str, &str)]) -> String {
+        let mut command = self.command(text);
+        command.envs(environment.iter().copied());
+        let output = command.output().expect("an interpreter can be started");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// Chromium, or a browser made of it. `None` on a machine that has none, like [`Interpreter::python`].
+#[must_use]
+pub fn chromium() -> Option<PathBuf> {
+    const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let found = NAMES.iter().find_map(|name| {
+        let mut files = env::split_paths(&paths).map(|path| path.join(name));
+        files.find(|file| file.is_file())
+    });
+    if found.is_none() {
+        skip("there is no Chromium");
+    }
+    found
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = executables::folder().join("clients").join(name);
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn skip(why: &str) {
+    assert!(
+        env::var_os(REQUIRED).is_none_or(|value| value != "1"),
+        "{REQUIRED} is 1, but {why}"
+    );
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").to_owned();
+    report::say(&format!("SKIPPED: {test}: {why}"));
+}

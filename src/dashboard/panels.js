@@ -1,0 +1,160 @@
+// What a node tells of itself, in words and numbers.
+
+import { bytes, clock, delay, duration, fillTable, find, keep, make, number, write } from "./elements.js";
+
+const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
+const words = (name) => name.replaceAll("_", " ");
+
+export function showTiles({ status }, last = {}) {
+  const tiles = [
+    ["translations a second", number(last.rate ?? 0)],
+    ["queue delay", delay(last.delay_ms ?? 0)],
+    ["warm actors", `${last.warm ?? 0} of ${last.actors ?? 0}`],
+    ["jobs in work", number(sum(status.pools, (pool) => pool.jobs))],
+    ["unread records", number(status.requests.lagRecords + status.jobs.lagRecords)],
+    ["translated", number(sum(status.pools, (pool) => pool.translated))],
+    ["failed", number(sum(status.pools, (pool) => pool.failed))],
+  ];
+  const create = () => {
+    const tile = make("div");
+    tile.append(make("dt"), make("dd"));
+    return tile;
+  };
+  keep(find("tiles"), tiles, ([name]) => name, create, (tile, [name, value]) => {
+    write(tile.firstChild, name);
+    write(tile.lastChild, value);
+  });
+}
+
+/** Translated so far and when, of each node's last two reports. */
+const reports = new Map();
+
+function rate(member) {
+  const report = member.report;
+  const now = { at: report.uptimeMs, translated: sum(report.pools, (pool) => pool.translated) };
+  const known = reports.get(member.node);
+  const known_at = known?.now.at ?? Infinity;
+  if (now.at < known_at || known.incarnation !== member.incarnation) reports.set(member.node, { now, incarnation: member.incarnation, rate: 0 });
+  // Reports come once a second, and at once when an actor changes: too short a time tells nothing.
+  else if (now.at - known_at >= 900) {
+    const seconds = (now.at - known_at) / 1000;
+    reports.set(member.node, { now, incarnation: member.incarnation, rate: (now.translated - known.now.translated) / seconds });
+  }
+  return reports.get(member.node).rate;
+}
+
+const STATES = { own: "this node", alive: "alive", suspect: "silent", down: "down", left: "left", unreached: "not reached" };
+const told = (text) => (cell, member) => write(cell, member.report ? text(member.report, member) : "–");
+const CLUSTER = [
+  ["node", "", (cell, member) => write(cell, member.node)],
+  ["state", "text", (cell, member) => {
+    const draining = member.report?.draining && ["own", "alive"].includes(member.state);
+    cell.firstChild ?? cell.append(make("span"));
+    cell.firstChild.className = `state ${draining ? "suspect" : member.state}`;
+    write(cell.firstChild, draining ? "draining" : STATES[member.state]);
+  }],
+  ["actors", "", told((report) => `${sum(report.pools, (pool) => pool.warm)} of ${sum(report.pools, (pool) => pool.wanted)}`)],
+  ["a second", "", told((report, member) => number(rate(member)))],
+  ["delay", "", told((report) => delay(Math.max(0, ...report.pools.map((pool) => pool.delayMs))))],
+  ["waiting", "wide", told((report) => number(sum(report.pools, (pool) => pool.backlogSegments)))],
+  ["unread", "wide", told((report) => number(report.requests.lagRecords + report.jobs.lagRecords))],
+  ["memory", "wide", told((report) => bytes(report.memoryBytes))],
+  ["load", "wide", told((report) => `${report.load.toFixed(1)} on ${report.cores}`)],
+  ["up for", "wide", told((report) => duration(report.uptimeMs))],
+];
+
+export function showCluster({ cluster }) {
+  find("cluster").hidden = !cluster;
+  if (!cluster) return;
+  const up = cluster.members.filter((member) => ["own", "alive"].includes(member.state)).length;
+  write(find("cluster-sum"), `${up} of ${cluster.members.length} nodes up`);
+  keep(find("warnings"), cluster.warnings, (text) => text, (text) => make("li", "", text), () => {});
+  fillTable(find("members"), CLUSTER, cluster.members, (member) => member.node);
+}
+
+const LANES = [
+  ["lane", "", (cell, [name]) => write(cell, name)],
+  ["waiting", "", (cell, [, lane]) => write(cell, number(lane.segments))],
+  ["tokens", "", (cell, [, lane]) => write(cell, number(lane.tokens))],
+  ["oldest", "", (cell, [, lane]) => write(cell, delay(lane.oldestMs))],
+];
+
+function createPool() {
+  const box = make("article", "pool");
+  const about = make("div", "about");
+  about.append(make("h3"), make("p", "size"), make("p", "why"), make("p", "lost"));
+  const lanes = make("table", "lanes");
+  lanes.append(make("caption", "hidden", "what waits"));
+  const actors = make("ul", "actors");
+  box.append(about, lanes, actors);
+  return box;
+}
+
+function showPool(box, pool) {
+  const part = (name) => box.querySelector(name);
+  write(part("h3"), pool.modelId);
+  const help = pool.guests.length ? `, and ${pool.guests.length} on other nodes` : "";
+  write(part(".size"), `${pool.engine}: ${pool.actors.length} actors, ${pool.wanted} wanted (${pool.bounds.join(" to ")})${help}`);
+  const { decision, loans, held } = pool;
+  const why = [
+    decision && `${pool.policy}: ${words(decision.reason.kind)}`,
+    decision?.unmet_actors && `${decision.unmet_actors} more do not fit on this node`,
+    loans.inFlight && `works for other nodes (${loans.inFlight} batches)`,
+    held.targets.length && `held back: ${held.targets.join(", ")}`,
+  ];
+  write(part(".why"), why.filter(Boolean).join("; "));
+  write(part(".lost"), pool.failing ? `failing: ${pool.failing}` : "");
+  fillTable(part(".lanes"), LANES, Object.entries(pool.lanes), ([name]) => name);
+  const create = () => {
+    const line = make("li");
+    line.append(make("b"), make("span", "phase"), make("span"));
+    return line;
+  };
+  keep(part(".actors"), [...pool.actors, ...pool.guests], (actor) => actor.name, create, (line, actor) => {
+    line.className = actor.phase;
+    line.title = [actor.name, actor.pid && `process ${actor.pid}`, actor.numeric].filter(Boolean).join(", ");
+    const [name, phase, work] = line.children;
+    write(name, actor.node ?? actor.name.slice(actor.name.lastIndexOf("/") + 1));
+    write(phase, actor.phase);
+    write(work, `${number(actor.batches)} batches${actor.residentBytes ? `, ${bytes(actor.residentBytes)}` : ""}`);
+  });
+}
+
+export function showPools({ status }) {
+  keep(find("pools"), status.pools, (pool) => pool.modelId, createPool, showPool);
+}
+
+const source = (text) => (cell, [, source]) => write(cell, text(source));
+const KAFKA = [
+  ["source", "", (cell, [name]) => write(cell, name)],
+  ["partitions", "", source((source) => source.partitions)],
+  ["reading", "", source((source) => (source.paused ? "paused" : source.gateClosed ? "waits" : "yes"))],
+  ["unread", "", source((source) => number(source.lagRecords))],
+  ["oldest", "", source((source) => delay(source.oldestAgeMs))],
+  ["published", "wide", source(({ delivery }) => number(delivery.published))],
+  ["committed", "wide", source(({ delivery }) => number(delivery.transactionsCommitted))],
+  ["aborted", "wide", source(({ delivery }) => number(delivery.transactionsAborted))],
+  ["dead letters", "wide", source(({ deadLetters }) => number(sum(Object.values(deadLetters), (count) => count)))],
+];
+
+export function showKafka({ status }) {
+  write(find("kafka-sum"), `${status.bootstrap}, ${status.delivery}`);
+  fillTable(find("kafka"), KAFKA, [["requests", status.requests], ["jobs", status.jobs]], ([name]) => name);
+}
+
+const KINDS = { scaling: "scaled", actor: "actor", failure: "failure", intake: "reading", cluster: "cluster" };
+
+/** The newest events, the last one first. */
+export function showEvents(events, most) {
+  const only = find("failures").checked;
+  const shown = events.filter((event) => !only || event.kind === "failure").slice(-most).reverse();
+  write(find("none"), shown.length ? "" : only ? "No failures." : "Nothing has happened yet.");
+  keep(find("events"), shown, (event) => event.number, (event) => {
+    const line = make("li", event.kind);
+    const time = make("time", "", clock(event.at_ms));
+    time.dateTime = new Date(event.at_ms).toISOString();
+    const text = event.text.startsWith(event.pool) ? event.text : `${event.pool} ${event.text}`;
+    line.append(time, make("b", "", KINDS[event.kind]), make("span", "", text));
+    return line;
+  }, () => {});
+}
