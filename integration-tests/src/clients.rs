@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
 };
@@ -77,7 +77,10 @@ impl Interpreter {
     /// A program of this text, which finds the packages.
     #[must_use]
     pub fn command(&self, text: &str) -> Command {
-        let mut command = Command::new(&self.program);
+        self.beginning(Command::new(&self.program), text)
+    }
+
+    fn beginning(&self, mut command: Command, text: &str) -> Command {
         command
             .args(self.before)
             .arg(text)
@@ -89,13 +92,21 @@ impl Interpreter {
     /// Runs a program, which must succeed, with variables in its environment; returns what it printed.
     #[must_use]
     pub fn run(&self, text: &str, environment: &[(&str, &str)]) -> String {
-        let mut command = self.command(text);
+        let mut command = self.beginning(limited(&self.program), text);
         command.envs(environment.iter().copied());
         let output = command.output().expect("an interpreter can be started");
         let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        assert!(output.status.success(), "{}: {told}", output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+/// A program that is ended after two minutes: those that wait for answers may do so for ever.
+#[must_use]
+pub fn limited(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").arg(program);
+    command
 }
 
 /// Chromium, or a browser made of it. `None` on a machine that has none, like [`Interpreter::python`].

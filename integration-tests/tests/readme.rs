@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, process::Command};
+use std::fs;
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, LocalNode, Sandbox, Settings, clients::Interpreter, executables, repository,
+    Cluster, Kafka, LocalNode, Sandbox, Settings,
+    clients::{Interpreter, limited},
+    executables, repository,
 };
 
 const PYTHON: [&str; 1] = ["confluent-kafka==2.16.1"];
@@ -42,7 +44,7 @@ fn start(settings: &Settings) -> (LocalNode, String) {
 
 /// Every example gets its translation from these brokers, of which a node is a client.
 fn run_all(brokers: &str, python_and_node: (Option<Interpreter>, Option<Interpreter>)) {
-    let output = Command::new(executables::folder().join("readme-example"))
+    let output = limited(&executables::folder().join("readme-example"))
         .arg(brokers)
         .output()
         .unwrap();

@@ -148,7 +148,7 @@ impl Observer for Feed {
                 requeued,
                 ..
             } => {
-                let text = format!("{actor} failed, {requeued} segments queued again: {error}");
+                let text = format!("{actor} failed ({requeued} segments queued again): {error}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::TextPoisoned {
@@ -158,7 +158,7 @@ impl Observer for Feed {
                 self.add(Kind::Failure, pool, text);
             }
             Event::JobsExpired { pool, jobs } => {
-                let text = format!("{jobs} deadlines passed");
+                let text = format!("jobs whose deadline passed: {jobs}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::JobsRetried {

@@ -72,6 +72,8 @@ export function showCluster({ cluster }) {
   fillTable(find("members"), CLUSTER, cluster.members, (member) => member.node);
 }
 
+/** The most urgent first. */
+const ORDER = ["interactive", "normal", "any"];
 const LANES = [
   ["lane", "", (cell, [name]) => write(cell, name)],
   ["waiting", "", (cell, [, lane]) => write(cell, number(lane.segments))],
@@ -94,17 +96,17 @@ function showPool(box, pool) {
   const part = (name) => box.querySelector(name);
   write(part("h3"), pool.modelId);
   const help = pool.guests.length ? `, and ${pool.guests.length} on other nodes` : "";
-  write(part(".size"), `${pool.engine}: ${pool.actors.length} actors, ${pool.wanted} wanted (${pool.bounds.join(" to ")})${help}`);
+  write(part(".size"), `${pool.engine}: ${pool.actors.length} ${pool.actors.length === 1 ? "actor" : "actors"}, ${pool.wanted} wanted (${pool.bounds.join(" to ")})${help}`);
   const { decision, loans, held } = pool;
   const why = [
     decision && `${pool.policy}: ${words(decision.reason.kind)}`,
     decision?.unmet_actors && `${decision.unmet_actors} more do not fit on this node`,
-    loans.inFlight && `works for other nodes (${loans.inFlight} batches)`,
+    loans.inFlight && `works for other nodes (batches: ${loans.inFlight})`,
     held.targets.length && `held back: ${held.targets.join(", ")}`,
   ];
   write(part(".why"), why.filter(Boolean).join("; "));
   write(part(".lost"), pool.failing ? `failing: ${pool.failing}` : "");
-  fillTable(part(".lanes"), LANES, Object.entries(pool.lanes), ([name]) => name);
+  fillTable(part(".lanes"), LANES, ORDER.map((name) => [name, pool.lanes[name]]), ([name]) => name);
   const create = () => {
     const line = make("li");
     line.append(make("b"), make("span", "phase"), make("span"));

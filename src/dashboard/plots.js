@@ -3,7 +3,7 @@
 import { clock, delay, find, make, number, write } from "./elements.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 92, TOP = 12, BOTTOM = 4, LEFT = 44, RIGHT = 8, AXIS = 18;
+const HEIGHT = 92, TOP = 12, BOTTOM = 4, LEFT = 50, RIGHT = 8, AXIS = 18;
 
 const PLOTS = [
   { title: "translations a second", value: (sample) => sample.rate, text: number, least: 1 },

@@ -1,5 +1,5 @@
 //! The dashboard in a real browser, without a screen. With `SCREENSHOTS=folder` in the environment, pictures of it are left there; with
-//! `DASHBOARD=folder`, the page's files come from there, not from the node, and can be worked on without a build.
+//! `DASHBOARD=folder`, scripts and styles come from there, not from the node, and can be worked on without a build.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -210,6 +210,7 @@ fn the_picture_of_the_readme() {
             .set("kafka.bootstrap_servers", kafka.bootstrap())
             .set("engine.kind", "ctranslate2")
             .set("pool.max_actors", 4)
+            .set("limits.cores", 4)
     };
     let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
     let mut nodes = [first, settings(&free_address()), settings(&free_address())]
@@ -225,7 +226,7 @@ fn the_picture_of_the_readme() {
     };
     let mut running = None;
     browser.run(|_| {
-        for (rate, seconds) in [(40, 50), (250, 60), (80, 210), (160, 30)] {
+        for (rate, seconds) in [(40, 50), (250, 60), (80, 200), (120, 30)] {
             drop(running.take());
             running = Some(Traffic::of(rate).start(nodes[0].backend()));
             std::thread::sleep(Duration::from_secs(seconds));
