@@ -192,12 +192,12 @@ impl Journey {
     }
 
     /// Its answer is where it was to go, for good.
-    pub(crate) fn committed(mut self: Box<Self>) {
+    pub(crate) fn committed(mut self) {
         self.tell(Some(self.names.publish), None);
     }
 
     /// Its answer is with whoever waited for it.
-    pub(crate) fn delivered(mut self: Box<Self>) {
+    pub(crate) fn delivered(mut self) {
         self.tell(None, None);
     }
 
