@@ -78,7 +78,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: brokers are reached and topics made, then the actors, then reading.
+    /// Starts a node: brokers are reached and topics made, then the actors, then reading. Spans of `tracing` are not among its traces.
     ///
     /// # Errors
     /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
@@ -86,7 +86,8 @@ impl Node {
         Self::start_traced(config, observer, Traces::start(config)?).await
     }
 
-    /// [`Node::start`], with traces that this process exports already. They end with the node.
+    /// [`Node::start`], with traces that this process has made already, so that [`logging`](crate::logging) exports spans of `tracing` to
+    /// them. They end with the node.
     ///
     /// # Errors
     /// Those of [`Node::start`].

@@ -21,6 +21,7 @@ use crate::{
     load::{self, LoadReport, Pace, Phase, Plan},
     logging,
     node::{EMBEDDED, Node},
+    telemetry::Traces,
 };
 use board::Board;
 
@@ -55,7 +56,8 @@ const PRESETS: [(&str, &str); 8] = [
 pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
     let config = args.config.load(&PRESETS)?;
-    logging::start(&config.log);
+    let traces = Traces::start(&config)?;
+    logging::start_traced(&config.log, &traces);
     let plan = Plan {
         texts: args.texts.read()?,
         source: args.texts.from,
@@ -69,7 +71,7 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let board = Arc::new(Board::new(args.messages, plan.targets.len() as u64));
         let stop = stop_flag();
-        let node = Node::start(&config, Arc::clone(&board) as _).await?;
+        let node = Node::start_traced(&config, Arc::clone(&board) as _, traces).await?;
         tokio::select! {
             ready = node.ready(READY) => ready?,
             () = stopped(&stop) => {

@@ -9,13 +9,14 @@
 //! ```
 //!
 //! Whether a message is watched is decided once, when it is accepted: a sampled `traceparent` is followed, one that is not sampled never
-//! is, and of messages without one a share begins a trace. Of the others nothing is kept, not even an allocation.
+//! is, and of messages without one a share begins a trace. Of the others nothing is kept but the header that goes on.
 //!
 //! Stages are known at their end: they become spans with explicit times, all told from one reading of the clock (`Journey`). What lives while it is
 //! looked at is a span of `tracing`, which the layer of [`Traces::layer`] exports: HTTP requests, actors, batches, transactions. All
 //! spans go through one bounded queue to a thread of its own; nobody waits for the collector.
 
 mod context;
+mod counts;
 mod export;
 mod journey;
 mod lives;
@@ -51,7 +52,7 @@ use tracing_subscriber::{Layer, filter, registry::LookupSpan};
 use context::{Verdict, decide};
 use export::{Exporting, Queue};
 
-pub use export::SpanCounts;
+pub use counts::SpanCounts;
 pub use journey::Journey;
 pub(crate) use journey::Split;
 pub(crate) use moments::{TransactionMoment, forwarded_to};

@@ -4,9 +4,9 @@
 //! and what finds the queue full is dropped at once; both are counted, and told about now and then.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc as blocking},
+    sync::{Mutex, PoisonError, mpsc as blocking},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -20,11 +20,6 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanExporter as _, SpanProcessor},
 };
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
 use tokio::{
     sync::{
         mpsc::{Receiver, Sender, channel},
@@ -33,105 +28,11 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-use crate::{
-    config::{OtlpProtocol, TracesConfig},
-    events::NodeEvent,
-};
+use super::counts::{EXPORT_FAILED, QUEUE_FULL, SpanCounts};
+use crate::config::{OtlpProtocol, TracesConfig};
 
-/// How often the log says that spans are dropped, at most.
-const TELL_EVERY: Duration = Duration::from_secs(30);
 /// Where OTLP/HTTP takes traces, unless the endpoint names another path.
 const HTTP_PATH: &str = "/v1/traces";
-
-/// Why a span was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-const QUEUE_FULL: ReasonLabel = ReasonLabel {
-    reason: "queue_full",
-};
-const EXPORT_FAILED: ReasonLabel = ReasonLabel {
-    reason: "export_failed",
-};
-
-/// What became of spans. A clone counts the same.
-#[derive(Debug, Clone)]
-pub struct SpanCounts {
-    exported: Counter,
-    dropped: Family<ReasonLabel, Counter>,
-    untold: Arc<Mutex<Untold>>,
-}
-
-/// Drops that the log has not told yet.
-#[derive(Debug, Default)]
-struct Untold {
-    spans: u64,
-    told_at: Option<Instant>,
-}
-
-impl Default for SpanCounts {
-    fn default() -> Self {
-        let dropped = Family::<ReasonLabel, Counter>::default();
-        // That there are none can be seen before there are some.
-        for label in [QUEUE_FULL, EXPORT_FAILED] {
-            drop(dropped.get_or_create(&label));
-        }
-        Self {
-            exported: Counter::default(),
-            dropped,
-            untold: Arc::default(),
-        }
-    }
-}
-
-impl SpanCounts {
-    /// Spans that the collector took.
-    #[must_use]
-    pub fn exported(&self) -> u64 {
-        self.exported.get()
-    }
-
-    /// Spans that were given up, for whatever reason.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        let of = |label| self.dropped.get_or_create(label).get();
-        of(&QUEUE_FULL) + of(&EXPORT_FAILED)
-    }
-
-    pub(in crate::telemetry) fn register(&self, to: &mut Registry) {
-        to.register(
-            "spans_exported",
-            "Spans of traces that the collector took",
-            self.exported.clone(),
-        );
-        to.register(
-            "spans_dropped",
-            "Spans of traces that were given up because the collector was away or too slow",
-            self.dropped.clone(),
-        );
-    }
-
-    fn drop_spans(&self, spans: usize, why: &ReasonLabel, error: &str) {
-        let spans = spans as u64;
-        self.dropped.get_or_create(why).inc_by(spans);
-        let untold = {
-            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-            untold.spans += spans;
-            if untold.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
-                return;
-            }
-            untold.told_at = Some(Instant::now());
-            std::mem::take(&mut untold.spans)
-        };
-        NodeEvent::SpansDropped {
-            spans: untold,
-            error,
-        }
-        .emit();
-    }
-}
 
 /// Where spans that have ended go.
 #[derive(Debug, Clone)]
@@ -372,7 +273,7 @@ impl Worker {
         // The exporter tries again by itself within that time.
         match timeout(self.within, self.exporter.export(spans)).await {
             Ok(Ok(())) => {
-                self.counts.exported.inc_by(count as u64);
+                self.counts.export_spans(count);
             }
             Ok(Err(error)) => {
                 let error = error.to_string();

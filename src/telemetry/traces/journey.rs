@@ -55,7 +55,7 @@ const JOB: Names = Names {
     publish: "job.publish",
 };
 
-/// A watched message that is answered, and whose answer is on its way. Dropped before it is [`committed`](Self::committed) its answer was given up.
+/// A watched message that is answered, and whose answer is on its way. Dropped before it was told of its end, its answer was given up.
 pub struct Journey {
     inner: Arc<Inner>,
     trace: Arc<Trace>,
