@@ -279,7 +279,8 @@ fn look(consumer: &BaseConsumer<ReaderContext>, gauge: &LagGauge) {
         return;
     };
     if wanted.count() == 0 {
-        // librdkafka takes a question about nothing for a mistake.
+        // librdkafka takes a question about nothing for a mistake. What was ours is unread by others now.
+        gauge.ends(&wanted, &HashMap::new());
         return;
     }
     let mut unread = TopicPartitionList::new();
