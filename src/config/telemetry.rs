@@ -41,7 +41,7 @@ impl Default for TracesConfig {
         Self {
             endpoint: None,
             protocol: OtlpProtocol::Grpc,
-            sampling_ratio: 0.01,
+            sampling_ratio: 0.001,
             export_timeout_ms: 5_000,
             export_delay_ms: 500,
             queue_spans: 8_192,
