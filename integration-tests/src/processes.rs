@@ -8,15 +8,21 @@ use rustix::process::{Pid, Signal, kill_process};
 /// State of a process as `ps` shows it: `R`, `S`, `T` (stopped), `Z` (dead, but not waited for) and so on; `None` when there is none.
 #[must_use]
 pub fn state(pid: u32) -> Option<char> {
-    // proc_pid_stat(5): the name stands in parentheses and may hold anything, the state follows it.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
+    state_and_threads(pid).map(|(state, _)| state)
 }
 
-/// Whether a process is there and not dead.
+/// Whether a process is there and not dead. It is dead when all its threads are: until then its ports are open.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
-    state(pid).is_some_and(|state| state != 'Z')
+    state_and_threads(pid).is_some_and(|(state, threads)| state != 'Z' || threads > 1)
+}
+
+fn state_and_threads(pid: u32) -> Option<(char, u32)> {
+    // proc_pid_stat(5): the name stands in parentheses and may hold anything, the state follows it; the number of threads is field 20.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(16)?.parse().ok()?))
 }
 
 /// Whether there is no trace of a process: it is dead and was waited for.
