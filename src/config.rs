@@ -1,5 +1,6 @@
 //! Configuration: TOML, the environment and flags over it, checked as a whole.
 
+pub(crate) mod cache;
 mod http;
 mod kafka;
 mod load;
@@ -10,6 +11,7 @@ mod telemetry;
 mod tests;
 pub(crate) mod validate;
 
+pub use cache::{CacheConfig, RedisConfig};
 pub use http::HttpConfig;
 pub use kafka::{Delivery, KafkaConfig};
 pub use load::{ConfigError, ConfigErrors, load};

@@ -167,6 +167,18 @@ pub enum NodeEvent<'a> {
         /// How many may be.
         most: usize,
     },
+    /// The Redis that nodes share translations in answers.
+    CacheReachable {
+        /// Its address.
+        address: &'a str,
+    },
+    /// It does not; until it does, what is not at hand is translated.
+    CacheUnreachable {
+        /// Its address.
+        address: &'a str,
+        /// Why.
+        error: &'a str,
+    },
     /// Another node did not translate what it was given.
     ForwardFailed {
         /// Which.
@@ -247,6 +259,8 @@ impl NodeEvent<'_> {
             Self::MemberChanged { .. } => "member_changed",
             Self::PeerRefused { .. } => "peer_refused",
             Self::HandshakesCrowded { .. } => "handshakes_crowded",
+            Self::CacheReachable { .. } => "cache_reachable",
+            Self::CacheUnreachable { .. } => "cache_unreachable",
             Self::ForwardFailed { .. } => "forward_failed",
             Self::CommandDone { .. } => "command_done",
             Self::SpansDropped { .. } => "spans_dropped",
@@ -345,6 +359,11 @@ impl NodeEvent<'_> {
                     partition, unfinished, "partition left with unfinished records"
                 );
             }
+            Self::CacheReachable { address } => info!(address, "the shared cache answers"),
+            Self::CacheUnreachable { address, error } => warn!(
+                address,
+                error, "the shared cache does not answer, translations are made anew"
+            ),
             Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
             Self::KeysRead { keys } => info!(keys, "API keys read again"),
             Self::KeysUnreadable { error } => {

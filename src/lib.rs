@@ -5,6 +5,7 @@
 //! `babelmesh-actors`; models are in `babelmesh-models`; engines are executables of their own.
 
 pub mod api;
+pub mod cache;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -81,6 +81,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         observer: Arc::new(()),
         lag: PoolLag::default(),
         peers: Arc::new(()),
+        cache: None,
         warm_up: segment("hello"),
     };
     let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
@@ -94,6 +95,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         ability,
         pool,
         max_piece_tokens: 128,
+        space: None,
     }];
     let start = IntakeStart {
         routes,
@@ -120,6 +122,7 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
         submitted: tokio::time::Instant::now(),
         trace: None,
         replays: 0,
+        fresh: false,
         sink: Arc::clone(sink),
     }
 }

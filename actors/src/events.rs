@@ -72,6 +72,15 @@ pub enum Event {
         /// How long its oldest segment had waited.
         waited: Duration,
     },
+    /// Pieces of texts needed no engine.
+    PiecesKnown {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Where their translations are from.
+        source: PieceSource,
+        /// How many.
+        pieces: usize,
+    },
     /// A text made the engine fail, alone and repeatedly.
     TextPoisoned {
         /// Pool (model id).
@@ -243,6 +252,29 @@ pub enum Event {
         /// How many at once.
         jobs: usize,
     },
+}
+
+/// Where the translation of a piece is from that needed no engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PieceSource {
+    /// The node's own memory.
+    Memory,
+    /// The memory that nodes share.
+    Shared,
+    /// A batch that had the same text.
+    Twin,
+}
+
+impl PieceSource {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Shared => "shared",
+            Self::Twin => "twin",
+        }
+    }
 }
 
 /// Why a model actor was told to stop.

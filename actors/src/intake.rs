@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
+    cache::CacheSpace,
     detect::detect,
     domain::{
         ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
@@ -34,6 +35,8 @@ pub struct Route {
     pub pool: ActorRef<PoolMessage>,
     /// Longest piece of text that the model takes at once, in estimated tokens.
     pub max_piece_tokens: usize,
+    /// What its translations depend on beside text and languages, where they are remembered.
+    pub space: Option<CacheSpace>,
 }
 
 /// What an intake is told.
@@ -190,8 +193,13 @@ impl IntakeState {
                     if self.retries {
                         wrapper.wrap(&mut job.order);
                     }
-                    let limit = self.start.routes[route].max_piece_tokens;
-                    submissions[route].push(Submission::new(*job, limit));
+                    let Route {
+                        max_piece_tokens,
+                        space,
+                        ..
+                    } = &self.start.routes[route];
+                    let submission = Submission::new(*job, *max_piece_tokens, space.as_ref());
+                    submissions[route].push(submission);
                 }
                 Placed::Ended(outcome) => ended.push(*outcome),
             }

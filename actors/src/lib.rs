@@ -11,6 +11,7 @@
 //! Kafka, HTTP, exporter or ML library: sources offer deliveries to the [`intake`], sinks implement
 //! [`domain::OutcomeSink`], engines implement [`engine::Engine`], and everything that happens is an [`events::Event`].
 
+pub mod cache;
 pub mod delivery;
 pub mod detect;
 pub mod domain;

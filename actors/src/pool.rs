@@ -3,6 +3,7 @@
 mod backlog;
 mod batching;
 mod budget;
+mod caching;
 mod closing;
 mod command;
 mod core;
@@ -23,6 +24,7 @@ mod supervisor;
 pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
 pub use batching::BatchBudget;
 pub use budget::{NodeBudget, Permit};
+pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
 pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};
 pub use jobs::Submission;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     fs::{self, File},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
@@ -196,16 +195,7 @@ fn executable() -> Option<PathBuf> {
         .expect("the script can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     if UNAVAILABLE.contains(&output.status.code()) {
-        assert!(
-            env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-            "{REQUIRED} is 1, but there is no collector: {said}"
-        );
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test").to_owned();
-        let why = said.trim();
-        report::say(&format!(
-            "SKIPPED: {test} needs an OpenTelemetry collector: {why}"
-        ));
+        report::skip("OpenTelemetry collector", REQUIRED, &said);
         return None;
     }
     assert!(output.status.success(), "{said}");

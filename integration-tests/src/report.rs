@@ -1,10 +1,22 @@
 //! What tests tell whoever looks, past the capture of what they print.
 
-use std::{fmt::Display, io::Write};
+use std::{env, fmt::Display, io::Write};
 
 /// Tells what was measured, in the form from which the README's tables are filled: `measured: <what>: <value>`.
 pub fn measured(what: &str, value: impl Display) {
     say(&format!("measured: {what}: {value}"));
+}
+
+/// Says that a test is skipped for want of something; panics where the environment has `required` at 1.
+pub(crate) fn skip(needed: &str, required: &str, why: &str) {
+    let why = why.trim();
+    assert!(
+        env::var_os(required).is_none_or(|value| value != "1"),
+        "{required} is 1, but there is no {needed}: {why}"
+    );
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    say(&format!("SKIPPED: {test} needs {needed}: {why}"));
 }
 
 /// Writes a line to standard error.

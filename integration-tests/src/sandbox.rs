@@ -84,6 +84,8 @@ impl Sandbox {
                 self.folder().join("cache").display(),
             )
             .set("engine.kind", "fake")
+            // Tests say the same again and mean to have it translated.
+            .set("cache.memory_mb", 0)
             // What a test wants of actors does not depend on the machine.
             .set("limits.cores", 64)
             .set("limits.memory_mb", 1_000_000)

@@ -85,6 +85,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         observer: Arc::new(()),
         lag: PoolLag::default(),
         peers: Arc::new(()),
+        cache: None,
         warm_up: Segment {
             text: "1".to_owned(),
             source: "en".to_owned(),
@@ -103,6 +104,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         ability,
         pool,
         max_piece_tokens: 100,
+        space: None,
     }];
     let start = IntakeStart {
         routes,
@@ -162,6 +164,7 @@ fn a_source_of_a_million_jobs_is_held_back_and_memory_stays_as_it_is() {
                 submitted: tokio::time::Instant::now(),
                 trace: None,
                 replays: 0,
+                fresh: false,
                 sink: Arc::clone(&sink) as Arc<dyn OutcomeSink>,
             }
         };

@@ -42,7 +42,9 @@ pub(super) struct DemoArgs {
 }
 
 /// A demonstration is short: the pool shrinks after seconds instead of minutes. Everything else is as in a node.
-const PRESETS: [(&str, &str); 8] = [
+const PRESETS: [(&str, &str); 9] = [
+    // It says the same few things again and again, and is about the models.
+    ("cache.memory_mb", "0"),
     ("http.listen", "127.0.0.1:0"),
     ("kafka.bootstrap_servers", EMBEDDED),
     ("kafka.partitions", "4"),

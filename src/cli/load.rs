@@ -56,7 +56,7 @@ pub(super) struct LoadArgs {
     /// Seconds without any answer after which what is missing counts as lost
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     patience: f64,
-    /// Run a node with an embedded broker in this process, instead of talking to a cluster
+    /// Run a node with an embedded broker in this process, instead of talking to a cluster; without a cache unless cache.memory_mb is set
     #[arg(long)]
     with_node: bool,
     /// Print the report as JSON
@@ -139,6 +139,8 @@ impl TextArgs {
 pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
     let plan = args.plan()?;
     let embedded = [
+        // What is measured are the models, and the texts repeat.
+        ("cache.memory_mb", "0"),
         ("kafka.bootstrap_servers", EMBEDDED),
         ("node.name", "load"),
         ("log.filter", "warn"),

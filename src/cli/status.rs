@@ -14,6 +14,7 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use super::ConfigArgs;
 use crate::{
+    cache::CacheStatus,
     cluster::ClusterView,
     config::Delivery,
     node::{NodeStatus, SourceStatus, ask, ask_cluster, default_socket},
@@ -179,8 +180,33 @@ fn text(status: &NodeStatus) -> String {
     for (name, source) in [("requests", &status.requests), ("jobs", &status.jobs)] {
         let _ = writeln!(text, "{}", source_text(name, source));
     }
+    if let Some(cache) = &status.cache {
+        let _ = writeln!(text, "{}", cache_text(cache));
+    }
     for pool in &status.pools {
         let _ = writeln!(text, "\n{}", pool_text(pool));
+    }
+    text
+}
+
+fn cache_text(cache: &CacheStatus) -> String {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut text = format!(
+        "cache: {} sentences, {:.1} of {:.0} MiB",
+        cache.entries,
+        mib(cache.bytes),
+        mib(cache.max_bytes)
+    );
+    if let Some(shared) = &cache.shared {
+        let state = match shared.reachable {
+            true => "answers",
+            false => "does not answer",
+        };
+        let _ = write!(
+            text,
+            "; Redis {state}, asked for {}, had {}, failed for {}, {} written, {} dropped",
+            shared.asked, shared.found, shared.failed, shared.written, shared.dropped
+        );
     }
     text
 }

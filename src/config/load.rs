@@ -102,6 +102,7 @@ pub fn load(
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
     validate::read_secrets(&mut config.kafka.security, &mut errors);
     validate::read_cookie(&mut config.cluster, &mut errors);
+    validate::read_redis_password(&mut config.cache.redis, &mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() {
         Ok(config)

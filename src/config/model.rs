@@ -11,7 +11,7 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{http::HttpConfig, kafka::KafkaConfig, telemetry::TelemetryConfig};
+use super::{cache::CacheConfig, http::HttpConfig, kafka::KafkaConfig, telemetry::TelemetryConfig};
 use crate::cluster::ClusterConfig;
 
 /// The configuration of a node.
@@ -44,6 +44,8 @@ pub struct Config {
     pub status: StatusConfig,
     /// The other nodes.
     pub cluster: ClusterConfig,
+    /// Translations that are made once.
+    pub cache: CacheConfig,
     /// HTTP.
     pub http: HttpConfig,
     /// Traces.

@@ -1,5 +1,6 @@
 //! What must hold beyond the types of the keys.
 
+mod cache;
 mod kafka;
 mod telemetry;
 
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::cluster::ClusterConfig;
 
+pub(super) use cache::read_password as read_redis_password;
 pub(super) use kafka::read_secrets;
 
 /// Variables with our prefix that are no keys.
@@ -218,6 +220,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must not be above 1000",
     );
     check_http(&config.http, &mut refuse_if);
+    cache::check(&config.cache, &mut refuse_if);
     telemetry::check(&config.telemetry.traces, &mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {

@@ -89,6 +89,7 @@ impl JobReader {
             submitted: now.checked_sub(age).unwrap_or(now),
             trace: record::accepted(message, &self.traces),
             replays: record::replays(message),
+            fresh: false,
             sink: Arc::clone(&self.sink),
         })
     }

@@ -25,6 +25,8 @@ pub struct LoadReport {
     pub expected: u64,
     /// Translations received, each counted once.
     pub translated: u64,
+    /// Those of them that no model had to make, because they were made before or for another message.
+    pub from_cache: u64,
     /// Error results received, by code.
     pub errors: BTreeMap<String, u64>,
     /// Answers that never came.
@@ -43,7 +45,7 @@ pub struct LoadReport {
     pub answers_per_second: f64,
     /// Time from the moment a message was due to its answer.
     pub latency_ms: Latency,
-    /// Mean number of segments in the batches that answers were in.
+    /// Mean number of segments in the batches that answers were in, those from the cache excepted.
     pub mean_batch: f64,
 }
 
@@ -65,6 +67,7 @@ pub struct Latency {
 pub(super) struct Tally {
     errors: BTreeMap<String, u64>,
     translated: u64,
+    from_cache: u64,
     batches: u64,
     first: Option<Instant>,
     last: Option<Instant>,
@@ -80,6 +83,7 @@ impl Tally {
             Some(error) => *self.errors.entry(error.code.name().to_owned()).or_default() += 1,
             None => {
                 self.translated += 1;
+                self.from_cache += u64::from(result.from_cache);
                 self.batches += u64::from(result.batch_size);
             }
         }
@@ -103,6 +107,7 @@ impl LoadReport {
             messages: oracle.sent(),
             expected: oracle.expected(),
             translated: tally.translated,
+            from_cache: tally.from_cache,
             errors: tally.errors,
             lost,
             duplicates: oracle.duplicates(),
@@ -121,7 +126,8 @@ impl LoadReport {
                 p99: quantile(0.99),
                 max: latency.max() as f64 / 1e3,
             },
-            mean_batch: tally.batches as f64 / tally.translated.max(1) as f64,
+            mean_batch: tally.batches as f64
+                / tally.translated.saturating_sub(tally.from_cache).max(1) as f64,
         }
     }
 
@@ -151,6 +157,9 @@ impl LoadReport {
         row("latency p99", format!("{:.1} ms", latency.p99));
         row("latency max", format!("{:.1} ms", latency.max));
         row("mean batch", format!("{:.1} segments", self.mean_batch));
+        if self.from_cache > 0 {
+            row("from the cache", self.from_cache.to_string());
+        }
         for (code, count) in &self.errors {
             row(&format!("error {code}"), count.to_string());
         }

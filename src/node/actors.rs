@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use babelmesh_actors::{
+    cache::CacheSpace,
     domain::Language,
     engine::Segment,
     events::Observer,
@@ -25,6 +26,7 @@ use super::{
     pools::{PoolEntry, Pools},
 };
 use crate::{
+    cache::Cache,
     config::{Config, PolicyKind},
     failure::Failures,
 };
@@ -40,7 +42,7 @@ impl Actors {
     /// Starts pools for `models` and an intake before them. Returns before any model is warm.
     ///
     /// # Errors
-    /// When an engine executable is missing or a model's form cannot be made.
+    /// When an engine executable is missing, a model's form cannot be made, or the certificates of a Redis cannot be read.
     pub async fn start(
         config: &Config,
         models: &[Model],
@@ -54,6 +56,7 @@ impl Actors {
             observer: Arc::clone(&observer),
             budget: limits::budget(&config.limits),
             peers,
+            cache: Cache::start(&config.cache)?,
             root: root.get_cell(),
             entries: RwLock::default(),
         };
@@ -230,6 +233,25 @@ pub(super) fn spec(config: &Config, model: &Model) -> PoolSpec {
         unavailable_after: seconds(pool.unavailable_after_ms),
         offload: config.offload.clone(),
     }
+}
+
+/// What translations of a model depend on beside text and languages. Engines differ in numeric types and in the last bits of their sums.
+pub(super) fn space(config: &Config, model: &Model, engine: &str) -> CacheSpace {
+    let settings = &config.engine;
+    let (precision, beams) = (
+        format!("{:?}", settings.precision),
+        settings.beam_size.to_string(),
+    );
+    let manifest = model.manifest().to_toml();
+    let made_by = [
+        model.id(),
+        &manifest,
+        engine,
+        &precision,
+        &settings.device,
+        &beams,
+    ];
+    CacheSpace::new(made_by)
 }
 
 pub(super) fn policy(config: &Config) -> Box<dyn ScalingPolicy> {

@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, time::Instant};
 #[error("the node ends")]
 pub(crate) struct Ended;
 
-/// Translates one text for somebody who waits. Whoever drops the future waits no more, and no engine is given the text then.
+/// Has a model translate one text for somebody who waits, whatever is remembered. Whoever drops the future waits no more, and no engine is given the text then.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
@@ -24,10 +24,10 @@ pub(crate) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
 ) -> Result<Result<Translated, RequestError>, Ended> {
-    Ok(ask(intake, request, None).await?.result)
+    Ok(offer(intake, request, None, true).await?.result)
 }
 
-/// [`translate`], with what was asked in the answer.
+/// The same from what is remembered, where it is, and with what was asked in the answer.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone.
@@ -36,6 +36,15 @@ pub(crate) async fn ask(
     request: TranslationRequest,
     trace: Option<Arc<Trace>>,
 ) -> Result<JobOutcome, Ended> {
+    offer(intake, request, trace, false).await
+}
+
+async fn offer(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    trace: Option<Arc<Trace>>,
+    fresh: bool,
+) -> Result<JobOutcome, Ended> {
     let (sender, answer) = oneshot::channel();
     let order = Order {
         ticket: Ticket::default(),
@@ -43,6 +52,7 @@ pub(crate) async fn ask(
         submitted: Instant::now(),
         trace,
         replays: 0,
+        fresh,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     intake

@@ -17,7 +17,7 @@ use babelmesh_models::Model;
 use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
 
 use super::{actors, engines};
-use crate::config::Config;
+use crate::{cache::Cache, config::Config};
 
 /// How long an intake may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(super) struct Pools {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) budget: Arc<NodeBudget>,
     pub(super) peers: Arc<dyn Peers>,
+    /// What was translated before, if it is remembered.
+    pub(super) cache: Option<Arc<Cache>>,
     /// Supervises them.
     pub(super) root: ActorCell,
     pub(super) entries: RwLock<Vec<PoolEntry>>,
@@ -83,6 +85,8 @@ impl Pools {
         let make = move || engines::factory(&config, &of, observer);
         let engines = tokio::task::spawn_blocking(make).await??;
         let ability = actors::ability(model)?;
+        let remembers = self.cache.is_some();
+        let space = remembers.then(|| actors::space(&self.config, model, engines.name()));
         let lag = PoolLag::default();
         let start = PoolStart {
             spec: actors::spec(&self.config, model),
@@ -93,6 +97,7 @@ impl Pools {
             warm_up: actors::warm_up(model),
             lag: lag.clone(),
             peers: Arc::clone(&self.peers),
+            cache: self.cache.clone().map(|cache| cache as _),
         };
         let (pool, _) = Actor::spawn_linked(None, PoolSupervisor, start, self.root.clone()).await?;
         let entry = PoolEntry {
@@ -108,6 +113,7 @@ impl Pools {
             pool,
             // Estimates err by some tokens; a piece must not be cut by the engine.
             max_piece_tokens: (limit as usize * 3 / 4).max(1),
+            space,
         };
         Ok((route, entry))
     }

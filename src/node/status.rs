@@ -10,7 +10,7 @@ use super::{
     pools::Pools,
     source::{SourceStatus, Sources},
 };
-use crate::config::Delivery;
+use crate::{cache::CacheStatus, config::Delivery};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct NodeStatus {
     pub jobs: SourceStatus,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
+    /// What it remembers, if anything.
+    #[serde(default)]
+    pub cache: Option<CacheStatus>,
 }
 
 /// Where a node's status is read, whenever and by whomever it is asked for.
@@ -74,6 +77,7 @@ impl StatusSource {
             delivery: about.delivery,
             requests: about.sources.requests.status(),
             jobs: about.sources.jobs.status(),
+            cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }
     }

@@ -85,6 +85,12 @@ struct ScalingLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PieceLabels {
+    model: Arc<str>,
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HttpLabels {
     route: &'static str,
     status: u16,
@@ -108,6 +114,7 @@ pub struct Metrics {
     abandoned: Counters<ModelLabel>,
     retried: Counters<CodeLabel>,
     poisoned: Counters<ModelLabel>,
+    pieces: Counters<PieceLabels>,
     batches: Histograms<ModelLabel>,
     batch_segments: Histograms<ModelLabel>,
     batch_tokens: Histograms<ModelLabel>,
@@ -146,6 +153,7 @@ impl Metrics {
             abandoned: Family::default(),
             retried: Family::default(),
             poisoned: Family::default(),
+            pieces: Family::default(),
             batches: histograms(seconds),
             batch_segments: histograms(segments),
             batch_tokens: histograms(tokens),
@@ -218,6 +226,11 @@ impl Metrics {
             "poisoned_texts",
             "Texts that make the engine fail",
             self.poisoned.clone(),
+        );
+        to.register(
+            "pieces",
+            "Pieces of texts, mostly sentences, that were translated, by where the translation is from",
+            self.pieces.clone(),
         );
         to.register(
             "intake_pauses",
@@ -313,6 +326,15 @@ impl Metrics {
         observe(&self.batch_wait, waited.as_secs_f64());
         let busy = self.busy.get_or_create(model);
         busy.inc_by(elapsed.as_secs_f64());
+        self.pieces(pool, "engine", segments);
+    }
+
+    fn pieces(&self, pool: &Arc<str>, source: &'static str, pieces: usize) {
+        let labels = PieceLabels {
+            model: Arc::clone(pool),
+            source,
+        };
+        self.pieces.get_or_create(&labels).inc_by(pieces as u64);
     }
 
     fn handles(&self, labels: &JobLabels) -> Handles {
@@ -375,6 +397,11 @@ impl Observer for Metrics {
                 waited,
                 ..
             } => self.batch(pool, (*segments, *tokens), (*elapsed, *waited)),
+            Event::PiecesKnown {
+                pool,
+                source,
+                pieces,
+            } => self.pieces(pool, source.name(), *pieces),
             Event::TextPoisoned { pool, .. } => count(&self.poisoned, pool, 1),
             Event::Scaled {
                 pool,

@@ -14,6 +14,7 @@ use prometheus_client::{
 
 use super::{Labels, PREFIX};
 use crate::{
+    cache::CacheStatus,
     config::Delivery,
     events::NodeEvent,
     node::{NodeStatus, SourceStatus},
@@ -49,6 +50,9 @@ pub(super) fn registry(status: &NodeStatus, ready: bool) -> Registry {
     sources(&mut page, status);
     pools(&mut page, &status.pools);
     scaling(&mut page, &status.pools);
+    if let Some(cache) = &status.cache {
+        remembered(&mut page, cache);
+    }
     page.0
 }
 
@@ -232,6 +236,53 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
         "pool_oldest_wait_seconds",
         "How long the oldest segment has waited",
         lanes(|lane| lane.oldest_ms as f64 / 1e3),
+    );
+}
+
+/// What the node remembers.
+fn remembered(page: &mut Page, cache: &CacheStatus) {
+    let one = |value: f64| [(Vec::new(), value)];
+    page.gauge(
+        "cache_entries",
+        "Translations at hand",
+        one(cache.entries as f64),
+    );
+    page.gauge(
+        "cache_bytes",
+        "Memory that translations at hand take, estimated",
+        one(cache.bytes as f64),
+    );
+    page.gauge(
+        "cache_max_bytes",
+        "Most memory that translations at hand may take",
+        one(cache.max_bytes as f64),
+    );
+    let Some(shared) = &cache.shared else {
+        return;
+    };
+    page.gauge(
+        "cache_shared_reachable",
+        "Whether the Redis that nodes share answers",
+        one(f64::from(u8::from(shared.reachable))),
+    );
+    let label = |name: &str| vec![("outcome", name.to_owned())];
+    let missed = shared.asked - shared.found - shared.failed;
+    page.counter(
+        "cache_shared_lookups",
+        "Translations that the Redis was asked for",
+        [
+            (label("found"), shared.found),
+            (label("missed"), missed),
+            (label("failed"), shared.failed),
+        ],
+    );
+    page.counter(
+        "cache_shared_writes",
+        "Translations for the Redis",
+        [
+            (label("written"), shared.written),
+            (label("dropped"), shared.dropped),
+        ],
     );
 }
 

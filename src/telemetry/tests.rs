@@ -13,7 +13,7 @@ use babelmesh_actors::{
         ErrorCode, JobOutcome, Lanes, Order, OutcomeSink, Priority, RequestError, Ticket,
         Translated, TranslationRequest,
     },
-    events::{Event, Observer, StopReason},
+    events::{Event, Observer, PieceSource, StopReason},
     offload::{Offer, OffloadReason},
     pool::{ActorPhase, ActorStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus},
     scaling::{Decision, Estimates, Inputs, Reason},
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::{Format, Telemetry};
 use crate::{
+    cache::{CacheStatus, SharedStatus},
     config::Delivery,
     kafka::lag::TopicLag,
     node::{NodeStatus, SourceStatus},
@@ -43,6 +44,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         submitted: Instant::now(),
         trace: None,
         replays: 0,
+        fresh: false,
         sink: Arc::new(Nobody),
     };
     let translated = Translated {
@@ -55,6 +57,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         model_type: Default::default(),
         worker: Arc::from("m-1"),
         batch_size: 1,
+        from_cache: false,
         segments: 1,
         queue_time: Duration::from_millis(3),
         processing_time: Duration::from_millis(30),
@@ -108,6 +111,11 @@ fn node() -> (Telemetry, NodeStatus) {
             error: "secret".to_owned(),
             requeued: 5,
             restart_in: Duration::ZERO,
+        },
+        Event::PiecesKnown {
+            pool: Arc::clone(&pool),
+            source: PieceSource::Shared,
+            pieces: 5,
         },
         Event::BatchDone {
             pool: Arc::clone(&pool),
@@ -219,6 +227,19 @@ fn node() -> (Telemetry, NodeStatus) {
             loans: LoanStatus::default(),
             held: HeldStatus::default(),
         }],
+        cache: Some(CacheStatus {
+            entries: 12,
+            bytes: 3_400,
+            max_bytes: 64 << 20,
+            shared: Some(SharedStatus {
+                reachable: true,
+                asked: 10,
+                found: 6,
+                failed: 1,
+                written: 4,
+                dropped: 2,
+            }),
+        }),
     };
     (telemetry, status)
 }
@@ -287,6 +308,20 @@ fn events_and_status_are_counted_where_a_dashboard_looks_for_them() {
         (
             "babelmesh_scaling_unmet_actors{model=\"m\"}".to_owned(),
             1.0,
+        ),
+        (
+            "babelmesh_pieces_total{model=\"m\",source=\"shared\"}".to_owned(),
+            5.0,
+        ),
+        ("babelmesh_cache_entries".to_owned(), 12.0),
+        ("babelmesh_cache_shared_reachable".to_owned(), 1.0),
+        (
+            "babelmesh_cache_shared_lookups_total{outcome=\"missed\"}".to_owned(),
+            3.0,
+        ),
+        (
+            "babelmesh_cache_shared_writes_total{outcome=\"dropped\"}".to_owned(),
+            2.0,
         ),
         (
             "babelmesh_http_requests_total{route=\"translate\",status=\"200\"}".to_owned(),

@@ -41,6 +41,8 @@ pub struct Order {
     pub trace: Option<Arc<Trace>>,
     /// How often it was offered anew after it had failed for good.
     pub replays: u32,
+    /// Whether a model is to do it even where its translation is remembered.
+    pub fresh: bool,
     /// Who wants to know.
     pub sink: Arc<dyn OutcomeSink>,
 }
@@ -116,6 +118,7 @@ impl Job {
             worker: Arc::from(""),
             batch_size: 0,
             segments: 0,
+            from_cache: false,
             queue_time: self.order.submitted.elapsed(),
             processing_time: Duration::ZERO,
         };
@@ -152,12 +155,14 @@ pub struct Translated {
     pub model_id: Arc<str>,
     /// Its tier.
     pub model_type: ModelType,
-    /// Model actor that made the last part.
+    /// Model actor that made the last part; empty when none made any.
     pub worker: Arc<str>,
-    /// Number of segments in the largest batch that a part was in.
+    /// Number of segments in the largest batch that a part was in; 0 when none was.
     pub batch_size: u32,
     /// Number of parts translated.
     pub segments: u32,
+    /// Whether no part of it needed a model: all were made before, or with those of another job.
+    pub from_cache: bool,
     /// From the submission to the start of the first batch.
     pub queue_time: Duration,
     /// From the start of the first batch to the end of the last.

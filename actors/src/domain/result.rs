@@ -36,15 +36,15 @@ pub struct TranslationResult {
     pub route: Vec<String>,
     /// Kind of lane: `normal` or `any`.
     pub pool_type: PoolType,
-    /// Name of the model actor; empty when none was used.
+    /// Name of the model actor that made the last piece; empty when none was used.
     pub worker_name: String,
     /// Name of the node.
     pub node: String,
-    /// Whether the translation came from the cache.
+    /// Whether every piece of this text was translated before, or is just then for another text.
     pub from_cache: bool,
-    /// Number of segments in the largest batch that a part of this text was in.
+    /// Number of segments in the largest batch that a piece of this text was in; 0 when none was.
     pub batch_size: u32,
-    /// Number of pieces of this text that were translated.
+    /// Number of pieces of this text that are translations.
     pub segments_count: u32,
     /// Milliseconds from the sender's record to the start of the first batch, to the microsecond.
     pub queue_time_ms: f64,
@@ -149,7 +149,7 @@ impl TranslationResult {
             pool_type: request.lane().into(),
             worker_name: translated.worker.to_string(),
             node: node.to_owned(),
-            from_cache: false,
+            from_cache: translated.from_cache,
             batch_size: translated.batch_size,
             segments_count: translated.segments,
             queue_time_ms: rounded(translated.queue_time.as_secs_f64() * 1e3, 1e3),

@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::domain::{Lane, Lanes};
+use crate::{
+    cache::CacheKey,
+    domain::{Lane, Lanes},
+};
 
 use super::batching::{BatchBudget, BatchShape};
 
@@ -35,6 +38,8 @@ pub struct Item {
     pub lane: Lane,
     /// When it was queued.
     pub queued: Instant,
+    /// Names its text, where translations are remembered.
+    pub key: Option<CacheKey>,
 }
 
 /// Items waiting for a free actor.
@@ -236,6 +241,7 @@ mod tests {
             tokens,
             lane,
             queued: start + Duration::from_micros(job),
+            key: None,
         }
     }
 

@@ -59,6 +59,7 @@ impl Pool {
         }
         self.backlog.remove(|_| false);
         self.retries.clear();
+        self.known.forget_twins();
         self.finish(outcomes);
     }
 

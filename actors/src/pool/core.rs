@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
 
 use babelmesh_engine_protocol::{LoadReport, Translation};
-use ractor::ActorId;
+use ractor::{ActorId, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, JobOutcome, Lane, deliver_all},
     engine::{EngineError, EngineFactory, Segment, Usage},
-    events::{Event, Observer, StopReason, WatchedBatch},
+    events::{Event, Observer, PieceSource, StopReason, WatchedBatch},
     offload::PeerError,
     scaling::{Decision, ScalingPolicy, Totals},
 };
@@ -18,17 +18,18 @@ use super::{
     backlog::{Backlog, Item},
     batching::Turn,
     budget::NodeBudget,
+    caching::Known,
     closing::Closing,
     failure::{AfterFailure, Attempt, after_failure, restart_delay},
     holding::Held,
-    jobs::{Jobs, Submission, Worker},
+    jobs::{Jobs, Origin, Submission},
     lag::PoolLag,
     lending::Loans,
     member::{InFlight, Members, Phase, Work},
     model_actor::{ModelMessage, ModelReport},
     offloading::Help,
     spec::PoolSpec,
-    supervisor::PoolStart,
+    supervisor::{PoolMessage, PoolStart},
 };
 
 /// How long after their last message the urgent lanes count as in use.
@@ -48,6 +49,8 @@ pub struct Pool {
     /// Batches that failed, each to be tried apart from everything else.
     pub(super) retries: VecDeque<Attempt>,
     pub(super) jobs: Jobs,
+    /// What needs no engine.
+    pub(super) known: Known,
     /// Whether the backlog may hold pieces of jobs that have ended.
     has_stale: bool,
     pub(super) members: Members,
@@ -106,6 +109,7 @@ impl Pool {
             started: now,
             retries: VecDeque::new(),
             jobs: Jobs::default(),
+            known: Known::new(start.cache),
             has_stale: false,
             members: Members::default(),
             spawned: 0,
@@ -126,27 +130,41 @@ impl Pool {
     }
 
     /// Queues jobs.
-    pub(super) fn submit(&mut self, submissions: Vec<Submission>) {
+    pub(super) fn submit(&mut self, submissions: Vec<Submission>, myself: &ActorRef<PoolMessage>) {
         let now = Instant::now();
-        let mut untouched = Vec::new();
+        let worker = self.worker(Arc::from(""));
+        let (mut ended, mut asked, mut at_hand) = (Vec::new(), Vec::new(), 0);
         for submission in submissions {
             self.totals.arrived_jobs += 1;
-            self.totals.arrived_tokens += submission.tokens();
             if submission.job.lane() != Lane::Any {
                 self.last_urgent = Some(now);
             }
-            let (backlog, held) = (&mut self.backlog, &mut self.held);
-            let mut held = held.of(submission.job.target);
-            let queue = &mut |item| match &mut held {
-                Some(held) => held.push(item),
-                None => backlog.push(item),
+            let mut held = self.held.of(submission.job.target);
+            let queue = &mut |item: Item| {
+                if held.is_none()
+                    && let Some(translation) = self.known.get(&item)
+                {
+                    at_hand += 1;
+                    return Some(translation);
+                }
+                self.totals.arrived_tokens += u64::from(item.tokens);
+                match &mut held {
+                    Some(held) => held.push(item),
+                    None if self.known.should_ask(&item) => asked.push(item),
+                    None => self.backlog.push(item),
+                }
+                None
             };
-            if let Err(outcome) = self.jobs.admit(submission, now, queue) {
-                untouched.push(*outcome);
+            if let Err(outcome) = self.jobs.admit(submission, now, &worker, queue) {
+                ended.push(*outcome);
             }
         }
         self.idle_since = None;
-        self.finish(untouched);
+        self.note_pieces(PieceSource::Memory, at_hand);
+        self.finish(ended);
+        if !asked.is_empty() {
+            self.ask(asked, myself);
+        }
     }
 
     /// Hands work to every idle actor, the pool's own first.
@@ -214,6 +232,7 @@ impl Pool {
                 return None;
             }
             self.jobs.keep_wanted(&mut items);
+            self.leave_out_known(&mut items);
             if !items.is_empty() {
                 return Some(Attempt { items, failures: 0 });
             }
@@ -265,9 +284,15 @@ impl Pool {
 
     fn put_back(&mut self, work: Work) {
         match work {
-            Work::Own(attempt) => self.retries.push_front(attempt),
+            Work::Own(attempt) => self.put_back_own(attempt),
             Work::Lent(loan) => self.loans.put_back(loan),
         }
+    }
+
+    /// Takes back a batch that was not done, through no fault of its own.
+    pub(super) fn put_back_own(&mut self, attempt: Attempt) {
+        self.part_twins(&attempt.items);
+        self.retries.push_front(attempt);
     }
 
     /// Takes a model actor's report.
@@ -379,13 +404,12 @@ impl Pool {
         let now = Instant::now();
         // What comes too late is of no use to its sender any more.
         self.expire(now);
-        let worker = Worker {
-            model_id: self.pool(),
-            model_type: self.spec.model_type,
-            actor: Arc::clone(&done.actor),
-        };
+        let worker = self.worker(Arc::clone(&done.actor));
         let items = &attempt.items;
-        let outcomes = self.jobs.complete(items, translations, &worker, now);
+        self.remember(items, &translations);
+        let origin = Origin::Batch(u32::try_from(items.len()).unwrap_or(u32::MAX));
+        let translated = items.iter().copied().zip(translations);
+        let outcomes = self.jobs.complete(translated, origin, &worker, now);
         self.observe(Event::BatchDone {
             pool: self.pool(),
             actor: done.actor,
@@ -446,6 +470,7 @@ impl Pool {
     }
 
     fn retry(&mut self, attempt: Attempt, error: &str, code: ErrorCode) {
+        self.part_twins(&attempt.items);
         match after_failure(attempt) {
             AfterFailure::Retry(attempts) => self.retries.extend(attempts),
             AfterFailure::Poison(item) => self.poisoned(&item, error, code),

@@ -103,6 +103,7 @@ mod tests {
                 tokens: 5,
                 lane: Lane::Normal,
                 queued: now,
+                key: None,
             })
             .collect();
         let mut queue = vec![Attempt { items, failures: 0 }];

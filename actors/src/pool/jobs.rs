@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use babelmesh_engine_protocol::{Segment, Translation};
 
 use crate::{
+    cache::{CacheKey, CacheSpace},
     domain::{
         ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace, Translated,
     },
@@ -24,6 +25,8 @@ use super::backlog::Item;
 pub struct Submission {
     pub(super) job: Job,
     pub(super) pieces: Vec<TextPiece>,
+    /// Names of the pieces that need translation, in order; none where translations are not remembered.
+    keys: Vec<CacheKey>,
 }
 
 /// A piece of a job's text, in bytes.
@@ -35,16 +38,21 @@ pub(super) struct TextPiece {
 
 impl Submission {
     /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the
-    /// pool: it is the costliest step on a message's way and needs no shared state.
+    /// pool: it is the costliest step on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
     #[must_use]
-    pub fn new(job: Job, max_tokens: usize) -> Self {
+    pub fn new(job: Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
         let mut end = 0;
+        let mut keys = Vec::new();
+        let space = space.filter(|_| !job.order.fresh);
         let pieces = text::segment(&job.order.request.text, max_tokens)
             .into_iter()
             .map(|piece| {
                 let (length, tokens) = match piece {
                     Piece::Verbatim(text) => (text.len(), 0),
-                    Piece::Translatable(text) => (text.len(), text::estimate_tokens(text).max(1)),
+                    Piece::Translatable(text) => {
+                        keys.extend(space.map(|space| space.key(job.source, job.target, text)));
+                        (text.len(), text::estimate_tokens(text).max(1))
+                    }
                 };
                 let start = end;
                 end += length;
@@ -54,7 +62,7 @@ impl Submission {
                 }
             })
             .collect();
-        Self { job, pieces }
+        Self { job, pieces, keys }
     }
 
     /// The lane it travels in.
@@ -81,6 +89,15 @@ pub(super) struct Worker {
     pub(super) actor: Arc<str>,
 }
 
+/// How pieces got their translation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// In a batch of this many segments.
+    Batch(u32),
+    /// Without any: it was made before, or for another job.
+    Known,
+}
+
 /// Jobs that wait for pieces.
 #[derive(Default)]
 pub(super) struct Jobs {
@@ -98,6 +115,8 @@ struct Active {
     texts: Vec<Option<String>>,
     missing: usize,
     translated: u32,
+    /// Those of them that needed no batch.
+    known: u32,
     /// Sum of log-probabilities, and of the tokens they are of.
     log_probability: f64,
     tokens: u64,
@@ -106,46 +125,59 @@ struct Active {
 }
 
 impl Jobs {
-    /// Takes a job in. `Ok` holds what to queue, `Err` the outcome of a job in which nothing needs translation.
+    /// Takes a job in and offers its pieces: `queue` keeps those that it does not have a translation of. `Err` holds the outcome of a job that
+    /// needs no more.
     pub(super) fn admit(
         &mut self,
         submission: Submission,
         now: Instant,
-        queue: &mut impl FnMut(Item),
+        worker: &Worker,
+        queue: &mut impl FnMut(Item) -> Option<Translation>,
     ) -> Result<(), Box<JobOutcome>> {
-        let Submission { job, pieces } = submission;
+        let Submission { job, pieces, keys } = submission;
         let key = self.next;
         self.next += 1;
         let lane = job.lane();
         let mut missing = 0;
+        let (mut keys, mut known) = (keys.into_iter(), Vec::new());
         for (piece, text) in (0u32..).zip(&pieces) {
             if text.tokens > 0 {
                 missing += 1;
-                queue(Item {
+                let found = queue(Item {
                     job: key,
                     piece,
                     tokens: text.tokens,
                     lane,
                     queued: now,
+                    key: keys.next(),
                 });
+                known.extend(found.map(|translation| (piece, translation)));
             }
         }
         if missing == 0 {
             return Err(Box::new(job.untouched()));
         }
-        self.deadlines.extend(job.deadline.map(|at| (at, key)));
         let texts = vec![None; pieces.len()];
-        let active = Active {
+        let mut active = Active {
             job,
             pieces,
             texts,
             missing,
             translated: 0,
+            known: 0,
             log_probability: 0.0,
             tokens: 0,
             batch_size: 0,
             started: None,
         };
+        for (piece, translation) in known {
+            active.add(piece, translation, Origin::Known);
+        }
+        if active.missing == 0 {
+            return Err(Box::new(active.finish(worker, now)));
+        }
+        self.deadlines
+            .extend(active.job.deadline.map(|at| (at, key)));
         self.active.insert(key, active);
         Ok(())
     }
@@ -235,21 +267,21 @@ impl Jobs {
         (batch, watched)
     }
 
-    /// Takes a batch's translations; returns the jobs that are complete with them.
+    /// Takes translations; returns the jobs that are complete with them.
     pub(super) fn complete(
         &mut self,
-        items: &[Item],
-        translations: Vec<Translation>,
+        translated: impl IntoIterator<Item = (Item, Translation)>,
+        origin: Origin,
         worker: &Worker,
         now: Instant,
     ) -> Vec<JobOutcome> {
-        let batch_size = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        let mut done = Vec::with_capacity(items.len());
-        for (item, translation) in items.iter().zip(translations) {
+        let translated = translated.into_iter();
+        let mut done = Vec::with_capacity(translated.size_hint().0);
+        for (item, translation) in translated {
             let Some(active) = self.active.get_mut(&item.job) else {
                 continue;
             };
-            active.add(item.piece, translation, batch_size);
+            active.add(item.piece, translation, origin);
             if active.missing == 0
                 && let Some(active) = self.remove(item.job)
             {
@@ -302,7 +334,7 @@ impl Jobs {
 }
 
 impl Active {
-    fn add(&mut self, piece: u32, translation: Translation, batch_size: u32) {
+    fn add(&mut self, piece: u32, translation: Translation, origin: Origin) {
         let slot = &mut self.texts[piece as usize];
         debug_assert!(slot.is_none(), "a piece was translated twice");
         *slot = Some(translation.text);
@@ -311,7 +343,10 @@ impl Active {
         let tokens = translation.output_tokens.max(1);
         self.log_probability += f64::from(translation.score) * f64::from(tokens);
         self.tokens += u64::from(tokens);
-        self.batch_size = self.batch_size.max(batch_size);
+        match origin {
+            Origin::Batch(size) => self.batch_size = self.batch_size.max(size),
+            Origin::Known => self.known += 1,
+        }
     }
 
     fn finish(self, worker: &Worker, now: Instant) -> JobOutcome {
@@ -336,6 +371,7 @@ impl Active {
             worker: Arc::clone(&worker.actor),
             batch_size: self.batch_size,
             segments: self.translated,
+            from_cache: self.known == self.translated,
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };

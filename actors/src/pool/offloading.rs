@@ -281,6 +281,7 @@ impl Pool {
                 return;
             }
             self.jobs.keep_wanted(&mut items);
+            self.leave_out_known(&mut items);
             if !items.is_empty() {
                 self.hand_to_guest(id, Attempt { items, failures: 0 });
             }
@@ -307,7 +308,7 @@ impl Pool {
         let now = Instant::now();
         let (mut batch, watched) = self.jobs.batch(&attempt.items, now);
         let Some(guest) = self.help.guests.get_mut(&id) else {
-            return self.retries.push_front(attempt);
+            return self.put_back_own(attempt);
         };
         let oldest = attempt.oldest().unwrap_or(now);
         let mut watch = None;
@@ -397,7 +398,7 @@ impl Pool {
             if let Some(watch) = batch.watch {
                 watch.ended(Some(&error.to_string()));
             }
-            self.retries.push_front(batch.attempt);
+            self.put_back_own(batch.attempt);
         }
         self.peer_failed(&guest.node, error);
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::{
+    cache::TranslationCache,
     domain::Language,
     engine::{EngineFactory, Segment},
     events::Observer,
@@ -14,6 +15,7 @@ use crate::{
 
 use super::{
     budget::NodeBudget,
+    caching::Found,
     command::{Applied, BoundsError, Unloaded},
     core::Pool,
     jobs::Submission,
@@ -37,6 +39,8 @@ pub enum PoolMessage {
         /// What.
         report: Report,
     },
+    /// What came of asking for translations where nodes share them. Sent by the pool to itself.
+    Found(Found),
     /// Time has passed. Sent by the supervisor to itself.
     Housekeeping,
     /// Tell about the pool.
@@ -83,6 +87,8 @@ pub struct PoolStart {
     pub lag: PoolLag,
     /// Other nodes; `()` for none.
     pub peers: Arc<dyn Peers>,
+    /// Translations that were made before, if they are remembered.
+    pub cache: Option<Arc<dyn TranslationCache>>,
 }
 
 /// Supervises the model actors of one model.
@@ -111,11 +117,12 @@ impl Actor for PoolSupervisor {
         pool: &mut Pool,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            PoolMessage::Submit(submissions) => pool.submit(submissions),
+            PoolMessage::Submit(submissions) => pool.submit(submissions, &myself),
             PoolMessage::Report {
                 actor,
                 report: Report(report),
             } => pool.report(actor, report),
+            PoolMessage::Found(found) => pool.found(found),
             PoolMessage::Housekeeping => {
                 pool.sweep();
                 pool.decide();

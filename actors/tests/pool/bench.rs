@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
+    cache::{CacheSpace, TranslationCache},
     domain::{ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
     engine::{
         Engine, EngineBatch, EngineError, EngineFactory, FakeEngine, FakeSpec, LoadReport, Segment,
@@ -141,6 +142,16 @@ impl Bench {
         peers: Arc<dyn Peers>,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
+        Self::start_whole(fake, retry, (peers, None), change).await
+    }
+
+    pub(crate) async fn start_whole(
+        fake: FakeSpec,
+        retry: RetryPolicy,
+        (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
+        let space = cache.as_ref().map(|_| CacheSpace::new(["fake-model"]));
         let mut spec = PoolSpec::new("fake-model", 2);
         spec.bounds.min = 2;
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
@@ -151,7 +162,7 @@ impl Bench {
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
-        let pool = start_pool(spec, &engines, &events, peers).await;
+        let pool = start_pool(spec, &engines, &events, (peers, cache)).await;
         let ability = Ability {
             sources: vec![language("en")],
             targets: vec![language("fr")],
@@ -162,6 +173,7 @@ impl Bench {
             ability,
             pool: pool.clone(),
             max_piece_tokens: 64,
+            space,
         };
         let start = IntakeStart {
             routes: vec![route],
@@ -189,6 +201,20 @@ impl Bench {
         texts: impl IntoIterator<Item = String>,
         change: impl Fn(&mut TranslationRequest),
     ) {
+        self.offer_all(texts, change, false);
+    }
+
+    /// Has models translate these whatever is remembered.
+    pub(crate) fn offer_fresh(&mut self, texts: impl IntoIterator<Item = String>) {
+        self.offer_all(texts, |_| {}, true);
+    }
+
+    fn offer_all(
+        &mut self,
+        texts: impl IntoIterator<Item = String>,
+        change: impl Fn(&mut TranslationRequest),
+        fresh: bool,
+    ) {
         let orders = texts.into_iter().map(|text| {
             self.sent += 1;
             let mut request = TranslationRequest {
@@ -206,12 +232,19 @@ impl Bench {
                 submitted: Instant::now(),
                 trace: None,
                 replays: 0,
+                fresh,
                 sink: Arc::clone(&self.outcomes) as _,
             }
         });
         self.intake
             .cast(IntakeMessage::Offer(orders.collect()))
             .unwrap();
+    }
+
+    /// Waits until the intake has given away what it was offered.
+    pub(crate) async fn drain_intake(&self) {
+        let asked = self.intake.call(IntakeMessage::Status, Some(LONG)).await;
+        assert!(matches!(asked, Ok(CallResult::Success(_))));
     }
 
     /// Waits for all outcomes, asserts that each order has exactly one, returns errors by message id.
@@ -240,7 +273,7 @@ impl Bench {
     /// One more pool with the same engines, of another model.
     pub(crate) async fn another_pool(&self, model: &str) -> ActorRef<PoolMessage> {
         let spec = PoolSpec::new(model, 1);
-        start_pool(spec, &self.engines, &self.events, Arc::new(())).await
+        start_pool(spec, &self.engines, &self.events, (Arc::new(()), None)).await
     }
 
     pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {
@@ -291,7 +324,7 @@ async fn start_pool(
     spec: PoolSpec,
     engines: &Arc<Fakes>,
     events: &Arc<Events>,
-    peers: Arc<dyn Peers>,
+    (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
 ) -> ActorRef<PoolMessage> {
     let start = PoolStart {
         spec,
@@ -301,6 +334,7 @@ async fn start_pool(
         observer: Arc::clone(events) as _,
         lag: PoolLag::default(),
         peers,
+        cache,
         warm_up: Segment {
             text: WARM_UP.into(),
             source: "en".into(),

@@ -61,6 +61,7 @@ async fn load(bench: &Bench, model: &str, pool: ActorRef<PoolMessage>, target: &
         },
         pool,
         max_piece_tokens: 64,
+        space: None,
     };
     ask(bench, |reply| IntakeMessage::Load(Box::new(route), reply)).await
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod bench;
+mod caching;
 mod commands;
 mod deadlines;
 mod lending;

@@ -1,7 +1,6 @@
 //! The script that runs brokers, `integration-tests/kafka`.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -30,7 +29,8 @@ impl Script {
         let owner = ["--until-pid".to_owned(), std::process::id().to_string()];
         let output = self.output("start", &[options, &owner].concat());
         if UNAVAILABLE.contains(&output.status.code()) {
-            skip(String::from_utf8_lossy(&output.stderr).trim());
+            let why = String::from_utf8_lossy(&output.stderr);
+            report::skip("Apache Kafka", REQUIRED, &why);
             return false;
         }
         check(&output);
@@ -80,15 +80,4 @@ fn check(output: &Output) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// Says that a test is skipped, past the capture of what tests print.
-fn skip(why: &str) {
-    assert!(
-        env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-        "{REQUIRED} is 1, but there is no Kafka: {why}"
-    );
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test").to_owned();
-    report::say(&format!("SKIPPED: {test} needs Apache Kafka: {why}"));
 }

@@ -1,0 +1,122 @@
+//! Translations that were made before: the port to whatever remembers them.
+//!
+//! What is remembered is a piece of text as a model sees it, usually a sentence, and not a message: two messages that share a
+//! sentence share its translation. Only translations are remembered, never errors.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use babelmesh_engine_protocol::Translation;
+use sha2::{Digest, Sha256};
+
+use crate::domain::Language;
+
+/// Names one piece of text, the languages it is translated from and to, and what translates it.
+///
+/// The first half of a SHA-256: senders choose the texts, so nobody may be able to make up two that share a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CacheKey([u8; 16]);
+
+impl CacheKey {
+    /// The key as bytes, for memories outside this process.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Everything but text and languages that a translation depends on. Whatever is made with another model, engine, numeric type or beam is
+/// another translation.
+#[derive(Clone)]
+pub struct CacheSpace(Sha256);
+
+impl CacheSpace {
+    /// The space of what these words name, in this order.
+    #[must_use]
+    pub fn new<'a>(made_by: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for word in made_by {
+            add(&mut hash, word);
+        }
+        Self(hash)
+    }
+
+    /// The key of a piece of text in this space.
+    #[must_use]
+    pub fn key(&self, source: Language, target: Language, text: &str) -> CacheKey {
+        let mut hash = self.0.clone();
+        add(&mut hash, source.as_str());
+        add(&mut hash, target.as_str());
+        hash.update(text);
+        let whole: [u8; 32] = hash.finalize().into();
+        let mut half = [0; 16];
+        half.copy_from_slice(&whole[..16]);
+        CacheKey(half)
+    }
+}
+
+impl fmt::Debug for CacheSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheSpace")
+    }
+}
+
+/// Adds a word with its length, so that no two lists of words read the same.
+fn add(hash: &mut Sha256, word: &str) {
+    hash.update((word.len() as u64).to_le_bytes());
+    hash.update(word);
+}
+
+/// Remembers translations: at hand in this process, and perhaps in a place that nodes share.
+#[async_trait]
+pub trait TranslationCache: Send + Sync {
+    /// What is at hand. Must not block.
+    fn get(&self, key: &CacheKey) -> Option<Translation>;
+
+    /// Whether it is worth to [ask](Self::ask) now.
+    fn is_shared(&self) -> bool;
+
+    /// Asks the shared place, and has what it finds at hand from then on. Answers in the order of the keys and in bounded time; what cannot be had
+    /// is `None`, whatever the reason.
+    async fn ask(&self, keys: &[CacheKey]) -> Vec<Option<Translation>>;
+
+    /// Remembers these. Must not block.
+    fn put(&self, made: Vec<(CacheKey, Translation)>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn language(tag: &str) -> Language {
+        tag.parse().unwrap()
+    }
+
+    #[test]
+    fn a_key_depends_on_everything_and_on_nothing_else() {
+        let [en, fr, de] = ["en", "fr", "de"].map(language);
+        let space = CacheSpace::new(["model", "1", "int8"]);
+        let key = space.key(en, fr, "Hello.");
+        assert_eq!(
+            key,
+            CacheSpace::new(["model", "1", "int8"]).key(en, fr, "Hello.")
+        );
+        let others = [
+            space.key(en, de, "Hello."),
+            space.key(de, fr, "Hello."),
+            space.key(fr, en, "Hello."),
+            space.key(en, fr, "hello."),
+            space.key(en, fr, "Hello. "),
+            CacheSpace::new(["model", "1", "float32"]).key(en, fr, "Hello."),
+            CacheSpace::new(["model", "1int8"]).key(en, fr, "Hello."),
+            CacheSpace::new(["model1", "", "int8"]).key(en, fr, "Hello."),
+        ];
+        assert!(others.iter().all(|other| *other != key), "{others:?}");
+    }
+}
