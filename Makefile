@@ -1,5 +1,5 @@
 # What is needed: a Rust toolchain (rustup), a C and C++ compiler, make, Python 3 with pip. Everything else is fetched. Tests on real
-# brokers also need Java 17, Maven and openssl, those of traces need Go.
+# brokers also need Java 17, Maven and openssl, those of traces Go, those of the shared cache redis-server.
 CARGO ?= cargo
 PYTHON ?= python3
 

@@ -45,11 +45,11 @@ pub struct CacheStatus {
 pub struct SharedStatus {
     /// Whether it answers.
     pub reachable: bool,
-    /// Translations that it was asked for.
-    pub asked: u64,
-    /// Those of them that it had.
+    /// Translations that it was asked for and had.
     pub found: u64,
-    /// Those of them that it did not answer in time, or with an error.
+    /// Those that it did not have.
+    pub missed: u64,
+    /// Those for which it did not answer in time, or with an error.
     pub failed: u64,
     /// Translations that were written to it.
     pub written: u64,

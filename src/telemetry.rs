@@ -8,6 +8,7 @@ mod exposition;
 mod metrics;
 mod process;
 mod snapshot;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod traces;
@@ -19,7 +20,7 @@ pub use metrics::Metrics;
 use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 pub use traces::Traces;
 
-use crate::node::NodeStatus;
+use crate::{cluster::ClusterView, node::NodeStatus};
 
 /// Prefix of all names but those of the process itself.
 const PREFIX: &str = "babelmesh";
@@ -58,9 +59,15 @@ impl Telemetry {
 
     /// All metrics now, as text.
     #[must_use]
-    pub fn render(&self, status: &NodeStatus, ready: bool, format: Format) -> String {
+    pub fn render(
+        &self,
+        status: &NodeStatus,
+        cluster: Option<&ClusterView>,
+        ready: bool,
+        format: Format,
+    ) -> String {
         let mut text = String::with_capacity(32 << 10);
-        let now = snapshot::registry(status, ready);
+        let now = snapshot::registry(status, cluster, ready);
         for registry in [&self.registry, &now, &process::registry()] {
             // Writing to a string does not fail.
             let _ = encode_registry(&mut text, registry);

@@ -303,7 +303,10 @@ fn requests_by_http_are_spans_that_their_jobs_are_below() {
     let Some(collector) = Collector::start(&sandbox) else {
         return;
     };
-    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
+    let settings = sandbox
+        .node()
+        .set("http.listen", "\"127.0.0.1:0\"")
+        .set("cache.memory_mb", 8);
     let node = ProcessNode::start(
         &sandbox,
         &collector
@@ -311,11 +314,12 @@ fn requests_by_http_are_spans_that_their_jobs_are_below() {
             .set("telemetry.traces.sampling_ratio", 0),
     );
     let http = http_of(&node);
+    let unseen = json!({"q": "Nobody follows this.", "source": "en", "target": "fr"}).to_string();
     let body = json!({"q": ["Good morning.", "Good evening."], "source": "en", "target": "fr"})
         .to_string();
     let (parent, trace) = sampled(2);
     let json = "Content-Type: application/json\r\n";
-    assert_eq!(http.send("POST", "/translate", json, &body).status, 200);
+    assert_eq!(http.send("POST", "/translate", json, &unseen).status, 200);
     let headers = format!("{json}traceparent: {parent}\r\n");
     assert_eq!(http.send("POST", "/translate", &headers, &body).status, 200);
     let span = collector.wait_for(&trace, "POST /translate", 1).remove(0);
@@ -329,9 +333,19 @@ fn requests_by_http_are_spans_that_their_jobs_are_below() {
         let (queue, inference) = (named(&stages, "job.queue"), named(&stages, "job.inference"));
         assert!(queue.end <= inference.end);
     }
+    // What is remembered needs no inference, and says so.
+    let (parent, trace) = sampled(3);
+    let headers = format!("{json}traceparent: {parent}\r\n");
+    assert_eq!(http.send("POST", "/translate", &headers, &body).status, 200);
+    for job in collector.wait_for(&trace, "job", 2) {
+        assert_eq!(job.attribute("babelmesh.from_cache"), "true");
+        let stages = below(&collector.spans(), &job);
+        assert!(stages.iter().any(|stage| stage.name == "job.queue"));
+        assert!(stages.iter().all(|stage| stage.name != "job.inference"));
+    }
     let spans = collector.spans();
     let requests = spans.iter().filter(|s| s.name == "POST /translate").count();
-    assert_eq!(requests, 1, "the other one is not sampled");
+    assert_eq!(requests, 2, "the first one is not sampled");
 }
 
 /// The HTTP edge that a node tells of in its log.

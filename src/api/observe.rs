@@ -64,7 +64,9 @@ pub(super) async fn metrics(request: HttpRequest, api: web::Data<Api>) -> HttpRe
         let format = Format::wanted_by(accept.unwrap_or_default());
         let status = api.parts.status.read().await;
         let ready = api.parts.health.readiness(&status).ready;
-        let page = api.parts.telemetry.render(&status, ready, format);
+        let cluster = api.parts.cluster.as_ref().map(|cluster| cluster.view());
+        let telemetry = &api.parts.telemetry;
+        let page = telemetry.render(&status, cluster.as_ref(), ready, format);
         Ok(HttpResponse::Ok()
             .content_type(format.content_type())
             .body(page))

@@ -57,7 +57,7 @@ struct Way {
 
 #[derive(Default)]
 struct Counts {
-    asked: AtomicU64,
+    missed: AtomicU64,
     found: AtomicU64,
     failed: AtomicU64,
     written: AtomicU64,
@@ -110,15 +110,18 @@ impl Shared {
                 Some(connection) => way.ask(connection, some).await,
                 None => None,
             };
-            add(&way.counts.asked, some.len());
-            if found.is_none() {
-                *way.connection() = None;
-                add(&way.counts.failed, some.len());
+            match &found {
+                Some(found) => {
+                    let had = found.iter().flatten().count();
+                    add(&way.counts.found, had);
+                    add(&way.counts.missed, some.len() - had);
+                }
+                None => {
+                    *way.connection() = None;
+                    add(&way.counts.failed, some.len());
+                }
             }
-            let mut found = found.unwrap_or_default();
-            found.resize(some.len(), None);
-            add(&way.counts.found, found.iter().flatten().count());
-            answers.extend(found);
+            answers.extend(found.unwrap_or_else(|| vec![None; some.len()]));
         }
         answers
     }
@@ -141,7 +144,7 @@ impl Shared {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SharedStatus {
             reachable: self.is_reachable(),
-            asked: read(&counts.asked),
+            missed: read(&counts.missed),
             found: read(&counts.found),
             failed: read(&counts.failed),
             written: read(&counts.written),
@@ -185,7 +188,9 @@ impl Way {
             .ok()?
             .ok()?;
         let values = values.into_iter();
-        Some(values.map(|value| decode(&value?)).collect())
+        let mut found: Vec<_> = values.map(|value| decode(&value?)).collect();
+        found.resize(keys.len(), None);
+        Some(found)
     }
 }
 

@@ -204,8 +204,8 @@ fn cache_text(cache: &CacheStatus) -> String {
         };
         let _ = write!(
             text,
-            "; Redis {state}, asked for {}, had {}, failed for {}, {} written, {} dropped",
-            shared.asked, shared.found, shared.failed, shared.written, shared.dropped
+            "; Redis {state}, had {}, had not {}, failed for {}, {} written, {} dropped",
+            shared.found, shared.missed, shared.failed, shared.written, shared.dropped
         );
     }
     text

@@ -228,6 +228,45 @@ fn values_of_headers_of_traces_are_never_printed() {
 }
 
 #[test]
+fn mistakes_about_the_cache_are_reported_with_their_paths_and_without_secrets() {
+    let sets = [
+        ("cache.ttl_s", "0"),
+        ("cache.redis.address", "redis://user:hunter2@redis:6379"),
+        ("cache.redis.username", "babelmesh"),
+        ("cache.redis.ca_file", "/nowhere/ca.pem"),
+        ("cache.redis.prefix", "two words"),
+        ("cache.redis.timeout_ms", "0"),
+        ("cache.redis.password_file", "/nowhere/password"),
+    ];
+    let errors = load(None, &[], &sets).unwrap_err();
+    for (path, _) in sets {
+        let told = errors.0.iter().any(|error| error.path == path);
+        assert!(told, "{path}: {errors}");
+    }
+    assert_eq!(errors.0.len(), sets.len(), "{errors}");
+    assert!(!errors.to_string().contains("hunter2"), "{errors}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hunter2\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let sets = [
+        ("cache.redis.address", "rediss://redis:6380/1"),
+        ("cache.redis.password_file", path),
+    ];
+    let config = load(None, &[], &sets).unwrap();
+    let password = config.cache.redis.password.as_ref().unwrap();
+    assert_eq!(password.expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!toml::to_string(&config).unwrap().contains("hunter2"));
+    let idle = [
+        ("cache.memory_mb", "0"),
+        ("cache.redis.address", "redis://redis"),
+    ];
+    let errors = load(None, &[], &idle).unwrap_err();
+    assert_eq!(errors.0[0].path, "cache.redis.address");
+}
+
+#[test]
 fn mistakes_about_traces_are_reported_with_their_paths() {
     let sets = [
         ("telemetry.traces.endpoint", "collector"),

@@ -12,16 +12,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Labels, PREFIX};
+use super::{Labels, PREFIX, surroundings};
 use crate::{
-    cache::CacheStatus,
+    cluster::ClusterView,
     config::Delivery,
     events::NodeEvent,
     node::{NodeStatus, SourceStatus},
 };
 
 /// The node now.
-pub(super) fn registry(status: &NodeStatus, ready: bool) -> Registry {
+pub(super) fn registry(
+    status: &NodeStatus,
+    cluster: Option<&ClusterView>,
+    ready: bool,
+) -> Registry {
     let mut page = Page(Registry::with_prefix(PREFIX));
     let delivery = match status.delivery {
         Delivery::ExactlyOnce => "exactly-once",
@@ -33,12 +37,10 @@ pub(super) fn registry(status: &NodeStatus, ready: bool) -> Registry {
         ("delivery", delivery.to_owned()),
     ];
     page.gauge("node_info", "The node, always 1", [(about, 1.0)]);
-    let gauge = Gauge::<f64, AtomicU64>::default();
-    gauge.set(f64::from(u8::from(ready)));
-    page.0.register(
+    page.value(
         "node_ready",
         "Whether a warm model answered lately and the brokers can be reached",
-        gauge,
+        f64::from(u8::from(ready)),
     );
     let events = NodeEvent::counts();
     let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));
@@ -51,15 +53,32 @@ pub(super) fn registry(status: &NodeStatus, ready: bool) -> Registry {
     pools(&mut page, &status.pools);
     scaling(&mut page, &status.pools);
     if let Some(cache) = &status.cache {
-        remembered(&mut page, cache);
+        surroundings::cache(&mut page, cache);
+    }
+    surroundings::help(&mut page, &status.pools);
+    if let Some(view) = cluster {
+        surroundings::cluster(&mut page, view);
     }
     page.0
 }
 
-struct Page(Registry);
+/// Metrics as they are added.
+pub(super) struct Page(Registry);
 
 impl Page {
-    fn gauge(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
+    /// A gauge without labels.
+    pub(super) fn value(&mut self, name: &str, help: &str, value: f64) {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        self.0.register(name, help, gauge);
+    }
+
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
         let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
         for (labels, value) in values {
             family.get_or_create(&labels).set(value);
@@ -67,7 +86,12 @@ impl Page {
         self.0.register(name, help, family);
     }
 
-    fn counter(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
         let family = Family::<Labels, Counter>::default();
         for (labels, value) in values {
             family.get_or_create(&labels).inc_by(value);
@@ -161,7 +185,7 @@ fn sources(page: &mut Page, status: &NodeStatus) {
     page.counter("dead_letters", "Dead letters that were written", letters);
 }
 
-fn model(pool: &PoolStatus) -> Labels {
+pub(super) fn model(pool: &PoolStatus) -> Labels {
     vec![("model", pool.model_id.clone())]
 }
 
@@ -236,53 +260,6 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
         "pool_oldest_wait_seconds",
         "How long the oldest segment has waited",
         lanes(|lane| lane.oldest_ms as f64 / 1e3),
-    );
-}
-
-/// What the node remembers.
-fn remembered(page: &mut Page, cache: &CacheStatus) {
-    let one = |value: f64| [(Vec::new(), value)];
-    page.gauge(
-        "cache_entries",
-        "Translations at hand",
-        one(cache.entries as f64),
-    );
-    page.gauge(
-        "cache_bytes",
-        "Memory that translations at hand take, estimated",
-        one(cache.bytes as f64),
-    );
-    page.gauge(
-        "cache_max_bytes",
-        "Most memory that translations at hand may take",
-        one(cache.max_bytes as f64),
-    );
-    let Some(shared) = &cache.shared else {
-        return;
-    };
-    page.gauge(
-        "cache_shared_reachable",
-        "Whether the Redis that nodes share answers",
-        one(f64::from(u8::from(shared.reachable))),
-    );
-    let label = |name: &str| vec![("outcome", name.to_owned())];
-    let missed = shared.asked - shared.found - shared.failed;
-    page.counter(
-        "cache_shared_lookups",
-        "Translations that the Redis was asked for",
-        [
-            (label("found"), shared.found),
-            (label("missed"), missed),
-            (label("failed"), shared.failed),
-        ],
-    );
-    page.counter(
-        "cache_shared_writes",
-        "Translations for the Redis",
-        [
-            (label("written"), shared.written),
-            (label("dropped"), shared.dropped),
-        ],
     );
 }
 

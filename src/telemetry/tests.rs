@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::{Format, Telemetry};
 use crate::{
     cache::{CacheStatus, SharedStatus},
+    cluster::{ClusterView, MemberState, MemberView},
     config::Delivery,
     kafka::lag::TopicLag,
     node::{NodeStatus, SourceStatus},
@@ -224,7 +225,10 @@ fn node() -> (Telemetry, NodeStatus) {
             guests: Vec::new(),
             offload: OffloadReason::default(),
             offer: Offer::default(),
-            loans: LoanStatus::default(),
+            loans: LoanStatus {
+                batches: 3,
+                ..LoanStatus::default()
+            },
             held: HeldStatus::default(),
         }],
         cache: Some(CacheStatus {
@@ -233,8 +237,8 @@ fn node() -> (Telemetry, NodeStatus) {
             max_bytes: 64 << 20,
             shared: Some(SharedStatus {
                 reachable: true,
-                asked: 10,
                 found: 6,
+                missed: 3,
                 failed: 1,
                 written: 4,
                 dropped: 2,
@@ -246,7 +250,22 @@ fn node() -> (Telemetry, NodeStatus) {
 
 fn page(format: Format) -> String {
     let (telemetry, status) = node();
-    telemetry.render(&status, true, format)
+    let member = |node: &str, state| MemberView {
+        node: node.to_owned(),
+        address: "secret-address:7700".to_owned(),
+        incarnation: 1,
+        state,
+        linked: state == MemberState::Alive,
+        since_ms: 1,
+        report: None,
+    };
+    let members = vec![
+        member("node-1", MemberState::Own),
+        member("node-2", MemberState::Alive),
+        member("node-3", MemberState::Down),
+    ];
+    let view = ClusterView::new("node-1".to_owned(), members);
+    telemetry.render(&status, Some(&view), true, format)
 }
 
 fn value(page: &str, sample: &str) -> f64 {
@@ -315,6 +334,9 @@ fn events_and_status_are_counted_where_a_dashboard_looks_for_them() {
         ),
         ("babelmesh_cache_entries".to_owned(), 12.0),
         ("babelmesh_cache_shared_reachable".to_owned(), 1.0),
+        ("babelmesh_cluster_members{state=\"down\"}".to_owned(), 1.0),
+        ("babelmesh_lent_batches_total{model=\"m\"}".to_owned(), 3.0),
+        ("babelmesh_cluster_links".to_owned(), 1.0),
         (
             "babelmesh_cache_shared_lookups_total{outcome=\"missed\"}".to_owned(),
             3.0,

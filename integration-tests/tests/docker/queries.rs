@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::TcpListener,
     process::Command,
 };
 
@@ -39,7 +40,18 @@ fn set(labels: &[&str]) -> BTreeSet<String> {
 /// What a node shows that has translated a sentence.
 fn scraped() -> Metrics {
     let sandbox = Sandbox::new();
-    let node = LocalNode::start(&sandbox.node().set("http.listen", "\"127.0.0.1:0\""));
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = sandbox
+        .node()
+        .clustered(free, free)
+        .set("http.listen", "\"127.0.0.1:0\"")
+        .set("cache.memory_mb", 8)
+        // Nobody listens there.
+        .set("cache.redis.address", "redis://127.0.0.1:1");
+    let node = LocalNode::start(&settings);
     let http = node.http();
     let question = json!({"q": "Good night!", "source": "en", "target": "fr"});
     assert_eq!(http.post("/translate", &question).status, 200);
@@ -61,7 +73,7 @@ fn scraped() -> Metrics {
         .iter()
         .all(|name| metrics.contains_key(*name))
     });
-    let source = ["metrics.rs", "snapshot.rs"]
+    let source = ["metrics.rs", "snapshot.rs", "surroundings.rs"]
         .map(|file| fs::read_to_string(repository().join("src/telemetry").join(file)).unwrap());
     let source = source.concat();
     for (name, labels) in RARE {

@@ -134,7 +134,7 @@ impl Traces {
         let mut answered = now;
         let mut error = None;
         match &outcome.result {
-            Ok(translated) if translated.segments > 0 => {
+            Ok(translated) if translated.segments > 0 && !translated.from_cache => {
                 let started = outcome.order.submitted + translated.queue_time;
                 answered = started + translated.processing_time;
                 queue.to = started;
@@ -152,8 +152,11 @@ impl Traces {
                     links: watched.batches(),
                 });
             }
-            // There was nothing to translate.
-            Ok(_) => stages.push(queue),
+            // There was nothing to translate, or nothing that had not been translated.
+            Ok(translated) => {
+                attributes.push(KeyValue::new("babelmesh.from_cache", translated.from_cache));
+                stages.push(queue);
+            }
             Err(refused) => {
                 // Batches that it was in, and that failed.
                 queue.links = watched.batches();
