@@ -107,11 +107,11 @@ impl TranslationCache for Cache {
     }
 
     fn put(&self, made: Vec<(CacheKey, Translation)>) {
-        for (key, translation) in &made {
-            self.memory.put(*key, translation.clone());
-        }
         if let Some(shared) = &self.shared {
-            shared.write(made);
+            shared.write(made.clone());
+        }
+        for (key, translation) in made {
+            self.memory.put(key, translation);
         }
     }
 }
