@@ -1,19 +1,24 @@
-//! Guests: model actors whose engine is a peer's. They are none of the pool's members: nothing that counts those counts them.
+//! Guests: model actors whose engine is a peer's, and the batches that they have. They are none of the pool's members: nothing that counts those counts them.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use ractor::ActorRef;
+use babelmesh_engine_protocol::Translation;
+use ractor::{ActorId, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
-    events::BatchWatch,
-    offload::{GuestDoing, GuestView},
+    domain::Lane,
+    engine::EngineError,
+    events::{BatchWatch, Event, WatchedBatch},
+    offload::{GuestDoing, GuestView, PeerError},
 };
 
 use super::{
     batching::BatchBudget,
+    core::Pool,
     failure::Attempt,
-    model_actor::ModelMessage,
+    model_actor::{ModelMessage, ModelReport},
+    reports::Done,
     status::{ActorPhase, GuestStatus},
 };
 
@@ -90,5 +95,155 @@ impl Guest {
             },
             batches: self.batches,
         }
+    }
+}
+
+impl Pool {
+    /// Hands fresh work to idle guests. What failed before is only for own actors, so that a text that makes engines fail is found
+    /// by those whose failures are counted; and somebody who is waiting gets an own actor, unless that has taken too long.
+    pub(super) fn dispatch_to_guests(&mut self) {
+        if self.help.guests.is_empty() {
+            return;
+        }
+        while let Some(id) = self.help.idle(self.own_wait()) {
+            let Some(guest) = self.help.guests.get(&id) else {
+                return;
+            };
+            let budget = guest.budget;
+            let everything = self.own_actors_are_late();
+            let mut items = self.backlog.take(
+                |_| budget,
+                |lane| everything || lane != Lane::Interactive,
+                true,
+            );
+            if items.is_empty() {
+                return;
+            }
+            self.jobs.keep_wanted(&mut items);
+            self.leave_out_known(&mut items);
+            if !items.is_empty() {
+                self.hand_to_guest(id, Attempt { items, failures: 0 });
+            }
+        }
+    }
+
+    fn hand_to_guest(&mut self, id: ActorId, attempt: Attempt) {
+        let now = Instant::now();
+        let (mut batch, watched) = self.jobs.batch(&attempt.items, now);
+        let Some(guest) = self.help.guests.get_mut(&id) else {
+            return self.put_back_own(attempt);
+        };
+        let oldest = attempt.oldest().unwrap_or(now);
+        let mut watch = None;
+        if !watched.is_empty() {
+            watch = self.observer.batch(&WatchedBatch {
+                pool: &self.spec.model_id,
+                actor: &guest.name,
+                at: Some(&guest.node),
+                segments: batch.segments.len(),
+                tokens: batch.tokens,
+                waited: now.saturating_duration_since(oldest),
+                jobs: &watched,
+                lent_by: None,
+            });
+            batch.span = watch.as_ref().map(|watch| watch.span());
+        }
+        guest.turn_to(GuestPhase::Busy(Borrowed {
+            oldest,
+            attempt,
+            tokens: batch.tokens,
+            watch,
+        }));
+        let _ = guest.actor.cast(ModelMessage::Translate(batch));
+    }
+
+    pub(super) fn guest_report(&mut self, id: ActorId, report: ModelReport) {
+        let Some(guest) = self.help.guests.get_mut(&id) else {
+            return;
+        };
+        match report {
+            ModelReport::Ready { .. } => {
+                guest.turn_to(GuestPhase::Idle);
+            }
+            ModelReport::Answered {
+                answer, elapsed, ..
+            } => match answer {
+                Ok(translations) => self.guest_answered(id, translations, elapsed),
+                Err(error) => self.guest_failed(id, &peer_error(&error)),
+            },
+        }
+    }
+
+    fn guest_answered(&mut self, id: ActorId, translations: Vec<Translation>, elapsed: Duration) {
+        let Some(guest) = self.help.guests.get_mut(&id) else {
+            return;
+        };
+        let handed_over = guest.since;
+        let Some(batch) = guest.turn_to(GuestPhase::Idle) else {
+            return;
+        };
+        if let Some(watch) = batch.watch {
+            watch.ended(None);
+        }
+        guest.batches += 1;
+        let (node, actor) = (Arc::clone(&guest.node), Arc::clone(&guest.name));
+        let (leaving, round_trip) = (guest.leaving, guest.round_trip);
+        let memory = &mut self.help.memory;
+        memory.done(&node, batch.tokens, elapsed, round_trip);
+        let done = Done {
+            actor,
+            tokens: batch.tokens,
+            elapsed,
+            waited: handed_over.saturating_duration_since(batch.oldest),
+        };
+        self.translated(&batch.attempt, translations, done);
+        if leaving {
+            self.remove_guest(id);
+        }
+    }
+
+    /// A guest did not do its batch, or is of no use: the batch goes back to the front, for an own actor, and is none the worse for it.
+    pub(super) fn guest_failed(&mut self, id: ActorId, error: &PeerError) {
+        let Some(mut guest) = self.help.guests.remove(&id) else {
+            return;
+        };
+        let batch = guest.turn_to(GuestPhase::Idle);
+        // It may still be on its way: nobody listens to it any more.
+        guest.actor.kill();
+        self.observe(Event::GuestFailed {
+            pool: self.pool(),
+            guest: Arc::clone(&guest.name),
+            peer: Arc::clone(&guest.node),
+            error: error.to_string(),
+            requeued: batch.as_ref().map_or(0, |b| b.attempt.items.len()),
+        });
+        if let Some(batch) = batch {
+            if let Some(watch) = batch.watch {
+                watch.ended(Some(&error.to_string()));
+            }
+            self.put_back_own(batch.attempt);
+        }
+        self.peer_failed(&guest.node, error);
+    }
+
+    /// A guest's actor failed.
+    pub(super) fn guest_lost(&mut self, id: ActorId, error: &(dyn Error + Send + Sync + 'static)) {
+        let error = match error.downcast_ref::<EngineError>() {
+            Some(error) => peer_error(error),
+            None => PeerError::Failed(error.to_string()),
+        };
+        self.guest_failed(id, &error);
+    }
+
+    /// A guest's actor ended without having been told to.
+    pub(super) fn guest_ended(&mut self, id: ActorId) {
+        self.guest_failed(id, &PeerError::Gone("its actor was killed".to_owned()));
+    }
+}
+
+fn peer_error(error: &EngineError) -> PeerError {
+    match error {
+        EngineError::Peer(error) => error.clone(),
+        other => PeerError::Failed(other.to_string()),
     }
 }

@@ -70,15 +70,6 @@ impl Submission {
     pub fn lane(&self) -> Lane {
         self.job.lane()
     }
-
-    /// Estimated tokens to translate.
-    #[must_use]
-    pub fn tokens(&self) -> u64 {
-        self.pieces
-            .iter()
-            .map(|piece| u64::from(piece.tokens))
-            .sum()
-    }
 }
 
 /// Which model and actor did the work, for results.

@@ -1,15 +1,13 @@
 //! Asking peers for help: carries out what [`decide_offload`] decides, and keeps what was lent out in the pool's books.
 
-use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use babelmesh_engine_protocol::Translation;
 use ractor::{Actor, ActorId, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
     domain::Lane,
-    engine::EngineError,
-    events::{Event, WatchedBatch},
+    events::Event,
     offload::{
         GuestStop, LendingSnapshot, OffloadDecision, OffloadMemory, OffloadReason, OffloadSnapshot,
         PeerError, PeerOffer, Peers, Recall, RemoteEngine, credits, decide_offload, trip,
@@ -18,10 +16,9 @@ use crate::{
 
 use super::{
     batching::BatchBudget,
-    core::{Done, Pool},
-    failure::Attempt,
-    guests::{Borrowed, Guest, GuestPhase},
-    model_actor::{ModelActor, ModelMessage, ModelReport, ModelStart},
+    core::Pool,
+    guests::{Guest, GuestPhase},
+    model_actor::{ModelActor, ModelStart},
     status::GuestStatus,
     supervisor::PoolMessage,
 };
@@ -58,7 +55,7 @@ impl Help {
     }
 
     /// An idle guest that is worth its trip when own actors need `own_wait` seconds to get to what is queued.
-    fn idle(&self, own_wait: f64) -> Option<ActorId> {
+    pub(super) fn idle(&self, own_wait: f64) -> Option<ActorId> {
         let worth = |guest: &Guest| {
             matches!(guest.phase, GuestPhase::Idle) && guest.trip.as_secs_f64() < own_wait
         };
@@ -260,35 +257,7 @@ impl Pool {
         self.help.guests.insert(guest.actor.get_id(), guest);
     }
 
-    /// Hands fresh work to idle guests. What failed before is only for own actors, so that a text that makes engines fail is found
-    /// by those whose failures are counted; and somebody who is waiting gets an own actor, unless that has taken too long.
-    pub(super) fn dispatch_to_guests(&mut self) {
-        if self.help.guests.is_empty() {
-            return;
-        }
-        while let Some(id) = self.help.idle(self.own_wait()) {
-            let Some(guest) = self.help.guests.get(&id) else {
-                return;
-            };
-            let budget = guest.budget;
-            let everything = self.own_actors_are_late();
-            let mut items = self.backlog.take(
-                |_| budget,
-                |lane| everything || lane != Lane::Interactive,
-                true,
-            );
-            if items.is_empty() {
-                return;
-            }
-            self.jobs.keep_wanted(&mut items);
-            self.leave_out_known(&mut items);
-            if !items.is_empty() {
-                self.hand_to_guest(id, Attempt { items, failures: 0 });
-            }
-        }
-    }
-
-    fn own_wait(&self) -> f64 {
+    pub(super) fn own_wait(&self) -> f64 {
         let snapshot = OffloadSnapshot {
             warm: self.members.counts().warm(),
             tokens_per_second: self.help.memory.tokens_per_second(),
@@ -298,112 +267,13 @@ impl Pool {
         snapshot.own_wait()
     }
 
-    fn own_actors_are_late(&self) -> bool {
+    pub(super) fn own_actors_are_late(&self) -> bool {
         let oldest = self.backlog.oldest(Lane::Interactive);
         let late = oldest.is_some_and(|at| at.elapsed() > self.spec.offload.target_delay());
         late || self.members.counts().warm() == 0
     }
 
-    fn hand_to_guest(&mut self, id: ActorId, attempt: Attempt) {
-        let now = Instant::now();
-        let (mut batch, watched) = self.jobs.batch(&attempt.items, now);
-        let Some(guest) = self.help.guests.get_mut(&id) else {
-            return self.put_back_own(attempt);
-        };
-        let oldest = attempt.oldest().unwrap_or(now);
-        let mut watch = None;
-        if !watched.is_empty() {
-            watch = self.observer.batch(&WatchedBatch {
-                pool: &self.spec.model_id,
-                actor: &guest.name,
-                at: Some(&guest.node),
-                segments: batch.segments.len(),
-                tokens: batch.tokens,
-                waited: now.saturating_duration_since(oldest),
-                jobs: &watched,
-                lent_by: None,
-            });
-            batch.span = watch.as_ref().map(|watch| watch.span());
-        }
-        guest.turn_to(GuestPhase::Busy(Borrowed {
-            oldest,
-            attempt,
-            tokens: batch.tokens,
-            watch,
-        }));
-        let _ = guest.actor.cast(ModelMessage::Translate(batch));
-    }
-
-    pub(super) fn guest_report(&mut self, id: ActorId, report: ModelReport) {
-        let Some(guest) = self.help.guests.get_mut(&id) else {
-            return;
-        };
-        match report {
-            ModelReport::Ready { .. } => {
-                guest.turn_to(GuestPhase::Idle);
-            }
-            ModelReport::Answered {
-                answer, elapsed, ..
-            } => match answer {
-                Ok(translations) => self.guest_answered(id, translations, elapsed),
-                Err(error) => self.guest_failed(id, &peer_error(&error)),
-            },
-        }
-    }
-
-    fn guest_answered(&mut self, id: ActorId, translations: Vec<Translation>, elapsed: Duration) {
-        let Some(guest) = self.help.guests.get_mut(&id) else {
-            return;
-        };
-        let handed_over = guest.since;
-        let Some(batch) = guest.turn_to(GuestPhase::Idle) else {
-            return;
-        };
-        if let Some(watch) = batch.watch {
-            watch.ended(None);
-        }
-        guest.batches += 1;
-        let (node, actor) = (Arc::clone(&guest.node), Arc::clone(&guest.name));
-        let (leaving, round_trip) = (guest.leaving, guest.round_trip);
-        let memory = &mut self.help.memory;
-        memory.done(&node, batch.tokens, elapsed, round_trip);
-        let done = Done {
-            actor,
-            tokens: batch.tokens,
-            elapsed,
-            waited: handed_over.saturating_duration_since(batch.oldest),
-        };
-        self.translated(&batch.attempt, translations, done);
-        if leaving {
-            self.remove_guest(id);
-        }
-    }
-
-    /// A guest did not do its batch, or is of no use: the batch goes back to the front, for an own actor, and is none the worse for it.
-    fn guest_failed(&mut self, id: ActorId, error: &PeerError) {
-        let Some(mut guest) = self.help.guests.remove(&id) else {
-            return;
-        };
-        let batch = guest.turn_to(GuestPhase::Idle);
-        // It may still be on its way: nobody listens to it any more.
-        guest.actor.kill();
-        self.observe(Event::GuestFailed {
-            pool: self.pool(),
-            guest: Arc::clone(&guest.name),
-            peer: Arc::clone(&guest.node),
-            error: error.to_string(),
-            requeued: batch.as_ref().map_or(0, |b| b.attempt.items.len()),
-        });
-        if let Some(batch) = batch {
-            if let Some(watch) = batch.watch {
-                watch.ended(Some(&error.to_string()));
-            }
-            self.put_back_own(batch.attempt);
-        }
-        self.peer_failed(&guest.node, error);
-    }
-
-    fn peer_failed(&mut self, node: &Arc<str>, error: &PeerError) {
+    pub(super) fn peer_failed(&mut self, node: &Arc<str>, error: &PeerError) {
         let at = self.started.elapsed();
         self.help.memory.failed(node, error, &self.spec.offload, at);
     }
@@ -441,7 +311,7 @@ impl Pool {
         }
     }
 
-    fn remove_guest(&mut self, id: ActorId) {
+    pub(super) fn remove_guest(&mut self, id: ActorId) {
         if let Some(guest) = self.help.guests.remove(&id) {
             guest.actor.kill();
         }
@@ -456,20 +326,6 @@ impl Pool {
         }
     }
 
-    /// A guest's actor failed.
-    pub(super) fn guest_lost(&mut self, id: ActorId, error: &(dyn Error + Send + Sync + 'static)) {
-        let error = match error.downcast_ref::<EngineError>() {
-            Some(error) => peer_error(error),
-            None => PeerError::Failed(error.to_string()),
-        };
-        self.guest_failed(id, &error);
-    }
-
-    /// A guest's actor ended without having been told to.
-    pub(super) fn guest_ended(&mut self, id: ActorId) {
-        self.guest_failed(id, &PeerError::Gone("its actor was killed".to_owned()));
-    }
-
     pub(super) fn guest_status(&self) -> Vec<GuestStatus> {
         let mut all: Vec<_> = self.help.guests.values().map(Guest::status).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -481,13 +337,6 @@ impl Pool {
         guests
             .find(|(_, guest)| guest.number == number)
             .map(|(id, _)| *id)
-    }
-}
-
-fn peer_error(error: &EngineError) -> PeerError {
-    match error {
-        EngineError::Peer(error) => error.clone(),
-        other => PeerError::Failed(other.to_string()),
     }
 }
 

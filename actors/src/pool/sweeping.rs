@@ -1,0 +1,71 @@
+//! What time does to a pool: deadlines pass, senders go, and a model that cannot be had is given up.
+
+use tokio::time::Instant;
+
+use crate::{domain::ErrorCode, events::Event};
+
+use super::{backlog::Item, core::Pool};
+
+impl Pool {
+    /// Answers jobs that lost their use, or whose model cannot be had.
+    pub(super) fn sweep(&mut self) {
+        let now = Instant::now();
+        self.expire(now);
+        // What waits for its turn is asked about then; what is held back might never have one.
+        let jobs = &mut self.jobs;
+        self.held.retain(|item| jobs.is_wanted(item.job));
+        self.note_abandoned();
+        if std::mem::take(&mut self.has_stale) {
+            let jobs = &self.jobs;
+            self.backlog.remove(|item| jobs.is_active(item.job));
+            self.held.retain(|item| jobs.is_active(item.job));
+        }
+        if self.members.counts().warm() > 0 {
+            self.last_warm = now;
+        } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
+            self.give_up(now);
+        }
+        self.hand_back_in_time(now);
+    }
+
+    /// Answers jobs whose deadline has passed. Their pieces are passed over from now on, and what an engine still makes of them is dropped.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let late = self.jobs.expire(now);
+        if late.is_empty() {
+            return;
+        }
+        self.has_stale = true;
+        let (pool, jobs) = (self.pool(), late.len());
+        self.observe(Event::JobsExpired { pool, jobs });
+        self.finish(late);
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        let patience = self.spec.unavailable_after;
+        let waits = |item: &Item| now.saturating_duration_since(item.queued) > patience;
+        // Guests may do what is queued; what failed is only for own actors.
+        let mut stuck = match self.help.is_at_work() {
+            true => Vec::new(),
+            false => self.backlog.remove(|item| !waits(item)),
+        };
+        stuck.extend(
+            self.retries
+                .iter()
+                .flat_map(|a| &a.items)
+                .filter(|i| waits(i))
+                .copied(),
+        );
+        let error = self
+            .restart
+            .last_error
+            .as_deref()
+            .unwrap_or("no model actor is warm");
+        let message = format!("model {} is not available: {error}", self.spec.model_id);
+        let code = ErrorCode::ModelUnavailable;
+        let failed = stuck
+            .into_iter()
+            .filter_map(|item| self.jobs.fail(item.job, code, &message));
+        let outcomes = failed.collect();
+        self.finish(outcomes);
+    }
+}

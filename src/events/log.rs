@@ -1,0 +1,157 @@
+//! Events of actors as log lines.
+
+use babelmesh_actors::{
+    events::{Event, Observer, StopReason},
+    offload::OffloadReason,
+};
+use tracing::{debug, error, info, warn};
+
+/// Writes the events of actors to the log.
+pub struct EventLog;
+
+impl Observer for EventLog {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::ActorSpawned { pool, actor } => info!(%pool, %actor, "model actor spawned"),
+            Event::ActorReady {
+                pool,
+                actor,
+                pid,
+                numeric,
+                cold_start,
+                ..
+            } => {
+                let cold_start_ms = cold_start.as_millis();
+                info!(%pool, %actor, pid, numeric, cold_start_ms, "model actor ready");
+            }
+            Event::ActorStopped {
+                pool,
+                actor,
+                reason,
+            } => {
+                let reason = stop_reason(*reason);
+                info!(%pool, %actor, reason, "model actor stops");
+            }
+            Event::ActorFailed {
+                pool,
+                actor,
+                error,
+                requeued,
+                restart_in,
+            } => {
+                let restart_in_ms = restart_in.as_millis();
+                warn!(%pool, %actor, error, requeued, restart_in_ms, "model actor failed");
+            }
+            Event::BatchDone {
+                pool,
+                actor,
+                segments,
+                tokens,
+                elapsed,
+                waited,
+            } => {
+                let (elapsed_us, waited_us) = (elapsed.as_micros(), waited.as_micros());
+                debug!(%pool, %actor, segments, tokens, elapsed_us, waited_us, "batch done");
+            }
+            Event::TextPoisoned {
+                pool,
+                message_id,
+                error,
+            } => {
+                error!(%pool, message_id, error, "a text makes the engine fail");
+            }
+            Event::Scaled {
+                pool,
+                from,
+                decision,
+            } => {
+                let (to, unmet) = (decision.target, decision.unmet_actors);
+                let reason = decision.reason.label();
+                let inputs = tracing::field::debug(&decision.inputs);
+                info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
+            }
+            Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
+            Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
+            Event::JobsRetried {
+                code,
+                tries,
+                jobs,
+                after,
+            } => {
+                let (code, after_ms) = (code.name(), after.as_millis());
+                warn!(
+                    code,
+                    tries, jobs, after_ms, "jobs failed and are tried again"
+                );
+            }
+            Event::BoundsSet { pool, from, to } => {
+                let (from, to) = ((from.min, from.max), (to.min, to.max));
+                info!(%pool, ?from, ?to, "bounds set");
+            }
+            Event::OffloadChanged {
+                pool,
+                from,
+                to,
+                guests,
+            } => {
+                // Why there is none changes with every burst.
+                if OffloadReason::Helped == *from || OffloadReason::Helped == *to {
+                    info!(%pool, ?from, ?to, guests, "help from peers");
+                } else {
+                    debug!(%pool, ?from, ?to, "no help from peers");
+                }
+            }
+            Event::GuestStarted { pool, guest, peer } => {
+                info!(%pool, %guest, %peer, "guest starts")
+            }
+            Event::GuestStopped {
+                pool,
+                guest,
+                peer,
+                reason,
+            } => info!(%pool, %guest, %peer, ?reason, "guest stops"),
+            Event::GuestFailed {
+                pool,
+                guest,
+                peer,
+                error,
+                requeued,
+            } => warn!(%pool, %guest, %peer, error, requeued, "guest failed"),
+            Event::LoanDone {
+                pool,
+                actor,
+                peer,
+                segments,
+                tokens,
+                elapsed,
+            } => {
+                let elapsed_us = elapsed.as_micros();
+                debug!(%pool, %actor, %peer, segments, tokens, elapsed_us, "batch of a peer done");
+            }
+            Event::LoanRefused { pool, peer, error } => {
+                let error = error.to_string();
+                info!(%pool, %peer, error, "batch of a peer refused");
+            }
+            Event::PoolClosed { pool, handed_back } => info!(%pool, handed_back, "pool closed"),
+            Event::ModelLoaded { model } => info!(%model, "model loaded"),
+            Event::ModelUnloading { model } => info!(%model, "model is being unloaded"),
+            Event::LanguagePaused { target } => info!(%target, "language paused"),
+            Event::LanguageResumed { target } => info!(%target, "language resumed"),
+            Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
+            Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
+            Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),
+            Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
+            _ => {}
+        }
+    }
+}
+
+/// A reason in words.
+#[must_use]
+pub const fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::ScaledDown => "scaled down",
+        StopReason::MemoryLimit => "memory limit",
+        StopReason::Drained => "drained",
+    }
+}
