@@ -41,6 +41,8 @@ impl Memory {
     }
 
     pub(super) fn status(&self) -> CacheStatus {
+        // Counts are of what has been seen to; whoever asks means now.
+        self.0.run_pending_tasks();
         CacheStatus {
             entries: self.0.entry_count(),
             bytes: self.0.weighted_size(),
@@ -88,7 +90,6 @@ mod tests {
             let text = format!("number {number}");
             memory.put(key(&text), translation(&text));
         }
-        memory.0.run_pending_tasks();
         let status = memory.status();
         assert!(status.bytes <= status.max_bytes, "{status:?}");
         assert!(status.entries > 1_000, "{status:?}");
