@@ -1,7 +1,7 @@
 // Shows what the node tells over a WebSocket once a second.
 
 import { duration, find, write } from "./elements.js";
-import { showCluster, showEvents, showKafka, showPools, showTiles } from "./panels.js";
+import { showCache, showCluster, showEvents, showKafka, showPools, showTiles } from "./panels.js";
 import { drawPlots, startPlots } from "./plots.js";
 import { startTranslations } from "./translate.js";
 
@@ -35,6 +35,7 @@ function show(frame) {
   showCluster(look);
   showPools(look);
   showKafka(look);
+  showCache(look);
 }
 
 function connect(wait) {

@@ -144,6 +144,16 @@ export function showKafka({ status }) {
   fillTable(find("kafka"), KAFKA, [["requests", status.requests], ["jobs", status.jobs]], ([name]) => name);
 }
 
+/** What the node remembers, and the Redis that it shares. */
+export function showCache({ status: { cache } }) {
+  find("cache").hidden = !cache;
+  if (!cache) return;
+  write(find("remembered"), `${number(cache.entries)} sentences, ${bytes(cache.bytes)} of ${bytes(cache.maxBytes)}`);
+  const { shared } = cache;
+  const state = shared?.reachable ? "Redis answers" : "Redis does not answer, translations are made anew";
+  write(find("shared"), shared ? `${state}: had ${number(shared.found)}, had not ${number(shared.missed)}, failed for ${number(shared.failed)}` : "not shared with other nodes");
+}
+
 const KINDS = { scaling: "scaled", actor: "actor", failure: "failure", intake: "reading", cluster: "cluster" };
 
 /** The newest events, the last one first. */

@@ -111,6 +111,9 @@ fn it_shows_the_cluster_and_its_pools_live_in_light_and_dark_and_on_a_phone() {
             .set("engine.fake.segment_us", 8_000)
             .set("offload.borrow", false)
             .set("kafka.languages", "[\"fr\", \"de\"]")
+            .set("cache.memory_mb", 8)
+            // Nobody listens there.
+            .set("cache.redis.address", "redis://127.0.0.1:1")
     };
     let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
     let mut nodes = [first, settings(&free_address())]

@@ -9,6 +9,8 @@ assert.equal(await text(page, ".pool h3"), "demo-en-fr-de");
 assert.match(await text(page, ".pool .size"), /^fake: \d+ actors?, \d+ wanted \(1 to 4\)/);
 assert.deepEqual(await page.locator(".lanes tbody th").allInnerTexts(), ["interactive", "normal", "any"]);
 assert.deepEqual(await page.locator("#kafka tbody th").allInnerTexts(), ["requests", "jobs"]);
+assert.match(await text(page, "#remembered"), /^\d+ sentences, [\d.]+ MiB of 8 MiB$/);
+assert.match(await text(page, "#shared"), /^Redis does not answer/);
 
 // Under load the numbers change, without anybody doing anything.
 await act("start the load");
@@ -20,6 +22,8 @@ await until("the node's rate is told", async () => {
   return rates.some((rate) => Number(rate.replaceAll(",", "")) > 50);
 });
 await until("an actor works", () => page.locator(".actors .busy").count());
+
+await until("what is translated is remembered", async () => parseInt(await text(page, "#remembered"), 10) > 0);
 
 // It is drawn, and that the pool grew is marked on each plot and told.
 await until("the pool has grown", async () => (await page.locator(".actors li").count()) > 1);
