@@ -4,7 +4,7 @@ use std::{env, fs::File, thread, time::Duration};
 
 /// Tests that may share a turn. Each has brokers of its own: with more of them than this, two cores keep brokers from answering for so long
 /// that sessions end which nobody meant to end.
-const SHARING: usize = 4;
+const SHARING: usize = 3;
 
 /// The turn of a test that keeps every core busy: no other one has it at the same time, in this process or another one of this machine.
 /// It ends when this is dropped.
