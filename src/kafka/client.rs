@@ -21,6 +21,7 @@ pub struct Clients {
     delivery: Delivery,
     static_membership: bool,
     session_timeout_ms: u64,
+    revoke_timeout_ms: u64,
     transaction_timeout_ms: u64,
     node: String,
     embedded: bool,
@@ -43,6 +44,7 @@ impl Clients {
             },
             static_membership: config.static_membership && !embedded,
             session_timeout_ms: config.session_timeout_ms,
+            revoke_timeout_ms: config.revoke_timeout_ms,
             transaction_timeout_ms: config.transaction_timeout_ms,
             node: node.to_owned(),
             embedded,
@@ -112,6 +114,10 @@ impl Clients {
         config
             .set("session.timeout.ms", session.to_string())
             .set("heartbeat.interval.ms", heartbeat_ms(session).to_string())
+            .set(
+                "max.poll.interval.ms",
+                rebalance_ms(session, self.revoke_timeout_ms).to_string(),
+            )
             // How far it has fetched; see [`super::lag`].
             .set("statistics.interval.ms", "1000");
         if self.static_membership {
@@ -187,6 +193,13 @@ impl Clients {
 /// going on, and a cooperative one takes two rounds of that: with the usual three seconds, a partition that moves would rest for six.
 fn heartbeat_ms(session_ms: u64) -> u64 {
     (session_ms / 10).min(500)
+}
+
+/// Longest time for a rebalance, in milliseconds: the group waits so long for a member that does not join again, and a member for the group's answer.
+/// Both happen when brokers do not answer for a while, and with the usual five minutes nobody would read all that time. Members poll every few
+/// milliseconds, but for partitions that they have to let go.
+fn rebalance_ms(session_ms: u64, revoke_ms: u64) -> u64 {
+    (2 * session_ms.max(revoke_ms)).max(60_000)
 }
 
 /// An error of librdkafka without the value of an option, which may be a password.
