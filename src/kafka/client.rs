@@ -197,9 +197,9 @@ fn heartbeat_ms(session_ms: u64) -> u64 {
 
 /// Longest time for a rebalance, in milliseconds: the group waits so long for a member that does not join again, and a member for the group's answer.
 /// Both happen when brokers do not answer for a while, and with the usual five minutes nobody would read all that time. Members poll every few
-/// milliseconds, but for partitions that they have to let go.
+/// milliseconds, but for partitions that they have to let go. It cannot be shorter than the session.
 fn rebalance_ms(session_ms: u64, revoke_ms: u64) -> u64 {
-    (2 * session_ms.max(revoke_ms)).max(60_000)
+    session_ms.max(2 * revoke_ms).max(30_000)
 }
 
 /// An error of librdkafka without the value of an option, which may be a password.
