@@ -14,18 +14,11 @@ use crate::domain::Language;
 /// Names one piece of text, the languages it is translated from and to, and what translates it.
 ///
 /// The first half of a SHA-256: senders choose the texts, so nobody may be able to make up two that share a key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 16]);
 
-impl CacheKey {
-    /// The key as bytes, for memories outside this process.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CacheKey {
+/// Hexadecimal digits, for memories outside this process.
+impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

@@ -70,7 +70,11 @@ impl Interpreter {
             return Some(self);
         }
         drop(guard);
-        skip(&format!("{} cannot be installed", packages.join(", ")));
+        report::skip(
+            REQUIRED,
+            "packages cannot be installed",
+            &packages.join(", "),
+        );
         None
     }
 
@@ -119,7 +123,7 @@ pub fn chromium() -> Option<PathBuf> {
         files.find(|file| file.is_file())
     });
     if found.is_none() {
-        skip("there is no Chromium");
+        report::skip(REQUIRED, "there is no Chromium", "it is not in PATH");
     }
     found
 }
@@ -137,14 +141,4 @@ fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
-}
-
-fn skip(why: &str) {
-    assert!(
-        env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-        "{REQUIRED} is 1, but {why}"
-    );
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test").to_owned();
-    report::say(&format!("SKIPPED: {test}: {why}"));
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -12,7 +12,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{PATIENCE, Sandbox, Settings, report, repository, wait_for, wait_until};
+use crate::{
+    PATIENCE, Sandbox, Settings, free_addresses, report, repository, wait_for, wait_until,
+};
 
 /// In the environment: a machine that cannot have a collector is a failure.
 const REQUIRED: &str = "COLLECTOR_REQUIRED";
@@ -91,15 +93,7 @@ impl Collector {
         let number = COLLECTORS.fetch_add(1, Ordering::Relaxed);
         let folder = sandbox.folder().join(format!("collector-{number}"));
         fs::create_dir(&folder).expect("the sandbox is writable");
-        let listeners: Vec<_> = (0..2)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("there are free ports"))
-            .collect();
-        let ports: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().expect("it is bound"))
-            .collect();
-        drop(listeners);
-        let (grpc, http) = (ports[0], ports[1]);
+        let [grpc, http] = free_addresses();
         let file = folder.join("traces.jsonl");
         let config = folder.join("config.yaml");
         let text = format!(
@@ -195,7 +189,7 @@ fn executable() -> Option<PathBuf> {
         .expect("the script can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     if UNAVAILABLE.contains(&output.status.code()) {
-        report::skip("OpenTelemetry collector", REQUIRED, &said);
+        report::skip(REQUIRED, "there is no OpenTelemetry collector", &said);
         return None;
     }
     assert!(output.status.success(), "{said}");

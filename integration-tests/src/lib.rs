@@ -35,6 +35,7 @@ mod traffic;
 mod turn;
 
 use std::{
+    net::{SocketAddr, TcpListener},
     thread,
     time::{Duration, Instant},
 };
@@ -59,6 +60,24 @@ pub use turn::Turn;
 
 /// How long a test waits for what must happen, unless it says otherwise. Generous: a machine that runs tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Addresses on which nobody listens, for a moment. No two of them are the same.
+#[must_use]
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    // All are held until all are known.
+    let listeners =
+        [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("there are free ports"));
+    listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().expect("it is bound"))
+}
+
+/// An address on which nobody listens, for a moment.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let [address] = free_addresses();
+    address
+}
 
 /// Looks again and again until there is something; panics when there is nothing in time.
 pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {

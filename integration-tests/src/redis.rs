@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -11,7 +11,7 @@ use std::{
 use babelmesh::cluster::certs;
 use rustix::process::Signal;
 
-use crate::{PATIENCE, Sandbox, Settings, processes, report, wait_until};
+use crate::{PATIENCE, Sandbox, Settings, free_address, processes, report, wait_until};
 
 /// In the environment: a machine that cannot have Redis is a failure.
 const REQUIRED: &str = "REDIS_REQUIRED";
@@ -49,7 +49,11 @@ impl Redis {
             .stdout(Stdio::null())
             .status();
         if !there.is_ok_and(|status| status.success()) {
-            report::skip("Redis", REQUIRED, &format!("{PROGRAM} is not installed"));
+            report::skip(
+                REQUIRED,
+                "there is no Redis",
+                &format!("{PROGRAM} is not installed"),
+            );
             return None;
         }
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
@@ -57,13 +61,10 @@ impl Redis {
         fs::create_dir(&folder).expect("the sandbox is writable");
         fs::write(folder.join("password"), PASSWORD).expect("the sandbox is writable");
         certs::make(&folder, &["127.0.0.1".to_owned()], 1).expect("certificates can be made");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
         let mut this = Self {
             child: None,
             folder,
-            port,
+            port: free_address().port(),
             encrypted,
         };
         this.start_again();

@@ -7,16 +7,16 @@ pub fn measured(what: &str, value: impl Display) {
     say(&format!("measured: {what}: {value}"));
 }
 
-/// Says that a test is skipped for want of something; panics where the environment has `required` at 1.
-pub(crate) fn skip(needed: &str, required: &str, why: &str) {
+/// Says that a test is skipped, what is missing and why; panics where the environment has `required` at 1.
+pub(crate) fn skip(required: &str, missing: &str, why: &str) {
     let why = why.trim();
     assert!(
         env::var_os(required).is_none_or(|value| value != "1"),
-        "{required} is 1, but there is no {needed}: {why}"
+        "{required} is 1, but {missing}: {why}"
     );
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    say(&format!("SKIPPED: {test} needs {needed}: {why}"));
+    say(&format!("SKIPPED: {test}: {missing}: {why}"));
 }
 
 /// Writes a line to standard error.

@@ -6,6 +6,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use crate::report;
+
 /// Where the two versions of control groups have their controller of cores.
 const V1: &str = "/sys/fs/cgroup/cpu";
 const V2: &str = "/sys/fs/cgroup";
@@ -20,17 +22,15 @@ pub struct Share {
 impl Share {
     /// So many hundredths of a core. `None`, loudly, where that cannot be had, unless `CPU_SHARES_REQUIRED=1`.
     #[must_use]
-    #[allow(
-        clippy::print_stderr,
-        reason = "whoever runs tests must see what was not tested"
-    )]
     pub fn of(percent: u32) -> Option<Self> {
         match make(percent) {
             Ok(folder) => Some(Self { folder }),
             Err(error) => {
-                let required = std::env::var("CPU_SHARES_REQUIRED").is_ok_and(|v| v == "1");
-                assert!(!required, "no shares of cores: {error}");
-                eprintln!("SKIPPED: no shares of cores: {error}");
+                report::skip(
+                    "CPU_SHARES_REQUIRED",
+                    "there are no shares of cores",
+                    &error.to_string(),
+                );
                 None
             }
         }

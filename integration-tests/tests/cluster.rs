@@ -20,22 +20,16 @@ use babelmesh::{
     config::Secret,
 };
 use babelmesh_integration_tests::{
-    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, http::HttpClient, repository,
-    wait_until,
+    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, free_address, http::HttpClient,
+    repository, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
 
-/// An address on which nobody listens, for a moment.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Nodes with one seed, the first one's address.
 fn start(sandbox: &Sandbox, count: usize) -> Vec<ProcessNode> {
-    let seed = free();
-    let listen = |number| if number == 0 { seed } else { free() };
+    let seed = free_address();
+    let listen = |number| if number == 0 { seed } else { free_address() };
     (0..count)
         .map(|number| sandbox.node().clustered(listen(number), seed))
         .map(|settings| ProcessNode::start_cold(sandbox, &settings))
@@ -130,7 +124,7 @@ fn assert_apart(nodes: &[ProcessNode], reasons: &[&str]) {
 #[test]
 fn a_wrong_cookie_is_refused_and_both_logs_say_so() {
     let sandbox = Sandbox::new();
-    let (a, b) = (free(), free());
+    let (a, b) = (free_address(), free_address());
     let settings = [
         sandbox.node().clustered(a, b),
         sandbox
@@ -176,16 +170,16 @@ fn certificates_of_one_authority_let_nodes_in_and_those_of_another_do_not() {
     };
     assert!(good && text.contains("two.key"), "{text}");
     certs::make(&theirs, &["three".to_owned()], 1).unwrap();
-    let seed = free();
+    let seed = free_address();
     let node = |folder, name, listen| {
         let settings = sandbox.node().clustered(listen, seed);
         ProcessNode::start_cold(&sandbox, &with_certificate(settings, folder, name))
     };
-    let friends = [node(&ours, "one", seed), node(&ours, "two", free())];
+    let friends = [node(&ours, "one", seed), node(&ours, "two", free_address())];
     wait_until("friends meet", PATIENCE, || is_full(&friends));
     let [one, two] = friends;
     drop(two);
-    let pair = [one, node(&theirs, "three", free())];
+    let pair = [one, node(&theirs, "three", free_address())];
     wait_until("both answer", PATIENCE, || answers(&pair));
     let stranger = &pair[1];
     wait_until("both logs say why", PATIENCE, || {
@@ -204,9 +198,13 @@ fn a_certificate_of_another_node_is_refused() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder().join("certs");
     certs::make(&folder, &["one".to_owned(), "two".to_owned()], 1).unwrap();
-    let seed = free();
+    let seed = free_address();
     let one = with_certificate(sandbox.node().clustered(seed, seed), &folder, "one");
-    let thief = with_certificate(sandbox.node().clustered(free(), seed), &folder, "two");
+    let thief = with_certificate(
+        sandbox.node().clustered(free_address(), seed),
+        &folder,
+        "two",
+    );
     let nodes = [one, thief.set("node.name", "three")]
         .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     wait_until("both answer", PATIENCE, || answers(&nodes));
@@ -224,7 +222,7 @@ fn hello_of_another_version() -> Vec<u8> {
 #[test]
 fn another_version_of_the_protocol_is_refused_whoever_dials_and_the_other_side_is_told() {
     let sandbox = Sandbox::new();
-    let (listen, stranger) = (free(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (listen, stranger) = (free_address(), TcpListener::bind("127.0.0.1:0").unwrap());
     let seed = stranger.local_addr().unwrap();
     let node = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(listen, seed));
     // It dials, and hears another version.
@@ -254,7 +252,7 @@ fn another_version_of_the_protocol_is_refused_whoever_dials_and_the_other_side_i
 #[test]
 fn strangers_neither_crash_nor_block_a_node() {
     let sandbox = Sandbox::new();
-    let seed = free();
+    let seed = free_address();
     let first = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(seed, seed));
     wait_until("it answers", PATIENCE, || first.view().is_some());
     // Malformed and oversized frames.
@@ -301,7 +299,7 @@ fn strangers_neither_crash_nor_block_a_node() {
             stream
         })
         .collect();
-    let second = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(free(), seed));
+    let second = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(free_address(), seed));
     wait_until("the second answers", PATIENCE, || second.view().is_some());
     let nodes = [first, second];
     wait_until("they meet all the same", Duration::from_secs(3), || {
@@ -392,11 +390,11 @@ fn spanish(sandbox: &Sandbox) -> String {
 #[test]
 fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_about() {
     let sandbox = Sandbox::new();
-    let seed = free();
+    let seed = free_address();
     let french = sandbox.node().clustered(seed, seed);
     let spanish = sandbox
         .node()
-        .clustered(free(), seed)
+        .clustered(free_address(), seed)
         .set("models.directories", spanish(&sandbox))
         .set("models.load", "[\"only-es\"]");
     let mut nodes = [french, spanish].map(|s| ProcessNode::start_cold(&sandbox, &s));
@@ -451,17 +449,17 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
 #[test]
 fn http_requests_are_answered_by_a_node_that_has_the_model() {
     let sandbox = Sandbox::new();
-    let seed = free();
-    let edge = free();
+    let seed = free_address();
+    let edge = free_address();
     let settings = |at: SocketAddr| {
         let settings = sandbox.node().clustered(at, seed);
         settings.set(
             "http.listen",
-            format_args!("\"{}\"", if at == seed { edge } else { free() }),
+            format_args!("\"{}\"", if at == seed { edge } else { free_address() }),
         )
     };
     let french = settings(seed);
-    let spanish = settings(free())
+    let spanish = settings(free_address())
         .set("models.directories", spanish(&sandbox))
         .set("models.load", "[\"only-es\"]");
     let mut nodes = [french, spanish].map(|s| ProcessNode::start_cold(&sandbox, &s));

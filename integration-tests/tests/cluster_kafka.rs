@@ -5,9 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
-    net::TcpListener,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -18,17 +16,11 @@ use babelmesh::{
 };
 use babelmesh_integration_tests::{
     Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
-    executables, measured, repository, request, wait_until,
+    executables, free_address, measured, repository, request, wait_until,
 };
 
 /// How long it may take until everything is answered.
 const SETTLE: Duration = Duration::from_secs(120);
-
-/// An address on which nobody listens, for a moment.
-fn free() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 /// Has a node do something, by way of another one.
 fn command(by: &ProcessNode, node: &str, action: Action) -> String {
@@ -61,12 +53,16 @@ fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_tw
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
-    let seed = free();
-    let mut nodes: Vec<_> = [seed.clone(), free(), free()]
-        .iter()
-        .map(|at| real_model(kafka.node(sandbox.node())).clustered(at, &seed))
-        .map(|settings| ProcessNode::start(&sandbox, &settings))
-        .collect();
+    let seed = free_address().to_string();
+    let mut nodes: Vec<_> = [
+        seed.clone(),
+        free_address().to_string(),
+        free_address().to_string(),
+    ]
+    .iter()
+    .map(|at| real_model(kafka.node(sandbox.node())).clustered(at, &seed))
+    .map(|settings| ProcessNode::start(&sandbox, &settings))
+    .collect();
     meet(&nodes);
     let traffic = Traffic::of(100).texts(everyday()).start(kafka.backend());
     traffic.flow(Duration::from_secs(5), SETTLE);
@@ -208,7 +204,7 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
-    let seed = free();
+    let seed = free_address().to_string();
     let models = with_spanish(&sandbox);
     let settings = |listen: &str, load: &str| {
         kafka
@@ -222,7 +218,10 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
         ProcessNode::start(&sandbox, &settings(&seed, r#"["demo-en-fr-de"]"#)),
         ProcessNode::start(
             &sandbox,
-            &settings(&free(), r#"["demo-en-fr-de", "only-es"]"#),
+            &settings(
+                &free_address().to_string(),
+                r#"["demo-en-fr-de", "only-es"]"#,
+            ),
         ),
     ];
     meet(&nodes);
@@ -280,7 +279,7 @@ fn a_language_that_is_paused_holds_no_other_one_up_however_much_of_it_waits() {
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
-    let at = free();
+    let at = free_address().to_string();
     let settings = kafka
         .node(sandbox.node())
         .clustered(&at, &at)

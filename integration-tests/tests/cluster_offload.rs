@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{
-    Backend, PATIENCE, ProcessNode, Sandbox, Settings, Share, Turn, executables, measured, request,
-    wait_until,
+    Backend, PATIENCE, ProcessNode, Sandbox, Settings, Share, Turn, executables, free_addresses,
+    measured, request, wait_until,
 };
 use rustix::process::Signal;
 
@@ -19,11 +16,7 @@ fn start(
     borrow: bool,
     run: impl Fn(usize, Settings) -> ProcessNode,
 ) -> Vec<ProcessNode> {
-    let ports: Vec<_> = (0..3)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let listen: Vec<_> = ports.iter().map(|p| p.local_addr().unwrap()).collect();
-    drop(ports);
+    let listen = free_addresses::<3>();
     let settings = |at| {
         let settings = sandbox.node().clustered(at, listen[0]).actors(1);
         settings

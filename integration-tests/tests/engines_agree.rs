@@ -21,6 +21,7 @@ use babelmesh_engine_protocol::{
     Device, Failure, FailureKind, FromEngine, LoadRequest, Precision, Segment, ToEngine,
     TranslateRequest, Translation, client::BlockingEngine,
 };
+use babelmesh_integration_tests::processes;
 use babelmesh_models::{EngineKind, Model, forms};
 
 const BATCH: usize = 50;
@@ -368,11 +369,12 @@ fn no_engine_outlives_its_parent() {
         let mut errors = std::io::BufReader::new(shell.stderr.take().unwrap());
         let mut pid = String::new();
         std::io::BufRead::read_line(&mut errors, &mut pid).unwrap();
-        assert!(is_running(pid.trim()));
+        let pid: u32 = pid.trim().parse().unwrap();
+        assert!(processes::is_alive(pid));
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert!(
-            within(Duration::from_secs(1), || !is_running(pid.trim())),
+            within(Duration::from_secs(1), || !processes::is_alive(pid)),
             "{engine} goes on"
         );
     }
@@ -391,14 +393,6 @@ fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
         thread::sleep(Duration::from_millis(10));
     }
     holds()
-}
-
-/// Whether a process is there and not only waiting to be reaped.
-fn is_running(pid: &str) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .any(|line| line.starts_with("State:") && !line.contains('Z'))
 }
 
 const OWN: [&str; 60] = [

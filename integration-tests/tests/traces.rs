@@ -12,7 +12,7 @@ use std::{
 
 use babelmesh_integration_tests::{
     Cluster, Collector, Kafka, PATIENCE, ProcessNode, Record, Sandbox, Settings, Span,
-    http::HttpClient, request, wait_for, wait_until,
+    free_address, free_addresses, http::HttpClient, request, wait_for, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -359,11 +359,7 @@ fn http_of(node: &ProcessNode) -> HttpClient {
 
 /// Nodes of one cluster with brokers of their own, of which only the first has work.
 fn pair(sandbox: &Sandbox, collector: &Collector) -> Vec<ProcessNode> {
-    let ports: Vec<_> = (0..2)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let listen: Vec<_> = ports.iter().map(|p| p.local_addr().unwrap()).collect();
-    drop(ports);
+    let listen = free_addresses::<2>();
     let mut nodes: Vec<_> = listen
         .iter()
         .map(|at| {
@@ -530,9 +526,7 @@ fn serve_without(endpoint: &str, protocol: &str) {
 
 #[test]
 fn a_collector_that_is_away_costs_neither_service_nor_memory() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let endpoint = format!("http://{}", free_address());
     serve_without(&endpoint, "grpc");
     serve_without(&endpoint, "http");
 }

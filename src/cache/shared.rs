@@ -166,10 +166,8 @@ impl Way {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn name(&self, key: &CacheKey) -> Vec<u8> {
-        let mut name = self.prefix.clone().into_bytes();
-        name.extend_from_slice(format!("{key:?}").as_bytes());
-        name
+    fn name(&self, key: &CacheKey) -> String {
+        format!("{}{key}", self.prefix)
     }
 
     /// What Redis has of these; `None` when it does not answer.
@@ -235,11 +233,7 @@ impl Keeper {
                     *self.way.connection() = Some(connection.clone());
                     self.say(true, "");
                 }
-                count = self.waiting.recv_many(&mut batches, AT_ONCE / 10) => {
-                    if count == 0 {
-                        // Nobody is left who could write; who asks goes on.
-                        look.tick().await;
-                    }
+                _ = self.waiting.recv_many(&mut batches, AT_ONCE / 10) => {
                     self.write(&mut connection, batches.drain(..).flatten().collect()).await?;
                 }
             }

@@ -61,6 +61,16 @@ pub enum MemberState {
 }
 
 impl MemberState {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Own,
+        Self::Alive,
+        Self::Suspect,
+        Self::Down,
+        Self::Left,
+        Self::Unreached,
+    ];
+
     /// The word for it.
     #[must_use]
     pub const fn name(self) -> &'static str {

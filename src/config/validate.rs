@@ -4,7 +4,7 @@ mod cache;
 mod kafka;
 mod telemetry;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use actix_web::http::Uri;
 use babelmesh_actors::{
@@ -14,6 +14,7 @@ use babelmesh_actors::{
 };
 
 use super::{
+    cache::RedisConfig,
     http::HttpConfig,
     load::ConfigError,
     model::{Config, EngineConfig},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::cluster::ClusterConfig;
 
-pub(super) use cache::read_password as read_redis_password;
 pub(super) use kafka::read_secrets;
 
 /// Variables with our prefix that are no keys.
@@ -69,19 +69,37 @@ pub(super) fn apply_legacy_environment(
 
 /// Reads the secret that nodes share, if it is in a file.
 pub(super) fn read_cookie(cluster: &mut ClusterConfig, errors: &mut Vec<ConfigError>) {
-    let path = "cluster.cookie_file";
-    let Some(file) = &cluster.cookie_file else {
+    let file = cluster.cookie_file.as_deref();
+    read_secret("cluster.cookie", &mut cluster.cookie, file, errors);
+}
+
+/// Reads the password of Redis, if it is in a file.
+pub(super) fn read_redis_password(redis: &mut RedisConfig, errors: &mut Vec<ConfigError>) {
+    let file = redis.password_file.as_deref();
+    read_secret("cache.redis.password", &mut redis.password, file, errors);
+}
+
+/// Reads the secret of a key from the file that the key with `_file` behind it names, if it names one.
+fn read_secret(
+    key: &str,
+    secret: &mut Option<Secret>,
+    file: Option<&Path>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let Some(file) = file else {
         return;
     };
-    if cluster.cookie.is_some() {
-        return errors.push(mistake(path, "cannot be given beside cluster.cookie"));
+    let path = format!("{key}_file");
+    if secret.is_some() {
+        let message = format!("cannot be given beside {key}");
+        return errors.push(mistake(&path, message));
     }
     match Secret::read(file) {
-        Ok(cookie) => cluster.cookie = Some(cookie),
-        Err(error) => errors.push(mistake(
-            path,
-            format!("reading {}: {error}", file.display()),
-        )),
+        Ok(read) => *secret = Some(read),
+        Err(error) => {
+            let message = format!("reading {}: {error}", file.display());
+            errors.push(mistake(&path, message));
+        }
     }
 }
 

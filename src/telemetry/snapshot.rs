@@ -185,8 +185,16 @@ fn sources(page: &mut Page, status: &NodeStatus) {
     page.counter("dead_letters", "Dead letters that were written", letters);
 }
 
-pub(super) fn model(pool: &PoolStatus) -> Labels {
+fn model(pool: &PoolStatus) -> Labels {
     vec![("model", pool.model_id.clone())]
+}
+
+/// A value of each pool.
+pub(super) fn each<T>(
+    pools: &[PoolStatus],
+    value: impl Fn(&PoolStatus) -> T,
+) -> impl Iterator<Item = (Labels, T)> {
+    pools.iter().map(move |pool| (model(pool), value(pool)))
 }
 
 /// Use and saturation of the pools.
@@ -207,11 +215,7 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
     });
     page.gauge("pool_actors", "Model actors by what they do", actors);
     let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolStatus) -> f64| {
-        page.gauge(
-            name,
-            help,
-            pools.iter().map(|pool| (model(pool), value(pool))),
-        );
+        page.gauge(name, help, each(pools, value));
     };
     gauge("pool_wanted_actors", "Model actors wanted", &|pool| {
         f64::from(pool.wanted)

@@ -2,7 +2,7 @@
 
 use babelmesh_actors::pool::PoolStatus;
 
-use super::snapshot::{Page, model};
+use super::snapshot::{Page, each};
 use crate::{
     cache::CacheStatus,
     cluster::{ClusterView, MemberState},
@@ -10,15 +10,7 @@ use crate::{
 
 /// The other nodes, as this one sees them.
 pub(super) fn cluster(page: &mut Page, view: &ClusterView) {
-    let states = [
-        MemberState::Own,
-        MemberState::Alive,
-        MemberState::Suspect,
-        MemberState::Down,
-        MemberState::Left,
-        MemberState::Unreached,
-    ];
-    let members = states.map(|state| {
+    let members = MemberState::ALL.map(|state| {
         let count = view.members.iter().filter(|m| m.state == state).count();
         (vec![("state", state.name().to_owned())], count as f64)
     });
@@ -43,11 +35,7 @@ pub(super) fn cluster(page: &mut Page, view: &ClusterView) {
 /// Help that pools have from others and give to others.
 pub(super) fn help(page: &mut Page, pools: &[PoolStatus]) {
     let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolStatus) -> f64| {
-        page.gauge(
-            name,
-            help,
-            pools.iter().map(|pool| (model(pool), value(pool))),
-        );
+        page.gauge(name, help, each(pools, value));
     };
     gauge(
         "pool_guests",
@@ -65,11 +53,7 @@ pub(super) fn help(page: &mut Page, pools: &[PoolStatus]) {
         &|pool| pool.held.segments as f64,
     );
     let mut counter = |name: &str, help: &str, value: &dyn Fn(&PoolStatus) -> u64| {
-        page.counter(
-            name,
-            help,
-            pools.iter().map(|pool| (model(pool), value(pool))),
-        );
+        page.counter(name, help, each(pools, value));
     };
     counter(
         "lent_batches",

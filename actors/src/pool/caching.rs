@@ -44,10 +44,9 @@ impl Known {
         self.cache.as_ref()?.get(&item.key?)
     }
 
-    /// Whether a piece that is not at hand should be asked for.
-    pub(super) fn should_ask(&self, item: &Item) -> bool {
-        let shared = |cache: &Arc<dyn TranslationCache>| cache.is_shared();
-        item.key.is_some() && self.cache.as_ref().is_some_and(shared)
+    /// Whether pieces that are not at hand should be asked for now.
+    pub(super) fn is_shared(&self) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.is_shared())
     }
 
     /// Remembers what a batch made, and returns the pieces that waited for it, each with its translation.
@@ -83,20 +82,16 @@ impl Known {
 impl Pool {
     /// Takes those items out of a batch that need no engine: their translation is at hand by now, or on its way with an earlier batch or item.
     pub(super) fn leave_out_known(&mut self, items: &mut Vec<Item>) {
-        let Some(cache) = &self.known.cache else {
-            return;
-        };
-        let (mut found, mut twins) = (Vec::new(), 0);
+        let mut found = Vec::new();
         items.retain(|item| {
             let Some(key) = item.key else { return true };
-            if let Some(translation) = cache.get(&key) {
+            if let Some(translation) = self.known.get(item) {
                 found.push((*item, translation));
                 return false;
             }
             match self.known.twins.entry(key) {
                 Entry::Occupied(waiting) => {
                     waiting.into_mut().push(*item);
-                    twins += 1;
                     false
                 }
                 Entry::Vacant(first) => {
@@ -105,7 +100,6 @@ impl Pool {
                 }
             }
         });
-        self.note_pieces(PieceSource::Twin, twins);
         self.note_pieces(PieceSource::Memory, found.len());
         self.finish_known(found);
     }
@@ -113,6 +107,7 @@ impl Pool {
     /// Remembers what a batch made and ends the jobs that waited for it.
     pub(super) fn remember(&mut self, items: &[Item], translations: &[Translation]) {
         let waited = self.known.made(items, translations);
+        self.note_pieces(PieceSource::Twin, waited.len());
         self.finish_known(waited);
     }
 
@@ -126,12 +121,14 @@ impl Pool {
 
     /// Asks for these where nodes share translations.
     pub(super) fn ask(&self, items: Vec<Item>, myself: &ActorRef<PoolMessage>) {
-        let Some(cache) = self.known.cache.as_ref().map(Arc::clone) else {
+        let Some(cache) = self.known.cache.clone() else {
             return;
         };
         let asked = Asked {
-            items,
-            answers: Vec::new(),
+            found: Found {
+                items,
+                answers: Vec::new(),
+            },
             pool: myself.clone(),
         };
         tokio::spawn(asked.ask(cache));
@@ -193,32 +190,27 @@ impl Pool {
 
 /// Pieces that are asked for. However the question ends, the pool gets them back.
 struct Asked {
-    items: Vec<Item>,
-    answers: Vec<Option<Translation>>,
+    found: Found,
     pool: ActorRef<PoolMessage>,
 }
 
 impl Asked {
     async fn ask(mut self, cache: Arc<dyn TranslationCache>) {
-        let keys: Vec<_> = self.items.iter().filter_map(|item| item.key).collect();
-        let answers = cache.ask(&keys).await;
-        self.answers = answers;
-        drop(self);
+        let keys: Vec<_> = self.found.items.iter().filter_map(|i| i.key).collect();
+        self.found.answers = cache.ask(&keys).await;
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let found = Found {
-            items: std::mem::take(&mut self.items),
-            answers: std::mem::take(&mut self.answers),
-        };
+        let found = std::mem::take(&mut self.found);
         // A pool that is gone has ended its jobs.
         let _ = self.pool.cast(PoolMessage::Found(found));
     }
 }
 
 /// What was asked for, and what came of it: an answer for each piece, or none for all.
+#[derive(Default)]
 pub struct Found {
     items: Vec<Item>,
     answers: Vec<Option<Translation>>,

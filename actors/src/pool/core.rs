@@ -118,6 +118,7 @@ impl Pool {
     pub(super) fn submit(&mut self, submissions: Vec<Submission>, myself: &ActorRef<PoolMessage>) {
         let now = Instant::now();
         let worker = self.worker(Arc::from(""));
+        let shared = self.known.is_shared();
         let (mut ended, mut asked, mut at_hand) = (Vec::new(), Vec::new(), 0);
         for submission in submissions {
             self.totals.arrived_jobs += 1;
@@ -135,7 +136,7 @@ impl Pool {
                 self.totals.arrived_tokens += u64::from(item.tokens);
                 match &mut held {
                     Some(held) => held.push(item),
-                    None if self.known.should_ask(&item) => asked.push(item),
+                    None if shared && item.key.is_some() => asked.push(item),
                     None => self.backlog.push(item),
                 }
                 None

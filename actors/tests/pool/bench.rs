@@ -241,12 +241,6 @@ impl Bench {
             .unwrap();
     }
 
-    /// Waits until the intake has given away what it was offered.
-    pub(crate) async fn drain_intake(&self) {
-        let asked = self.intake.call(IntakeMessage::Status, Some(LONG)).await;
-        assert!(matches!(asked, Ok(CallResult::Success(_))));
-    }
-
     /// Waits for all outcomes, asserts that each order has exactly one, returns errors by message id.
     pub(crate) async fn settle(&self) -> BTreeMap<String, ErrorCode> {
         let all = async {

@@ -21,7 +21,10 @@ use babelmesh_actors::{
     retry::RetryPolicy,
 };
 
-use crate::bench::{Bench, LONG, mark, texts};
+use crate::{
+    bench::{Bench, LONG, mark, texts},
+    commands::{ask, pause, resume},
+};
 
 /// How the shared place behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,14 +262,11 @@ async fn a_language_that_is_held_back_is_held_back_also_where_all_is_known() {
     let mut bench = start(FakeSpec::default(), &memory, |_| {}).await;
     bench.offer(texts(10));
     assert!(bench.settle().await.is_empty());
-    let target = "fr".parse().unwrap();
-    let pause = |reply| IntakeMessage::Pause(target, reply);
-    bench.intake.call(pause, Some(LONG)).await.unwrap();
+    pause(&bench, "fr").await;
     bench.offer(texts(10));
     bench.until("held", |s| s.held.segments == 10).await;
     assert_eq!(known(&bench), (0, 10));
-    let resume = |reply| IntakeMessage::Resume(target, reply);
-    bench.intake.call(resume, Some(LONG)).await.unwrap();
+    resume(&bench, "fr").await;
     assert!(bench.settle().await.is_empty());
     assert_eq!(known(&bench), (10, 20));
 }
@@ -304,7 +304,8 @@ async fn a_shared_memory_that_is_slow_or_breaks_costs_time_and_nothing_else() {
         );
         // A pool that is told to end waits for what is still being asked.
         bench.offer((0..50).map(|i| format!("Something else, number {i}.")));
-        bench.drain_intake().await;
+        // The intake has given away what it was offered.
+        ask(&bench, IntakeMessage::Status).await;
         bench
             .pool
             .call(PoolMessage::Drain, Some(LONG))
@@ -336,7 +337,6 @@ async fn whatever_happens_every_order_has_one_outcome() {
             random ^= random << 5;
             random % below
         };
-        let target = "fr".parse().unwrap();
         for _ in 0..40 {
             let texts: Vec<_> = (0..next(30))
                 .map(|_| match next(150) {
@@ -350,27 +350,12 @@ async fn whatever_happens_every_order_has_one_outcome() {
             bench.offer_with(texts, |request| request.deadline_ms = deadline);
             match next(8) {
                 0 => memory.forget(),
-                1 => drop(
-                    bench
-                        .intake
-                        .call(|r| IntakeMessage::Pause(target, r), Some(LONG))
-                        .await,
-                ),
-                2 | 3 => drop(
-                    bench
-                        .intake
-                        .call(|r| IntakeMessage::Resume(target, r), Some(LONG))
-                        .await,
-                ),
+                1 => _ = pause(&bench, "fr").await,
+                2 | 3 => _ = resume(&bench, "fr").await,
                 _ => tokio::time::sleep(Duration::from_millis(u64::from(next(6)))).await,
             }
         }
-        drop(
-            bench
-                .intake
-                .call(|r| IntakeMessage::Resume(target, r), Some(LONG))
-                .await,
-        );
+        resume(&bench, "fr").await;
         bench.settle().await;
         known(&bench);
         bench.until("nothing is left", |s| s.jobs == 0).await;

@@ -21,7 +21,7 @@ const QUICK: RetryPolicy = RetryPolicy {
     most: Duration::from_millis(50),
 };
 
-async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     bench: &Bench,
     message: impl FnOnce(RpcReplyPort<T>) -> IntakeMessage,
 ) -> T {
@@ -31,12 +31,12 @@ async fn ask<T: Send + 'static>(
     }
 }
 
-async fn pause(bench: &Bench, tag: &str) -> Applied {
+pub(crate) async fn pause(bench: &Bench, tag: &str) -> Applied {
     let target = tag.parse().unwrap();
     ask(bench, |reply| IntakeMessage::Pause(target, reply)).await
 }
 
-async fn resume(bench: &Bench, tag: &str) -> Applied {
+pub(crate) async fn resume(bench: &Bench, tag: &str) -> Applied {
     let target = tag.parse().unwrap();
     ask(bench, |reply| IntakeMessage::Resume(target, reply)).await
 }

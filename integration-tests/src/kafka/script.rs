@@ -30,7 +30,7 @@ impl Script {
         let output = self.output("start", &[options, &owner].concat());
         if UNAVAILABLE.contains(&output.status.code()) {
             let why = String::from_utf8_lossy(&output.stderr);
-            report::skip("Apache Kafka", REQUIRED, &why);
+            report::skip(REQUIRED, "there is no Apache Kafka", &why);
             return false;
         }
         check(&output);

@@ -7,7 +7,6 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
@@ -18,7 +17,7 @@ use babelmesh_integration_tests::{
     Cluster, Kafka, LocalNode, ProcessNode, Sandbox, Traffic,
     clients::{Interpreter, chromium},
     faults::CRASH,
-    repository, request,
+    free_address, repository, request,
 };
 
 const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
@@ -90,11 +89,6 @@ impl Drop for Browser {
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
 fn url(node: &LocalNode) -> String {
     format!("http://{}/", node.http().0)
 }
@@ -102,7 +96,7 @@ fn url(node: &LocalNode) -> String {
 #[test]
 fn it_shows_the_cluster_and_its_pools_live_in_light_and_dark_and_on_a_phone() {
     let sandbox = Sandbox::new();
-    let (http, seed) = (free_address(), free_address());
+    let (http, seed) = (free_address().to_string(), free_address().to_string());
     let settings = |listen: &str| {
         let settings = sandbox.node().clustered(listen, &seed);
         settings
@@ -116,7 +110,7 @@ fn it_shows_the_cluster_and_its_pools_live_in_light_and_dark_and_on_a_phone() {
             .set("cache.redis.address", "redis://127.0.0.1:1")
     };
     let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
-    let mut nodes = [first, settings(&free_address())]
+    let mut nodes = [first, settings(&free_address().to_string())]
         .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     for node in &mut nodes {
         node.wait_ready();
@@ -179,7 +173,7 @@ fn a_keyboard_is_enough_to_translate_and_a_key_is_asked_for_where_one_is_needed(
 #[test]
 fn it_finds_its_node_again_after_a_restart() {
     let sandbox = Sandbox::new();
-    let http = free_address();
+    let http = free_address().to_string();
     let settings = sandbox.node().set("http.listen", format_args!("{http:?}"));
     let mut node = ProcessNode::start(&sandbox, &settings);
     let url = format!("http://{http}/");
@@ -205,7 +199,7 @@ fn the_picture_of_the_readme() {
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
-    let (http, seed) = (free_address(), free_address());
+    let (http, seed) = (free_address().to_string(), free_address().to_string());
     let settings = |listen: &str| {
         sandbox
             .node()
@@ -216,8 +210,12 @@ fn the_picture_of_the_readme() {
             .set("limits.cores", 4)
     };
     let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
-    let mut nodes = [first, settings(&free_address()), settings(&free_address())]
-        .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
+    let mut nodes = [
+        first,
+        settings(&free_address().to_string()),
+        settings(&free_address().to_string()),
+    ]
+    .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     for node in &mut nodes {
         node.wait_ready();
     }

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpListener,
     process::Command,
 };
 
-use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, repository, wait_until};
+use babelmesh_integration_tests::{
+    LocalNode, PATIENCE, Sandbox, free_address, repository, wait_until,
+};
 use serde_json::{Value, json};
 
 use super::{docker, list, read, text, yaml};
@@ -40,10 +41,7 @@ fn set(labels: &[&str]) -> BTreeSet<String> {
 /// What a node shows that has translated a sentence.
 fn scraped() -> Metrics {
     let sandbox = Sandbox::new();
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = free_address();
     let settings = sandbox
         .node()
         .clustered(free, free)

@@ -2,26 +2,7 @@
 
 use redis::IntoConnectionInfo;
 
-use super::mistake;
-use crate::config::{CacheConfig, RedisConfig, Secret, load::ConfigError};
-
-/// Reads the password of Redis, if it is in a file.
-pub(in crate::config) fn read_password(redis: &mut RedisConfig, errors: &mut Vec<ConfigError>) {
-    let path = "cache.redis.password_file";
-    let Some(file) = &redis.password_file else {
-        return;
-    };
-    if redis.password.is_some() {
-        return errors.push(mistake(path, "cannot be given beside cache.redis.password"));
-    }
-    match Secret::read(file) {
-        Ok(password) => redis.password = Some(password),
-        Err(error) => errors.push(mistake(
-            path,
-            format!("reading {}: {error}", file.display()),
-        )),
-    }
-}
+use crate::config::CacheConfig;
 
 /// Adds what is out of range.
 pub(super) fn check(cache: &CacheConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

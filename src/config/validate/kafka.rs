@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use babelmesh_actors::domain::Language;
 
-use super::mistake;
+use super::{mistake, read_secret};
 use crate::{
     config::{ConfigError, KafkaConfig, Secret},
     kafka::{security::SecurityConfig, topic_settings::TopicOverrides},
@@ -28,20 +28,12 @@ pub(in crate::config) fn read_secrets(
         ("sasl.password", &mut sasl.password, &sasl.password_file),
     ];
     for (key, secret, file) in secrets {
-        let Some(file) = file else { continue };
-        let path = format!("{SECURITY}.{key}_file");
-        if secret.is_some() {
-            let message = format!("cannot be given beside {SECURITY}.{key}");
-            errors.push(mistake(&path, message));
-            continue;
-        }
-        match Secret::read(file) {
-            Ok(read) => *secret = Some(read),
-            Err(error) => {
-                let message = format!("reading {}: {error}", file.display());
-                errors.push(mistake(&path, message));
-            }
-        }
+        read_secret(
+            &format!("{SECURITY}.{key}"),
+            secret,
+            file.as_deref(),
+            errors,
+        );
     }
 }
 
