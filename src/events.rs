@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
@@ -87,6 +88,11 @@ pub enum NodeEvent<'a> {
     ProducerBroken {
         /// Why.
         error: &'a str,
+    },
+    /// The group has another member under this node's name, or a request of its own that came late.
+    Fenced {
+        /// When it joins again.
+        pause: Duration,
     },
     /// It is known how a commit ended that was cut off.
     DoubtSettled {
@@ -248,6 +254,7 @@ impl NodeEvent<'_> {
             Self::PublishFailed { .. } => "publish_failed",
             Self::TransactionAborted { .. } => "transaction_aborted",
             Self::ProducerBroken { .. } => "producer_broken",
+            Self::Fenced { .. } => "fenced",
             Self::DoubtSettled { .. } => "doubt_settled",
             Self::RecordRefused { .. } => "record_refused",
             Self::OffsetNotStored { .. } => "offset_not_stored",
@@ -332,6 +339,10 @@ impl NodeEvent<'_> {
                 warn!(error, "transaction aborted, answers are written again");
             }
             Self::ProducerBroken { error } => warn!(error, "the producer is replaced"),
+            Self::Fenced { pause } => warn!(
+                ?pause,
+                "fenced: somebody joined under this node's name, or a request to join that a cut had held up arrived late; joins again"
+            ),
             Self::DoubtSettled { committed } => {
                 info!(committed, "a commit that was cut off is known now");
             }

@@ -16,13 +16,13 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 use serde::{Deserialize, Serialize};
 
-use super::{client, reader::ReaderContext};
+use super::{
+    client,
+    reader::{Member, MemberConsumer},
+};
 
 /// How often ends are asked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -253,14 +253,13 @@ pub(super) struct LagWatch {
 
 impl LagWatch {
     /// Watches on a thread of its own: the brokers may take their time to answer.
-    pub(super) fn start(
-        consumer: Arc<BaseConsumer<ReaderContext>>,
-        gauge: Arc<LagGauge>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn start(member: Arc<Member>, gauge: Arc<LagGauge>) -> anyhow::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let watch = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
-                look(&consumer, &gauge);
+                if let Some(consumer) = member.consumer() {
+                    look(&consumer, &gauge);
+                }
             }
         };
         let thread = thread::Builder::new().name("lag".to_owned()).spawn(watch)?;
@@ -274,7 +273,7 @@ impl LagWatch {
     }
 }
 
-fn look(consumer: &BaseConsumer<ReaderContext>, gauge: &LagGauge) {
+fn look(consumer: &MemberConsumer, gauge: &LagGauge) {
     let Ok(mut wanted) = consumer.assignment() else {
         return;
     };

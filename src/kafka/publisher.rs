@@ -24,12 +24,11 @@ use std::{
 };
 
 use babelmesh_actors::flow::Flow;
-use rdkafka::consumer::BaseConsumer;
 
 pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{acknowledged::Acknowledged, partition::Partitions, transactions::Transactions};
-use super::{gauges::DeliveryGauges, ownership::Ownership, reader::ReaderContext, record::Encoder};
+use super::{gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder};
 use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces};
 
 /// How often deadlines of revocations are looked at.
@@ -37,8 +36,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// What a publisher works with.
 pub struct Publishing {
-    /// The consumer whose offsets are committed.
-    pub consumer: Arc<BaseConsumer<ReaderContext>>,
+    /// The member whose offsets are committed.
+    pub member: Arc<Member>,
     /// Which of its partitions are still ours.
     pub ownership: Ownership,
     /// Makes records of outcomes.

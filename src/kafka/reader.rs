@@ -1,6 +1,9 @@
 //! The reader: a thread that polls a consumer, hands records on and holds back when too much waits.
 
+mod assignment;
 mod context;
+mod fencing;
+mod member;
 mod reading;
 
 use std::{
@@ -20,22 +23,27 @@ use babelmesh_actors::{
 };
 use rdkafka::{
     Message, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 
-pub use self::{context::ReaderContext, reading::Reading};
+use self::{
+    assignment::Assignment,
+    fencing::{Fences, PAUSE},
+};
+pub use self::{
+    context::ReaderContext,
+    member::{Member, MemberConsumer},
+    reading::Reading,
+};
 use super::{
     client,
     lag::{LagGauge, LagWatch},
     ownership::Ownership,
-    publisher::{Command, Opened, Settlements},
+    publisher::{Command, Opened},
 };
 use crate::{events::NodeEvent, failure::Failures};
-
-/// A member of a consumer group.
-pub(super) type MemberConsumer = BaseConsumer<ReaderContext>;
 
 /// Most records that are handed on at once.
 const RUN: usize = 512;
@@ -59,43 +67,28 @@ pub trait Handler: Send + 'static {
 pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    consumer: Arc<MemberConsumer>,
+    member: Arc<Member>,
     watch: Option<LagWatch>,
 }
 
 impl Reader {
-    /// Creates a consumer whose partitions are told to `settlements`.
-    ///
-    /// # Errors
-    /// When the configuration is refused.
-    pub fn consumer(
-        config: &rdkafka::ClientConfig,
-        settlements: Settlements,
-        ownership: Ownership,
-        revoke_within: Duration,
-    ) -> anyhow::Result<Arc<MemberConsumer>> {
-        let context = ReaderContext::new(settlements, ownership, revoke_within);
-        Ok(Arc::new(config.create_with_context(context)?))
-    }
-
     /// Subscribes and starts to read.
     ///
     /// # Errors
     /// When the subscription is refused or the thread cannot be started.
     pub fn start(
-        consumer: Arc<MemberConsumer>,
+        member: Arc<Member>,
         topics: &[String],
         flow: Arc<Flow>,
         observer: Arc<dyn Observer>,
         failures: Failures,
         handler: impl Handler,
     ) -> anyhow::Result<Self> {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics)?;
-        let watch = LagWatch::start(Arc::clone(&consumer), Arc::clone(&consumer.context().lag))?;
+        member.subscribe(topics)?;
+        let watch = LagWatch::start(Arc::clone(&member), Arc::clone(&member.assignment.lag))?;
         let stop = Arc::new(AtomicBool::new(false));
         let polling = Polling {
-            consumer: Arc::clone(&consumer),
+            member: Arc::clone(&member),
             flow,
             observer,
             handler,
@@ -104,6 +97,8 @@ impl Reader {
             closed_since: None,
             paused: false,
             last_error: None,
+            fences: Fences::default(),
+            rejoin_at: None,
         };
         let run = move || {
             let _guard = polling.failures.guard("the reader");
@@ -115,7 +110,7 @@ impl Reader {
         Ok(Self {
             stop,
             thread: Some(thread),
-            consumer,
+            member,
             watch: Some(watch),
         })
     }
@@ -131,7 +126,7 @@ impl Reader {
     /// Commits what is stored and ends its membership. A broker that does not answer is waited for only for `within`: the group
     /// then notices by itself that this member is gone.
     pub fn leave(mut self, departure: Departure, within: Duration) {
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = self.member.take();
         let watch = self.watch.take();
         drop(self);
         let (done, ended) = mpsc::sync_channel(1);
@@ -140,6 +135,9 @@ impl Reader {
             if let Some(watch) = watch {
                 watch.end();
             }
+            let Some(consumer) = consumer else {
+                return;
+            };
             match consumer.commit_consumer_state(CommitMode::Sync) {
                 Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
                 Err(error) => client::error(&error, "committing the last offsets"),
@@ -166,19 +164,19 @@ impl Reader {
     /// To talk to it from elsewhere.
     #[must_use]
     pub fn reading(&self) -> Reading {
-        Reading(Arc::downgrade(&self.consumer))
+        Reading(Arc::downgrade(&self.member))
     }
 
     /// What is not read yet, whenever it is asked.
     #[must_use]
     pub fn lag(&self) -> Arc<LagGauge> {
-        Arc::clone(&self.consumer.context().lag)
+        Arc::clone(&self.member.assignment.lag)
     }
 
     /// What this reader reads, whenever it is asked.
     #[must_use]
     pub fn assignment(&self) -> Ownership {
-        self.consumer.context().ownership.clone()
+        self.member.assignment.ownership.clone()
     }
 }
 
@@ -222,7 +220,7 @@ fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, within: Du
 }
 
 struct Polling<H> {
-    consumer: Arc<MemberConsumer>,
+    member: Arc<Member>,
     flow: Arc<Flow>,
     observer: Arc<dyn Observer>,
     handler: H,
@@ -231,30 +229,49 @@ struct Polling<H> {
     closed_since: Option<Instant>,
     paused: bool,
     last_error: Option<Instant>,
+    fences: Fences,
+    /// When to join again, after it was fenced.
+    rejoin_at: Option<Instant>,
 }
 
 impl<H: Handler> Polling<H> {
     fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            if self.may_poll() {
-                self.read_run();
-            } else {
-                thread::sleep(SHORT_WAIT);
+            match self.rejoin_at {
+                Some(at) if Instant::now() < at => thread::sleep(SHORT_WAIT),
+                Some(_) => self.rejoin(),
+                None => self.read(),
             }
         }
     }
 
+    fn read(&mut self) {
+        // Only to be read from here: nobody may hold on to a consumer that has to be closed.
+        let Some(consumer) = self.member.consumer() else {
+            return thread::sleep(SHORT_WAIT);
+        };
+        if self.may_poll(&consumer) {
+            self.read_run(&consumer);
+        } else {
+            thread::sleep(SHORT_WAIT);
+        }
+    }
+
+    fn assignment(&self) -> &Assignment {
+        &self.member.assignment
+    }
+
     /// Whether to poll. A gate that closes for a moment is waited for: librdkafka forgets what it read ahead when partitions are paused, and takes
     /// up to a second to begin again. One that stays closed pauses all partitions, so that polling can go on and the member stays in its group.
-    fn may_poll(&mut self) -> bool {
+    fn may_poll(&mut self, consumer: &MemberConsumer) -> bool {
         let tokens = self.flow.queued();
         // A new assignment starts unpaused.
-        let changed = self.consumer.context().has_changed();
+        let changed = self.assignment().has_changed();
         if self.flow.gate() == Gate::Open {
             if self.closed_since.take().is_some() {
                 self.observer.observe(&Event::IntakeResumed { tokens });
             }
-            self.set_paused(false, changed);
+            self.set_paused(consumer, false, changed);
             return true;
         }
         let observer = &self.observer;
@@ -263,46 +280,44 @@ impl<H: Handler> Polling<H> {
             Instant::now()
         });
         let paused = self.paused || since.elapsed() > PAUSE_AFTER;
-        self.set_paused(paused, changed);
+        self.set_paused(consumer, paused, changed);
         self.paused
     }
 
     /// Pauses all partitions, or only those that are held back.
-    fn set_paused(&mut self, paused: bool, anew: bool) {
+    fn set_paused(&mut self, consumer: &MemberConsumer, paused: bool, anew: bool) {
         if self.paused == paused && !anew {
             return;
         }
-        let Ok(assignment) = self.consumer.assignment() else {
+        let Ok(assignment) = consumer.assignment() else {
             return;
         };
-        let context = self.consumer.context();
         let (mut rest, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
         for element in assignment.elements() {
-            let list = match paused || context.is_held(element.topic()) {
+            let list = match paused || self.assignment().is_held(element.topic()) {
                 true => &mut rest,
                 false => &mut go,
             };
             list.add_partition(element.topic(), element.partition());
         }
-        let done = self.consumer.pause(&rest);
-        match done.and_then(|()| self.consumer.resume(&go)) {
+        let done = consumer.pause(&rest);
+        match done.and_then(|()| consumer.resume(&go)) {
             Ok(()) => {
                 self.paused = paused;
-                context.lag.set_paused(paused);
+                self.assignment().lag.set_paused(paused);
             }
             Err(error) => client::error(&error, "pausing or resuming"),
         }
     }
 
-    fn read_run(&mut self) {
-        let consumer = Arc::clone(&self.consumer);
+    fn read_run(&mut self, consumer: &MemberConsumer) {
         let mut opened = Vec::new();
         let mut topics = Vec::new();
         let mut wait = POLL;
         while opened.len() < RUN && self.flow.gate() == Gate::Open || opened.is_empty() {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
-                    if let Some((topic, ticket)) = consumer.context().ticket(&message) {
+                    if let Some((topic, ticket)) = self.assignment().ticket(&message) {
                         let weight = self.handler.read(ticket, &message);
                         self.flow.add(weight);
                         opened.push(Opened {
@@ -327,27 +342,42 @@ impl<H: Handler> Polling<H> {
         }
         if !opened.is_empty() {
             let records = opened.iter().zip(&topics);
-            consumer
-                .context()
-                .lag
-                .read(records.map(|(opened, (topic, partition))| {
-                    let (offset, weight) = (opened.ticket.offset, opened.weight);
-                    (topic, *partition, offset, weight, opened.written_ms)
-                }));
-            consumer.context().settlements.tell(Command::Opened(opened));
+            let read = records.map(|(opened, (topic, partition))| {
+                let (offset, weight) = (opened.ticket.offset, opened.weight);
+                (topic, *partition, offset, weight, opened.written_ms)
+            });
+            self.assignment().lag.read(read);
+            self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
         }
     }
 
-    /// The brokers will have nothing to do with this member any more.
+    /// The brokers will have nothing to do with this consumer any more.
     fn end(&mut self, code: RDKafkaErrorCode) {
-        self.failures.tell(match code {
-            RDKafkaErrorCode::FencedInstanceId => {
-                "another node has joined under this node's name: every node needs a node.name of its own".to_owned()
+        let now = Instant::now();
+        match code {
+            RDKafkaErrorCode::FencedInstanceId if self.fences.may_rejoin(now) => {
+                NodeEvent::Fenced { pause: PAUSE }.emit();
+                self.assignment().give_up();
+                self.rejoin_at = Some(now + PAUSE);
             }
-            code => format!("reading cannot go on: {code}"),
-        });
+            RDKafkaErrorCode::FencedInstanceId => self.fail(
+                "another node joins under this node's name again and again: every node needs a node.name of its own".to_owned(),
+            ),
+            code => self.fail(format!("reading cannot go on: {code}")),
+        }
+    }
+
+    fn fail(&self, error: String) {
+        self.failures.tell(error);
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn rejoin(&mut self) {
+        self.rejoin_at = None;
+        if let Err(error) = self.member.replace() {
+            self.fail(format!("reading cannot go on: {error}"));
+        }
     }
 
     /// Errors repeat for as long as a broker is away; one a second is enough.

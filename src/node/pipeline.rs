@@ -26,7 +26,7 @@ use crate::{
         jobs::JobReader,
         ownership::Ownership,
         publisher::{Publisher, Publishing, Settlements},
-        reader::{Departure, Handler, Reader, Reading},
+        reader::{Departure, Handler, Member, Reader, Reading},
         record::Encoder,
         requests::Splitter,
     },
@@ -163,16 +163,16 @@ impl Build<'_> {
         let settlements = Settlements::new(sender);
         let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
         let ownership = Ownership::default();
-        let consumer = Reader::consumer(
-            &self.clients.member(group),
+        let member = Arc::new(Member::new(
+            self.clients.member(group),
             settlements.clone(),
             ownership.clone(),
             revoke_within,
-        )?;
+        )?);
         let handler = handler(settlements.clone(), ownership.clone());
         let gauges = Arc::new(DeliveryGauges::default());
         let publishing = Publishing {
-            consumer: Arc::clone(&consumer),
+            member: Arc::clone(&member),
             ownership,
             encoder: self.encoder.clone(),
             flow: Arc::clone(&flow),
@@ -189,7 +189,7 @@ impl Build<'_> {
         let observer = Arc::clone(&self.observer);
         let failures = self.failures.clone();
         let reader = Reader::start(
-            consumer,
+            member,
             topics,
             Arc::clone(&flow),
             observer,

@@ -7,6 +7,7 @@
 
 mod backlog;
 mod brokers;
+mod fencing;
 mod hostile;
 mod killed_nodes;
 mod membership;

@@ -124,7 +124,10 @@ impl Acknowledged {
             };
             partition.finish(offset, &with.flow, &with.gauges);
             let (topic, number) = (&partition.topic, partition.number);
-            if let Err(error) = with.consumer.store_offset(topic, number, offset) {
+            let Some(consumer) = with.member.consumer() else {
+                continue;
+            };
+            if let Err(error) = consumer.store_offset(topic, number, offset) {
                 // The partition was lost meanwhile: its next owner reads from the last commit.
                 let error = &error.to_string();
                 NodeEvent::OffsetNotStored { topic, error }.emit();

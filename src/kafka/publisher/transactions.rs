@@ -368,10 +368,11 @@ fn must_abort(error: &KafkaError) -> bool {
 /// The group's generation, in which all partitions of the run are ours.
 fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
     with.ownership.while_held(run.assignments(), || {
-        let group = with.consumer.group_metadata();
+        let consumer = with.member.consumer()?;
+        let group = consumer.group_metadata();
         // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
         // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
-        if with.consumer.assignment_lost() {
+        if consumer.assignment_lost() {
             return None;
         }
         group
@@ -380,7 +381,11 @@ fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
 
 /// Finds out whether a run was committed; `false` when the brokers do not tell.
 fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
-    let asked = with.consumer.committed_offsets(run.offsets(), COMMITTED);
+    let Some(consumer) = with.member.consumer() else {
+        return false;
+    };
+    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
+    drop(consumer);
     let committed: TopicPartitionList = match asked {
         Ok(committed) => committed,
         Err(error) => {

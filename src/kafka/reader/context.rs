@@ -1,167 +1,41 @@
-//! The assignment of a reader: which partitions it has, under which numbers, and what becomes of those that go.
+//! What librdkafka tells a consumer.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use babelmesh_actors::domain::Ticket;
 use rdkafka::{
-    ClientContext, Message, TopicPartitionList,
+    ClientContext,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
-    message::BorrowedMessage,
 };
 
-use crate::{
-    events::NodeEvent,
-    kafka::{
-        client,
-        lag::LagGauge,
-        ownership::Ownership,
-        publisher::{Command, Settlements},
-    },
-};
+use super::assignment::Assignment;
+use crate::{events::NodeEvent, kafka::client};
 
-/// What is known of the assignment, and what librdkafka tells about it.
+/// A consumer's part in the assignment of its member, until another consumer takes its place.
 pub struct ReaderContext {
-    pub(super) settlements: Settlements,
-    revoke_within: Duration,
-    partitions: Mutex<Partitions>,
-    /// Whether partitions came, or others are held back, since it was asked last.
-    changed: AtomicBool,
-    /// Topics whose partitions are not read for now.
-    held: Mutex<BTreeSet<String>>,
-    pub(super) ownership: Ownership,
-    pub(super) lag: Arc<LagGauge>,
-}
-
-#[derive(Default)]
-struct Partitions {
-    /// Topic → partition → our number and its epoch.
-    ids: HashMap<Arc<str>, HashMap<i32, (u32, u32)>>,
-    next: u32,
+    assignment: Arc<Assignment>,
+    retired: AtomicBool,
 }
 
 impl ReaderContext {
-    pub(super) fn new(
-        settlements: Settlements,
-        ownership: Ownership,
-        revoke_within: Duration,
-    ) -> Self {
+    pub(super) const fn new(assignment: Arc<Assignment>) -> Self {
         Self {
-            settlements,
-            revoke_within,
-            partitions: Mutex::default(),
-            changed: AtomicBool::new(false),
-            held: Mutex::default(),
-            ownership,
-            lag: Arc::default(),
+            assignment,
+            retired: AtomicBool::new(false),
         }
     }
 
-    /// Whether it has to be told again which partitions are paused.
-    pub(super) fn has_changed(&self) -> bool {
-        self.changed.swap(false, Ordering::Relaxed)
+    /// Its consumer is of no use any more: what it says when it closes is not about the partitions that another one has.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Does not read these topics until it is told otherwise.
-    pub(super) fn hold(&self, topics: BTreeSet<String>) {
-        self.settlements.tell(Command::Held(topics.clone()));
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = topics;
-        self.changed.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_held(&self, topic: &str) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.contains(topic)
-    }
-
-    /// Whether any partition of a topic is ours.
-    pub(super) fn has_any_of(&self, topic: &str) -> bool {
-        let partitions = self.partitions();
-        let mut numbers = partitions.ids.get(topic).into_iter().flatten();
-        numbers.any(|(_, (id, epoch))| self.ownership.holds(*id, *epoch))
-    }
-
-    fn partitions(&self) -> MutexGuard<'_, Partitions> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
-        let partitions = self.partitions();
-        let (topic, numbers) = partitions.ids.get_key_value(message.topic())?;
-        let (partition, epoch) = *numbers.get(&message.partition())?;
-        let ticket = Ticket {
-            partition,
-            offset: message.offset(),
-            epoch,
-        };
-        Some((Arc::clone(topic), ticket))
-    }
-
-    fn assign(&self, list: &TopicPartitionList) {
-        let mut partitions = self.partitions();
-        for element in list.elements() {
-            let topic: Arc<str> = Arc::from(element.topic());
-            let Partitions { ids, next } = &mut *partitions;
-            let numbers = ids.entry(Arc::clone(&topic)).or_default();
-            let id = numbers.entry(element.partition()).or_insert_with(|| {
-                *next += 1;
-                (*next, 0)
-            });
-            id.1 += 1;
-            self.ownership.gain(id.0, id.1);
-            self.settlements.tell(Command::Assigned {
-                partition: id.0,
-                epoch: id.1,
-                topic,
-                number: element.partition(),
-            });
-        }
-        self.changed.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits until what was read of these partitions is published, or gives it up. What is held back is given up at once: nobody works on it.
-    fn revoke(&self, list: &TopicPartitionList, within: Duration) {
-        let elements = list.elements();
-        let names = elements.iter().map(|e| (e.topic(), e.partition()));
-        let (held, others): (Vec<_>, Vec<_>) = names.partition(|(topic, _)| self.is_held(topic));
-        self.revoke_these(&held, Duration::ZERO);
-        self.revoke_these(&others, within);
-    }
-
-    fn revoke_these(&self, names: &[(&str, i32)], within: Duration) {
-        let revoked: Vec<u32> = {
-            let partitions = self.partitions();
-            let id =
-                |(topic, number): &(&str, i32)| Some(partitions.ids.get(*topic)?.get(number)?.0);
-            names.iter().filter_map(id).collect()
-        };
-        if revoked.is_empty() {
-            return;
-        }
-        if within.is_zero() {
-            revoked.iter().for_each(|id| self.ownership.lose(*id));
-        }
-        let (reply, done) = mpsc::sync_channel(1);
-        let deadline = Instant::now() + within;
-        self.settlements.tell(Command::Revoked {
-            partitions: revoked.clone(),
-            deadline,
-            reply,
-        });
-        let _ = done.recv_timeout(within + Duration::from_millis(500));
-        // Whatever the publisher is doing now, it commits nothing of these from here on.
-        revoked.iter().for_each(|id| self.ownership.lose(*id));
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 }
 
@@ -175,20 +49,26 @@ impl ClientContext for ReaderContext {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.lag.statistics(statistics);
+        if !self.is_retired() {
+            self.assignment.lag.statistics(statistics);
+        }
     }
 }
 
 impl ConsumerContext for ReaderContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired() {
+            return;
+        }
+        let assignment = &self.assignment;
         match rebalance {
-            Rebalance::Assign(list) => self.assign(list),
+            Rebalance::Assign(list) => assignment.assign(list),
             // What was lost belongs to somebody else already: there is nothing to wait for and nothing to commit.
             Rebalance::Revoke(list) if consumer.assignment_lost() => {
-                self.revoke(list, Duration::ZERO)
+                assignment.revoke_at_once(list);
             }
             Rebalance::Revoke(list) => {
-                self.revoke(list, self.revoke_within);
+                assignment.revoke(list);
                 let _ = consumer.commit_consumer_state(CommitMode::Sync);
             }
             Rebalance::Error(_) => {}

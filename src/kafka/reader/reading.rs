@@ -7,17 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{consumer::Consumer, error::KafkaResult};
+use rdkafka::error::KafkaResult;
 
-use super::MemberConsumer;
+use super::Member;
 
 /// How often is looked whether partitions have gone.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A reader to talk to. It does not keep the consumer: one that is held on to could not leave its group. Of a reader that has ended
-/// everything is true that is wanted here.
+/// A reader to talk to. Of one that has ended everything is true that is wanted here.
 #[derive(Clone)]
-pub struct Reading(pub(super) Weak<MemberConsumer>);
+pub struct Reading(pub(super) Weak<Member>);
 
 impl Reading {
     /// Reads these topics from now on, and no others. Partitions of others are finished and handed over; of new ones they come when the group
@@ -26,23 +25,16 @@ impl Reading {
     /// # Errors
     /// When librdkafka refuses them.
     pub fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
-        let Some(consumer) = self.0.upgrade() else {
-            return Ok(());
-        };
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        match topics.as_slice() {
-            [] => {
-                consumer.unsubscribe();
-                Ok(())
-            }
-            topics => consumer.subscribe(topics),
+        match self.0.upgrade() {
+            Some(member) => member.subscribe(topics),
+            None => Ok(()),
         }
     }
 
     /// Does not read these topics until told otherwise. Their partitions stay.
     pub fn hold(&self, topics: BTreeSet<String>) {
-        if let Some(consumer) = self.0.upgrade() {
-            consumer.context().hold(topics);
+        if let Some(member) = self.0.upgrade() {
+            member.assignment.hold(topics);
         }
     }
 
@@ -51,13 +43,13 @@ impl Reading {
     pub fn have_gone(&self, topics: &[String], within: Duration) -> bool {
         let until = Instant::now() + within;
         loop {
-            let Some(consumer) = self.0.upgrade() else {
+            let Some(member) = self.0.upgrade() else {
                 return true;
             };
-            if !topics.iter().any(|t| consumer.context().has_any_of(t)) {
+            if !topics.iter().any(|t| member.assignment.has_any_of(t)) {
                 return true;
             }
-            drop(consumer);
+            drop(member);
             if Instant::now() > until {
                 return false;
             }

@@ -1,0 +1,74 @@
+//! Whether a member that was fenced joins again.
+//!
+//! The group fences a static member when another one joins under its name. That is a second node with the same `node.name`, or the member itself:
+//! in a cut that is longer than its session, librdkafka asks to join on a connection that is dead already, and again on a new one when the
+//! network is back. What the old connection still held may arrive later than that, and the group then waits for a member that is nobody.
+//!
+//! One cut leaves one such request, so whoever is fenced joins again, once or twice. Two nodes with one name fence each other in turn: the one that
+//! was there first is the first to be fenced once more than that, and gives way.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// As often as this within a [`WINDOW`], and a member gives way.
+const MOST: usize = 3;
+/// How long it is remembered that a member was fenced.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long a fenced member waits before it joins again.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// When a member was fenced lately.
+#[derive(Debug, Default)]
+pub(super) struct Fences(VecDeque<Instant>);
+
+impl Fences {
+    /// It was fenced; whether it may join again. Times do not go back.
+    pub(super) fn may_rejoin(&mut self, now: Instant) -> bool {
+        self.0.retain(|at| now.duration_since(*at) < WINDOW);
+        self.0.push_back(now);
+        self.0.len() < MOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_gives_way_exactly_when_it_was_fenced_often_within_a_window(
+            gaps in prop::collection::vec(0_u64..90_000, 1..40),
+        ) {
+            let (mut now, mut fences) = (Instant::now(), Fences::default());
+            let mut all = Vec::new();
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                all.push(now);
+                let recent = all.iter().filter(|at| now.duration_since(**at) < WINDOW).count();
+                prop_assert_eq!(fences.may_rejoin(now), recent < MOST);
+            }
+        }
+
+        #[test]
+        fn of_two_nodes_with_one_name_the_first_gives_way_and_the_second_stays(
+            // Between a fence and the next one lie the pause, a heartbeat and what joining takes.
+            rounds in prop::collection::vec(0_u64..8_000, 2 * MOST),
+        ) {
+            let mut fences = [Fences::default(), Fences::default()];
+            let mut now = Instant::now();
+            for (round, delay) in rounds.into_iter().enumerate() {
+                now += PAUSE + Duration::from_millis(delay);
+                let fenced = round % 2;
+                if !fences[fenced].may_rejoin(now) {
+                    prop_assert_eq!(fenced, 0);
+                    return Ok(());
+                }
+            }
+            prop_assert!(false, "both went on");
+        }
+    }
+}
