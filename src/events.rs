@@ -94,6 +94,8 @@ pub enum NodeEvent<'a> {
         /// When it joins again.
         pause: Duration,
     },
+    /// A reader's consumer knows no broker any more and is replaced.
+    ReaderDeaf,
     /// It is known how a commit ended that was cut off.
     DoubtSettled {
         /// Whether it had succeeded.
@@ -255,6 +257,7 @@ impl NodeEvent<'_> {
             Self::TransactionAborted { .. } => "transaction_aborted",
             Self::ProducerBroken { .. } => "producer_broken",
             Self::Fenced { .. } => "fenced",
+            Self::ReaderDeaf => "reader_deaf",
             Self::DoubtSettled { .. } => "doubt_settled",
             Self::RecordRefused { .. } => "record_refused",
             Self::OffsetNotStored { .. } => "offset_not_stored",
@@ -343,6 +346,9 @@ impl NodeEvent<'_> {
                 ?pause,
                 "fenced: somebody joined under this node's name, or a request to join that a cut had held up arrived late; joins again"
             ),
+            Self::ReaderDeaf => {
+                warn!("a reader knows no broker any more: its consumer is replaced")
+            }
             Self::DoubtSettled { committed } => {
                 info!(committed, "a commit that was cut off is known now");
             }

@@ -61,6 +61,16 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The same questions, for somebody who reads the answers from the beginning.
+    #[must_use]
+    pub fn unread(self) -> Self {
+        Self {
+            missing: self.asked.keys().cloned().collect(),
+            asked: self.asked,
+            ..Self::default()
+        }
+    }
+
     /// An answer is wanted from now on.
     pub fn ask(&mut self, message: &str, target: &str) {
         let id = (message.to_owned(), target.to_owned());

@@ -54,7 +54,7 @@ impl Traffic {
         }
     }
 
-    /// Starts it.
+    /// Starts it. A backend that has asked already goes on.
     #[must_use]
     pub fn start(self, backend: Backend) -> Running {
         let shared = Arc::new(Shared {
@@ -71,9 +71,10 @@ impl Traffic {
 
     fn run(&self, shared: &Shared) {
         let started = Instant::now();
-        let mut number = 0;
+        let first = (shared.backend().ids.asked() / TARGETS.len()) as u64;
+        let mut number = first;
         while !shared.stop.load(Ordering::Relaxed) {
-            let due = (started.elapsed().as_secs_f64() * self.rate) as u64;
+            let due = first + (started.elapsed().as_secs_f64() * self.rate) as u64;
             let mut backend = shared.backend();
             while number < due {
                 self.ask(&mut backend, number);

@@ -175,12 +175,16 @@ impl BrokerWatch {
         clients: &Clients,
         topic: String,
     ) -> anyhow::Result<Self> {
-        let contact = Contact::open(clients)?;
+        let mut contact = Contact::open(clients)?;
+        let clients = clients.clone();
         let (stop, stopped) = mpsc::channel::<()>();
         let watch = move || {
             loop {
                 if contact.metadata(Some(&topic), BROKERS_EVERY).is_ok() {
                     health.known().brokers = Some(Instant::now());
+                } else if let Ok(another) = Contact::open(&clients) {
+                    // One that knew brokers may have been told that there are none, and believe it for ever.
+                    contact = another;
                 }
                 match stopped.recv_timeout(BROKERS_EVERY) {
                     Err(mpsc::RecvTimeoutError::Timeout) => {}

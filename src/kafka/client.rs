@@ -118,7 +118,7 @@ impl Clients {
                 "max.poll.interval.ms",
                 rebalance_ms(session, self.revoke_timeout_ms).to_string(),
             )
-            // How far it has fetched; see [`super::lag`].
+            // How far it has fetched, and whether it still knows a broker; see [`super::lag`] and [`super::hearing`].
             .set("statistics.interval.ms", "1000");
         if self.static_membership {
             config.set("group.instance.id", &self.node);
@@ -134,6 +134,8 @@ impl Clients {
     #[must_use]
     pub fn publisher(&self, group: &str) -> ClientConfig {
         let mut config = self.producer();
+        // Whether it still knows a broker; see [`super::hearing`].
+        config.set("statistics.interval.ms", "1000");
         if self.delivery == Delivery::ExactlyOnce {
             let timeout = self.transaction_timeout_ms.to_string();
             config

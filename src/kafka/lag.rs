@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     client,
     reader::{Member, MemberConsumer},
+    statistics::Statistics,
 };
 
 /// How often ends are asked for.
@@ -142,13 +143,10 @@ impl LagGauge {
     }
 
     /// Takes librdkafka's statistics.
-    pub(super) fn statistics(&self, json: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else {
-            return;
-        };
+    pub(super) fn statistics(&self, statistics: &Statistics) {
         let mut known = self.known();
-        for (topic, statistics) in statistics.topics {
-            for (partition, statistics) in statistics.partitions {
+        for (topic, statistics) in &statistics.topics {
+            for (partition, statistics) in &statistics.partitions {
                 let Ok(partition) = partition.parse() else {
                     continue;
                 };
@@ -224,25 +222,6 @@ impl LagGauge {
     pub fn read_up_to_ms(&self) -> Option<i64> {
         self.known().written_ms
     }
-}
-
-/// The part of librdkafka's statistics that is used; see its STATISTICS.md.
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(default)]
-    topics: HashMap<String, TopicStatistics>,
-}
-
-#[derive(Deserialize)]
-struct TopicStatistics {
-    #[serde(default)]
-    partitions: HashMap<String, PartitionStatistics>,
-}
-
-#[derive(Deserialize)]
-struct PartitionStatistics {
-    next_offset: i64,
-    fetchq_cnt: i64,
 }
 
 /// Asks for the ends of partitions until it is dropped.
@@ -328,10 +307,10 @@ mod tests {
         gauge.read(offsets.map(|offset| (&topic, partition, offset, 20, offset)));
     }
 
-    fn statistics(partition: i32, next: i64, prefetched: i64) -> String {
-        serde_json::json!({"topics": {"t": {"partitions": {
-            partition.to_string(): {"next_offset": next, "fetchq_cnt": prefetched, "other": 1}}}}})
-        .to_string()
+    fn statistics(partition: i32, next: i64, prefetched: i64) -> Statistics {
+        let json = serde_json::json!({"topics": {"t": {"partitions": {
+            partition.to_string(): {"next_offset": next, "fetchq_cnt": prefetched, "other": 1}}}}});
+        Statistics::read(json.to_string().as_bytes()).unwrap()
     }
 
     #[test]
@@ -340,7 +319,7 @@ mod tests {
         read(&gauge, 0, 0..100);
         gauge.ends(&ends(&[(0, 400)]), &HashMap::new());
         assert_eq!(gauge.topics()[0].records, 300);
-        gauge.statistics(statistics(0, 150, 50).as_bytes());
+        gauge.statistics(&statistics(0, 150, 50));
         assert_eq!(gauge.topics()[0].records, 300);
         assert!((gauge.tokens_per_record() - 20.0).abs() < 1e-9);
         assert_eq!(gauge.read_up_to_ms(), Some(99));
@@ -353,7 +332,7 @@ mod tests {
         read(&gauge, 0, (0..200).step_by(2));
         gauge.ends(&ends(&[(0, 200)]), &HashMap::new());
         // All is read: what remains is the last mark, and librdkafka knows that it has fetched it.
-        gauge.statistics(statistics(0, 200, 0).as_bytes());
+        gauge.statistics(&statistics(0, 200, 0));
         assert_eq!(gauge.topics()[0].records, 0);
         gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new());
         let records = gauge.topics()[0].records;
@@ -364,7 +343,7 @@ mod tests {
     fn what_was_fetched_ahead_of_a_paused_partition_counts_as_unread() {
         let gauge = LagGauge::default();
         read(&gauge, 0, 0..100);
-        gauge.statistics(statistics(0, 150, 0).as_bytes());
+        gauge.statistics(&statistics(0, 150, 0));
         gauge.set_paused(true);
         gauge.ends(&ends(&[(0, 400)]), &HashMap::new());
         assert_eq!(gauge.topics()[0].records, 300);

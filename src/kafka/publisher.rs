@@ -34,6 +34,9 @@ use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces}
 /// How often deadlines of revocations are looked at.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Why a producer is replaced; see [`super::hearing`].
+const DEAF: &str = "it knows no broker any more";
+
 /// What a publisher works with.
 pub struct Publishing {
     /// The member whose offsets are committed.

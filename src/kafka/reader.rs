@@ -230,7 +230,7 @@ struct Polling<H> {
     paused: bool,
     last_error: Option<Instant>,
     fences: Fences,
-    /// When to join again, after it was fenced.
+    /// When to join again with another consumer.
     rejoin_at: Option<Instant>,
 }
 
@@ -250,7 +250,10 @@ impl<H: Handler> Polling<H> {
         let Some(consumer) = self.member.consumer() else {
             return thread::sleep(SHORT_WAIT);
         };
-        if self.may_poll(&consumer) {
+        if consumer.context().is_deaf() {
+            NodeEvent::ReaderDeaf.emit();
+            self.rejoin_after(Duration::ZERO);
+        } else if self.may_poll(&consumer) {
             self.read_run(&consumer);
         } else {
             thread::sleep(SHORT_WAIT);
@@ -354,12 +357,10 @@ impl<H: Handler> Polling<H> {
 
     /// The brokers will have nothing to do with this consumer any more.
     fn end(&mut self, code: RDKafkaErrorCode) {
-        let now = Instant::now();
         match code {
-            RDKafkaErrorCode::FencedInstanceId if self.fences.may_rejoin(now) => {
+            RDKafkaErrorCode::FencedInstanceId if self.fences.may_rejoin(Instant::now()) => {
                 NodeEvent::Fenced { pause: PAUSE }.emit();
-                self.assignment().give_up();
-                self.rejoin_at = Some(now + PAUSE);
+                self.rejoin_after(PAUSE);
             }
             RDKafkaErrorCode::FencedInstanceId => self.fail(
                 "another node joins under this node's name again and again: every node needs a node.name of its own".to_owned(),
@@ -371,6 +372,11 @@ impl<H: Handler> Polling<H> {
     fn fail(&self, error: String) {
         self.failures.tell(error);
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn rejoin_after(&mut self, pause: Duration) {
+        self.assignment().give_up();
+        self.rejoin_at = Some(Instant::now() + pause);
     }
 
     fn rejoin(&mut self) {

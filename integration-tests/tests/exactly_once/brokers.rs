@@ -6,10 +6,17 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Chance, Cluster, Kafka, Sandbox, Traffic, Turn, measured, processes,
+    Chance, Cluster, Ids, Kafka, ProcessNode, Sandbox, Traffic, Turn, measured, processes,
+    wait_until,
 };
+use rustix::process::Signal;
 
 use crate::{RATE, SETTLE, fake, seconds, start};
+
+/// Longer than a broker may say nothing to its controller.
+const HANG: Duration = Duration::from_secs(12);
+/// How long it is slow after that.
+const STUTTER: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
@@ -41,6 +48,66 @@ fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
         );
     }
     let _ = traffic.settle(SETTLE);
+}
+
+/// A broker that hangs is given up by the controller, and until that hears of it again the cluster tells everybody that it has no broker at all.
+/// Clients that ask just then believe it for ever. This test's own would, too: there are none of them while the broker hangs.
+#[test]
+fn a_broker_that_hangs_for_a_while_leaves_no_node_deaf() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    kafka.create_topics(4);
+    let nodes = start(&sandbox, [(); 2].map(|()| fake(&kafka, &sandbox)));
+    let flow = |ids: Ids, since: Instant| {
+        let mut backend = kafka.backend();
+        backend.ids = ids;
+        let traffic = Traffic::of(RATE).start(backend);
+        let resumed = traffic.wait_until_resumed(since, SETTLE);
+        for name in nodes.each_ref().map(ProcessNode::name) {
+            wait_until("each node answers", SETTLE, || {
+                traffic.look(|ids| ids.of_node_between(&name, since, Instant::now())) > 0
+            });
+        }
+        (traffic.settle(SETTLE).unread(), resumed)
+    };
+    let (mut ids, _) = flow(Ids::default(), Instant::now());
+    let broker = kafka.pid(1).expect("the broker runs");
+    let given_up = || kafka.log(1).matches("Fencing broker 1 ").count();
+    let mut longest = Duration::ZERO;
+    for round in 1..=2 {
+        hang(broker);
+        let back = Instant::now();
+        assert!(given_up() >= round, "the controller gave it up");
+        let resumed;
+        (ids, resumed) = flow(ids, back);
+        longest = longest.max(resumed);
+    }
+    let deaf = |node: &ProcessNode| node.log().matches("knows no broker any more").count();
+    measured(
+        "only broker hangs for 12 s and stutters for 10 s, twice, clients that were left deaf",
+        nodes.iter().map(deaf).sum::<usize>(),
+    );
+    measured(
+        "only broker hangs for 12 s and stutters for 10 s, twice, flow resumes after it is well",
+        seconds(longest),
+    );
+}
+
+/// Suspends a broker for longer than its controller waits, then lets it run so little that clients ask it while it is still given up.
+fn hang(broker: u32) {
+    processes::signal(broker, Signal::STOP);
+    thread::sleep(HANG);
+    let began = Instant::now();
+    while began.elapsed() < STUTTER {
+        processes::signal(broker, Signal::CONT);
+        thread::sleep(Duration::from_millis(20));
+        processes::signal(broker, Signal::STOP);
+        thread::sleep(Duration::from_millis(380));
+    }
+    processes::signal(broker, Signal::CONT);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use rdkafka::{
 };
 
 use super::{
-    Delivery, Next, Publishing,
+    DEAF, Delivery, Next, Publishing,
     partition::Partitions,
     refusal::replace_largest,
     reports::{Report, ToPublisher},
@@ -58,7 +58,7 @@ struct Sending {
 
 impl Acknowledged {
     pub(super) fn new(config: ClientConfig, settlements: Settlements) -> anyhow::Result<Self> {
-        let producer = config.create_with_context(ToPublisher(settlements.clone()))?;
+        let producer = config.create_with_context(ToPublisher::new(settlements.clone()))?;
         Ok(Self {
             config,
             settlements,
@@ -139,7 +139,7 @@ impl Acknowledged {
     fn restart(&mut self, with: &Publishing) {
         match self
             .config
-            .create_with_context(ToPublisher(self.settlements.clone()))
+            .create_with_context(ToPublisher::new(self.settlements.clone()))
         {
             Ok(producer) => {
                 self.producer = producer;
@@ -162,6 +162,10 @@ impl Delivery for Acknowledged {
         match self.restart_at {
             Some(at) if Instant::now() < at => return Next::Later,
             Some(_) => self.restart(with),
+            None if self.producer.context().is_deaf() => {
+                NodeEvent::ProducerBroken { error: DEAF }.emit();
+                self.restart(with);
+            }
             None => {}
         }
         self.send(partitions);

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -14,7 +14,7 @@ use rdkafka::{
 };
 
 use super::settlements::{Command, Settlements};
-use crate::kafka::client;
+use crate::kafka::{client, hearing::Hearing, statistics::Statistics};
 
 /// The broker took a record, or did not.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,24 @@ fn report(mark: usize, result: &DeliveryResult<'_>) -> Report {
 }
 
 /// Tells the publisher about every record.
-pub(super) struct ToPublisher(pub(super) Settlements);
+pub(super) struct ToPublisher {
+    settlements: Settlements,
+    hearing: Hearing,
+}
+
+impl ToPublisher {
+    pub(super) fn new(settlements: Settlements) -> Self {
+        Self {
+            settlements,
+            hearing: Hearing::default(),
+        }
+    }
+
+    /// Whether its producer will never hear of a broker again.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.hearing.is_deaf(Instant::now())
+    }
+}
 
 /// Waits for the reports of a transaction's records. They come on the producer's own thread.
 #[derive(Clone, Default)]
@@ -54,6 +71,7 @@ pub(super) struct Reports(Arc<Shared>);
 struct Shared {
     open: Mutex<Open>,
     changed: Condvar,
+    hearing: Hearing,
 }
 
 /// The transaction that is open.
@@ -101,6 +119,11 @@ impl Reports {
         self.open().failures.clone()
     }
 
+    /// Whether its producer will never hear of a broker again.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.0.hearing.is_deaf(Instant::now())
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +144,12 @@ impl ClientContext for ToPublisher {
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(statistics) = Statistics::read(statistics) {
+            self.hearing.statistics(&statistics, Instant::now());
+        }
+    }
 }
 
 impl ProducerContext for ToPublisher {
@@ -128,7 +157,7 @@ impl ProducerContext for ToPublisher {
 
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
         let Report { mark, failure } = report(mark, result);
-        self.0.tell(Command::Reported { mark, failure });
+        self.settlements.tell(Command::Reported { mark, failure });
     }
 }
 
@@ -139,6 +168,12 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(statistics) = Statistics::read(statistics) {
+            self.0.hearing.statistics(&statistics, Instant::now());
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use rdkafka::{
 };
 
 use super::{
-    Delivery, Next, Publishing,
+    DEAF, Delivery, Next, Publishing,
     partition::Partitions,
     refusal::replace_largest,
     reports::{Report, Reports},
@@ -110,7 +110,10 @@ impl Transactions {
 
     fn step(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
         match std::mem::replace(&mut self.state, State::Idle) {
-            state if self.is_overdue(&state) => self.give_up(state, with),
+            state if self.is_overdue(&state) => {
+                self.give_up(state, "the transaction has not ended in time", with)
+            }
+            state if self.producer.context().is_deaf() => self.give_up(state, DEAF, with),
             State::Starting => self.initialise(partitions, with),
             State::Idle => self.begin(partitions, with),
             State::Open(run) => self.complete(run, partitions, with),
@@ -125,14 +128,14 @@ impl Transactions {
     }
 
     /// Starts anew with another producer, which ends what this one left.
-    fn give_up(&mut self, state: State, with: &Publishing) -> Step {
+    fn give_up(&mut self, state: State, why: &str, with: &Publishing) -> Step {
         if let State::Committing(run) = state {
             self.in_doubt = Some(run);
         }
         // If no producer can be made, that is not tried again at once.
         self.began = Instant::now();
         self.state = State::Aborting;
-        self.replace("the transaction has not ended in time", with)
+        self.replace(why, with)
     }
 
     fn initialise(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {

@@ -1,8 +1,11 @@
 //! What librdkafka tells a consumer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use rdkafka::{
@@ -13,20 +16,30 @@ use rdkafka::{
 };
 
 use super::assignment::Assignment;
-use crate::{events::NodeEvent, kafka::client};
+use crate::{
+    events::NodeEvent,
+    kafka::{client, hearing::Hearing, statistics::Statistics},
+};
 
 /// A consumer's part in the assignment of its member, until another consumer takes its place.
 pub struct ReaderContext {
     assignment: Arc<Assignment>,
     retired: AtomicBool,
+    hearing: Hearing,
 }
 
 impl ReaderContext {
-    pub(super) const fn new(assignment: Arc<Assignment>) -> Self {
+    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
         Self {
             assignment,
             retired: AtomicBool::new(false),
+            hearing: Hearing::default(),
         }
+    }
+
+    /// Whether its consumer will never hear of a broker again.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.hearing.is_deaf(Instant::now())
     }
 
     /// Its consumer is of no use any more: what it says when it closes is not about the partitions that another one has.
@@ -49,8 +62,12 @@ impl ClientContext for ReaderContext {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        if !self.is_retired() {
-            self.assignment.lag.statistics(statistics);
+        if self.is_retired() {
+            return;
+        }
+        if let Some(statistics) = Statistics::read(statistics) {
+            self.hearing.statistics(&statistics, Instant::now());
+            self.assignment.lag.statistics(&statistics);
         }
     }
 }
