@@ -8,7 +8,7 @@ pub fn measured(what: &str, value: impl Display) {
 }
 
 /// Says that a test is skipped, what is missing and why; panics where the environment has `required` at 1.
-pub(crate) fn skip(required: &str, missing: &str, why: &str) {
+pub fn skip(required: &str, missing: &str, why: &str) {
     let why = why.trim();
     assert!(
         env::var_os(required).is_none_or(|value| value != "1"),

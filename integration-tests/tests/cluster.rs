@@ -447,6 +447,57 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
 }
 
 #[test]
+fn a_request_whose_node_hangs_is_answered_by_another_one() {
+    let sandbox = Sandbox::new();
+    let (seed, models) = (free_address(), spanish(&sandbox));
+    let node = |at| {
+        let settings = sandbox.node().clustered(at, seed);
+        // Nobody is suspected so soon.
+        settings.set("cluster.call_timeout_ms", 1_000)
+    };
+    let spanish = || {
+        node(free_address())
+            .set("models.directories", &models)
+            .set("models.load", "[\"only-es\"]")
+    };
+    let nodes = [node(seed), spanish(), spanish()];
+    let mut nodes = nodes.map(|settings| ProcessNode::start_cold(&sandbox, &settings));
+    for node in &mut nodes {
+        node.wait_ready();
+    }
+    let translate = || {
+        let arguments = [
+            "translate",
+            "--from",
+            "en",
+            "--to",
+            "es",
+            "--via-node",
+            "any",
+        ];
+        cli(
+            &[&arguments[..], &["Good morning."]].concat(),
+            nodes[0].socket(),
+        )
+    };
+    wait_until("Spanish is served", PATIENCE, || {
+        is_full(&nodes) && translate().0
+    });
+    let failed = || nodes[0].log().matches("a node did not translate").count();
+    let before = failed();
+    // One of them is the first to be asked.
+    let hung = nodes[1..].iter().find(|node| {
+        wait_until("they see each other", PATIENCE, || is_full(&nodes));
+        node.signal(Signal::STOP);
+        let (good, text) = translate();
+        node.signal(Signal::CONT);
+        assert!(good && text.contains("es:"), "{text}");
+        failed() > before
+    });
+    assert!(hung.is_some(), "a node was asked in vain");
+}
+
+#[test]
 fn http_requests_are_answered_by_a_node_that_has_the_model() {
     let sandbox = Sandbox::new();
     let seed = free_address();

@@ -10,13 +10,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Counters of one publisher.
+/// Counters of one pipeline.
 #[derive(Debug, Default)]
 pub struct DeliveryGauges {
     published: AtomicU64,
     committed: AtomicU64,
     aborted: AtomicU64,
-    restarts: AtomicU64,
+    producers: AtomicU64,
+    consumers: AtomicU64,
     /// By error code, of which there are few.
     dead_letters: Mutex<BTreeMap<String, u64>>,
     oldest_ms: AtomicI64,
@@ -35,6 +36,8 @@ pub struct DeliveryCounts {
     pub transactions_aborted: u64,
     /// How often the producer had to be replaced.
     pub producer_restarts: u64,
+    /// How often the consumer had to be replaced: it was fenced, or knew no broker any more.
+    pub consumer_restarts: u64,
 }
 
 impl DeliveryGauges {
@@ -60,8 +63,12 @@ impl DeliveryGauges {
         self.aborted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn restarted(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn producer_restarted(&self) {
+        self.producers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn consumer_restarted(&self) {
+        self.consumers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A dead letter is with the brokers.
@@ -107,7 +114,8 @@ impl DeliveryGauges {
             published: read(&self.published),
             transactions_committed: read(&self.committed),
             transactions_aborted: read(&self.aborted),
-            producer_restarts: read(&self.restarts),
+            producer_restarts: read(&self.producers),
+            consumer_restarts: read(&self.consumers),
         }
     }
 }

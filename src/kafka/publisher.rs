@@ -9,6 +9,7 @@ mod acknowledged;
 mod partition;
 mod refusal;
 mod reports;
+mod revocations;
 mod run;
 mod settlements;
 mod transactions;
@@ -17,7 +18,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -27,7 +28,12 @@ use babelmesh_actors::flow::Flow;
 
 pub use settlements::{Command, Opened, Settled, Settlements};
 
-use self::{acknowledged::Acknowledged, partition::Partitions, transactions::Transactions};
+use self::{
+    acknowledged::Acknowledged,
+    partition::Partitions,
+    revocations::{Revocation, Revocations},
+    transactions::Transactions,
+};
 use super::{gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder};
 use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces};
 
@@ -61,16 +67,9 @@ pub struct Publisher {
     delivery: Box<dyn Delivery>,
     commands: Receiver<Command>,
     partitions: Partitions,
-    revocations: Vec<Revocation>,
+    revocations: Revocations,
     /// Topics of which nothing is done for now.
     held: BTreeSet<String>,
-}
-
-struct Revocation {
-    partitions: Vec<u32>,
-    deadline: Instant,
-    reply: SyncSender<()>,
-    stop: bool,
 }
 
 /// A way to get answers and offsets to the brokers.
@@ -119,7 +118,7 @@ impl Publisher {
             delivery,
             commands,
             partitions: Partitions::default(),
-            revocations: Vec::new(),
+            revocations: Revocations::default(),
             held: BTreeSet::new(),
         };
         let run = move || {
@@ -169,9 +168,13 @@ impl Publisher {
                 epoch,
                 topic,
                 number,
-            } => self
-                .partitions
-                .assigned(partition, (topic, number, epoch), flow),
+            } => {
+                // What is left of an assignment before this one is of no use any more.
+                self.revocations.assigned(partition);
+                self.delivery.dropped(&[partition]);
+                self.partitions
+                    .assigned(partition, (topic, number, epoch), flow);
+            }
             Command::Opened(records) => {
                 for opened in records {
                     self.partitions.open(opened, flow);
@@ -195,13 +198,13 @@ impl Publisher {
                 partitions,
                 deadline,
                 reply,
-            } => self.revocations.push(Revocation {
+            } => self.revocations.add(Revocation {
                 partitions,
                 deadline,
                 reply,
                 stop: false,
             }),
-            Command::Stop { deadline, reply } => self.revocations.push(Revocation {
+            Command::Stop { deadline, reply } => self.revocations.add(Revocation {
                 partitions: self.partitions.ids(),
                 deadline,
                 reply,
@@ -212,15 +215,9 @@ impl Publisher {
 
     /// Lets partitions go that are finished, or whose time is over; says whether to end.
     fn end_revocations(&mut self) -> bool {
-        let now = Instant::now();
         let mut stop = false;
-        for revocation in std::mem::take(&mut self.revocations) {
-            let mut ids = revocation.partitions.iter();
-            let finished = ids.all(|id| self.partitions.is_finished(*id));
-            if !finished && now < revocation.deadline {
-                self.revocations.push(revocation);
-                continue;
-            }
+        let is_finished = |id| self.partitions.is_finished(id);
+        for revocation in self.revocations.due(Instant::now(), is_finished) {
             self.delivery.dropped(&revocation.partitions);
             for id in &revocation.partitions {
                 self.partitions.drop_one(*id, &self.publishing.flow);

@@ -136,6 +136,7 @@ impl Reader {
                 watch.end();
             }
             let Some(consumer) = consumer else {
+                let _ = done.send(());
                 return;
             };
             match consumer.commit_consumer_state(CommitMode::Sync) {
@@ -382,7 +383,8 @@ impl<H: Handler> Polling<H> {
     fn rejoin(&mut self) {
         self.rejoin_at = None;
         if let Err(error) = self.member.replace() {
-            self.fail(format!("reading cannot go on: {error}"));
+            client::error(&error, "joining again");
+            self.rejoin_at = Some(Instant::now() + PAUSE);
         }
     }
 

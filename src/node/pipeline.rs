@@ -163,14 +163,14 @@ impl Build<'_> {
         let settlements = Settlements::new(sender);
         let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
         let ownership = Ownership::default();
+        let gauges = Arc::new(DeliveryGauges::default());
         let member = Arc::new(Member::new(
             self.clients.member(group),
             settlements.clone(),
-            ownership.clone(),
+            (ownership.clone(), Arc::clone(&gauges)),
             revoke_within,
         )?);
         let handler = handler(settlements.clone(), ownership.clone());
-        let gauges = Arc::new(DeliveryGauges::default());
         let publishing = Publishing {
             member: Arc::clone(&member),
             ownership,

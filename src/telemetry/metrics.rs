@@ -1,5 +1,7 @@
 //! Counters and histograms, fed by events.
 
+mod labels;
+
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
@@ -10,13 +12,17 @@ use babelmesh_actors::{
     events::{Event, Observer, StopReason},
 };
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
+};
+
+use self::labels::{
+    CodeLabel, HttpLabels, JobLabels, LaneLabel, ModelLabel, OutcomeLabels, PieceLabels,
+    RouteLabel, ScalingLabels, StopLabels,
 };
 
 /// From a millisecond to about a minute.
@@ -39,66 +45,6 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histograms<L> {
     Family::new_with_constructor(make)
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelLabel {
-    model: Arc<str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct JobLabels {
-    model: Arc<str>,
-    lane: &'static str,
-    language: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    model: Arc<str>,
-    lane: &'static str,
-    language: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LaneLabel {
-    lane: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StopLabels {
-    model: Arc<str>,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ScalingLabels {
-    model: Arc<str>,
-    direction: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PieceLabels {
-    model: Arc<str>,
-    source: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HttpLabels {
-    route: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabel {
-    route: &'static str,
 }
 
 /// Counters and histograms of one node.
@@ -316,7 +262,7 @@ impl Metrics {
         (segments, tokens): (usize, u32),
         (elapsed, waited): (Duration, Duration),
     ) {
-        let model = &label(pool);
+        let model = &ModelLabel::of(pool);
         let observe = |histograms: &Histograms<ModelLabel>, value: f64| {
             histograms.get_or_create(model).observe(value);
         };
@@ -359,23 +305,19 @@ impl Metrics {
     }
 }
 
-fn label(pool: &Arc<str>) -> ModelLabel {
-    ModelLabel {
-        model: Arc::clone(pool),
-    }
-}
-
 impl Observer for Metrics {
     fn observe(&self, event: &Event) {
         let count = |counters: &Counters<ModelLabel>, pool: &Arc<str>, times: usize| {
-            counters.get_or_create(&label(pool)).inc_by(times as u64);
+            counters
+                .get_or_create(&ModelLabel::of(pool))
+                .inc_by(times as u64);
         };
         match event {
             Event::ActorSpawned { pool, .. } => count(&self.spawned, pool, 1),
             Event::ActorReady {
                 pool, cold_start, ..
             } => {
-                let histogram = self.cold_start.get_or_create(&label(pool));
+                let histogram = self.cold_start.get_or_create(&ModelLabel::of(pool));
                 histogram.observe(cold_start.as_secs_f64());
             }
             Event::ActorStopped { pool, reason, .. } => {

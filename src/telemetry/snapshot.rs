@@ -157,6 +157,11 @@ fn sources(page: &mut Page, status: &NodeStatus) {
         "Producers that were replaced because they had failed",
         |s| s.delivery.producer_restarts,
     );
+    counter(
+        "consumer_restarts",
+        "Consumers that were replaced because they were fenced or knew no broker any more",
+        |s| s.delivery.consumer_restarts,
+    );
     let transactions = sources.into_iter().flat_map(|(source, status)| {
         let delivery = status.delivery;
         [

@@ -7,7 +7,7 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, Sandbox, free_address, repository, wait_until,
+    LocalNode, PATIENCE, Sandbox, free_address, repository, skip, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -273,8 +273,8 @@ fn alerts_have_a_severity_and_a_summary() {
 #[test]
 fn promtool_accepts_configuration_rules_and_queries_and_the_alerts_fire() {
     if Command::new("promtool").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: promtool is not installed (Debian's package prometheus has it)");
-        return;
+        let why = "it is in Debian's package prometheus";
+        return skip("PROMTOOL_REQUIRED", "there is no promtool", why);
     }
     let sandbox = Sandbox::new();
     let rules: Vec<Value> = queries()

@@ -1,4 +1,4 @@
-//! A backlog that was there before the nodes.
+//! More work than can be done at once: a backlog that was there before the nodes, and nodes that hold back.
 
 use std::{
     sync::{
@@ -12,11 +12,11 @@ use std::{
 use babelmesh::load::{Answer, Oracle};
 use babelmesh_actors::domain::TranslationResult;
 use babelmesh_integration_tests::{
-    Cluster, Kafka, ProcessNode, Record, Sandbox, TopicReader, TopicWriter, Turn, measured,
-    processes, request,
+    Cluster, Ids, Kafka, ProcessNode, Record, Sandbox, TopicReader, TopicWriter, Turn, measured,
+    processes, request, wait_until,
 };
 
-use crate::seconds;
+use crate::{SETTLE, fake, seconds, short_lived, start};
 
 const MESSAGES: usize = 1_000_000;
 /// Longest time for all of it.
@@ -110,6 +110,59 @@ fn a_backlog_of_a_million_messages_drains_with_bounded_memory() {
         "backlog of a million messages, most memory of the node",
         format_args!("{} MiB", most >> 20),
     );
+}
+
+/// Tokens above which the nodes of this test read no more, and below which they go on.
+const WATER: (u64, u64) = (8_000, 4_000);
+
+#[test]
+fn a_node_that_holds_back_reads_nothing_of_partitions_that_come_meanwhile() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let slow = || {
+        short_lived(fake(&kafka, &sandbox))
+            .actors(1)
+            .set("engine.fake.segment_us", 40_000)
+            .set("intake.high_water_tokens", WATER.0)
+            .set("intake.low_water_tokens", WATER.1)
+    };
+    let mut backend = kafka.backend();
+    let [mut first, second] = start(&sandbox, [slow(), slow()]);
+    for number in 0..300 {
+        let (id, conversation) = (format!("m{number}"), format!("c{}", number % 40));
+        let targets = ["fr", "de"];
+        backend.ask(&request(&id, "See you at six?", &targets, &conversation));
+    }
+    backend.flush();
+    let jobs = |node: &ProcessNode| node.status().jobs;
+    wait_until("both hold back", SETTLE, || {
+        jobs(&first).paused && jobs(&second).paused
+    });
+    let before = jobs(&second).partitions;
+    first.kill();
+    let (mut looks, mut queued) = (0, None);
+    let killed = Instant::now();
+    let look = Duration::from_millis(20);
+    while !backend.read_until(look, Ids::is_complete) && killed.elapsed() < SETTLE {
+        let jobs = jobs(&second);
+        let holds_back = jobs.partitions > before && jobs.paused && jobs.lag_records > 0;
+        looks += u32::from(holds_back);
+        let last = queued.replace(jobs.queued_tokens).filter(|_| holds_back);
+        if let Some(last) = last {
+            assert!(jobs.queued_tokens <= last, "it reads on: {jobs:?}");
+        }
+        queued = queued.filter(|_| holds_back);
+    }
+    backend.read_all(SETTLE);
+    backend.ids.assert_exactly_once();
+    assert!(looks > 1, "it never held back what came");
+    wait_until("nothing is unread or unanswered", SETTLE, || {
+        let jobs = jobs(&second);
+        (jobs.lag_records, jobs.oldest_age_ms, jobs.paused) == (0, 0, false)
+    });
 }
 
 /// Watches the memory of a process.

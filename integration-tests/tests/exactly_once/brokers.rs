@@ -6,8 +6,8 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Chance, Cluster, Ids, Kafka, ProcessNode, Sandbox, Traffic, Turn, measured, processes,
-    rebalances::held,
+    Chance, Cluster, Ids, Kafka, ProcessNode, Sandbox, Traffic, Turn, free_address,
+    http::HttpClient, measured, processes, rebalances::held, wait_for,
 };
 use rustix::process::Signal;
 
@@ -113,6 +113,36 @@ fn hang(broker: u32) {
         thread::sleep(Duration::from_millis(380));
     }
     processes::signal(broker, Signal::CONT);
+}
+
+#[test]
+fn a_node_is_not_ready_while_its_brokers_are_away() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    kafka.create_topics(4);
+    let edge = HttpClient(free_address());
+    let listen = format!("\"{}\"", edge.0);
+    let _nodes = start(
+        &sandbox,
+        [fake(&kafka, &sandbox).set("http.listen", listen)],
+    );
+    let becomes = |status: u16| {
+        let what = format!("/ready answers {status}");
+        wait_for(&what, SETTLE, || {
+            let answer = edge.get("/ready");
+            (answer.status == status).then_some(answer.body)
+        })
+    };
+    becomes(200);
+    kafka.kill(1);
+    let why = becomes(503);
+    assert!(why.contains("no Kafka broker answers"), "{why}");
+    assert_eq!(edge.get("/live").status, 200, "it is alive all the same");
+    kafka.start_broker(1);
+    becomes(200);
 }
 
 #[test]

@@ -69,6 +69,9 @@ fn a_node_that_is_fenced_by_its_own_late_request_joins_again_and_moves_no_partit
         );
     }
     assert_eq!(nodes[1].rebalances(), before, "no partition moved");
+    let status = nodes[0].status();
+    let restarts = [&status.jobs, &status.requests].map(|s| s.delivery.consumer_restarts);
+    assert_eq!(restarts, [1, 1]);
     let _ = traffic.settle(SETTLE);
 }
 
@@ -98,5 +101,7 @@ fn of_two_nodes_with_one_name_the_first_gives_way_and_says_why() {
     traffic.flow(Duration::from_secs(5), SETTLE);
     let works = traffic.look(|ids| ids.of_node_between(&second.name(), gone, Instant::now()));
     assert!(works > 0, "the second one works");
+    let delivery = second.status().jobs.delivery;
+    assert!(delivery.producer_restarts > 0, "{delivery:?}");
     let _ = traffic.settle(SETTLE);
 }

@@ -10,6 +10,7 @@ mod brokers;
 mod fencing;
 mod hostile;
 mod killed_nodes;
+mod lending;
 mod membership;
 mod network;
 mod restarts;

@@ -146,7 +146,7 @@ impl Acknowledged {
                 self.units.clear();
                 self.sent.clear();
                 self.restart_at = None;
-                with.gauges.restarted();
+                with.gauges.producer_restarted();
             }
             Err(error) => {
                 let error = &error.to_string();
@@ -231,7 +231,10 @@ fn produce(
     loop {
         match producer.send(pending) {
             Ok(()) => return,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+            // The queue of a producer that knows no broker never empties.
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if !producer.context().is_deaf() =>
+            {
                 pending = back;
                 thread::sleep(QUEUE_FULL_PAUSE);
             }

@@ -113,7 +113,7 @@ impl Transactions {
             state if self.is_overdue(&state) => {
                 self.give_up(state, "the transaction has not ended in time", with)
             }
-            state if self.producer.context().is_deaf() => self.give_up(state, DEAF, with),
+            state if self.is_deaf() => self.give_up(state, DEAF, with),
             State::Starting => self.initialise(partitions, with),
             State::Idle => self.begin(partitions, with),
             State::Open(run) => self.complete(run, partitions, with),
@@ -125,6 +125,11 @@ impl Transactions {
     /// Whether the brokers have ended the transaction by themselves, whatever librdkafka still waits for.
     fn is_overdue(&self, state: &State) -> bool {
         !matches!(state, State::Starting | State::Idle) && self.began.elapsed() > self.most
+    }
+
+    /// Whether the producer is to be replaced now because it knows no broker any more.
+    fn is_deaf(&self) -> bool {
+        self.producer.context().is_deaf() && Instant::now() >= self.not_before
     }
 
     /// Starts anew with another producer, which ends what this one left.
@@ -275,7 +280,7 @@ impl Transactions {
             Ok(producer) => {
                 self.producer = producer;
                 self.state = State::Starting;
-                with.gauges.restarted();
+                with.gauges.producer_restarted();
             }
             // Its configuration was good before; the old one fails again, and leads here again.
             Err(error) => {

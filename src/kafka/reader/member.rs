@@ -9,11 +9,11 @@ use std::{
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, KafkaResult},
+    error::KafkaResult,
 };
 
 use super::{ReaderContext, assignment::Assignment};
-use crate::kafka::{ownership::Ownership, publisher::Settlements};
+use crate::kafka::{gauges::DeliveryGauges, ownership::Ownership, publisher::Settlements};
 
 /// How often is looked whether anybody uses a consumer that was replaced.
 const LOOK: Duration = Duration::from_millis(20);
@@ -25,6 +25,7 @@ pub type MemberConsumer = BaseConsumer<ReaderContext>;
 pub struct Member {
     config: ClientConfig,
     pub(super) assignment: Arc<Assignment>,
+    gauges: Arc<DeliveryGauges>,
     current: Mutex<Current>,
 }
 
@@ -36,14 +37,14 @@ struct Current {
 
 impl Member {
     /// A member that is not subscribed to anything yet. Its partitions are told to `settlements`; of those that go, what was read is waited for
-    /// until `revoke_within`.
+    /// until `revoke_within`. `gauges` count its consumers.
     ///
     /// # Errors
     /// When the configuration is refused.
     pub fn new(
         config: ClientConfig,
         settlements: Settlements,
-        ownership: Ownership,
+        (ownership, gauges): (Ownership, Arc<DeliveryGauges>),
         revoke_within: Duration,
     ) -> KafkaResult<Self> {
         let assignment = Arc::new(Assignment::new(settlements, ownership, revoke_within));
@@ -51,6 +52,7 @@ impl Member {
         Ok(Self {
             config,
             assignment,
+            gauges,
             current: Mutex::new(Current {
                 topics: Vec::new(),
                 consumer: Some(consumer),
@@ -69,30 +71,29 @@ impl Member {
         let mut current = self.current();
         topics.clone_into(&mut current.topics);
         match &current.consumer {
-            Some(consumer) => subscribe(consumer, topics),
-            None => Ok(()),
+            // One that was fenced takes no more orders; the one that comes after it reads them.
+            Some(consumer) if consumer.client().fatal_error().is_none() => {
+                subscribe(consumer, topics)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Joins again with another consumer, after all partitions were given up. Only the thread that polls may do so.
+    /// Joins again with another consumer, after all partitions were given up. Only the thread that polls may do so. After an error everything
+    /// is as it was.
     pub(super) fn replace(&self) -> KafkaResult<()> {
         let mut current = self.current();
-        let Some(old) = current.consumer.take() else {
+        if current.consumer.is_none() {
             return Ok(());
-        };
-        old.context().retire();
-        // Whoever drops it last closes it and may wait for a broker. That is neither this thread nor one that is just asking it something.
-        thread::Builder::new()
-            .name("close".to_owned())
-            .spawn(move || {
-                while Arc::strong_count(&old) > 1 {
-                    thread::sleep(LOOK);
-                }
-            })
-            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        }
         let consumer = create(&self.config, &self.assignment)?;
         subscribe(&consumer, &current.topics)?;
-        current.consumer = Some(consumer);
+        let old = current.consumer.replace(consumer);
+        drop(current);
+        self.gauges.consumer_restarted();
+        if let Some(old) = old {
+            close(old);
+        }
         Ok(())
     }
 
@@ -104,6 +105,18 @@ impl Member {
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Closes a consumer that was replaced. Whoever drops it last may wait for a broker: that is neither this thread nor one that is just asking it
+/// something, unless there can be no more threads.
+fn close(old: Arc<MemberConsumer>) {
+    old.context().retire();
+    let closing = thread::Builder::new().name("close".to_owned());
+    let _ = closing.spawn(move || {
+        while Arc::strong_count(&old) > 1 {
+            thread::sleep(LOOK);
+        }
+    });
 }
 
 fn create(config: &ClientConfig, assignment: &Arc<Assignment>) -> KafkaResult<Arc<MemberConsumer>> {

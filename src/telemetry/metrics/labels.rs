@@ -1,0 +1,73 @@
+//! What metrics are told apart by. Every label has few values.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ModelLabel {
+    pub(super) model: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct JobLabels {
+    pub(super) model: Arc<str>,
+    pub(super) lane: &'static str,
+    pub(super) language: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OutcomeLabels {
+    pub(super) model: Arc<str>,
+    pub(super) lane: &'static str,
+    pub(super) language: String,
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LaneLabel {
+    pub(super) lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CodeLabel {
+    pub(super) code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StopLabels {
+    pub(super) model: Arc<str>,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ScalingLabels {
+    pub(super) model: Arc<str>,
+    pub(super) direction: &'static str,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PieceLabels {
+    pub(super) model: Arc<str>,
+    pub(super) source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HttpLabels {
+    pub(super) route: &'static str,
+    pub(super) status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RouteLabel {
+    pub(super) route: &'static str,
+}
+
+impl ModelLabel {
+    pub(super) fn of(pool: &Arc<str>) -> Self {
+        Self {
+            model: Arc::clone(pool),
+        }
+    }
+}
