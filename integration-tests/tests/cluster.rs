@@ -26,12 +26,20 @@ use babelmesh_integration_tests::{
 use rustix::process::Signal;
 use serde_json::json;
 
-/// Nodes with one seed, the first one's address.
+/// Nodes with one seed, the first one's address; every second one finds it by its name.
 fn start(sandbox: &Sandbox, count: usize) -> Vec<ProcessNode> {
     let seed = free_address();
     let listen = |number| if number == 0 { seed } else { free_address() };
+    let name = format!("localhost:{}", seed.port());
+    let seed = |number| {
+        if number % 2 == 0 {
+            seed.to_string()
+        } else {
+            name.clone()
+        }
+    };
     (0..count)
-        .map(|number| sandbox.node().clustered(listen(number), seed))
+        .map(|number| sandbox.node().clustered(listen(number), seed(number)))
         .map(|settings| ProcessNode::start_cold(sandbox, &settings))
         .collect()
 }
