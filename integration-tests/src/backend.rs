@@ -54,6 +54,21 @@ impl Backend {
         self.writer.write(&record);
     }
 
+    /// Publishes so many requests, of forty conversations and with texts that all differ, and waits until they are with the broker.
+    pub fn ask_many(&mut self, messages: usize, targets: &[&str]) {
+        for number in 0..messages {
+            let text = format!("Good morning, number {number}.");
+            let conversation = format!("c{}", number % 40);
+            self.ask(&request(
+                &format!("m{number}"),
+                &text,
+                targets,
+                &conversation,
+            ));
+        }
+        self.flush();
+    }
+
     /// Writes a record that may be anything; no answer is expected.
     pub fn write(&self, record: &Record) {
         self.writer.write(record);

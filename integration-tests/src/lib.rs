@@ -49,7 +49,7 @@ pub use ids::{Answer, Ids};
 pub use kafka::{Cluster, Kafka, Security, User};
 pub use local::LocalNode;
 pub use network::Network;
-pub use process::ProcessNode;
+pub use process::{ProcessNode, meet};
 pub use redis::Redis;
 pub use report::{measured, skip};
 pub use sandbox::{COOKIE, Sandbox, Settings, repository};

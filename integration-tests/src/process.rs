@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::{
     Backend, PATIENCE, Sandbox, Settings, Share, executables, processes,
     rebalances::{self, Rebalance},
-    report, wait_for,
+    report, wait_for, wait_until,
 };
 
 /// Lines of a node's log that a test which fails shows.
@@ -211,6 +211,14 @@ impl ProcessNode {
             child.try_wait().expect("a child can be waited for")
         })
     }
+}
+
+/// Waits until each of these nodes sees all of them.
+pub fn meet(nodes: &[ProcessNode]) {
+    wait_until("they meet", PATIENCE, || {
+        let all = |node: &ProcessNode| node.view().is_some_and(|v| v.up() == nodes.len());
+        nodes.iter().all(all)
+    });
 }
 
 impl Drop for ProcessNode {

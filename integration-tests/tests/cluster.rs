@@ -373,6 +373,21 @@ fn a_member_that_sends_malformed_or_oversized_frames_is_cut_off_and_nobody_else_
     assert!(!nodes[0].log().contains("panicked"), "{}", nodes[0].log());
 }
 
+/// Asks a node to have a text translated by one that is named, or by any.
+fn translate(socket: &Path, to: &str, via: &str) -> (bool, String) {
+    let arguments = [
+        "translate",
+        "--from",
+        "en",
+        "--to",
+        to,
+        "--via-node",
+        via,
+        "Good morning.",
+    ];
+    cli(&arguments, socket)
+}
+
 /// A model for Spanish alone, which only the fake engine can run.
 fn spanish(sandbox: &Sandbox) -> String {
     let (from, to) = (
@@ -408,19 +423,7 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
     let mut nodes = [french, spanish].map(|s| ProcessNode::start_cold(&sandbox, &s));
     wait_until("they meet", PATIENCE, || is_full(&nodes));
     let socket = nodes[0].socket().to_owned();
-    let translate = |to: &str, via: &str| {
-        let arguments = [
-            "translate",
-            "--from",
-            "en",
-            "--to",
-            to,
-            "--via-node",
-            via,
-            "Good morning.",
-        ];
-        cli(&arguments, &socket)
-    };
+    let translate = |to: &str, via: &str| translate(&socket, to, via);
     let mut served = String::new();
     wait_until("both are warm", PATIENCE, || {
         served = cli(&["status", "--cluster"], &socket).1;
@@ -473,21 +476,7 @@ fn a_request_whose_node_hangs_is_answered_by_another_one() {
     for node in &mut nodes {
         node.wait_ready();
     }
-    let translate = || {
-        let arguments = [
-            "translate",
-            "--from",
-            "en",
-            "--to",
-            "es",
-            "--via-node",
-            "any",
-        ];
-        cli(
-            &[&arguments[..], &["Good morning."]].concat(),
-            nodes[0].socket(),
-        )
-    };
+    let translate = || translate(nodes[0].socket(), "es", "any");
     wait_until("Spanish is served", PATIENCE, || {
         is_full(&nodes) && translate().0
     });

@@ -16,7 +16,7 @@ use babelmesh::{
 };
 use babelmesh_integration_tests::{
     Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
-    executables, free_address, measured, repository, request, wait_until,
+    executables, free_address, free_addresses, measured, meet, repository, request, wait_until,
 };
 
 /// How long it may take until everything is answered.
@@ -39,13 +39,6 @@ fn real_model(settings: Settings) -> Settings {
         .actors(1)
 }
 
-fn meet(nodes: &[ProcessNode]) {
-    wait_until("they meet", PATIENCE, || {
-        let all = |n: &ProcessNode| n.view().is_some_and(|view| view.up() == nodes.len());
-        nodes.iter().all(all)
-    });
-}
-
 #[test]
 fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_two_seconds() {
     let sandbox = Sandbox::new();
@@ -53,16 +46,12 @@ fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_tw
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
-    let seed = free_address().to_string();
-    let mut nodes: Vec<_> = [
-        seed.clone(),
-        free_address().to_string(),
-        free_address().to_string(),
-    ]
-    .iter()
-    .map(|at| real_model(kafka.node(sandbox.node())).clustered(at, &seed))
-    .map(|settings| ProcessNode::start(&sandbox, &settings))
-    .collect();
+    let listen = free_addresses::<3>();
+    let mut nodes: Vec<_> = listen
+        .iter()
+        .map(|at| real_model(kafka.node(sandbox.node())).clustered(at, listen[0]))
+        .map(|settings| ProcessNode::start(&sandbox, &settings))
+        .collect();
     meet(&nodes);
     let traffic = Traffic::of(100).texts(everyday()).start(kafka.backend());
     traffic.flow(Duration::from_secs(5), SETTLE);
@@ -204,25 +193,19 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
-    let seed = free_address().to_string();
+    let listen = free_addresses::<2>();
     let models = with_spanish(&sandbox);
-    let settings = |listen: &str, load: &str| {
+    let settings = |number: usize, load: &str| {
         kafka
             .node(sandbox.node())
-            .clustered(listen, &seed)
+            .clustered(listen[number], listen[0])
             .set("models.directories", &models)
             .set("models.load", load)
             .set("kafka.languages", r#"["fr", "de", "es"]"#)
     };
     let nodes = [
-        ProcessNode::start(&sandbox, &settings(&seed, r#"["demo-en-fr-de"]"#)),
-        ProcessNode::start(
-            &sandbox,
-            &settings(
-                &free_address().to_string(),
-                r#"["demo-en-fr-de", "only-es"]"#,
-            ),
-        ),
+        ProcessNode::start(&sandbox, &settings(0, r#"["demo-en-fr-de"]"#)),
+        ProcessNode::start(&sandbox, &settings(1, r#"["demo-en-fr-de", "only-es"]"#)),
     ];
     meet(&nodes);
     let mut backend = kafka.backend();

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{
-    Backend, PATIENCE, ProcessNode, Sandbox, Settings, Share, Turn, executables, free_addresses,
-    measured, request, wait_until,
+    PATIENCE, ProcessNode, Sandbox, Settings, Share, Turn, executables, free_addresses, measured,
+    meet, wait_until,
 };
 use rustix::process::Signal;
 
@@ -28,24 +28,8 @@ fn start(
     for node in &mut nodes {
         node.wait_ready();
     }
-    wait_until("they meet", PATIENCE, || {
-        nodes.iter().all(|n| n.view().is_some_and(|v| v.up() == 3))
-    });
+    meet(&nodes);
     nodes
-}
-
-fn ask(backend: &mut Backend, messages: usize) {
-    for number in 0..messages {
-        let text = format!("Good morning, number {number}.");
-        let conversation = format!("c{}", number % 40);
-        backend.ask(&request(
-            &format!("m{number}"),
-            &text,
-            &["fr"],
-            &conversation,
-        ));
-    }
-    backend.flush();
 }
 
 /// Seconds for so many messages to be answered by the demo model, when each node has three tenths of a core.
@@ -65,7 +49,7 @@ fn seconds(borrow: bool, messages: usize) -> Option<f64> {
     );
     let mut backend = nodes[0].backend();
     let started = Instant::now();
-    ask(&mut backend, messages);
+    backend.ask_many(messages, &["fr"]);
     backend.read_all(Duration::from_secs(120));
     let seconds = started.elapsed().as_secs_f64();
     backend.ids.assert_exactly_once();
@@ -108,7 +92,7 @@ fn nothing_is_lost_or_repeated_when_a_peer_that_helps_is_killed() {
         ProcessNode::start_cold(&sandbox, &settings)
     });
     let mut backend = nodes[0].backend();
-    ask(&mut backend, 3_000);
+    backend.ask_many(3_000, &["fr"]);
     wait_until("both peers help", PATIENCE, || {
         nodes[1..]
             .iter()

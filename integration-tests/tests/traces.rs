@@ -12,7 +12,7 @@ use std::{
 
 use babelmesh_integration_tests::{
     Cluster, Collector, Kafka, PATIENCE, ProcessNode, Record, Sandbox, Settings, Span,
-    free_address, free_addresses, http::HttpClient, request, wait_for, wait_until,
+    free_address, free_addresses, http::HttpClient, meet, request, wait_for, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -375,9 +375,7 @@ fn pair(sandbox: &Sandbox, collector: &Collector) -> Vec<ProcessNode> {
     for node in &mut nodes {
         node.wait_ready();
     }
-    wait_until("they meet", PATIENCE, || {
-        nodes.iter().all(|n| n.view().is_some_and(|v| v.up() == 2))
-    });
+    meet(&nodes);
     nodes
 }
 

@@ -20,7 +20,16 @@ pub(super) struct Hearing(Mutex<Option<Instant>>);
 
 impl Hearing {
     /// Takes a client's statistics, which come every second.
-    pub(super) fn statistics(&self, statistics: &Statistics, now: Instant) {
+    pub(super) fn statistics(&self, statistics: &Statistics) {
+        self.statistics_at(statistics, Instant::now());
+    }
+
+    /// Whether the client will never hear of a broker again.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.is_deaf_at(Instant::now())
+    }
+
+    fn statistics_at(&self, statistics: &Statistics, now: Instant) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *since = match statistics.knows_a_broker() {
             true => None,
@@ -28,8 +37,7 @@ impl Hearing {
         };
     }
 
-    /// Whether the client will never hear of a broker again.
-    pub(super) fn is_deaf(&self, now: Instant) -> bool {
+    fn is_deaf_at(&self, now: Instant) -> bool {
         let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.is_some_and(|since| now.duration_since(since) >= FOR_GOOD)
     }
@@ -72,9 +80,9 @@ mod tests {
             for (second, knows) in seconds.iter().enumerate() {
                 let now = began + Duration::from_secs(second as u64);
                 let source: &[&str] = if *knows { &["learned"] } else { &["logical"] };
-                hearing.statistics(&statistics(source), now);
+                hearing.statistics_at(&statistics(source), now);
                 let silent = seconds[..=second].iter().rev().take_while(|knows| !**knows).count();
-                prop_assert_eq!(hearing.is_deaf(now), silent > FOR_GOOD.as_secs() as usize);
+                prop_assert_eq!(hearing.is_deaf_at(now), silent > FOR_GOOD.as_secs() as usize);
             }
         }
     }

@@ -135,19 +135,11 @@ impl Reader {
             if let Some(watch) = watch {
                 watch.end();
             }
-            let Some(consumer) = consumer else {
-                let _ = done.send(());
-                return;
-            };
-            match consumer.commit_consumer_state(CommitMode::Sync) {
-                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-                Err(error) => client::error(&error, "committing the last offsets"),
+            if let Some(consumer) = consumer {
+                depart(&consumer, departure, within);
+                // Closing the consumer waits for the broker without a limit of its own.
+                drop(consumer);
             }
-            if let Departure::ForGood { group, client_id } = departure {
-                hand_over(&consumer, &group, &client_id, within);
-            }
-            // Closing the consumer waits for the broker without a limit of its own.
-            drop(consumer);
             let _ = done.send(());
         };
         let spawned = thread::Builder::new()
@@ -200,6 +192,17 @@ pub enum Departure {
     },
 }
 
+/// Commits what is stored, and hands the partitions over if it goes for good.
+fn depart(consumer: &MemberConsumer, departure: Departure, within: Duration) {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+        Err(error) => client::error(&error, "committing the last offsets"),
+    }
+    if let Departure::ForGood { group, client_id } = departure {
+        hand_over(consumer, &group, &client_id, within);
+    }
+}
+
 /// Has the group give the partitions of a static member to others. By closing it would keep them; by having no subscription it leaves.
 fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, within: Duration) {
     let until = Instant::now() + within;
@@ -247,11 +250,11 @@ impl<H: Handler> Polling<H> {
     }
 
     fn read(&mut self) {
-        // Only to be read from here: nobody may hold on to a consumer that has to be closed.
+        // Asked for anew each time: one that is held on to could not be closed.
         let Some(consumer) = self.member.consumer() else {
             return thread::sleep(SHORT_WAIT);
         };
-        if consumer.context().is_deaf() {
+        if consumer.context().hearing.is_deaf() {
             NodeEvent::ReaderDeaf.emit();
             self.rejoin_after(Duration::ZERO);
         } else if self.may_poll(&consumer) {
@@ -381,11 +384,10 @@ impl<H: Handler> Polling<H> {
     }
 
     fn rejoin(&mut self) {
-        self.rejoin_at = None;
-        if let Err(error) = self.member.replace() {
+        self.rejoin_at = self.member.replace().err().map(|error| {
             client::error(&error, "joining again");
-            self.rejoin_at = Some(Instant::now() + PAUSE);
-        }
+            Instant::now() + PAUSE
+        });
     }
 
     /// Errors repeat for as long as a broker is away; one a second is enough.

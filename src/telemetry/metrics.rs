@@ -288,12 +288,7 @@ impl Metrics {
         if let Some(handles) = last.as_ref().filter(|last| last.labels == *labels) {
             return handles.clone();
         }
-        let outcome = OutcomeLabels {
-            model: Arc::clone(&labels.model),
-            lane: labels.lane,
-            language: labels.language.clone(),
-            outcome: "translated",
-        };
+        let outcome = labels.ended("translated");
         let handles = Handles {
             labels: labels.clone(),
             translated: self.jobs.get_or_create_owned(&outcome),
@@ -417,13 +412,7 @@ impl Observer for Metrics {
 
 impl Metrics {
     fn error(&self, labels: &JobLabels, code: ErrorCode) {
-        let labels = OutcomeLabels {
-            model: Arc::clone(&labels.model),
-            lane: labels.lane,
-            language: labels.language.clone(),
-            outcome: code.name(),
-        };
-        self.jobs.get_or_create(&labels).inc();
+        self.jobs.get_or_create(&labels.ended(code.name())).inc();
     }
 }
 

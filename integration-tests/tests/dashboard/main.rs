@@ -7,6 +7,7 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader, Write},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
@@ -96,9 +97,9 @@ fn url(node: &LocalNode) -> String {
 #[test]
 fn it_shows_the_cluster_and_its_pools_live_in_light_and_dark_and_on_a_phone() {
     let sandbox = Sandbox::new();
-    let (http, seed) = (free_address().to_string(), free_address().to_string());
-    let settings = |listen: &str| {
-        let settings = sandbox.node().clustered(listen, &seed);
+    let (http, seed) = (free_address(), free_address());
+    let settings = |listen: SocketAddr| {
+        let settings = sandbox.node().clustered(listen, seed);
         settings
             .set("pool.min_actors", 1)
             .set("pool.max_actors", 4)
@@ -109,8 +110,8 @@ fn it_shows_the_cluster_and_its_pools_live_in_light_and_dark_and_on_a_phone() {
             // Nobody listens there.
             .set("cache.redis.address", "redis://127.0.0.1:1")
     };
-    let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
-    let mut nodes = [first, settings(&free_address().to_string())]
+    let first = settings(seed).set("http.listen", format_args!("\"{http}\""));
+    let mut nodes = [first, settings(free_address())]
         .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     for node in &mut nodes {
         node.wait_ready();
@@ -173,8 +174,10 @@ fn a_keyboard_is_enough_to_translate_and_a_key_is_asked_for_where_one_is_needed(
 #[test]
 fn it_finds_its_node_again_after_a_restart() {
     let sandbox = Sandbox::new();
-    let http = free_address().to_string();
-    let settings = sandbox.node().set("http.listen", format_args!("{http:?}"));
+    let http = free_address();
+    let settings = sandbox
+        .node()
+        .set("http.listen", format_args!("\"{http}\""));
     let mut node = ProcessNode::start(&sandbox, &settings);
     let url = format!("http://{http}/");
     let program = "restart";
@@ -199,23 +202,19 @@ fn the_picture_of_the_readme() {
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
-    let (http, seed) = (free_address().to_string(), free_address().to_string());
-    let settings = |listen: &str| {
+    let (http, seed) = (free_address(), free_address());
+    let settings = |listen: SocketAddr| {
         sandbox
             .node()
-            .clustered(listen, &seed)
+            .clustered(listen, seed)
             .set("kafka.bootstrap_servers", kafka.bootstrap())
             .set("engine.kind", "ctranslate2")
             .set("pool.max_actors", 4)
             .set("limits.cores", 4)
     };
-    let first = settings(&seed).set("http.listen", format_args!("{http:?}"));
-    let mut nodes = [
-        first,
-        settings(&free_address().to_string()),
-        settings(&free_address().to_string()),
-    ]
-    .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
+    let first = settings(seed).set("http.listen", format_args!("\"{http}\""));
+    let mut nodes = [first, settings(free_address()), settings(free_address())]
+        .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     for node in &mut nodes {
         node.wait_ready();
     }

@@ -131,12 +131,7 @@ fn a_node_that_holds_back_reads_nothing_of_partitions_that_come_meanwhile() {
     };
     let mut backend = kafka.backend();
     let [mut first, second] = start(&sandbox, [slow(), slow()]);
-    for number in 0..300 {
-        let (id, conversation) = (format!("m{number}"), format!("c{}", number % 40));
-        let targets = ["fr", "de"];
-        backend.ask(&request(&id, "See you at six?", &targets, &conversation));
-    }
-    backend.flush();
+    backend.ask_many(300, &["fr", "de"]);
     let jobs = |node: &ProcessNode| node.status().jobs;
     wait_until("both hold back", SETTLE, || {
         jobs(&first).paused && jobs(&second).paused

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Turn, free_addresses, measured,
-    rebalances::held, request, wait_for, wait_until,
+    Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Turn, free_addresses, measured, meet,
+    rebalances::held, wait_for, wait_until,
 };
 
 use crate::{SETTLE, fake, short_lived};
@@ -42,18 +42,12 @@ fn a_helper_and_then_the_owner_are_killed_while_batches_are_lent() {
             .set("offload.sustain_ms", 300);
         ProcessNode::start_cold(&sandbox, &settings)
     });
-    wait_until("they meet", PATIENCE, || {
-        nodes.iter().all(|n| n.view().is_some_and(|v| v.up() == 3))
-    });
+    meet(&nodes);
     wait_until("somebody reads", PATIENCE, || {
         nodes.iter().any(reads_french)
     });
     let mut backend = kafka.backend();
-    for number in 0..MESSAGES {
-        let (id, conversation) = (format!("m{number}"), format!("c{}", number % 40));
-        backend.ask(&request(&id, "See you at six?", &["fr"], &conversation));
-    }
-    backend.flush();
+    backend.ask_many(MESSAGES, &["fr"]);
     let helper = wait_for("both others help", PATIENCE, || {
         let owner = nodes.iter().position(reads_french)?;
         let others = (0..3).filter(|number| *number != owner);

@@ -111,6 +111,9 @@ impl Acknowledged {
 
     /// Stores the offsets that everything before is acknowledged of.
     fn store_offsets(&mut self, partitions: &mut Partitions, with: &Publishing) {
+        let Some(consumer) = with.member.consumer() else {
+            return;
+        };
         for (id, sending) in &mut self.sent {
             let mut complete = None;
             while let Some((offset, 0)) = sending.waiting.front().copied() {
@@ -124,9 +127,6 @@ impl Acknowledged {
             };
             partition.finish(offset, &with.flow, &with.gauges);
             let (topic, number) = (&partition.topic, partition.number);
-            let Some(consumer) = with.member.consumer() else {
-                continue;
-            };
             if let Err(error) = consumer.store_offset(topic, number, offset) {
                 // The partition was lost meanwhile: its next owner reads from the last commit.
                 let error = &error.to_string();
@@ -162,7 +162,7 @@ impl Delivery for Acknowledged {
         match self.restart_at {
             Some(at) if Instant::now() < at => return Next::Later,
             Some(_) => self.restart(with),
-            None if self.producer.context().is_deaf() => {
+            None if self.producer.context().hearing.is_deaf() => {
                 NodeEvent::ProducerBroken { error: DEAF }.emit();
                 self.restart(with);
             }
@@ -233,7 +233,7 @@ fn produce(
             Ok(()) => return,
             // The queue of a producer that knows no broker never empties.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                if !producer.context().is_deaf() =>
+                if !producer.context().hearing.is_deaf() =>
             {
                 pending = back;
                 thread::sleep(QUEUE_FULL_PAUSE);

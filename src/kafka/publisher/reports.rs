@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::{
@@ -46,7 +46,8 @@ fn report(mark: usize, result: &DeliveryResult<'_>) -> Report {
 /// Tells the publisher about every record.
 pub(super) struct ToPublisher {
     settlements: Settlements,
-    hearing: Hearing,
+    /// Of its producer.
+    pub(super) hearing: Hearing,
 }
 
 impl ToPublisher {
@@ -55,11 +56,6 @@ impl ToPublisher {
             settlements,
             hearing: Hearing::default(),
         }
-    }
-
-    /// Whether its producer will never hear of a broker again.
-    pub(super) fn is_deaf(&self) -> bool {
-        self.hearing.is_deaf(Instant::now())
     }
 }
 
@@ -119,9 +115,9 @@ impl Reports {
         self.open().failures.clone()
     }
 
-    /// Whether its producer will never hear of a broker again.
-    pub(super) fn is_deaf(&self) -> bool {
-        self.0.hearing.is_deaf(Instant::now())
+    /// Of its producer.
+    pub(super) fn hearing(&self) -> &Hearing {
+        &self.0.hearing
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -147,7 +143,7 @@ impl ClientContext for ToPublisher {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing.statistics(&statistics, Instant::now());
+            self.hearing.statistics(&statistics);
         }
     }
 }
@@ -172,7 +168,7 @@ impl ClientContext for Reports {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.0.hearing.statistics(&statistics, Instant::now());
+            self.hearing().statistics(&statistics);
         }
     }
 }

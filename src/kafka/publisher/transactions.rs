@@ -129,7 +129,7 @@ impl Transactions {
 
     /// Whether the producer is to be replaced now because it knows no broker any more.
     fn is_deaf(&self) -> bool {
-        self.producer.context().is_deaf() && Instant::now() >= self.not_before
+        self.producer.context().hearing().is_deaf() && Instant::now() >= self.not_before
     }
 
     /// Starts anew with another producer, which ends what this one left.
@@ -393,7 +393,6 @@ fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bo
         return false;
     };
     let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
-    drop(consumer);
     let committed: TopicPartitionList = match asked {
         Ok(committed) => committed,
         Err(error) => {

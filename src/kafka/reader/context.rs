@@ -1,11 +1,8 @@
 //! What librdkafka tells a consumer.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use rdkafka::{
@@ -25,7 +22,8 @@ use crate::{
 pub struct ReaderContext {
     assignment: Arc<Assignment>,
     retired: AtomicBool,
-    hearing: Hearing,
+    /// Of its consumer.
+    pub(super) hearing: Hearing,
 }
 
 impl ReaderContext {
@@ -35,11 +33,6 @@ impl ReaderContext {
             retired: AtomicBool::new(false),
             hearing: Hearing::default(),
         }
-    }
-
-    /// Whether its consumer will never hear of a broker again.
-    pub(super) fn is_deaf(&self) -> bool {
-        self.hearing.is_deaf(Instant::now())
     }
 
     /// Its consumer is of no use any more: what it says when it closes is not about the partitions that another one has.
@@ -66,7 +59,7 @@ impl ClientContext for ReaderContext {
             return;
         }
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing.statistics(&statistics, Instant::now());
+            self.hearing.statistics(&statistics);
             self.assignment.lag.statistics(&statistics);
         }
     }

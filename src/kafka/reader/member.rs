@@ -1,6 +1,7 @@
 //! A node's membership of a consumer group. It outlives its consumer: one that was fenced is of no use any more and is replaced.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -83,17 +84,16 @@ impl Member {
     /// is as it was.
     pub(super) fn replace(&self) -> KafkaResult<()> {
         let mut current = self.current();
-        if current.consumer.is_none() {
+        let Current { topics, consumer } = &mut *current;
+        let Some(place) = consumer else {
             return Ok(());
-        }
-        let consumer = create(&self.config, &self.assignment)?;
-        subscribe(&consumer, &current.topics)?;
-        let old = current.consumer.replace(consumer);
+        };
+        let new = create(&self.config, &self.assignment)?;
+        subscribe(&new, topics)?;
+        let old = mem::replace(place, new);
         drop(current);
         self.gauges.consumer_restarted();
-        if let Some(old) = old {
-            close(old);
-        }
+        close(old);
         Ok(())
     }
 

@@ -18,9 +18,8 @@ pub(super) struct JobLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OutcomeLabels {
-    pub(super) model: Arc<str>,
-    pub(super) lane: &'static str,
-    pub(super) language: String,
+    #[prometheus(flatten)]
+    pub(super) job: JobLabels,
     pub(super) outcome: &'static str,
 }
 
@@ -68,6 +67,15 @@ impl ModelLabel {
     pub(super) fn of(pool: &Arc<str>) -> Self {
         Self {
             model: Arc::clone(pool),
+        }
+    }
+}
+
+impl JobLabels {
+    pub(super) fn ended(&self, outcome: &'static str) -> OutcomeLabels {
+        OutcomeLabels {
+            job: self.clone(),
+            outcome,
         }
     }
 }
