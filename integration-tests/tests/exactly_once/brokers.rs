@@ -60,8 +60,8 @@ fn a_broker_that_hangs_for_a_while_leaves_no_node_deaf() {
         return;
     };
     kafka.create_topics(4);
-    // Only a node that is deaf says nothing for so long.
-    let node = || fake(&kafka, &sandbox).set("kafka.session_timeout_ms", 60_000);
+    // Only a node that is deaf says nothing for so long: several hangs may follow each other.
+    let node = || fake(&kafka, &sandbox).set("kafka.session_timeout_ms", 300_000);
     let nodes = start(&sandbox, [node(), node()]);
     let owned = || nodes.each_ref().map(|node| held(&node.rebalances()));
     let flow = |ids: Ids, since: Instant| {
