@@ -189,6 +189,14 @@ impl Ids {
         self.all().filter(such).count()
     }
 
+    /// How long after `since` the first answer came that a node gave after it.
+    #[must_use]
+    pub fn first_of_node(&self, node: &str, since: Instant) -> Option<Duration> {
+        let its = self.all().filter(|answer| answer.result.node == node);
+        its.filter_map(|answer| answer.at.checked_duration_since(since))
+            .min()
+    }
+
     /// What was asked and how it was first answered, in the order in which answers came.
     fn arrivals(&self) -> impl DoubleEndedIterator<Item = (&Id, Asked, &Answer)> {
         self.in_order.iter().filter_map(|id| {

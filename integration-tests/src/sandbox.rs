@@ -1,6 +1,7 @@
 //! A place of its own for each test.
 
 use std::{
+    env,
     fmt::Display,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use babelmesh::config::{self, Config};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use tempfile::TempDir;
 
 use crate::executables;
@@ -21,6 +23,12 @@ pub struct Sandbox {
 
 /// What nodes of a test's cluster share.
 pub const COOKIE: &str = "a cookie that only tests have";
+
+/// Files in memory, where there are such. A broker writes to its disk before it answers its controller: while something else keeps a disk busy, a
+/// build that has just ended for one, all brokers hang, and tests about other faults have that one too.
+const MEMORY: &str = "/dev/shm";
+/// What all tests at a time may write, in bytes.
+const ROOM: u64 = 4 << 30;
 
 /// Numbers nodes: two of one test process never share a name.
 static NODES: AtomicU32 = AtomicU32::new(1);
@@ -35,8 +43,13 @@ impl Sandbox {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
+        let place = match has_room(Path::new(MEMORY)) {
+            true => PathBuf::from(MEMORY),
+            false => env::temp_dir(),
+        };
+        let folder = TempDir::with_prefix_in("babelmesh-it-", place);
         Self {
-            folder: TempDir::with_prefix("babelmesh-it-").expect("a temporary folder can be made"),
+            folder: folder.expect("a temporary folder can be made"),
         }
     }
 
@@ -166,4 +179,13 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("this package lies in the repository")
+}
+
+/// Whether files can be made and run there, and many of them.
+fn has_room(folder: &Path) -> bool {
+    let usable = access(folder, Access::WRITE_OK).is_ok();
+    usable
+        && statvfs(folder).is_ok_and(|at| {
+            at.f_bavail * at.f_frsize >= ROOM && !at.f_flag.contains(StatVfsMountFlags::NOEXEC)
+        })
 }

@@ -19,6 +19,8 @@ const CONVERSATIONS: u64 = 20;
 const TARGETS: [&str; 2] = ["fr", "de"];
 /// How long answers are waited for at a time; messages that are due meanwhile are late by that.
 const READ: Duration = Duration::from_millis(10);
+/// How often is looked whether something has happened. When it did is taken from the answers.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Messages at a steady rate, each wanted in French and German, of twenty conversations.
 #[derive(Debug, Clone)]
@@ -139,8 +141,16 @@ impl Running {
     /// Waits until answers come in all conversations again, to messages of after `since`; returns how long after it that was.
     pub fn wait_until_resumed(&self, since: Instant, within: Duration) -> Duration {
         wait_for("answers come again", within, || {
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(LOOK);
             self.look(|ids| ids.resumed(since, Self::streams()))
+        })
+    }
+
+    /// Waits until a node has answered something after `since`; returns how long after it that was.
+    pub fn wait_until_works(&self, node: &str, since: Instant, within: Duration) -> Duration {
+        wait_for(&format!("{node} answers"), within, || {
+            thread::sleep(LOOK);
+            self.look(|ids| ids.first_of_node(node, since))
         })
     }
 

@@ -10,6 +10,9 @@ use crate::{
     events::NodeEvent,
 };
 
+/// Longest time between two attempts to reach a broker that is away, in milliseconds.
+pub(super) const RECONNECT_WITHIN_MS: u64 = 2_000;
+
 /// Builds configurations for the clients of one node.
 #[derive(Clone)]
 pub struct Clients {
@@ -71,9 +74,9 @@ impl Clients {
             // A text may be longer than the megabyte that is the default.
             .set("message.max.bytes", "10485760")
             .set("allow.auto.create.topics", "false")
-            // A broker that is away is asked again soon at first, then seldom: each try is a line in the log.
+            // A broker that is away is asked again soon at first, then less often: each try is a line in the log.
             .set("reconnect.backoff.ms", "200")
-            .set("reconnect.backoff.max.ms", "5000")
+            .set("reconnect.backoff.max.ms", RECONNECT_WITHIN_MS.to_string())
             .set_log_level(RDKafkaLogLevel::Warning);
         config
     }

@@ -1,22 +1,32 @@
 //! Whether a client is deaf: it knows no broker any more.
 //!
 //! librdkafka forgets every broker that an answer about the cluster does not name. A cluster that names none, because its brokers were given up by
-//! their controllers for a moment, leaves a client without anybody to ask, for ever (its issue 5301). Brokers that are away are
-//! something else: they are known, and tried again. A deaf client has to be replaced.
+//! their controllers for a moment, leaves a client without anybody to ask, for ever (its issue 5301). Messages that wait for a broker that is
+//! forgotten can even keep it, as something that only waits to end. Brokers that are away are something else: they are known, and tried again. A
+//! deaf client has to be replaced.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::statistics::Statistics;
+use super::statistics::{Brokers, Statistics};
 
-/// How long a client must have known no broker. It begins again at its configured ones by itself, if at all, within milliseconds.
+/// How long a client must have known no broker. It begins again at its configured ones by itself, if at all, within milliseconds, and tries again
+/// to reach one that is away [within less](super::client::RECONNECT_WITHIN_MS).
 const FOR_GOOD: Duration = Duration::from_secs(3);
 
-/// Since when a client knows no broker, if so.
+/// Whether a client knows a broker.
 #[derive(Debug, Default)]
-pub(super) struct Hearing(Mutex<Option<Instant>>);
+pub(super) struct Hearing(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// Since when it knows none.
+    silent_since: Option<Instant>,
+    /// What it told last.
+    last: Brokers,
+}
 
 impl Hearing {
     /// Takes a client's statistics, which come every second.
@@ -30,45 +40,97 @@ impl Hearing {
     }
 
     fn statistics_at(&self, statistics: &Statistics, now: Instant) {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = match statistics.knows_a_broker() {
+        let mut heard = self.heard();
+        let brokers = statistics.brokers();
+        heard.silent_since = match brokers.any_known(&heard.last) {
             true => None,
-            false => Some(since.unwrap_or(now)),
+            false => Some(heard.silent_since.unwrap_or(now)),
         };
+        heard.last = brokers;
     }
 
     fn is_deaf_at(&self, now: Instant) -> bool {
-        let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.heard().silent_since;
         since.is_some_and(|since| now.duration_since(since) >= FOR_GOOD)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
-    fn statistics(sources: &[&str]) -> Statistics {
-        let brokers = sources.iter().enumerate();
-        let brokers: serde_json::Map<_, _> = brokers
-            .map(|(i, source)| {
-                (
-                    format!("b{i}"),
-                    serde_json::json!({"source": source, "state": "DOWN"}),
-                )
-            })
-            .collect();
-        let json = serde_json::json!({"name": "c", "brokers": brokers}).to_string();
+    /// Statistics of a second, with brokers by name, source, state, wake-ups and attempts to connect.
+    fn statistics(second: u64, brokers: &[(&str, &str, &str, u64, u64)]) -> Statistics {
+        let brokers = brokers
+            .iter()
+            .map(|(name, source, state, wakeups, connects)| {
+                let broker = json!({"name": name, "source": source, "state": state,
+                    "wakeups": wakeups, "connects": connects, "toppars": {}});
+                format!("{name:?}: {broker}")
+            });
+        let brokers: Vec<_> = brokers.collect();
+        let ts = second * 1_000_000;
+        // Written by hand: names may be repeated.
+        let json = format!(
+            r#"{{"name": "c", "ts": {ts}, "brokers": {{{}}}}}"#,
+            brokers.join(", ")
+        );
         Statistics::read(json.as_bytes()).unwrap()
+    }
+
+    fn knows(sources: &[&str]) -> bool {
+        let brokers: Vec<_> = sources.iter().map(|s| ("b", *s, "DOWN", 0, 0)).collect();
+        let brokers = statistics(0, &brokers).brokers();
+        brokers.any_known(&Brokers::default())
     }
 
     #[test]
     fn brokers_that_are_away_are_known_and_roles_are_no_brokers() {
-        assert!(statistics(&["configured"]).knows_a_broker());
-        assert!(statistics(&["logical", "learned"]).knows_a_broker());
-        assert!(!statistics(&["logical", "internal"]).knows_a_broker());
-        assert!(!statistics(&[]).knows_a_broker());
+        assert!(knows(&["configured"]));
+        assert!(knows(&["logical", "learned"]));
+        assert!(!knows(&["logical", "internal"]));
+        assert!(!knows(&[]));
+    }
+
+    /// Whether a broker is known that said one thing and, two seconds later, another.
+    fn is_known(
+        before: (&str, &str, &str, u64, u64),
+        now: &[(&str, &str, &str, u64, u64)],
+    ) -> bool {
+        let before = statistics(5, &[before]).brokers();
+        statistics(7, now).brokers().any_known(&before)
+    }
+
+    #[test]
+    fn a_broker_that_only_waits_to_end_is_known_no_more() {
+        let before = ("b", "learned", "INIT", 3_400, 8);
+        let ending = ("b", "learned", "TRY_CONNECT", 5_300, 8);
+        assert!(!is_known(before, &[ending]));
+        assert!(
+            is_known(before, &[("b", "learned", "INIT", 3_404, 8)]),
+            "rests"
+        );
+        assert!(
+            is_known(before, &[("b", "learned", "TRY_CONNECT", 5_300, 9)]),
+            "tries"
+        );
+        assert!(
+            is_known(before, &[("b", "learned", "UP", 9_999, 8)]),
+            "works"
+        );
+        let successor = ("b", "learned", "TRY_CONNECT", 4, 0);
+        assert!(is_known(before, &[successor, ending]));
+        assert!(
+            is_known(before, &[ending, successor]),
+            "whatever comes first"
+        );
     }
 
     proptest! {
@@ -79,8 +141,9 @@ mod tests {
             let (hearing, began) = (Hearing::default(), Instant::now());
             for (second, knows) in seconds.iter().enumerate() {
                 let now = began + Duration::from_secs(second as u64);
-                let source: &[&str] = if *knows { &["learned"] } else { &["logical"] };
-                hearing.statistics_at(&statistics(source), now);
+                let source = if *knows { "learned" } else { "logical" };
+                let told = statistics(second as u64, &[("b", source, "UP", 0, 0)]);
+                hearing.statistics_at(&told, now);
                 let silent = seconds[..=second].iter().rev().take_while(|knows| !**knows).count();
                 prop_assert_eq!(hearing.is_deaf_at(now), silent > FOR_GOOD.as_secs() as usize);
             }

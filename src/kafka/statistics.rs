@@ -1,8 +1,14 @@
 //! The part of librdkafka's statistics that is used; see its STATISTICS.md.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+
+/// How often a second a broker's thread wakes up at least that only waits to end: librdkafka has it look every millisecond then.
+const ENDING_WAKEUPS: f64 = 200.0;
 
 /// What a client tells about itself every second.
 #[derive(Debug, Deserialize)]
@@ -10,8 +16,19 @@ pub(super) struct Statistics {
     /// By name.
     #[serde(default)]
     pub(super) topics: HashMap<String, TopicStatistics>,
+    /// When this was, in microseconds of a clock that only counts.
     #[serde(default)]
-    brokers: HashMap<String, BrokerStatistics>,
+    ts: i64,
+    /// Two of them may have the same name, one that is given up and one that takes its place.
+    #[serde(default, deserialize_with = "values")]
+    brokers: Vec<BrokerStatistics>,
+}
+
+/// A client's brokers at some time.
+#[derive(Debug, Default)]
+pub(super) struct Brokers {
+    ts: i64,
+    all: Vec<BrokerStatistics>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,10 +46,20 @@ pub(super) struct PartitionStatistics {
     pub(super) fetchq_cnt: i64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct BrokerStatistics {
     #[serde(default)]
+    name: String,
+    #[serde(default)]
     source: String,
+    #[serde(default)]
+    state: String,
+    /// Times that its thread woke up.
+    #[serde(default)]
+    wakeups: u64,
+    /// Attempts to connect.
+    #[serde(default)]
+    connects: i64,
 }
 
 impl Statistics {
@@ -41,9 +68,55 @@ impl Statistics {
         serde_json::from_slice(json).ok()
     }
 
-    /// Whether the client knows any broker, reachable or not: by its configuration or by what brokers told. Others stand for roles.
-    pub(super) fn knows_a_broker(&self) -> bool {
-        let mut sources = self.brokers.values().map(|broker| broker.source.as_str());
-        sources.any(|source| matches!(source, "configured" | "learned"))
+    pub(super) fn brokers(&self) -> Brokers {
+        Brokers {
+            ts: self.ts,
+            all: self.brokers.clone(),
+        }
     }
+}
+
+impl Brokers {
+    /// Whether the client knows any broker, reachable or not: by its configuration or by what brokers told. Others stand for roles. One that
+    /// has only waited to end since `before` is known no more: messages for it keep it from that, for ever perhaps.
+    pub(super) fn any_known(&self, before: &Self) -> bool {
+        let seconds = (self.ts - before.ts) as f64 / 1e6;
+        self.all.iter().any(|broker| {
+            let known = matches!(broker.source.as_str(), "configured" | "learned");
+            let mut earlier = before.all.iter().filter(|b| b.name == broker.name);
+            known && !earlier.any(|earlier| broker.only_ends(earlier, seconds))
+        })
+    }
+}
+
+impl BrokerStatistics {
+    /// Whether it did nothing but look whether it may end, since it said `earlier` that many seconds ago.
+    fn only_ends(&self, earlier: &Self, seconds: f64) -> bool {
+        let rests = matches!(self.state.as_str(), "INIT" | "DOWN" | "TRY_CONNECT");
+        let wakeups = self.wakeups.saturating_sub(earlier.wakeups) as f64;
+        rests && self.connects == earlier.connects && wakeups >= ENDING_WAKEUPS * seconds
+    }
+}
+
+/// The values of a map, those of repeated keys too.
+fn values<'de, D: Deserializer<'de>>(map: D) -> Result<Vec<BrokerStatistics>, D::Error> {
+    struct Values;
+
+    impl<'de> Visitor<'de> for Values {
+        type Value = Vec<BrokerStatistics>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("brokers by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut values = Vec::new();
+            while let Some((_, value)) = map.next_entry::<IgnoredAny, _>()? {
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
+    map.deserialize_map(Values)
 }

@@ -60,7 +60,8 @@ fn a_short_cut_holds_up_what_it_cuts_and_moves_no_partition() {
     let healed = Instant::now();
     let resumed = traffic.wait_until_resumed(healed, SETTLE);
     let whole = traffic.look(|ids| {
-        let cut = began + Duration::from_millis(500);
+        // What it had answered before may be read late.
+        let cut = began + Duration::from_secs(2);
         ids.of_node_between(&nodes[0].name(), cut, healed)
     });
     assert_eq!(whole, 0, "the node that was cut off answered nothing");
@@ -98,10 +99,13 @@ fn a_long_cut_of_one_node_has_the_other_take_over_and_nothing_is_repeated() {
     let came = rebalances.iter().filter(|rebalance| rebalance.assigned);
     let came: BTreeSet<_> = came.flat_map(|r| r.partitions.clone()).collect();
     assert_eq!(came, all, "the other one had them all");
-    traffic.flow(Duration::from_secs(8), SETTLE);
-    let back = traffic.look(|ids| ids.of_node_between(&nodes[0].name(), healed, Instant::now()));
-    assert!(back > 0, "the node works again");
+    let back = traffic.wait_until_works(&nodes[0].name(), healed, SETTLE);
+    traffic.flow(Duration::from_secs(4), SETTLE);
     let _ = traffic.settle(SETTLE);
+    measured(
+        "network of one of two nodes cut for 60 s, the node works again after it is healed",
+        seconds(back),
+    );
     let resumed = resumed.expect("answers came while it was cut off");
     measured(
         "network of one of two nodes cut for 60 s, flow resumes after the cut (session 30 s)",
