@@ -74,6 +74,12 @@ impl Backend {
         self.writer.write(record);
     }
 
+    /// Number of records that are not with the broker yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.writer.in_flight()
+    }
+
     /// Waits until everything is with the broker.
     pub fn flush(&self) {
         self.writer.flush();

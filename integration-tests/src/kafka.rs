@@ -41,6 +41,20 @@ pub struct Cluster {
     pub secure: bool,
     /// Whether there is a network between nodes and brokers that can be cut.
     pub proxied: bool,
+    /// How long a broker may say nothing to its controller before that gives it up. One that is killed does not come back sooner.
+    pub gives_up_after: Duration,
+}
+
+impl Cluster {
+    /// Brokers that are to be killed: they are given up soon. Others are not, since where two cores are busy they say nothing for as long.
+    #[must_use]
+    pub fn mortal(brokers: u32) -> Self {
+        Self {
+            brokers,
+            gives_up_after: Duration::from_secs(5),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Cluster {
@@ -49,6 +63,7 @@ impl Default for Cluster {
             brokers: 1,
             secure: false,
             proxied: false,
+            gives_up_after: Duration::from_secs(30),
         }
     }
 }
@@ -80,6 +95,8 @@ impl Kafka {
         let proxies: Vec<_> = (0..proxies).map(|_| Proxy::open()).collect();
         let through: Vec<_> = proxies.iter().map(|p| p.address().to_string()).collect();
         let mut options = vec!["--brokers".to_owned(), cluster.brokers.to_string()];
+        let session = cluster.gives_up_after.as_millis().to_string();
+        options.extend(["--session-ms".to_owned(), session]);
         if cluster.secure {
             options.push("--secure".to_owned());
         }

@@ -93,6 +93,12 @@ impl TopicWriter {
         }
     }
 
+    /// Number of records that were given to it and are not with the broker yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
     /// Queues a record; [`flush`](Self::flush) has it written.
     pub fn write(&self, record: &Record) {
         let headers = record

@@ -78,7 +78,10 @@ impl Traffic {
         while !shared.stop.load(Ordering::Relaxed) {
             let due = first + (started.elapsed().as_secs_f64() * self.rate) as u64;
             let mut backend = shared.backend();
-            while number < due {
+            // librdkafka keeps a core busy while messages wait for others of their partition: with brokers that hang, this would keep them
+            // from working.
+            let idle = backend.in_flight() == 0;
+            while idle && number < due {
                 self.ask(&mut backend, number);
                 number += 1;
             }

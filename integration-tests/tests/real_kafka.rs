@@ -73,7 +73,7 @@ fn a_node_translates_what_a_real_broker_holds_exactly_once() {
 #[test]
 fn a_broker_that_was_killed_or_stopped_comes_back_with_its_data() {
     let sandbox = Sandbox::new();
-    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
     kafka.create_topics(4);
@@ -100,11 +100,10 @@ fn a_broker_that_was_killed_or_stopped_comes_back_with_its_data() {
 #[test]
 fn three_brokers_go_on_when_one_is_killed() {
     let sandbox = Sandbox::new();
-    let cluster = Cluster {
-        brokers: 3,
-        ..Cluster::default()
-    };
-    let Some(kafka) = timed("three brokers start", || Kafka::start(&sandbox, cluster)) else {
+    let started = timed("three brokers start", || {
+        Kafka::start(&sandbox, Cluster::mortal(3))
+    });
+    let Some(kafka) = started else {
         return;
     };
     kafka.create_topics(4);

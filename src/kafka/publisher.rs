@@ -6,6 +6,7 @@
 //! nothing is translated twice for it.
 
 mod acknowledged;
+mod pace;
 mod partition;
 mod refusal;
 mod reports;
@@ -91,6 +92,8 @@ enum Next {
     Now,
     /// When something was settled, or after a while.
     Later,
+    /// Then; nothing that is settled before changes that.
+    At(Instant),
 }
 
 impl Publisher {
@@ -136,6 +139,7 @@ impl Publisher {
             let wait = match next {
                 Next::Now => Duration::ZERO,
                 Next::Later => TICK,
+                Next::At(then) => then.saturating_duration_since(Instant::now()).min(TICK),
             };
             match self.commands.recv_timeout(wait) {
                 Ok(command) => self.obey(command),

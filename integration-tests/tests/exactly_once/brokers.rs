@@ -22,7 +22,7 @@ const STUTTER: Duration = Duration::from_secs(10);
 fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
     let _turn = Turn::share();
-    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
     let backend = kafka.backend();
@@ -56,7 +56,7 @@ fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
 fn a_broker_that_hangs_for_a_while_leaves_no_node_deaf() {
     let sandbox = Sandbox::new();
     let _turn = Turn::share();
-    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
     kafka.create_topics(4);
@@ -119,7 +119,7 @@ fn hang(broker: u32) {
 fn a_node_is_not_ready_while_its_brokers_are_away() {
     let sandbox = Sandbox::new();
     let _turn = Turn::share();
-    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
     kafka.create_topics(4);
@@ -149,11 +149,7 @@ fn a_node_is_not_ready_while_its_brokers_are_away() {
 fn one_broker_of_three_that_is_lost_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
     let _turn = Turn::share();
-    let cluster = Cluster {
-        brokers: 3,
-        ..Cluster::default()
-    };
-    let Some(kafka) = Kafka::start(&sandbox, cluster) else {
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(3)) else {
         return;
     };
     let backend = kafka.backend();

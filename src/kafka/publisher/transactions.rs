@@ -27,7 +27,7 @@ use rdkafka::{
 };
 
 use super::{
-    DEAF, Delivery, Next, Publishing,
+    DEAF, Delivery, Next, Publishing, pace,
     partition::Partitions,
     refusal::replace_largest,
     reports::{Report, Reports},
@@ -63,6 +63,8 @@ pub(super) struct Transactions {
     began: Instant,
     /// How long it may take to end, one way or the other.
     most: Duration,
+    /// The next one begins no earlier.
+    next: Instant,
 }
 
 enum State {
@@ -88,6 +90,8 @@ enum Step {
     Wait,
     /// Nothing to do.
     Rest,
+    /// Nothing to do before then.
+    Until(Instant),
 }
 
 impl Transactions {
@@ -98,6 +102,7 @@ impl Transactions {
         Ok(Self {
             most: Duration::from_millis(timeout.unwrap_or(60_000)) + GRACE,
             began: Instant::now(),
+            next: Instant::now(),
             config,
             producer,
             state: State::Starting,
@@ -162,6 +167,9 @@ impl Transactions {
     }
 
     fn begin(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
+        if Instant::now() < self.next {
+            return Step::Until(self.next);
+        }
         let Some(run) = Run::gather(partitions, self.limit) else {
             return Step::Rest;
         };
@@ -169,6 +177,7 @@ impl Transactions {
             return self.failed(&error, with);
         }
         self.began = Instant::now();
+        self.next = self.began + pace::after(run.len());
         let reports = self.producer.context();
         let mark = reports.begin();
         for record in run.records(partitions) {
@@ -343,6 +352,7 @@ impl Delivery for Transactions {
                 Step::Reports => return Next::Now,
                 // A call that says at once that it wants to be repeated must not keep a core busy.
                 Step::Wait | Step::Rest => return Next::Later,
+                Step::Until(then) => return Next::At(then),
             }
         }
     }
