@@ -94,7 +94,8 @@ impl BrokerStatistics {
     fn only_ends(&self, earlier: &Self, seconds: f64) -> bool {
         let rests = matches!(self.state.as_str(), "INIT" | "DOWN" | "TRY_CONNECT");
         let wakeups = self.wakeups.saturating_sub(earlier.wakeups) as f64;
-        rests && self.connects == earlier.connects && wakeups >= ENDING_WAKEUPS * seconds
+        let often = seconds > 0.0 && wakeups >= ENDING_WAKEUPS * seconds;
+        rests && often && self.connects == earlier.connects
     }
 }
 
