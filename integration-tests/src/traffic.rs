@@ -143,17 +143,22 @@ impl Running {
 
     /// Waits until answers come in all conversations again, to messages of after `since`; returns how long after it that was.
     pub fn wait_until_resumed(&self, since: Instant, within: Duration) -> Duration {
-        wait_for("answers come again", within, || {
-            thread::sleep(LOOK);
-            self.look(|ids| ids.resumed(since, Self::streams()))
+        self.wait("answers come again", within, |ids| {
+            ids.resumed(since, Self::streams())
         })
     }
 
     /// Waits until a node has answered something after `since`; returns how long after it that was.
     pub fn wait_until_works(&self, node: &str, since: Instant, within: Duration) -> Duration {
-        wait_for(&format!("{node} answers"), within, || {
+        self.wait(&format!("{node} answers"), within, |ids| {
+            ids.first_of_node(node, since)
+        })
+    }
+
+    fn wait<T>(&self, what: &str, within: Duration, look: impl Fn(&Ids) -> Option<T>) -> T {
+        wait_for(what, within, || {
             thread::sleep(LOOK);
-            self.look(|ids| ids.first_of_node(node, since))
+            self.look(&look)
         })
     }
 

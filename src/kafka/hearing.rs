@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::statistics::{Brokers, Statistics};
+use super::statistics::Statistics;
 
 /// How long a client must have known no broker. It begins again at its configured ones by itself, if at all, within milliseconds, and tries again
 /// to reach one that is away [within less](super::client::RECONNECT_WITHIN_MS).
@@ -25,12 +25,12 @@ struct Heard {
     /// Since when it knows none.
     silent_since: Option<Instant>,
     /// What it told last.
-    last: Brokers,
+    last: Statistics,
 }
 
 impl Hearing {
     /// Takes a client's statistics, which come every second.
-    pub(super) fn statistics(&self, statistics: &Statistics) {
+    pub(super) fn statistics(&self, statistics: Statistics) {
         self.statistics_at(statistics, Instant::now());
     }
 
@@ -39,14 +39,13 @@ impl Hearing {
         self.is_deaf_at(Instant::now())
     }
 
-    fn statistics_at(&self, statistics: &Statistics, now: Instant) {
+    fn statistics_at(&self, statistics: Statistics, now: Instant) {
         let mut heard = self.heard();
-        let brokers = statistics.brokers();
-        heard.silent_since = match brokers.any_known(&heard.last) {
+        heard.silent_since = match statistics.knows_a_broker(&heard.last) {
             true => None,
             false => Some(heard.silent_since.unwrap_or(now)),
         };
-        heard.last = brokers;
+        heard.last = statistics;
     }
 
     fn is_deaf_at(&self, now: Instant) -> bool {
@@ -87,8 +86,7 @@ mod tests {
 
     fn knows(sources: &[&str]) -> bool {
         let brokers: Vec<_> = sources.iter().map(|s| ("b", *s, "DOWN", 0, 0)).collect();
-        let brokers = statistics(0, &brokers).brokers();
-        brokers.any_known(&Brokers::default())
+        statistics(0, &brokers).knows_a_broker(&Statistics::default())
     }
 
     #[test]
@@ -104,8 +102,7 @@ mod tests {
         before: (&str, &str, &str, u64, u64),
         now: &[(&str, &str, &str, u64, u64)],
     ) -> bool {
-        let before = statistics(5, &[before]).brokers();
-        statistics(7, now).brokers().any_known(&before)
+        statistics(7, now).knows_a_broker(&statistics(5, &[before]))
     }
 
     #[test]
@@ -143,7 +140,7 @@ mod tests {
                 let now = began + Duration::from_secs(second as u64);
                 let source = if *knows { "learned" } else { "logical" };
                 let told = statistics(second as u64, &[("b", source, "UP", 0, 0)]);
-                hearing.statistics_at(&told, now);
+                hearing.statistics_at(told, now);
                 let silent = seconds[..=second].iter().rev().take_while(|knows| !**knows).count();
                 prop_assert_eq!(hearing.is_deaf_at(now), silent > FOR_GOOD.as_secs() as usize);
             }

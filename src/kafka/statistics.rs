@@ -11,7 +11,7 @@ use serde::{
 const ENDING_WAKEUPS: f64 = 200.0;
 
 /// What a client tells about itself every second.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Statistics {
     /// By name.
     #[serde(default)]
@@ -22,13 +22,6 @@ pub(super) struct Statistics {
     /// Two of them may have the same name, one that is given up and one that takes its place.
     #[serde(default, deserialize_with = "values")]
     brokers: Vec<BrokerStatistics>,
-}
-
-/// A client's brokers at some time.
-#[derive(Debug, Default)]
-pub(super) struct Brokers {
-    ts: i64,
-    all: Vec<BrokerStatistics>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,7 +39,7 @@ pub(super) struct PartitionStatistics {
     pub(super) fetchq_cnt: i64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct BrokerStatistics {
     #[serde(default)]
     name: String,
@@ -68,22 +61,13 @@ impl Statistics {
         serde_json::from_slice(json).ok()
     }
 
-    pub(super) fn brokers(&self) -> Brokers {
-        Brokers {
-            ts: self.ts,
-            all: self.brokers.clone(),
-        }
-    }
-}
-
-impl Brokers {
     /// Whether the client knows any broker, reachable or not: by its configuration or by what brokers told. Others stand for roles. One that
     /// has only waited to end since `before` is known no more: messages for it keep it from that, for ever perhaps.
-    pub(super) fn any_known(&self, before: &Self) -> bool {
+    pub(super) fn knows_a_broker(&self, before: &Self) -> bool {
         let seconds = (self.ts - before.ts) as f64 / 1e6;
-        self.all.iter().any(|broker| {
+        self.brokers.iter().any(|broker| {
             let known = matches!(broker.source.as_str(), "configured" | "learned");
-            let mut earlier = before.all.iter().filter(|b| b.name == broker.name);
+            let mut earlier = before.brokers.iter().filter(|b| b.name == broker.name);
             known && !earlier.any(|earlier| broker.only_ends(earlier, seconds))
         })
     }

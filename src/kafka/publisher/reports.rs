@@ -143,7 +143,7 @@ impl ClientContext for ToPublisher {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing.statistics(&statistics);
+            self.hearing.statistics(statistics);
         }
     }
 }
@@ -168,7 +168,7 @@ impl ClientContext for Reports {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing().statistics(&statistics);
+            self.hearing().statistics(statistics);
         }
     }
 }

@@ -59,8 +59,8 @@ impl ClientContext for ReaderContext {
             return;
         }
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing.statistics(&statistics);
             self.assignment.lag.statistics(&statistics);
+            self.hearing.statistics(statistics);
         }
     }
 }
