@@ -35,6 +35,8 @@ pub enum ErrorCode {
     ResultTooLarge,
     /// The node is stopping.
     ShuttingDown,
+    /// Handling the record failed inside the node; the failure was contained, logged and counted.
+    InternalError,
 }
 
 impl ErrorCode {
@@ -72,6 +74,7 @@ impl ErrorCode {
             Self::EngineFailed => "engine_failed",
             Self::ResultTooLarge => "result_too_large",
             Self::ShuttingDown => "shutting_down",
+            Self::InternalError => "internal_error",
         }
     }
 
