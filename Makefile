@@ -23,19 +23,30 @@ kafka: ## Start an Apache Kafka broker for development and print its address
 kafka-stop: ## Stop it; its data stays in .kafka/data
 	@$(PYTHON) integration-tests/kafka stop
 
-test: build ## Run every test; whole nodes mostly wait, so more of them run at a time than there are cores
+test: build ## Run every test: each in a process of its own, with a time limit
 	@$(PYTHON) integration-tests/kafka fetch || { [ $$? = 3 ] && [ "$$KAFKA_REQUIRED" != 1 ] \
 	&& echo "SKIPPED: Apache Kafka cannot be had, see above: tests on real brokers will be skipped"; }
 	@$(PYTHON) integration-tests/collector >/dev/null || { [ $$? = 3 ] && [ "$$COLLECTOR_REQUIRED" != 1 ] \
 	&& echo "SKIPPED: the OpenTelemetry collector cannot be had, see above: tests of traces will be skipped"; }
-	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace
+	@mkdir -p target && rm -f target/skipped.log
+	@if tools=$$($(PYTHON) integration-tests/dev-tools); then \
+	echo "cargo nextest run --release --workspace"; \
+	TEST_REPORT=$(CURDIR)/target/skipped.log PATH="$$tools:$$PATH" $(CARGO) nextest run --release --workspace; status=$$?; \
+	else [ "$$TOOLS_REQUIRED" != 1 ] || exit 1; \
+	echo "SKIPPED: cargo-nextest cannot be had: no time limits and no retries"; \
+	RUST_TEST_THREADS=6 $(CARGO) test --release --workspace --lib --bins --tests; status=$$?; fi; \
+	[ ! -s target/skipped.log ] || cat target/skipped.log; exit $$status
+	$(CARGO) test --release --workspace --doc
 
-lint: native ## Formatting, clippy, documentation, licences
+lint: ## Formatting, licences, clippy, documentation; the cheapest check first
 	$(CARGO) fmt --all --check
+	@if tools=$$($(PYTHON) integration-tests/dev-tools); then \
+	PATH="$$tools:$$PATH" $(CARGO) deny --log-level error check licenses bans sources; \
+	else [ "$$TOOLS_REQUIRED" != 1 ] || exit 1; \
+	echo "SKIPPED: cargo-deny cannot be had: licences, bans and sources are not checked"; fi
+	@$(MAKE) --no-print-directory native
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
-	else echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny), licences and advisories are not checked"; fi
 
 format: ## Format the code
 	$(CARGO) fmt --all
@@ -45,4 +56,4 @@ bench: build ## Measure the actor path, the way through Kafka and the engines (s
 
 clean: kafka-stop ## Remove what was built and fetched
 	$(CARGO) clean
-	rm -rf .native .kafka .collector
+	rm -rf .native .kafka .collector .tools

@@ -1,10 +1,10 @@
 //! Programs in other languages, with packages from their registries.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Mutex, PoisonError},
 };
 
 use crate::{executables, report};
@@ -56,8 +56,13 @@ impl Interpreter {
 
     /// Has the last of the commands install packages, unless an earlier run has.
     fn with(self, packages: &[&str], mut commands: Vec<Command>) -> Option<Self> {
-        static INSTALLING: Mutex<()> = Mutex::new(());
-        let guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        // Tests run in processes of their own.
+        let guard = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.with_extension("lock"))
+            .expect("the target folder is writable");
+        guard.lock().expect("a file can be locked");
         let (stamp, wanted) = (self.folder.join("installed"), packages.join("\n"));
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Some(self);

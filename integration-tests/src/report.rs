@@ -1,6 +1,6 @@
-//! What tests tell whoever looks, past the capture of what they print.
+//! What tests report past the capture of their output: to standard error, and to the file that `TEST_REPORT` names.
 
-use std::{env, fmt::Display, io::Write};
+use std::{env, fmt::Display, fs::File, io::Write};
 
 /// Tells what was measured, in the form from which the README's tables are filled: `measured: <what>: <value>`.
 pub fn measured(what: &str, value: impl Display) {
@@ -19,8 +19,13 @@ pub fn skip(required: &str, missing: &str, why: &str) {
     say(&format!("SKIPPED: {test}: {missing}: {why}"));
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error and, since a test runner hides the output of tests that pass, to the file that `TEST_REPORT` names.
 pub(crate) fn say(line: &str) {
-    // Nobody to tell it to otherwise.
+    // There is nowhere else to report a failed write.
     let _ = writeln!(std::io::stderr(), "{line}");
+    if let Some(path) = env::var_os("TEST_REPORT")
+        && let Ok(mut file) = File::options().create(true).append(true).open(path)
+    {
+        let _ = file.write_all(format!("{line}\n").as_bytes());
+    }
 }
