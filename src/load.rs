@@ -8,10 +8,12 @@ mod client;
 mod oracle;
 mod report;
 mod run;
+mod texts;
 
 pub use oracle::{Answer, Oracle};
 pub use report::{Latency, LoadReport};
 pub use run::{Pace, Phase, Plan, Progress, run};
+pub use texts::Texts;
 
 /// Everyday messages in English, written for this project.
 #[must_use]

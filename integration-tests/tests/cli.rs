@@ -306,3 +306,33 @@ fn the_load_generator_counts_every_answer_of_a_node() {
     assert_eq!(counts, [600, 600, 0, 0]);
     assert!(report["errors"].as_object().unwrap().is_empty());
 }
+
+#[test]
+fn the_load_generator_fails_when_answers_are_errors() {
+    let sandbox = Sandbox::new();
+    let node = ProcessNode::start(&sandbox, &sandbox.node());
+    let bootstrap = format!("kafka.bootstrap_servers={:?}", node.status().bootstrap);
+    let mut command = sandbox.command();
+    // No model translates to Hungarian.
+    command.args(["load", "--messages", "5", "--to", "fr,hu", "--json"]);
+    let output = run(command.args(["--set", &bootstrap]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["translated"], 5);
+    assert_eq!(report["errors"]["unsupported_language"], 5);
+    assert_eq!(report["lost"], 0);
+}
+
+#[test]
+fn the_load_generator_says_what_to_do_without_a_broker_to_talk_to() {
+    let sandbox = Sandbox::new();
+    for (arguments, wanted) in [
+        (["--set", "kafka.bootstrap_servers=embedded"], "--with-node"),
+        (["--to", "klingon"], "klingon"),
+    ] {
+        let output = run(sandbox.command().arg("load").args(arguments));
+        assert!(!output.status.success(), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(wanted), "{said}");
+    }
+}

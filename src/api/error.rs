@@ -113,9 +113,10 @@ impl From<RequestError> for ApiError {
             ErrorCode::ModelUnavailable | ErrorCode::ShuttingDown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            ErrorCode::PoisonText | ErrorCode::EngineFailed | ErrorCode::ResultTooLarge => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            ErrorCode::PoisonText
+            | ErrorCode::EngineFailed
+            | ErrorCode::ResultTooLarge
+            | ErrorCode::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
         Self {

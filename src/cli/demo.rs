@@ -18,7 +18,7 @@ use super::{
     runtime,
 };
 use crate::{
-    load::{self, LoadReport, Pace, Phase, Plan},
+    load::{self, LoadReport, Pace, Phase, Plan, Texts},
     logging,
     node::{EMBEDDED, Node},
     telemetry::Traces,
@@ -61,9 +61,9 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     let traces = Traces::start(&config)?;
     logging::start_traced(&config.log, &traces);
     let plan = Plan {
-        texts: args.texts.read()?,
+        texts: Texts::repeated(args.texts.read()?),
+        targets: args.texts.targets()?,
         source: args.texts.from,
-        targets: args.texts.to,
         phases: phases(args.messages),
         conversations: 64,
         bulk: 0.0,
@@ -116,7 +116,7 @@ fn finish(report: &LoadReport, board: &Board) -> Result<ExitCode> {
         table.add_row([name.to_owned(), value]);
     }
     writeln!(io::stdout().lock(), "{table}")?;
-    Ok(if report.is_complete() {
+    Ok(if report.is_success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use babelmesh_actors::domain::Language;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,7 +20,7 @@ use super::{ConfigArgs, runtime, told_to_stop};
 use crate::{
     events::EventLog,
     kafka::client::Clients,
-    load::{self, LoadReport, Pace, Phase, Plan},
+    load::{self, LoadReport, Pace, Phase, Plan, Texts},
     logging,
     node::{EMBEDDED, Node},
     telemetry::Traces,
@@ -30,7 +31,7 @@ pub(super) const READY: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
-    /// Messages a second, whatever comes back
+    /// Open loop: messages per second, regardless of replies
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<f64>,
     /// Closed loop: unanswered messages at a time
@@ -44,6 +45,9 @@ pub(super) struct LoadArgs {
     duration: Option<f64>,
     #[command(flatten)]
     texts: TextArgs,
+    /// Send the same texts again and again; by default each message is made distinct, so that no cache answers it
+    #[arg(long)]
+    repeat_texts: bool,
     /// Share of messages for the any lane, 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     bulk: f64,
@@ -53,7 +57,7 @@ pub(super) struct LoadArgs {
     /// Unanswered messages at which sending is held back at any rate: an embedded broker keeps little
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     max_in_flight: u64,
-    /// Seconds without any answer after which what is missing counts as lost
+    /// Idle timeout: report missing answers as lost after this many seconds
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     patience: f64,
     /// Run a node with an embedded broker in this process, instead of talking to a cluster; without a cache unless cache.memory_mb is set
@@ -86,9 +90,12 @@ impl LoadArgs {
         };
         ensure!(messages > 0, "there is nothing to send");
         Ok(Plan {
-            texts: self.texts.read()?,
+            texts: match self.repeat_texts {
+                true => Texts::repeated(self.texts.read()?),
+                false => Texts::distinct(self.texts.read()?),
+            },
             source: self.texts.from.clone(),
-            targets: self.texts.to.clone(),
+            targets: self.texts.targets()?,
             phases: vec![Phase { messages, pace }],
             conversations: self.conversations,
             bulk: self.bulk,
@@ -112,18 +119,31 @@ pub(super) struct TextArgs {
         value_name = "LANGUAGES"
     )]
     pub(super) to: Vec<String>,
-    /// Texts, one a line; everyday messages written for this project when absent
+    /// File with one text per line (default: built-in samples)
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 }
 
 impl TextArgs {
-    /// The lines of the file, or everyday messages.
-    pub(super) fn read(&self) -> Result<Vec<String>> {
+    /// The target languages, each once.
+    pub(super) fn targets(&self) -> Result<Vec<String>> {
         ensure!(
             (1..=64).contains(&self.to.len()),
             "--to takes 1 to 64 languages"
         );
+        let mut targets: Vec<String> = Vec::with_capacity(self.to.len());
+        for tag in &self.to {
+            tag.parse::<Language>()
+                .with_context(|| format!("--to {tag}"))?;
+            if !targets.contains(tag) {
+                targets.push(tag.clone());
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The lines of the file, or everyday messages.
+    pub(super) fn read(&self) -> Result<Vec<String>> {
         let Some(path) = &self.input else {
             return Ok(load::everyday());
         };
@@ -151,6 +171,11 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         &[("log.filter", "warn")]
     };
     let config = args.config.load(presets)?;
+    ensure!(
+        args.with_node || config.kafka.bootstrap_servers != EMBEDDED,
+        "the configuration has an embedded broker, which exists only inside a node: use --with-node to run one here, or give the address \
+         that the node printed at start (--set kafka.bootstrap_servers=\"127.0.0.1:PORT\")"
+    );
     // Only a node of this process has anything to trace.
     let traces = match args.with_node {
         true => Traces::start(&config)?,
@@ -197,7 +222,7 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
         anyhow::Ok(report)
     })?;
     print(&report, args.json)?;
-    Ok(if report.is_complete() {
+    Ok(if report.is_success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

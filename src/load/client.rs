@@ -15,6 +15,11 @@ use crate::kafka::{client::Clients, contact::Contact, topics::TopicNames};
 /// How long brokers may take to say where topics end.
 const METADATA: Duration = Duration::from_secs(10);
 
+/// How long a broker may hold an empty fetch. A node's embedded broker holds it to the end whatever arrives meanwhile: with librdkafka's
+/// default of half a second, that wait would be most of the latency that is measured.
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
+const FETCH_WAIT_MS: &str = "10";
+
 /// Publishes requests and reads results from now on.
 pub(super) struct Backend {
     producer: ThreadedProducer<DefaultProducerContext>,
@@ -28,10 +33,12 @@ impl Backend {
         let metadata = Contact::open(clients)?.metadata(Some(&topics.results), METADATA)?;
         let producer = clients.producer().create()?;
         // No group: the generator reads all partitions, from where they end before it sends anything.
-        let consumer: BaseConsumer = clients
-            .consumer("babelmesh-load")
-            .set("enable.auto.commit", "false")
-            .create()?;
+        let mut reading = clients.consumer("babelmesh-load");
+        reading.set("enable.auto.commit", "false");
+        if reading.get(FETCH_WAIT).is_none() {
+            reading.set(FETCH_WAIT, FETCH_WAIT_MS);
+        }
+        let consumer: BaseConsumer = reading.create()?;
         let partitions = metadata
             .topics()
             .first()

@@ -39,9 +39,9 @@ pub struct LoadReport {
     pub held_back: bool,
     /// Seconds that sending took.
     pub sending_seconds: f64,
-    /// Seconds from the first to the last answer.
+    /// Seconds from the first message sent to the last answer.
     pub receiving_seconds: f64,
-    /// Answers a second, from the first to the last.
+    /// Answers per second, from the first message sent to the last answer.
     pub answers_per_second: f64,
     /// Time from the moment a message was due to its answer.
     pub latency_ms: Latency,
@@ -69,16 +69,21 @@ pub(super) struct Tally {
     translated: u64,
     from_cache: u64,
     batches: u64,
+    /// When the first message was sent.
     first: Option<Instant>,
+    /// When the last answer came.
     last: Option<Instant>,
     pub(super) held_back: bool,
 }
 
 impl Tally {
+    /// A message was sent.
+    pub(super) fn sent(&mut self) {
+        self.first.get_or_insert_with(Instant::now);
+    }
+
     pub(super) fn add(&mut self, result: &TranslationResult) {
-        let now = Instant::now();
-        self.first.get_or_insert(now);
-        self.last = Some(now);
+        self.last = Some(Instant::now());
         match &result.error {
             Some(error) => *self.errors.entry(error.code.name().to_owned()).or_default() += 1,
             None => {
@@ -131,10 +136,10 @@ impl LoadReport {
         }
     }
 
-    /// Whether every message was answered exactly once.
+    /// Whether every message was answered exactly once, and with a translation.
     #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.lost == 0 && self.duplicates == 0
+    pub fn is_success(&self) -> bool {
+        self.lost == 0 && self.duplicates == 0 && self.errors.is_empty()
     }
 
     /// The report as rows of a table.

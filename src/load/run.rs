@@ -10,6 +10,7 @@ use super::{
     client::Backend,
     oracle::{Answer, Oracle},
     report::{LoadReport, Tally},
+    texts::Texts,
 };
 use crate::kafka::{client::Clients, topics::TopicNames};
 
@@ -42,7 +43,7 @@ pub struct Phase {
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Texts, taken in turn.
-    pub texts: Vec<String>,
+    pub texts: Texts,
     /// Source language.
     pub source: String,
     /// Target languages of every message.
@@ -163,9 +164,9 @@ impl Run<'_> {
         let number = self.oracle.sent();
         let bulk = (number as f64 * self.plan.bulk) as u64
             != ((number + 1) as f64 * self.plan.bulk) as u64;
-        let texts = &self.plan.texts;
-        let text = &texts[(number % texts.len() as u64) as usize];
+        let text = self.plan.texts.nth(number).into_owned();
         let id = self.oracle.send(due);
+        self.tally.sent();
         let conversation = if bulk {
             "any".to_owned()
         } else {
@@ -174,7 +175,7 @@ impl Run<'_> {
         let request = TranslationRequest {
             task_id: None,
             message_id: id,
-            text: text.clone(),
+            text,
             source_language: self.plan.source.clone(),
             target_languages: self.plan.targets.clone(),
             target_language: None,
@@ -218,7 +219,7 @@ impl Run<'_> {
         if self.samples.len() < 2
             && let Some(number) = self.oracle.number(&result.message_id)
         {
-            let text = self.plan.texts[number % self.plan.texts.len()].clone();
+            let text = self.plan.texts.nth(number as u64).into_owned();
             self.samples.push((text, result));
         }
     }
