@@ -8,7 +8,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -221,16 +221,14 @@ pub fn create(file: &Path, name: &str) -> Result<String> {
         (1..=100).contains(&name.len()) && name.chars().all(plain),
         "a key's name is 1 to 100 letters, digits, dots, dashes or underscores"
     );
-    let mut keys = match file.exists() {
-        true => read(file)?,
-        false => File::default(),
-    };
-    if keys.keys.contains_key(name) {
-        bail!("{} has a key of the name {name}", file.display());
-    }
     let key = format!("{PREFIX}{}", to_hex(&rand::random::<[u8; 32]>()));
-    keys.keys.insert(name.to_owned(), to_hex(&hash(&key)));
-    write(file, &keys)?;
+    edit(file, |keys| {
+        if keys.keys.contains_key(name) {
+            bail!("{} already has a key named {name}", file.display());
+        }
+        keys.keys.insert(name.to_owned(), to_hex(&hash(&key)));
+        Ok(())
+    })?;
     Ok(key)
 }
 
@@ -239,11 +237,13 @@ pub fn create(file: &Path, name: &str) -> Result<String> {
 /// # Errors
 /// When there is none of this name, or the file cannot be read or written.
 pub fn revoke(file: &Path, name: &str) -> Result<()> {
-    let mut keys = read(file)?;
-    if keys.keys.remove(name).is_none() {
-        bail!("{} has no key of the name {name}", file.display());
-    }
-    write(file, &keys)
+    read(file)?;
+    edit(file, |keys| {
+        if keys.keys.remove(name).is_none() {
+            bail!("{} has no key named {name}", file.display());
+        }
+        Ok(())
+    })
 }
 
 /// Names of the keys in the file.
@@ -254,23 +254,32 @@ pub fn names(file: &Path) -> Result<Vec<String>> {
     Ok(read(file)?.keys.into_keys().collect())
 }
 
-/// Replaces the file as a whole: a node that reads it meanwhile sees the old one or the new one.
-fn write(file: &Path, keys: &File) -> Result<()> {
+/// Changes the file, or makes it. Two commands at the same time take turns, so that neither loses the other's change, and a node that
+/// reads meanwhile sees the old file or the new one.
+fn edit(file: &Path, change: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let writing = || format!("writing {}", file.display());
-    let new = file.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut output = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
+    // A symbolic link goes on pointing at the file.
+    let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let folder = match real.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let turn = fs::File::open(folder).with_context(writing)?;
+    turn.lock().with_context(writing)?;
+    let mut keys = match real.exists() {
+        true => read(&real)?,
+        false => File::default(),
+    };
+    change(&mut keys)?;
+    // Temporary files have a random name and are readable for their owner only.
+    let mut new = tempfile::NamedTempFile::new_in(folder).with_context(writing)?;
+    new.write_all(toml::to_string(&keys)?.as_bytes())
+        .and_then(|()| new.as_file().sync_all())
         .with_context(writing)?;
-    output
-        .write_all(toml::to_string(keys)?.as_bytes())
-        .and_then(|()| output.sync_all())
-        .and_then(|()| fs::rename(&new, file))
-        .with_context(writing)
+    new.persist(&real)
+        .map_err(|error| error.error)
+        .with_context(writing)?;
+    Ok(())
 }
 
 fn hash(key: &str) -> [u8; 32] {
@@ -319,6 +328,24 @@ mod tests {
         let keys = Keys::load(Some(&file)).unwrap();
         assert_eq!(keys.client(Some(&first)).unwrap_err(), Refused::Unknown);
         assert_eq!(names(&file).unwrap(), ["phone"]);
+    }
+
+    #[test]
+    fn commands_at_the_same_time_lose_no_key_and_leave_nothing_else_behind() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.toml");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let file = &file;
+                scope.spawn(move || create(file, &format!("k{number}")).unwrap());
+            }
+        });
+        assert_eq!(names(&file).unwrap().len(), 8);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
