@@ -98,11 +98,14 @@ impl LiveFeed {
         self.compare_members(&look);
         let (events, told) = self.feed.since(self.told);
         self.told = told;
-        let frame = json!({"look": look, "samples": [sample], "events": events});
-        self.newest = Some(look);
-        if let Some(frames) = &self.frames {
+        // Who subscribes later gets what has been so far; without watchers there is nobody to make a frame for.
+        if let Some(frames) = &self.frames
+            && frames.receiver_count() > 0
+        {
+            let frame = json!({"look": look, "samples": [sample], "events": events});
             frames.send_replace(Arc::from(frame.to_string()));
         }
+        self.newest = Some(look);
     }
 
     /// Notes who came and who went since the last look.
