@@ -99,6 +99,13 @@ pub enum Event {
         /// Decision, with its reason and inputs.
         decision: Decision,
     },
+    /// Handling one record or text panicked. Nothing else was disturbed, and the record was answered or dead-lettered.
+    PanicContained {
+        /// What was being done: `read` or `intake`.
+        stage: &'static str,
+        /// Message and place of the panic.
+        panic: String,
+    },
     /// Jobs lost their use before they were translated.
     JobsExpired {
         /// Pool (model id).

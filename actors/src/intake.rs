@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 use crate::{
     cache::CacheSpace,
+    containment::contain,
     detect::detect,
     domain::{
         ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
     },
     events::{Event, Observer},
-    pool::{Applied, PoolMessage, Submission, Unloaded},
+    pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
     routing::{self, Ability},
     text::{self, Piece},
@@ -189,18 +190,15 @@ impl IntakeState {
         let mut ended = Vec::new();
         for order in orders {
             match self.place(order, now, tries) {
-                Placed::In(route, mut job) => {
-                    if self.retries {
-                        wrapper.wrap(&mut job.order);
+                Placed::In(route, mut job) => match self.cut(route, &job) {
+                    Ok(cut) => {
+                        if self.retries {
+                            wrapper.wrap(&mut job.order);
+                        }
+                        submissions[route].push(Submission::of(*job, cut));
                     }
-                    let Route {
-                        max_piece_tokens,
-                        space,
-                        ..
-                    } = &self.start.routes[route];
-                    let submission = Submission::new(*job, *max_piece_tokens, space.as_ref());
-                    submissions[route].push(submission);
-                }
+                    Err(error) => ended.push(job.order.failed(error)),
+                },
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
         }
@@ -257,8 +255,30 @@ impl IntakeState {
         }
     }
 
+    /// Cuts a job's text into pieces for a route.
+    fn cut(&self, route: usize, job: &Job) -> Result<Cut, RequestError> {
+        let Route {
+            max_piece_tokens,
+            space,
+            ..
+        } = &self.start.routes[route];
+        self.contained(|| Cut::of(job, *max_piece_tokens, space.as_ref()))
+    }
+
+    /// Does something with the text of one order. A panic of it concerns this order alone.
+    fn contained<T>(&self, task: impl FnOnce() -> T) -> Result<T, RequestError> {
+        contain(task).map_err(|panic| {
+            let (stage, panic) = ("intake", panic.to_string());
+            let observer = &self.start.observer;
+            observer.observe(&Event::PanicContained { stage, panic });
+            let message = "handling the text failed inside the node";
+            RequestError::new(ErrorCode::InternalError, message)
+        })
+    }
+
     fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
-        match self.resolve(&order, now, tries) {
+        let resolved = self.contained(|| self.resolve(&order, now, tries));
+        match resolved.and_then(|resolved| resolved) {
             Ok(Resolved {
                 source,
                 target,

@@ -30,6 +30,7 @@ pub use budget::{NodeBudget, Permit};
 pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
 pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};
+pub(crate) use jobs::Cut;
 pub use jobs::Submission;
 pub use lag::PoolLag;
 pub use spec::PoolSpec;

@@ -1,59 +1,78 @@
 //! From a request for several languages to jobs for one each.
 
+use std::collections::HashSet;
+
 use crate::domain::{ErrorCode, Language, RequestError, TranslationRequest, parse_language};
 
-/// One target of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// A request for this language alone.
-    Job {
-        /// The language, by which its topic is found.
-        target: Language,
-        /// The request, with this target alone, spelled as the sender did.
-        request: TranslationRequest,
-    },
-    /// This target cannot be had; the others can.
-    Refused {
-        /// The target as the sender spelled it.
-        target: String,
-        /// Why.
-        error: RequestError,
-    },
+/// Limits that a request must keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text, in characters.
+    pub text_chars: usize,
+    /// Most target languages.
+    pub targets: usize,
 }
 
-/// Splits a request into its targets. `served` are the languages that the cluster has topics for.
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// A request for each language that is served, with this target alone, spelled as the sender did.
+    pub jobs: Vec<(Language, TranslationRequest)>,
+    /// The other targets, as the sender spelled them, with the reason of each.
+    pub refused: Vec<(String, RequestError)>,
+}
+
+/// Splits a request into its targets. Each language counts once: of several spellings (`fr`, `fr-FR`) the first is answered. `served` are the
+/// languages that the cluster has topics for. Takes linear time in what the request names.
 ///
 /// # Errors
-/// Those of [`TranslationRequest::validate`], which concern the request as a whole.
+/// Those of [`TranslationRequest::validate`] and [`ErrorCode::InvalidRequest`] for too many targets, which concern the request as a whole.
 pub fn split(
     request: &TranslationRequest,
-    max_text_chars: usize,
+    limits: Limits,
     served: &[Language],
-) -> Result<Vec<Part>, RequestError> {
-    request.validate(max_text_chars)?;
-    let part = |tag: &str| match target(tag, served) {
-        Ok(target) => Part::Job {
-            target,
-            request: request.only_for(tag),
-        },
-        Err(error) => Part::Refused {
-            target: tag.to_owned(),
-            error,
-        },
+) -> Result<Split, RequestError> {
+    check_targets(request, limits.targets)?;
+    request.validate(limits.text_chars)?;
+    let mut seen = HashSet::new();
+    let mut split = Split {
+        jobs: Vec::new(),
+        refused: Vec::new(),
     };
-    Ok(request.targets().map(part).collect())
+    for tag in request.targets() {
+        match parse_language("targetLanguages", tag) {
+            Ok(language) if !seen.insert(language) => {}
+            Ok(language) if served.contains(&language) => {
+                split.jobs.push((language, request.only_for(tag)));
+            }
+            Ok(language) => split
+                .refused
+                .push((tag.to_owned(), unserved(language, served))),
+            Err(error) => split.refused.push((tag.to_owned(), error)),
+        }
+    }
+    Ok(split)
 }
 
-fn target(tag: &str, served: &[Language]) -> Result<Language, RequestError> {
-    let language = parse_language("targetLanguages", tag)?;
-    if served.contains(&language) {
-        return Ok(language);
+/// Whether a request names at most so many targets.
+///
+/// # Errors
+/// [`ErrorCode::InvalidRequest`].
+pub fn check_targets(request: &TranslationRequest, most: usize) -> Result<(), RequestError> {
+    let count = request.targets().count();
+    if count <= most {
+        return Ok(());
     }
+    let message = format!("the request names {count} target languages, the limit is {most}");
+    Err(RequestError::new(ErrorCode::InvalidRequest, message))
+}
+
+fn unserved(language: Language, served: &[Language]) -> RequestError {
     let message = format!(
         "no node translates to {language}, only to {}",
         crate::routing::list(served)
     );
-    Err(RequestError::new(ErrorCode::UnsupportedLanguage, message))
+    RequestError::new(ErrorCode::UnsupportedLanguage, message)
 }
 
 #[cfg(test)]
@@ -68,29 +87,36 @@ mod tests {
         TranslationRequest::decode(json.to_string().as_bytes()).unwrap()
     }
 
+    const LIMITS: Limits = Limits {
+        text_chars: 100,
+        targets: 64,
+    };
+
+    fn served() -> [Language; 2] {
+        ["fr".parse().unwrap(), "de".parse().unwrap()]
+    }
+
     proptest! {
         #[test]
-        fn every_target_is_answered_exactly_once(
-            targets in prop::collection::vec("(fr|de|FR|xx|klingon|)", 1..8),
+        fn every_language_is_answered_exactly_once_by_its_first_spelling(
+            targets in prop::collection::vec("(fr|de|FR|fr-CA|xx|klingon|)", 1..8),
         ) {
-            let served = ["fr".parse().unwrap(), "de".parse().unwrap()];
-            let request = request(&targets);
-            let parts = split(&request, 100, &served).unwrap();
-            let mut seen: Vec<String> = parts
-                .iter()
-                .map(|part| match part {
-                    Part::Job { request, target } => {
-                        let tags: Vec<_> = request.targets().collect();
-                        assert_eq!(tags.len(), 1);
-                        assert!(served.contains(target));
-                        tags[0].to_owned()
-                    }
-                    Part::Refused { target, .. } => target.clone(),
-                })
-                .collect();
-            let mut wanted: Vec<String> = targets.clone();
+            let split = split(&request(&targets), LIMITS, &served()).unwrap();
+            let mut seen: Vec<String> = split.refused.into_iter().map(|(tag, _)| tag).collect();
+            for (language, request) in split.jobs {
+                let tags: Vec<_> = request.targets().collect();
+                prop_assert_eq!(tags.len(), 1);
+                prop_assert_eq!(tags[0].parse::<Language>().unwrap(), language);
+                prop_assert!(served().contains(&language));
+                seen.push(tags[0].to_owned());
+            }
+            let mut languages = HashSet::new();
+            let first = |tag: &&String| match tag.parse::<Language>() {
+                Ok(language) => languages.insert(language.to_string()),
+                Err(_) => languages.insert(format!("not a tag: {tag}")),
+            };
+            let mut wanted: Vec<String> = targets.iter().filter(first).cloned().collect();
             wanted.sort_unstable();
-            wanted.dedup();
             seen.sort_unstable();
             prop_assert_eq!(seen, wanted);
         }
@@ -98,27 +124,25 @@ mod tests {
 
     #[test]
     fn a_language_that_nobody_serves_is_refused_beside_one_that_is() {
-        let served = ["fr".parse().unwrap()];
-        let parts = split(
-            &request(&["fr".into(), "xx".into(), "klingon".into()]),
-            100,
-            &served,
-        )
-        .unwrap();
-        let codes: Vec<_> = parts
-            .iter()
-            .map(|part| match part {
-                Part::Job { .. } => None,
-                Part::Refused { error, .. } => Some(error.code),
-            })
-            .collect();
+        let request = request(&["fr".into(), "xx".into(), "klingon".into()]);
+        let split = split(&request, LIMITS, &served()).unwrap();
+        assert_eq!(split.jobs.len(), 1);
+        let codes: Vec<_> = split.refused.iter().map(|(_, error)| error.code).collect();
         assert_eq!(
             codes,
-            [
-                None,
-                Some(ErrorCode::UnsupportedLanguage),
-                Some(ErrorCode::InvalidLanguage)
-            ]
+            [ErrorCode::UnsupportedLanguage, ErrorCode::InvalidLanguage]
         );
+    }
+
+    #[test]
+    fn too_many_targets_are_refused_as_a_whole_in_linear_time() {
+        let targets: Vec<String> = (0..100_000).map(|n| format!("x{n:05}")).collect();
+        let error = split(&request(&targets), LIMITS, &served()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(
+            error.message.contains("100000") && error.message.contains("64"),
+            "{error}"
+        );
+        assert!(split(&request(&targets[..64]), LIMITS, &served()).is_ok());
     }
 }

@@ -33,6 +33,19 @@ fn bad(name: &'static str, payload: impl Into<Vec<u8>>, code: &'static str) -> B
     }
 }
 
+/// The same of one that says whom to answer.
+fn answered(
+    name: &'static str,
+    payload: impl Into<Vec<u8>>,
+    code: &'static str,
+    answered: &'static [&'static str],
+) -> Bad {
+    Bad {
+        answered,
+        ..bad(name, payload, code)
+    }
+}
+
 fn refused(name: &'static str, change: &Value, code: &'static str) -> Bad {
     let mut body = request(name, "hello", &["fr"], "c");
     for (field, value) in change.as_object().unwrap() {
@@ -44,8 +57,15 @@ fn refused(name: &'static str, change: &Value, code: &'static str) -> Bad {
     }
 }
 
+/// A request for so many languages that no node translates to.
+fn many_targets(id: &str, count: usize) -> Value {
+    let targets: Vec<_> = (0..count).map(|n| format!("x{n:05}")).collect();
+    json!({"messageId": id, "text": "hello", "targetLanguages": targets})
+}
+
 fn cases() -> Vec<Bad> {
-    let surrogate = br#"{"messageId":"s","text":"lone \ud83d surrogate","targetLanguage":"fr"}"#;
+    let surrogate =
+        br#"{"messageId":"a lone surrogate","text":"lone \ud83d surrogate","targetLanguage":"fr"}"#;
     let mut cut = request("cut", "hello", &["fr"], "c").to_string();
     cut.truncate(30);
     vec![
@@ -57,38 +77,65 @@ fn cases() -> Vec<Bad> {
             payload: None,
             ..bad("no payload", "", "invalid_json")
         },
-        bad("a lone surrogate", surrogate, "invalid_json"),
-        bad(
+        answered("a lone surrogate", surrogate, "invalid_json", &["fr"]),
+        answered(
             "bytes that are no UTF-8",
-            b"{\"messageId\":\"u\",\"text\":\"\xff\",\"targetLanguage\":\"fr\"}",
+            b"{\"messageId\":\"bytes that are no UTF-8\",\"text\":\"\xff\",\"targetLanguage\":\"fr\"}",
             "invalid_json",
+            &["fr"],
         ),
         bad("a list", "[1, 2]", "invalid_request"),
         bad("a string", "\"hello\"", "invalid_request"),
-        bad(
+        answered(
             "no text",
-            r#"{"messageId":"n","targetLanguage":"fr"}"#,
+            r#"{"messageId":"no text","targetLanguage":"fr"}"#,
             "invalid_request",
+            &["fr"],
         ),
-        bad(
+        answered(
             "a number for a text",
-            r#"{"messageId":"n","text":5,"targetLanguage":"fr"}"#,
+            r#"{"messageId":"a number for a text","text":5,"targetLanguages":["fr","de"]}"#,
             "invalid_request",
+            &["fr", "de"],
         ),
-        bad(
+        answered(
             "an unknown tier",
-            r#"{"messageId":"n","text":"hi","modelType":"huge"}"#,
+            r#"{"messageId":"an unknown tier","text":"hi","modelType":"huge"}"#,
             "invalid_request",
+            &[""],
         ),
-        bad(
+        answered(
             "a negative deadline",
-            r#"{"messageId":"n","text":"hi","deadlineMs":-1}"#,
+            r#"{"messageId":"a negative deadline","text":"hi","targetLanguage":"fr","deadlineMs":-1}"#,
             "invalid_request",
+            &["fr"],
         ),
-        bad(
+        answered(
+            "a text for a list",
+            r#"{"messageId":"a text for a list","text":"hi","targetLanguages":"fr"}"#,
+            "invalid_request",
+            &["fr"],
+        ),
+        answered(
+            "a field twice",
+            r#"{"messageId":"a field twice","text":"hi","text":"ho","targetLanguage":"fr"}"#,
+            "invalid_request",
+            &["fr"],
+        ),
+        answered(
+            "too many targets",
+            many_targets("too many targets", 65).to_string(),
+            "invalid_request",
+            &[""],
+        ),
+        answered(
             "JSON that is deep",
-            format!(r#"{{"messageId":"n","ignored":{}"#, "[".repeat(100_000)),
+            format!(
+                r#"{{"messageId":"JSON that is deep","ignored":{}"#,
+                "[".repeat(100_000)
+            ),
             "invalid_json",
+            &[""],
         ),
         Bad {
             answered: &[""],
@@ -291,7 +338,57 @@ fn one_bad_target_does_not_spoil_the_others() {
     backend.ids.assert_exactly_once();
     let errors = ["fr", "klingon", "ja", "de"].map(|target| backend.ids.of("m", target).error());
     assert_eq!(errors, ["", "invalid_language", "unsupported_language", ""]);
-    assert_eq!(backend.letters(2, PATIENCE).len(), 2);
+    let letters = backend.letters(1, PATIENCE);
+    assert_eq!(letters.len(), 1, "one dead letter for all that is refused");
+    let left: Value = serde_json::from_slice(letters[0].payload.as_deref().unwrap()).unwrap();
+    assert_eq!(left["targetLanguages"], json!(["klingon", "ja"]));
+}
+
+#[test]
+fn requests_are_read_as_their_producers_write_them() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    let plain = |id: &str| request(id, "hello", &["fr"], "c").to_string().into_bytes();
+    let framed = |prefix: &[u8], id: &str| [prefix, &plain(id)].concat();
+    let nulls = json!({"messageId": "nulls", "text": "hello", "sourceLanguage": "en", "targetLanguages": ["fr"],
+        "targetLanguage": null, "taskId": null, "modelType": null, "priority": null, "conversationId": null, "deadlineMs": null});
+    let numbers = json!({"messageId": 4711, "text": "hello", "sourceLanguage": "en", "targetLanguage": "fr", "deadlineMs": 60000.0});
+    let spelled = json!({"messageId": "spelled", "text": "hello", "sourceLanguage": "en", "targetLanguages": ["fr", "FR", "fr-CA"]});
+    for (id, payload) in [
+        ("nulls", nulls.to_string().into_bytes()),
+        ("4711", numbers.to_string().into_bytes()),
+        ("marked", framed(b"\xef\xbb\xbf", "marked")),
+        ("framed", framed(b"\0\0\0\0\x2a", "framed")),
+        ("spelled", spelled.to_string().into_bytes()),
+    ] {
+        backend.ids.ask(id, "fr");
+        backend.write(&Record {
+            payload: Some(payload),
+            ..Record::to("translation.requests", "c", "")
+        });
+    }
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    for id in ["nulls", "4711", "marked", "framed", "spelled"] {
+        assert_eq!(backend.ids.of(id, "fr").text(), "fr:hello", "{id}");
+    }
+}
+
+#[test]
+fn a_small_record_that_names_thousands_of_targets_delays_nobody() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&sandbox.node());
+    let mut backend = node.backend();
+    let mut bomb = many_targets("bomb", 14_000);
+    bomb["text"] = json!("word ".repeat(20_000));
+    backend.ids.ask("bomb", "");
+    backend.write(&Record::to("translation.requests", "c", bomb.to_string()));
+    ask_good(&mut backend, 0..5);
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(backend.ids.of("bomb", "").error(), "invalid_request");
+    assert_eq!(backend.letters(1, PATIENCE).len(), 1);
 }
 
 #[test]
@@ -311,8 +408,12 @@ fn a_job_with_several_languages_is_put_aside() {
         "c",
         request("good", "hello", &["fr"], "c").to_string(),
     ));
+    for target in ["fr", "de"] {
+        backend.ids.ask("m", target);
+    }
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
+    assert_eq!(backend.ids.of("m", "de").error(), "invalid_request");
     let letters = backend.letters(2, PATIENCE);
     let codes: Vec<_> = letters
         .iter()

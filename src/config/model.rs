@@ -110,6 +110,8 @@ pub struct IntakeConfig {
     pub low_water_tokens: u64,
     /// Longest text, in characters.
     pub max_text_chars: usize,
+    /// Most target languages of one request.
+    pub max_targets: usize,
 }
 
 impl Default for IntakeConfig {
@@ -118,6 +120,7 @@ impl Default for IntakeConfig {
             high_water_tokens: 400_000,
             low_water_tokens: 200_000,
             max_text_chars: DEFAULT_MAX_TEXT_CHARS,
+            max_targets: 64,
         }
     }
 }

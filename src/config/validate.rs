@@ -190,6 +190,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must be below intake.high_water_tokens",
     );
     refuse_if(
+        !(1..=1_000).contains(&intake.max_targets),
+        "intake.max_targets",
+        "must be between 1 and 1000",
+    );
+    refuse_if(
         intake.max_text_chars == 0,
         "intake.max_text_chars",
         "must be above zero",

@@ -157,6 +157,10 @@ impl Observer for Feed {
                 let text = format!("the text of message {message_id} makes the engine fail");
                 self.add(Kind::Failure, pool, text);
             }
+            Event::PanicContained { stage, panic } => {
+                let text = format!("contained a panic in {stage}: {panic}");
+                self.add(Kind::Failure, "", text);
+            }
             Event::JobsExpired { pool, jobs } => {
                 let text = format!("jobs whose deadline passed: {jobs}");
                 self.add(Kind::Failure, pool, text);

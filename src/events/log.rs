@@ -71,6 +71,9 @@ impl Observer for EventLog {
                 info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
             }
             Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
+            Event::PanicContained { stage, panic } => {
+                error!(stage, panic, "contained a panic while handling one record");
+            }
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {
                 code,

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{JobOutcome, Order, OutcomeSink, RequestError, Ticket, TranslationRequest},
+    containment::Contained,
+    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, RequestError, Ticket, TranslationRequest},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
@@ -14,8 +15,9 @@ use super::{
     ownership::Ownership,
     publisher::{Settled, Settlements},
     reader::Handler,
-    record::{self, Encoder},
-    requests::{now_ms, origin, weight},
+    record::{self, Encoder, OutRecord},
+    refusals,
+    requests::{now_ms, weight},
 };
 use crate::telemetry::Traces;
 
@@ -42,6 +44,7 @@ pub struct JobReader {
     encoder: Encoder,
     intake: ActorRef<IntakeMessage>,
     traces: Traces,
+    max_targets: usize,
     orders: Vec<Order>,
     settled: Vec<(Ticket, Settled)>,
 }
@@ -54,7 +57,7 @@ impl JobReader {
         ownership: Ownership,
         encoder: Encoder,
         intake: ActorRef<IntakeMessage>,
-        traces: Traces,
+        (traces, max_targets): (Traces, usize),
     ) -> Self {
         let sink = Arc::new(Sink {
             settlements: settlements.clone(),
@@ -66,19 +69,29 @@ impl JobReader {
             encoder,
             intake,
             traces,
+            max_targets,
             orders: Vec::new(),
             settled: Vec::new(),
         }
     }
 
-    fn order(&self, ticket: Ticket, message: &BorrowedMessage<'_>) -> Result<Order, RequestError> {
-        let request = TranslationRequest::decode(message.payload().unwrap_or_default())?;
-        let single = request.targets().count() == 1;
-        if !single {
-            return Err(RequestError::new(
-                babelmesh_actors::domain::ErrorCode::InvalidRequest,
-                "a job names exactly one target language",
-            ));
+    /// The order, or the records that answer what is none.
+    fn order(
+        &self,
+        ticket: Ticket,
+        message: &BorrowedMessage<'_>,
+    ) -> Result<Order, Vec<OutRecord>> {
+        let payload = message.payload().unwrap_or_default();
+        let refuse = |request: Option<&TranslationRequest>, error| {
+            let (encoder, trace) = (&self.encoder, record::trace(message));
+            refusals::refuse(encoder, message, request, &error, &trace, self.max_targets)
+        };
+        let request = TranslationRequest::decode(payload)
+            .map_err(|error| refuse(TranslationRequest::salvage(payload).as_ref(), error))?;
+        if request.targets().count() != 1 {
+            let message = "a job names exactly one target language";
+            let error = RequestError::new(ErrorCode::InvalidRequest, message);
+            return Err(refuse(Some(&request), error));
         }
         let age = record::submitted_at(message).map_or(0, |at| now_ms().saturating_sub(at));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
@@ -95,25 +108,32 @@ impl JobReader {
     }
 }
 
+impl JobReader {
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
+        let journey = None;
+        self.settled
+            .push((ticket, Settled::Records { records, journey }));
+    }
+}
+
 impl Handler for JobReader {
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
         match self.order(ticket, message) {
             Ok(order) => self.orders.push(order),
-            Err(error) => {
-                let key = message.key().unwrap_or_default();
-                let payload = message.payload().unwrap_or_default().to_vec();
-                let trace = record::trace(message);
-                let letter = self
-                    .encoder
-                    .dead_letter(key, payload, &error, &origin(message), &trace)
-                    .replayed(record::replays(message));
-                let settled = Settled::Records {
-                    records: vec![letter],
-                    journey: None,
-                };
-                self.settled.push((ticket, settled));
-            }
+            Err(records) => self.settle(ticket, records),
         }
+        weight(message)
+    }
+
+    fn panicked(
+        &mut self,
+        ticket: Ticket,
+        message: &BorrowedMessage<'_>,
+        panic: &Contained,
+    ) -> u64 {
+        let most = self.max_targets;
+        let records = refusals::after_panic(&self.encoder, message, panic, most);
+        self.settle(ticket, records);
         weight(message)
     }
 

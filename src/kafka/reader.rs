@@ -17,6 +17,7 @@ use std::{
 };
 
 use babelmesh_actors::{
+    containment::{Contained, contain},
     domain::Ticket,
     events::{Event, Observer},
     flow::{Flow, Gate},
@@ -58,6 +59,10 @@ const POLL: Duration = Duration::from_millis(50);
 pub trait Handler: Send + 'static {
     /// Takes a record; returns what it weighs (see [`Flow::weight_of`]).
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
+
+    /// Takes a record instead, after [`read`](Self::read) of it has panicked; returns what it weighs.
+    fn panicked(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>, panic: &Contained)
+    -> u64;
 
     /// The records read since the last call are known to the publisher: hand them on.
     fn hand_on(&mut self);
@@ -325,7 +330,7 @@ impl<H: Handler> Polling<H> {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
                     if let Some((topic, ticket)) = self.assignment().ticket(&message) {
-                        let weight = self.handler.read(ticket, &message);
+                        let weight = self.handle(ticket, &message);
                         self.flow.add(weight);
                         opened.push(Opened {
                             ticket,
@@ -357,6 +362,17 @@ impl<H: Handler> Polling<H> {
             self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
         }
+    }
+
+    /// Has the handler take a record. A panic of it concerns this record alone; returns what the record weighs.
+    fn handle(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
+        let handler = &mut self.handler;
+        contain(|| handler.read(ticket, message)).unwrap_or_else(|panic| {
+            let (stage, said) = ("read", panic.to_string());
+            self.observer
+                .observe(&Event::PanicContained { stage, panic: said });
+            self.handler.panicked(ticket, message, &panic)
+        })
     }
 
     /// The brokers will have nothing to do with this consumer any more.

@@ -7,11 +7,15 @@ use babelmesh_actors::domain::{
 };
 use rdkafka::{
     Message,
-    message::{Header, Headers, OwnedHeaders},
+    message::{Header, OwnedHeaders},
 };
 
+pub use super::headers::header;
 use super::topics::TopicNames;
-use crate::telemetry::{Traces, traces::Arrival};
+use crate::telemetry::{
+    Traces,
+    traces::{Arrival, is_traceparent},
+};
 
 /// Header: the same for every delivery of one target of one message.
 pub const IDEMPOTENCY_KEY: &str = "babelmesh-idempotency-key";
@@ -44,6 +48,11 @@ pub const TRACESTATE: &str = "tracestate";
 /// translate could not be laid aside either, and its partition would stand still for ever.
 const MAX_LETTER_BYTES: usize = 900_000;
 
+/// Longest key of a dead letter, in bytes: a longer one is cut, for the same reason.
+const MAX_LETTER_KEY_BYTES: usize = 4_096;
+/// Longest `tracestate` that is passed on, in bytes: what W3C asks for at least.
+const MAX_TRACESTATE_BYTES: usize = 512;
+
 /// W3C trace context of a record.
 pub type Trace = Option<Arc<domain::Trace>>;
 
@@ -68,6 +77,14 @@ impl OutRecord {
             self.headers.push((REPLAYS, replays.to_string()));
         }
         self
+    }
+
+    /// Replaces the description of a dead letter.
+    pub(super) fn describe(&mut self, message: String) {
+        let mut headers = self.headers.iter_mut();
+        if let Some((_, value)) = headers.find(|(key, _)| *key == ERROR_MESSAGE) {
+            *value = message;
+        }
     }
 
     /// Why it is laid aside, if it is a dead letter.
@@ -193,7 +210,7 @@ impl Encoder {
         push_trace(&mut headers, trace);
         OutRecord {
             topic: Arc::clone(&self.dead_letters),
-            key: key.to_vec(),
+            key: key[..key.len().min(MAX_LETTER_KEY_BYTES)].to_vec(),
             payload,
             headers,
         }
@@ -201,8 +218,8 @@ impl Encoder {
 }
 
 impl Encoder {
-    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, a shorter dead
-    /// letter in place of one. Empty when there is nothing smaller left to say.
+    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, a dead letter in
+    /// place of an error, a shorter one in place of a dead letter. Empty when there is nothing smaller left to say.
     #[must_use]
     pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
         let bytes = refused.payload.len();
@@ -222,7 +239,12 @@ impl Encoder {
                         ..refused.clone()
                     }]
                 }
-                _ => Vec::new(),
+                // Not even the error fits: the sender cannot be told, the operator can.
+                _ => {
+                    let payload = refused.payload.clone();
+                    let trace = trace_of(refused);
+                    vec![self.dead_letter(&refused.key, payload, &error(), origin, &trace)]
+                }
             };
         }
         let trace = trace_of(refused);
@@ -275,17 +297,21 @@ pub(crate) fn push_trace(headers: &mut Vec<(&'static str, String)>, trace: &Trac
     }
 }
 
-/// A header's value, if it is text.
-pub fn header<'m>(message: &'m impl Message, name: &str) -> Option<&'m str> {
-    let headers = message.headers()?;
-    let value = headers.iter().find(|header| header.key == name)?.value?;
-    std::str::from_utf8(value).ok()
-}
-
 /// The trace context of a record, as it stands there.
 pub(crate) fn trace(message: &impl Message) -> Trace {
-    let parent = header(message, TRACEPARENT)?;
-    plain(parent, header(message, TRACESTATE).unwrap_or_default())
+    let parent = traceparent(message)?;
+    plain(parent, tracestate(message))
+}
+
+/// A `traceparent` that is one: anything else counts as absent and does not travel along.
+fn traceparent(message: &impl Message) -> Option<&str> {
+    header(message, TRACEPARENT).filter(|parent| is_traceparent(parent))
+}
+
+/// The `tracestate`; empty when there is none, or a longer one than has to be passed on.
+fn tracestate(message: &impl Message) -> &str {
+    let state = header(message, TRACESTATE).filter(|state| state.len() <= MAX_TRACESTATE_BYTES);
+    state.unwrap_or_default()
 }
 
 fn plain(parent: &str, state: &str) -> Trace {
@@ -298,10 +324,10 @@ fn plain(parent: &str, state: &str) -> Trace {
 
 /// The trace context of a record that is accepted. A job that a splitter wrote without one was not to be watched.
 pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
-    let parent = header(message, TRACEPARENT);
+    let parent = traceparent(message);
     traces.accept(Arrival {
         parent,
-        state: parent.map_or("", |_| header(message, TRACESTATE).unwrap_or_default()),
+        state: parent.map_or("", |_| tracestate(message)),
         is_decided: header(message, SUBMITTED_AT).is_some(),
         written_ms: message.timestamp().to_millis(),
     })
@@ -408,7 +434,10 @@ mod tests {
                 .iter()
                 .all(|r| value(r, TRACEPARENT) == Some("00-1"))
         );
-        // The answer to it is an error already.
-        assert!(encoder.instead_of(&instead[0], &origin).is_empty());
+        // The answer to it is an error already: if that is refused too, it is dead-lettered.
+        let last = encoder.instead_of(&instead[0], &origin);
+        assert_eq!(last.len(), 1);
+        assert_eq!(&*last[0].topic, "translation.dead-letters");
+        assert_eq!(last[0].error_code(), Some("result_too_large"));
     }
 }

@@ -3,16 +3,19 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use babelmesh_actors::{
-    domain::{Language, RequestError, Ticket, TranslationRequest},
+    containment::Contained,
+    domain::{Language, Ticket, TranslationRequest},
     flow::Flow,
-    splitting::{Part, split},
+    splitting::{self, Limits, split},
 };
 use rdkafka::{Message, message::BorrowedMessage};
 
 use super::{
+    headers,
     publisher::{Settled, Settlements},
     reader::Handler,
-    record::{self, Encoder, Origin, OutRecord, SUBMITTED_AT, Trace, push_trace},
+    record::{self, Encoder, OutRecord, SUBMITTED_AT, Trace, push_trace},
+    refusals::{self, origin},
     topics::TopicNames,
 };
 use crate::telemetry::{
@@ -27,7 +30,7 @@ pub struct Splitter {
     encoder: Encoder,
     topics: TopicNames,
     served: Vec<Language>,
-    max_text_chars: usize,
+    limits: Limits,
     /// Names of job topics, made once.
     names: HashMap<String, Arc<str>>,
     settled: Vec<(Ticket, Settled)>,
@@ -41,7 +44,7 @@ impl Splitter {
         encoder: Encoder,
         topics: TopicNames,
         served: Vec<Language>,
-        max_text_chars: usize,
+        limits: Limits,
     ) -> Self {
         Self {
             settlements,
@@ -49,7 +52,7 @@ impl Splitter {
             encoder,
             topics,
             served,
-            max_text_chars,
+            limits,
             names: HashMap::new(),
             settled: Vec::new(),
         }
@@ -57,51 +60,72 @@ impl Splitter {
 
     fn split(&mut self, message: &BorrowedMessage<'_>, trace: &Trace) -> Vec<OutRecord> {
         let payload = message.payload().unwrap_or_default();
-        let replays = record::replays(message);
-        let letter = |splitter: &Self, payload: Vec<u8>, error: &RequestError| {
-            let key = message.key().unwrap_or_default();
-            let origin = origin(message);
-            splitter
-                .encoder
-                .dead_letter(key, payload, error, &origin, trace)
-                .replayed(replays)
+        let refuse = |splitter: &Self, request: Option<&TranslationRequest>, error| {
+            let most = splitter.limits.targets;
+            refusals::refuse(&splitter.encoder, message, request, error, trace, most)
         };
         let request = match TranslationRequest::decode(payload) {
             Ok(request) => request,
-            Err(error) => return vec![letter(self, payload.to_vec(), &error)],
-        };
-        let parts = match split(&request, self.max_text_chars, &self.served) {
-            Ok(parts) => parts,
             Err(error) => {
-                let mut records = self.refuse_all(&request, &error, trace);
-                records.push(letter(self, payload.to_vec(), &error));
-                return records;
+                let salvaged = TranslationRequest::salvage(payload);
+                return refuse(self, salvaged.as_ref(), &error);
             }
         };
+        match split(&request, self.limits, &self.served) {
+            Ok(split) => self.records(message, &request, split, trace),
+            Err(error) => refuse(self, Some(&request), &error),
+        }
+    }
+
+    /// Jobs and refusals, and one dead letter for all that is refused.
+    fn records(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        request: &TranslationRequest,
+        split: splitting::Split,
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
+        let splitting::Split { jobs, refused } = split;
+        let Some((_, error)) = refused.first() else {
+            return self.jobs(message, &jobs, trace);
+        };
+        if jobs.is_empty() && refused.len() == 1 {
+            // The request as it came is what is left.
+            let most = self.limits.targets;
+            return refusals::refuse(&self.encoder, message, Some(request), error, trace, most);
+        }
+        let mut records = self.jobs(message, &jobs, trace);
+        let refusals = refused
+            .iter()
+            .map(|(target, error)| self.encoder.refusal(request, target, error, trace));
+        records.extend(refusals);
+        // The other targets are answered: only these are left to be tried again.
+        let targets: Vec<String> = refused.iter().map(|(target, _)| target.clone()).collect();
+        let left = record::json(&request.only_for_all(&targets));
+        let key = message.key().unwrap_or_default();
+        let letter = self
+            .encoder
+            .dead_letter(key, left, error, &origin(message), trace);
+        records.push(letter.replayed(record::replays(message)));
+        records
+    }
+
+    fn jobs(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        jobs: &[(Language, TranslationRequest)],
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
+        let replays = record::replays(message);
         let submitted = record::submitted_at(message)
             .unwrap_or_else(now_ms)
             .to_string();
-        let alone = parts.len() == 1;
-        let mut records = Vec::with_capacity(parts.len());
-        for part in parts {
-            match part {
-                Part::Job { target, request } => {
-                    let job = self.job(target, &request, &submitted, trace);
-                    records.push(job.replayed(replays));
-                }
-                Part::Refused { target, error } => {
-                    records.push(self.encoder.refusal(&request, &target, &error, trace));
-                    // The other targets are answered: only this one is left to be tried again.
-                    let left = if alone {
-                        payload.to_vec()
-                    } else {
-                        record::json(&request.only_for(&target))
-                    };
-                    records.push(letter(self, left, &error));
-                }
-            }
-        }
-        records
+        jobs.iter()
+            .map(|(target, request)| {
+                self.job(*target, request, &submitted, trace)
+                    .replayed(replays)
+            })
+            .collect()
     }
 
     /// The request on its way, if it is watched.
@@ -116,22 +140,6 @@ impl Splitter {
             records: records.len(),
             jobs: records.iter().filter(|record| is_job(record)).count(),
         })
-    }
-
-    /// One error for each target, or a single one when the request names none.
-    fn refuse_all(
-        &self,
-        request: &TranslationRequest,
-        error: &RequestError,
-        trace: &Trace,
-    ) -> Vec<OutRecord> {
-        let refusal = |target: &str| self.encoder.refusal(request, target, error, trace);
-        let records: Vec<_> = request.targets().map(refusal).collect();
-        if records.is_empty() {
-            vec![refusal("")]
-        } else {
-            records
-        }
     }
 
     fn job(
@@ -166,6 +174,23 @@ impl Handler for Splitter {
         let trace = record::accepted(message, &self.traces);
         let records = self.split(message, &trace);
         let journey = self.journey(message, &trace, &records);
+        // Each job holds the text again.
+        let copies = records.len().max(1) as u64;
+        let weight = weight(message).saturating_mul(copies);
+        self.settled
+            .push((ticket, Settled::Records { records, journey }));
+        weight
+    }
+
+    fn panicked(
+        &mut self,
+        ticket: Ticket,
+        message: &BorrowedMessage<'_>,
+        panic: &Contained,
+    ) -> u64 {
+        let most = self.limits.targets;
+        let records = refusals::after_panic(&self.encoder, message, panic, most);
+        let journey = None;
         self.settled
             .push((ticket, Settled::Records { records, journey }));
         weight(message)
@@ -176,16 +201,9 @@ impl Handler for Splitter {
     }
 }
 
-pub(super) fn origin(message: &BorrowedMessage<'_>) -> Origin {
-    Origin {
-        topic: Arc::from(message.topic()),
-        partition: message.partition(),
-        offset: message.offset(),
-    }
-}
-
+/// What a record weighs: its value and its headers, which its jobs keep.
 pub(super) fn weight(message: &BorrowedMessage<'_>) -> u64 {
-    Flow::weight_of(message.payload_len())
+    Flow::weight_of(message.payload_len() + headers::bytes(message))
 }
 
 pub(super) fn now_ms() -> i64 {

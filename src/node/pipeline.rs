@@ -11,6 +11,7 @@ use babelmesh_actors::{
     domain::Language,
     events::Observer,
     flow::{Flow, WaterMarks},
+    splitting::Limits,
 };
 
 use super::{
@@ -75,18 +76,22 @@ impl Pipelines {
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
             let encoder = encoder.clone();
-            JobReader::new(settlements, ownership, encoder, intake, traces.clone())
+            let traces = (traces.clone(), config.intake.max_targets);
+            JobReader::new(settlements, ownership, encoder, intake, traces)
         })?;
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
         let splitter = build.pipeline(&group, &requests, |settlements, _| {
-            let limit = config.intake.max_text_chars;
+            let limits = Limits {
+                text_chars: config.intake.max_text_chars,
+                targets: config.intake.max_targets,
+            };
             Splitter::new(
                 (settlements, traces.clone()),
                 encoder,
                 kafka.topics.clone(),
                 served.to_vec(),
-                limit,
+                limits,
             )
         })?;
         Ok(Self { splitter, jobs })

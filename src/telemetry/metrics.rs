@@ -22,7 +22,7 @@ use prometheus_client::{
 
 use self::labels::{
     CodeLabel, HttpLabels, JobLabels, LaneLabel, ModelLabel, OutcomeLabels, PieceLabels,
-    RouteLabel, ScalingLabels, StopLabels,
+    RouteLabel, ScalingLabels, StageLabel, StopLabels,
 };
 
 /// From a millisecond to about a minute.
@@ -73,6 +73,7 @@ pub struct Metrics {
     cold_start: Histograms<ModelLabel>,
     engine_lines: Counters<ModelLabel>,
     scaled: Counters<ScalingLabels>,
+    contained_panics: Counters<StageLabel>,
     pauses: Counter,
     http: Counters<HttpLabels>,
     http_duration: Histograms<RouteLabel>,
@@ -96,6 +97,7 @@ impl Metrics {
             processing: histograms(seconds),
             last: Mutex::default(),
             expired: Family::default(),
+            contained_panics: Family::default(),
             abandoned: Family::default(),
             retried: Family::default(),
             poisoned: Family::default(),
@@ -157,6 +159,15 @@ impl Metrics {
             "expired_jobs",
             "Jobs whose deadline passed in a pool",
             self.expired.clone(),
+        );
+        // Present from the start, so that an alert sees the first one.
+        for stage in ["read", "intake"] {
+            let _ = self.contained_panics.get_or_create(&StageLabel { stage });
+        }
+        to.register(
+            "contained_panics",
+            "Panics while handling one record, contained to that record",
+            self.contained_panics.clone(),
         );
         to.register(
             "abandoned_jobs",
@@ -354,6 +365,11 @@ impl Observer for Metrics {
                 self.scaled.get_or_create(&labels).inc();
             }
             Event::JobsAbandoned { pool, jobs } => count(&self.abandoned, pool, *jobs),
+            Event::PanicContained { stage, .. } => {
+                self.contained_panics
+                    .get_or_create(&StageLabel { stage })
+                    .inc();
+            }
             Event::JobsExpired { pool, jobs } => count(&self.expired, pool, *jobs),
             Event::JobsRetried { code, jobs, .. } => {
                 let label = CodeLabel { code: code.name() };

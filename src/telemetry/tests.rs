@@ -131,6 +131,10 @@ fn node() -> (Telemetry, NodeStatus) {
             from: 1,
             decision: decision(),
         },
+        Event::PanicContained {
+            stage: "read",
+            panic: "secret".to_owned(),
+        },
         Event::JobsExpired {
             pool: Arc::clone(&pool),
             jobs: 2,

@@ -97,6 +97,11 @@ pub struct Arrival<'a> {
     pub written_ms: Option<i64>,
 }
 
+/// Whether a header is a W3C `traceparent`.
+pub(crate) fn is_traceparent(header: &str) -> bool {
+    context::parse(header).is_some()
+}
+
 impl Traces {
     /// Starts to export, if the configuration says where to. The collector need not be there.
     ///

@@ -1,67 +1,74 @@
 //! The request as it travels: JSON in camel case.
 
+mod wire;
+
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
+use serde::{Deserialize, Serialize};
 
 use super::{ErrorCode, Lane, Language, RequestError};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
 
-/// A request to translate one text into one or several languages. Unknown fields are ignored.
+/// A request to translate one text into one or several languages. Unknown fields are ignored; `null` means absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TranslationRequest {
     /// Repeated in every result; the message id when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "wire::optional_id"
+    )]
     pub task_id: Option<String>,
-    /// The sender's name for this message.
+    /// The sender's name for this message. A number is taken as its digits.
+    #[serde(deserialize_with = "wire::id")]
     pub message_id: String,
     /// The text to translate.
     pub text: String,
     /// BCP 47 tag of the text's language, or `auto`.
-    #[serde(default = "auto")]
+    #[serde(default = "auto", deserialize_with = "wire::tag_or_auto")]
     pub source_language: String,
     /// BCP 47 tags of the languages wanted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "wire::present"
+    )]
     pub target_languages: Vec<String>,
     /// The same for a single language; counts as one more of `targetLanguages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_language: Option<String>,
     /// Quality tier wanted; the nearest one that the cluster has is used.
-    #[serde(default, deserialize_with = "by_name")]
+    #[serde(default, deserialize_with = "wire::name")]
     pub model_type: ModelType,
     /// Conversation whose results leave in order; `any` marks bulk work.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "wire::optional_id"
+    )]
     pub conversation_id: Option<String>,
     /// Urgency.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "by_optional_name"
+        deserialize_with = "wire::optional_name"
     )]
     pub priority: Option<Priority>,
     /// Milliseconds after which the translation is of no use any more, counted from the time of the sender's Kafka record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "wire::optional_millis"
+    )]
     pub deadline_ms: Option<u64>,
 }
 
 fn auto() -> String {
     "auto".to_owned()
-}
-
-/// Reads a name. Where there is anything else, serde_json calls it bad JSON by itself, and not a bad request.
-fn by_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    T::deserialize(String::deserialize(from)?.into_deserializer())
-}
-
-/// The same where it may be absent.
-fn by_optional_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    let name = Option::<String>::deserialize(from)?;
-    name.map(|name| T::deserialize(name.into_deserializer()))
-        .transpose()
 }
 
 /// Quality tier of a model.
@@ -129,19 +136,44 @@ impl TranslationRequest {
     #[must_use]
     pub fn only_for(&self, target: &str) -> Self {
         Self {
-            target_languages: Vec::new(),
             target_language: Some(target.to_owned()),
-            ..self.clone()
+            ..self.without_targets()
         }
     }
 
-    /// Reads a request from a record's bytes.
+    /// The same request for these targets alone.
+    #[must_use]
+    pub fn only_for_all(&self, targets: &[String]) -> Self {
+        Self {
+            target_languages: targets.to_vec(),
+            ..self.without_targets()
+        }
+    }
+
+    fn without_targets(&self) -> Self {
+        // Field by field: a list of targets may be long, and is not wanted.
+        Self {
+            task_id: self.task_id.clone(),
+            message_id: self.message_id.clone(),
+            text: self.text.clone(),
+            source_language: self.source_language.clone(),
+            target_languages: Vec::new(),
+            target_language: None,
+            model_type: self.model_type,
+            conversation_id: self.conversation_id.clone(),
+            priority: self.priority,
+            deadline_ms: self.deadline_ms,
+        }
+    }
+
+    /// Reads a request from a record's bytes: JSON, with or without a byte order mark, and with or without Confluent's framing (a zero byte
+    /// and four bytes of schema id).
     ///
     /// # Errors
     /// [`ErrorCode::InvalidJson`] when the bytes are not JSON, [`ErrorCode::InvalidRequest`] when the JSON is not a
     /// request. The message says where, and never quotes the text.
     pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
-        serde_json::from_slice(bytes).map_err(|error| {
+        serde_json::from_slice(wire::json(bytes)).map_err(|error| {
             let code = match error.classify() {
                 serde_json::error::Category::Data => ErrorCode::InvalidRequest,
                 _ => ErrorCode::InvalidJson,
@@ -153,17 +185,21 @@ impl TranslationRequest {
         })
     }
 
-    /// The languages asked for, in order, each once however often it is named.
+    /// Ids and targets of a request that [`decode`](Self::decode) refuses, so that its sender can be answered: what stands before the first
+    /// byte that is no JSON. The text is empty. `None` where no message id can be read.
+    #[must_use]
+    pub fn salvage(bytes: &[u8]) -> Option<Self> {
+        wire::salvage(bytes)
+    }
+
+    /// The languages asked for, in order, each spelling once however often it stands there.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
-        let all = || {
-            self.target_languages
-                .iter()
-                .chain(&self.target_language)
-                .map(String::as_str)
-        };
-        all()
-            .enumerate()
-            .filter_map(move |(i, tag)| (!all().take(i).any(|t| t == tag)).then_some(tag))
+        let mut seen = HashSet::new();
+        self.target_languages
+            .iter()
+            .chain(&self.target_language)
+            .map(String::as_str)
+            .filter(move |tag| seen.insert(*tag))
     }
 
     /// The id of the task: the sender's own, else the message id.

@@ -41,6 +41,32 @@ impl Submission {
     /// pool: it is the costliest step on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
     #[must_use]
     pub fn new(job: Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
+        let cut = Cut::of(&job, max_tokens, space);
+        Self::of(job, cut)
+    }
+
+    /// A job whose text is cut already.
+    pub(crate) fn of(job: Job, cut: Cut) -> Self {
+        let Cut { pieces, keys } = cut;
+        Self { job, pieces, keys }
+    }
+
+    /// The lane it travels in.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.job.lane()
+    }
+}
+
+/// The pieces of a job's text, and their names where translations are remembered.
+pub(crate) struct Cut {
+    pieces: Vec<TextPiece>,
+    keys: Vec<CacheKey>,
+}
+
+impl Cut {
+    /// See [`Submission::new`].
+    pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
         let mut end = 0;
         let mut keys = Vec::new();
         let space = space.filter(|_| !job.order.fresh);
@@ -62,13 +88,7 @@ impl Submission {
                 }
             })
             .collect();
-        Self { job, pieces, keys }
-    }
-
-    /// The lane it travels in.
-    #[must_use]
-    pub fn lane(&self) -> Lane {
-        self.job.lane()
+        Self { pieces, keys }
     }
 }
 

@@ -51,7 +51,11 @@ fn replayed(letter: &Letter) -> Result<(OutRecord, Option<i32>), Skip> {
 
 #[test]
 fn a_letter_is_replayed_as_it_was_to_where_it_was() {
-    let (record, partition) = replayed(&with(&[("traceparent", "00-ab-cd-01")])).unwrap();
+    let (record, partition) = replayed(&with(&[(
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    )]))
+    .unwrap();
     assert_eq!(
         (&*record.topic, partition),
         ("translation.requests", Some(3))
@@ -69,7 +73,10 @@ fn a_letter_is_replayed_as_it_was_to_where_it_was() {
         headers,
         [
             ("babelmesh-replayed-from", "2:41"),
-            ("traceparent", "00-ab-cd-01"),
+            (
+                "traceparent",
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+            ),
             ("babelmesh-replays", "1")
         ]
     );

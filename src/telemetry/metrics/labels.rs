@@ -34,6 +34,11 @@ pub(super) struct CodeLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StageLabel {
+    pub(super) stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct StopLabels {
     pub(super) model: Arc<str>,
     pub(super) reason: &'static str,

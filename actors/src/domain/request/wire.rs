@@ -1,0 +1,431 @@
+//! Reading requests as senders write them.
+//!
+//! Producers differ: some write `null` for an absent field, numbers for ids, `5000.0` for an integer, a byte order mark, or the five bytes
+//! with which Confluent's serialisers frame a value. All of these are accepted. Of a request that cannot be read as a whole, [`salvage`]
+//! reads what its answer needs.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+};
+
+use super::TranslationRequest;
+
+/// Most targets that are read of a request which cannot be read as a whole.
+const MAX_SALVAGED_TARGETS: usize = 64;
+/// UTF-8's byte order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Length of Confluent's framing: a zero byte and four bytes of schema id.
+const FRAME: usize = 5;
+
+/// The JSON in a record's value: without Confluent's framing and without a byte order mark.
+pub(super) fn json(bytes: &[u8]) -> &[u8] {
+    let unframed = match bytes {
+        [0, rest @ ..] if rest.len() >= FRAME => {
+            let value = &bytes[FRAME..];
+            let value = value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(value);
+            match value.trim_ascii_start().first() {
+                Some(b'{') => value,
+                _ => bytes,
+            }
+        }
+        _ => bytes,
+    };
+    unframed.strip_prefix(BYTE_ORDER_MARK).unwrap_or(unframed)
+}
+
+/// Reads a field for which `null` means absent.
+pub(super) fn present<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// Reads a language tag; absent means `auto`.
+pub(super) fn tag_or_auto<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(super::auto))
+}
+
+/// Reads the name of a value. Where there is anything but a name, serde_json by itself would call it bad JSON and not a bad request.
+pub(super) fn name<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(optional_name(from)?.unwrap_or_default())
+}
+
+/// The same where it may be absent.
+pub(super) fn optional_name<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let name = Option::<String>::deserialize(from)?;
+    name.map(|name| T::deserialize(name.into_deserializer()))
+        .transpose()
+}
+
+/// Reads an id: a string, or a number.
+pub(super) fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    optional_id(from)?.ok_or_else(|| de::Error::custom("an id must be a string or a number"))
+}
+
+/// The same where it may be absent.
+pub(super) fn optional_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    match Scalar::deserialize(from)? {
+        Scalar::Absent => Ok(None),
+        scalar => scalar
+            .into_id()
+            .map(Some)
+            .ok_or_else(|| de::Error::custom("an id must be a string or a number")),
+    }
+}
+
+/// Reads a whole number of milliseconds, also where it is written as `5000.0`.
+pub(super) fn optional_millis<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let wrong =
+        || de::Error::custom("deadlineMs must be a whole number of milliseconds, 0 or more");
+    match Scalar::deserialize(from)? {
+        Scalar::Absent => Ok(None),
+        Scalar::Unsigned(millis) => Ok(Some(millis)),
+        Scalar::Float(millis) => whole(millis).map(Some).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+/// A float that is a whole number and not negative. Above 2^53 floats skip integers, so these are refused.
+fn whole(number: f64) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
+}
+
+/// Any JSON value, as far as ids and targets need it.
+#[derive(Debug)]
+enum Scalar<'de> {
+    Absent,
+    Text(Cow<'de, str>),
+    Unsigned(u64),
+    Negative(i64),
+    Float(f64),
+    /// The strings of a list.
+    List(Vec<String>),
+    Other,
+}
+
+impl Scalar<'_> {
+    fn into_id(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.into_owned()),
+            Self::Unsigned(number) => Some(number.to_string()),
+            Self::Negative(number) => Some(number.to_string()),
+            Self::Float(number) => Some(whole(number)?.to_string()),
+            Self::Absent | Self::List(_) | Self::Other => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Absent)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Unsigned(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(number).map_or(Scalar::Negative(number), Scalar::Unsigned))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        // Elements are read one by one: a list of lists is not built in memory.
+        while texts.len() <= MAX_SALVAGED_TARGETS {
+            match list.next_element::<Element<'_>>()? {
+                Some(Element(Some(text))) => texts.push(text.into_owned()),
+                Some(Element(None)) => {}
+                None => return Ok(Scalar::List(texts)),
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::List(texts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other)
+    }
+}
+
+/// An element of a list, if it is a string.
+struct Element<'de>(Option<Cow<'de, str>>);
+
+impl<'de> Deserialize<'de> for Element<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Element<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Element(Some(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Element(Some(Cow::Borrowed(text))))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Element(None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Element(None))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Element(None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Element(None))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Element(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Element(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Element(None))
+            }
+        }
+        from.deserialize_any(Text)
+    }
+}
+
+/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the place where the bytes are no JSON any
+/// more. Nothing without a message id. The text stays empty. Takes linear time and builds nothing but ids and targets.
+pub(super) fn salvage(bytes: &[u8]) -> Option<TranslationRequest> {
+    let mut found = Found::default();
+    let mut from = serde_json::Deserializer::from_slice(json(bytes));
+    // An error ends the reading; what was found before it counts.
+    let _ = Salvage(&mut found).deserialize(&mut from);
+    let message_id = found.message_id.filter(|id| !id.is_empty())?;
+    Some(TranslationRequest {
+        task_id: found.task_id,
+        conversation_id: found.conversation_id,
+        target_languages: found.targets,
+        target_language: found.target,
+        ..TranslationRequest::new(message_id, "", "")
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    message_id: Option<String>,
+    task_id: Option<String>,
+    conversation_id: Option<String>,
+    targets: Vec<String>,
+    target: Option<String>,
+}
+
+struct Salvage<'f>(&'f mut Found);
+
+impl<'de> DeserializeSeed<'de> for Salvage<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Salvage<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let found = self.0;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "messageId" => found.message_id = map.next_value::<Scalar<'_>>()?.into_id(),
+                "taskId" => found.task_id = map.next_value::<Scalar<'_>>()?.into_id(),
+                "conversationId" => {
+                    found.conversation_id = map.next_value::<Scalar<'_>>()?.into_id();
+                }
+                "targetLanguage" => found.target = map.next_value::<Scalar<'_>>()?.into_id(),
+                "targetLanguages" => {
+                    found.targets = match map.next_value()? {
+                        Scalar::List(targets) => targets,
+                        Scalar::Text(target) => vec![target.into_owned()],
+                        _ => Vec::new(),
+                    };
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn targets(request: &TranslationRequest) -> Vec<&str> {
+        request.targets().collect()
+    }
+
+    fn decoded(json: &str) -> TranslationRequest {
+        TranslationRequest::decode(json.as_bytes())
+            .unwrap_or_else(|error| panic!("{json}: {error}"))
+    }
+
+    #[test]
+    fn null_means_absent() {
+        let request = decoded(
+            r#"{"messageId":"n1","text":"Good morning!","taskId":null,"sourceLanguage":null,"targetLanguages":null,
+                "targetLanguage":"fr","modelType":null,"priority":null,"conversationId":null,"deadlineMs":null}"#,
+        );
+        assert_eq!(
+            request,
+            TranslationRequest::new("n1", "Good morning!", "fr")
+        );
+    }
+
+    #[test]
+    fn numbers_are_ids_and_whole_floats_are_deadlines() {
+        let request = decoded(
+            r#"{"messageId":4711,"taskId":-1,"text":"Hi","targetLanguage":"fr","deadlineMs":5000.0}"#,
+        );
+        assert_eq!(request.message_id, "4711");
+        assert_eq!(request.task_id(), "-1");
+        assert_eq!(request.deadline_ms, Some(5_000));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_confluent_framing_are_no_part_of_a_request() {
+        let json = r#"{"messageId":"m","text":"Hi","targetLanguage":"fr"}"#.as_bytes();
+        let wanted = TranslationRequest::new("m", "Hi", "fr");
+        for prefix in [
+            &b"\xef\xbb\xbf"[..],
+            b"\0\0\0\0\x07",
+            b"\0\0\0\0\x07\xef\xbb\xbf",
+            b"\0\xff\x7b\x22\x01",
+        ] {
+            let bytes = [prefix, json].concat();
+            assert_eq!(TranslationRequest::decode(&bytes), Ok(wanted.clone()));
+        }
+        for broken in [
+            &b"\0"[..],
+            b"\0\0\0\0\0",
+            b"\0{}",
+            b"\xef\xbb\xbf",
+            b"\0\0\0\0\0\0{}",
+        ] {
+            assert!(TranslationRequest::decode(broken).is_err());
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_still_says_whom_to_answer() {
+        for bytes in [
+            &br#"{"messageId":"r","text":5,"targetLanguage":"fr"}"#[..],
+            br#"{"messageId":"r","text":"Hi","targetLanguages":["fr"],"modelType":"fast"}"#,
+            br#"{"messageId":"r","text":"Hi","targetLanguages":["fr",7,[["x"]],{"a":1}],"deadlineMs":-1}"#,
+            br#"{"messageId":"r","text":"Hi","targetLanguages":"fr"}"#,
+            br#"{"messageId":"r","messageId":"r","text":"Hi","targetLanguage":"fr"}"#,
+            br#"{"text":"lone \ud83d surrogate","targetLanguage":"fr","messageId":"r"}"#,
+            b"{\"text\":\"\xff\xfe\",\"targetLanguage\":\"fr\",\"messageId\":\"r\"}",
+            br#"{"messageId":"r","targetLanguage":"fr","text":"cut"#,
+            br#"{"messageId":"r","targetLanguage":"fr","text":"twice"}{"messageId":"s"}"#,
+        ] {
+            let said = String::from_utf8_lossy(bytes);
+            assert!(TranslationRequest::decode(bytes).is_err(), "{said}");
+            let request = TranslationRequest::salvage(bytes).unwrap_or_else(|| panic!("{said}"));
+            assert_eq!((request.message_id.as_str(), targets(&request)), ("r", vec!["fr"]), "{said}");
+        }
+        let deep = format!(r#"{{"messageId":"r","ignored":{}"#, "[".repeat(200_000));
+        assert!(TranslationRequest::salvage(deep.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn what_names_no_message_has_nobody_to_answer() {
+        for bytes in [
+            "",
+            "hello",
+            "[1]",
+            "{}",
+            r#"{"messageId":""}"#,
+            r#"{"messageId":[]}"#,
+            "7",
+        ] {
+            assert_eq!(
+                TranslationRequest::salvage(bytes.as_bytes()),
+                None,
+                "{bytes}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn salvaging_agrees_with_decoding(
+            id in ".{1,20}", task in prop::option::of(".*"), text in ".*", tags in prop::collection::vec("[a-z]{2}", 0..5),
+        ) {
+            let json = serde_json::json!({"messageId": id, "taskId": task, "text": text, "targetLanguages": tags}).to_string();
+            let whole = TranslationRequest::decode(json.as_bytes()).unwrap();
+            let found = TranslationRequest::salvage(json.as_bytes()).unwrap();
+            prop_assert_eq!(targets(&whole), targets(&found));
+            prop_assert_eq!((whole.message_id, whole.task_id), (found.message_id, found.task_id));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = TranslationRequest::salvage(&bytes);
+            let framed = [&b"\0\0\0\0\x01{\"messageId\":"[..], &bytes].concat();
+            let _ = TranslationRequest::salvage(&framed);
+        }
+    }
+}
