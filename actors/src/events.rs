@@ -291,6 +291,8 @@ pub enum StopReason {
     ScaledDown,
     /// Its engine's memory went past the limit.
     MemoryLimit,
+    /// The node's memory is short and another pool has work.
+    Evicted,
     /// The pool is being drained.
     Drained,
 }

@@ -18,6 +18,7 @@ mod member;
 mod model_actor;
 mod offloading;
 mod reports;
+mod resting;
 mod sizing;
 mod spec;
 mod status;
@@ -26,7 +27,7 @@ mod sweeping;
 
 pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
 pub use batching::BatchBudget;
-pub use budget::{NodeBudget, Permit};
+pub use budget::{Demand, Holder, NodeBudget, Notice, Permit, Seat, Slot, evict, grant};
 pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
 pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};

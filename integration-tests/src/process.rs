@@ -88,7 +88,7 @@ impl ProcessNode {
 
     /// Waits until the node reads and its pools are at their least strength.
     pub fn wait_ready(&mut self) -> NodeStatus {
-        let least = self.settings.config().pool.min_actors as usize;
+        let least = self.settings.config().pool.min_actors.unwrap_or(1) as usize;
         let (socket, log) = (self.socket.clone(), self.log.clone());
         let child = &mut self.child;
         wait_for("the node is ready", PATIENCE, || {

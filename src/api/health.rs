@@ -81,6 +81,9 @@ impl Health {
         if status.pools.is_empty() {
             missing.push("no pool answers".to_owned());
         }
+        if !status.pools.is_empty() && known.answered.is_empty() {
+            missing.push("no model has answered yet".to_owned());
+        }
         for pool in &status.pools {
             let id = &pool.model_id;
             let warm = pool.actors.iter().any(|actor| actor.phase.is_warm());
@@ -89,7 +92,7 @@ impl Health {
                 .get(id.as_str())
                 .is_some_and(|at| at.elapsed() < LATELY);
             // A pool that was idle for so long that it has no actor starts one when it is asked.
-            if pool.wanted > 0 && !warm {
+            if !pool.resting && !warm {
                 missing.push(format!("model {id} is not warm"));
             } else if pool.wanted > 0 && !lately && pool.held.targets.is_empty() {
                 missing.push(format!("model {id} has not answered lately"));

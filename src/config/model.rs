@@ -211,8 +211,9 @@ pub enum EngineKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PoolConfig {
-    /// Fewest model actors of each pool; with zero, an idle pool gives its last one up.
-    pub min_actors: u32,
+    /// Fewest model actors of each pool; with zero, an idle pool gives its last one up. When absent, it is one on a node that has a
+    /// core for each model, else zero.
+    pub min_actors: Option<u32>,
     /// Most model actors of each pool; zero means as many as the node has room for.
     pub max_actors: u32,
     /// Bounds of a batch.
@@ -230,7 +231,7 @@ pub struct PoolConfig {
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
-            min_actors: 1,
+            min_actors: None,
             max_actors: 0,
             batch: BatchConfig::default(),
             weights: DEFAULT_WEIGHTS,

@@ -207,7 +207,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     check_engine(&config.engine, &mut refuse_if);
     let pool = &config.pool;
     refuse_if(
-        pool.max_actors != 0 && pool.min_actors > pool.max_actors,
+        pool.max_actors != 0 && pool.min_actors.is_some_and(|min| min > pool.max_actors),
         "pool.min_actors",
         "must not be above pool.max_actors",
     );

@@ -155,6 +155,7 @@ pub const fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::ScaledDown => "scaled down",
         StopReason::MemoryLimit => "memory limit",
+        StopReason::Evicted => "evicted: another pool needs its memory",
         StopReason::Drained => "drained",
     }
 }

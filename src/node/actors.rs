@@ -61,8 +61,10 @@ impl Actors {
             entries: RwLock::default(),
         };
         let mut routes = Vec::with_capacity(models.len());
-        for model in models {
-            let (route, entry) = pools.start(model).await?;
+        // Where pools rest until there is work, the first ones start an actor, which shows that the engine works.
+        let tried = limits::cores(&config.limits);
+        for (index, model) in models.iter().enumerate() {
+            let (route, entry) = pools.start(model, models.len(), index < tried).await?;
             pools.add(entry);
             routes.push(route);
         }
@@ -201,7 +203,8 @@ impl Actor for Root {
     }
 }
 
-pub(super) fn spec(config: &Config, model: &Model) -> PoolSpec {
+/// The spec of a model's pool on a node with so many models.
+pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool) -> PoolSpec {
     let pool = &config.pool;
     let threads = usize::from(config.engine.threads);
     let room = limits::cores(&config.limits) / threads;
@@ -209,14 +212,16 @@ pub(super) fn spec(config: &Config, model: &Model) -> PoolSpec {
         0 => u32::try_from(room.max(1)).unwrap_or(u32::MAX),
         max => max,
     };
+    let min = u32::from(models <= limits::cores(&config.limits));
     let seconds = Duration::from_millis;
     PoolSpec {
         model_id: Arc::from(model.id()),
         model_type: engines::model_type(model.tier()),
         bounds: Bounds {
-            min: pool.min_actors.min(max),
+            min: pool.min_actors.unwrap_or(min).min(max),
             max,
         },
+        initial: u32::from(initial),
         batch: BatchBudget {
             items: pool.batch.segments,
             padded_tokens: pool.batch.padded_tokens,

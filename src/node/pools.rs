@@ -74,11 +74,16 @@ impl Pools {
             .collect()
     }
 
-    /// Starts a pool. The route is for the intake; the entry counts once it is [added](Self::add).
+    /// Starts a pool on a node with so many models, with an actor at once or when its bounds ask for one. The route is for the intake; the entry counts once it is [added](Self::add).
     ///
     /// # Errors
     /// When an engine executable is missing or a model's form cannot be made.
-    pub(super) async fn start(&self, model: &Model) -> Result<(Route, PoolEntry)> {
+    pub(super) async fn start(
+        &self,
+        model: &Model,
+        models: usize,
+        initial: bool,
+    ) -> Result<(Route, PoolEntry)> {
         let (config, observer) = (self.config.clone(), Arc::clone(&self.observer));
         let of = model.clone();
         // Making an engine's form of a model reads and writes files.
@@ -89,7 +94,7 @@ impl Pools {
         let space = remembers.then(|| actors::space(&self.config, model, engines.name()));
         let lag = PoolLag::default();
         let start = PoolStart {
-            spec: actors::spec(&self.config, model),
+            spec: actors::spec(&self.config, model, models, initial),
             engines,
             policy: actors::policy(&self.config),
             budget: Arc::clone(&self.budget),
@@ -135,7 +140,7 @@ impl Pools {
         let model = registry
             .get(id)
             .with_context(|| format!("there is no model {id} in models.directories"))?;
-        let (route, entry) = self.start(model).await?;
+        let (route, entry) = self.start(model, self.all().len() + 1, true).await?;
         let asked = intake.call(
             |reply| IntakeMessage::Load(Box::new(route), reply),
             Some(WAIT),

@@ -436,6 +436,7 @@ const fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::ScaledDown => "scaled_down",
         StopReason::MemoryLimit => "memory_limit",
+        StopReason::Evicted => "evicted",
         StopReason::Drained => "drained",
     }
 }

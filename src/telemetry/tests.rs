@@ -204,6 +204,7 @@ fn node() -> (Telemetry, NodeStatus) {
             engine: "fake".to_owned(),
             policy: "delay-target".to_owned(),
             wanted: 1,
+            resting: false,
             bounds: [1, 2],
             actors: vec![ActorStatus {
                 name: "m-1".to_owned(),

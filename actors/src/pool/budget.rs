@@ -1,29 +1,89 @@
-//! What a node has for engines, shared by its pools.
+//! The cores and the memory of a node, shared by its pools.
+//!
+//! Memory limits how many model actors exist: each holds a [`Permit`]. Cores limit how many of them are *busy*: each batch holds a
+//! [`Slot`]. An idle actor holds no slot, so it never keeps another pool from working. A slot that becomes free goes to the pool that
+//! [`grant`] names and travels to it in a [`Notice`]; a pool that has no use for it drops it, which passes it on. A slot can therefore
+//! be neither lost nor held without a batch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod grant;
 
-use crate::scaling::Ceilings;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{domain::Lane, scaling::Ceilings};
+
+pub use grant::{Demand, Holder, evict, grant};
+
+/// How long a pool with work waits for memory before pools that have work themselves give up an actor for it.
+const EVICT_BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// Cores and memory for the engines of one node.
-#[derive(Debug)]
 pub struct NodeBudget {
     threads: usize,
     memory: u64,
-    used: Mutex<Used>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Used {
-    threads: usize,
+#[derive(Default)]
+struct State {
+    busy_threads: usize,
     memory: u64,
+    pools: BTreeMap<u64, Entry>,
+    next_pool: u64,
+    demands: Vec<Demand>,
+    /// Pools with work and without an actor that wait for memory, and how much each needs.
+    memory_waits: BTreeMap<u64, (Instant, u64)>,
 }
 
-/// A model actor's part of the budget; given back when dropped.
+struct Entry {
+    notify: Arc<Notify>,
+    memory: u64,
+    actors: u32,
+    is_idle: bool,
+    last_used: Instant,
+    /// Bytes that it was asked to give up and has not given up yet.
+    evicting: u64,
+}
+
+type Notify = dyn Fn(Notice) + Send + Sync;
+
+/// What the budget tells a pool.
 #[derive(Debug)]
+pub enum Notice {
+    /// A slot that the pool waited for.
+    Slot(Slot),
+    /// Memory is short: give up one actor, an idle one or the first that becomes idle.
+    Evict,
+}
+
+/// A pool's place in the budget; given up when dropped.
+pub struct Seat {
+    budget: Arc<NodeBudget>,
+    pool: u64,
+}
+
+/// The memory of a model actor; given back when dropped.
 pub struct Permit {
     budget: Arc<NodeBudget>,
-    threads: usize,
+    pool: u64,
     memory: u64,
+}
+
+/// The right to keep some threads busy; passed on when dropped.
+pub struct Slot {
+    budget: Arc<NodeBudget>,
+    threads: usize,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slot({})", self.threads)
+    }
 }
 
 impl NodeBudget {
@@ -31,81 +91,360 @@ impl NodeBudget {
     #[must_use]
     pub fn new(threads: usize, memory: u64) -> Arc<Self> {
         Arc::new(Self {
-            threads,
+            threads: threads.max(1),
             memory,
-            used: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
-    /// Takes a part of the budget, if it is there. With `force` it is taken anyway: a pool's first actor is never refused,
-    /// as a model without any actor helps nobody.
+    /// Admits a pool. The function must only pass the notice on, without blocking.
     #[must_use]
-    pub fn acquire(self: &Arc<Self>, threads: usize, memory: u64, force: bool) -> Option<Permit> {
-        let mut used = self.used();
-        let fits = used.threads + threads <= self.threads && used.memory + memory <= self.memory;
-        (fits || force).then(|| {
-            used.threads += threads;
-            used.memory += memory;
-            Permit {
-                budget: Arc::clone(self),
-                threads,
-                memory,
-            }
-        })
-    }
-
-    /// How many more actors of this size there is room for.
-    #[must_use]
-    pub fn room(&self, threads: usize, memory: u64) -> Ceilings {
-        let used = self.used();
-        let cores = self.threads.saturating_sub(used.threads) / threads.max(1);
-        let memory = self.memory.saturating_sub(used.memory) / memory.max(1);
-        Ceilings {
-            cores: u32::try_from(cores).unwrap_or(u32::MAX),
-            memory: u32::try_from(memory).unwrap_or(u32::MAX),
+    pub fn join(self: &Arc<Self>, notify: impl Fn(Notice) + Send + Sync + 'static) -> Seat {
+        let mut state = self.state();
+        let pool = state.next_pool;
+        state.next_pool += 1;
+        let entry = Entry {
+            notify: Arc::new(notify),
+            memory: 0,
+            actors: 0,
+            is_idle: true,
+            last_used: Instant::now(),
+            evicting: 0,
+        };
+        state.pools.insert(pool, entry);
+        Seat {
+            budget: Arc::clone(self),
+            pool,
         }
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Threads that are busy.
+    #[must_use]
+    pub fn busy_threads(&self) -> usize {
+        self.state().busy_threads
+    }
+
+    /// Bytes that actors hold.
+    #[must_use]
+    pub fn memory_used(&self) -> u64 {
+        self.state().memory
+    }
+
+    /// Hands out the free slots, and tells everybody who gets one except `asking`.
+    fn pass_on(self: &Arc<Self>, asking: Option<u64>) -> Option<Slot> {
+        let mut notices: Vec<(Arc<Notify>, Slot)> = Vec::new();
+        let mut own = None;
+        let mut state = self.state();
+        let free = self.threads.saturating_sub(state.busy_threads);
+        if free > 0 {
+            for pool in grant(free, &state.demands) {
+                let Some(at) = state.demands.iter().position(|d| d.pool == pool) else {
+                    continue;
+                };
+                let threads = state.demands.swap_remove(at).threads;
+                state.busy_threads += threads;
+                let budget = Arc::clone(self);
+                let slot = Slot { budget, threads };
+                match state.pools.get(&pool) {
+                    _ if asking == Some(pool) => own = Some(slot),
+                    Some(entry) => notices.push((Arc::clone(&entry.notify), slot)),
+                    // Its drop needs the lock.
+                    None => notices.push((Arc::new(drop), slot)),
+                }
+            }
+        }
+        drop(state);
+        for (notify, slot) in notices {
+            notify(Notice::Slot(slot));
+        }
+        own
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// A slot for a batch of this lane, or a place in the queue for one: then it comes in a [`Notice`].
+    #[must_use]
+    pub fn request(&self, threads: usize, lane: Lane, target: Duration) -> Option<Slot> {
+        let mut state = self.budget.state();
+        let demand = Demand {
+            pool: self.pool,
+            // A batch that is wider than the node has the node for itself.
+            threads: threads.clamp(1, self.budget.threads),
+            lane,
+            since: Instant::now(),
+            target,
+        };
+        match state.demands.iter_mut().find(|d| d.pool == self.pool) {
+            // What came later does not move the pool back in the queue, and may move it forward.
+            Some(known) if demand.due() < known.due() => known.lane = lane,
+            Some(_) => {}
+            None => state.demands.push(demand),
+        }
+        drop(state);
+        self.budget.pass_on(Some(self.pool))
+    }
+
+    /// The pool has no use for a slot any more.
+    pub fn withdraw(&self) {
+        let mut state = self.budget.state();
+        let before = state.demands.len();
+        state.demands.retain(|demand| demand.pool != self.pool);
+        let head_may_have_gone = state.demands.len() < before;
+        drop(state);
+        if head_may_have_gone {
+            let _ = self.budget.pass_on(None);
+        }
+    }
+
+    /// The memory of one more actor, if there is room. A pool that has work and no actor is `urgent`: for it, others are asked to give
+    /// up actors, and until it has its actor nobody else gets a further one.
+    #[must_use]
+    pub fn acquire(&self, memory: u64, urgent: bool) -> Option<Permit> {
+        let now = Instant::now();
+        let mut state = self.budget.state();
+        // An actor that alone needs more than there is has the node for itself.
+        let needed = memory.min(self.budget.memory);
+        let since = state.memory_waits.get(&self.pool).map_or(now, |w| w.0);
+        let ahead = state
+            .memory_waits
+            .iter()
+            .filter(|(pool, wait)| **pool != self.pool && (!urgent || wait.0 < since))
+            .fold(0u64, |sum, (_, wait)| sum.saturating_add(wait.1));
+        let free = self.budget.memory.saturating_sub(state.memory);
+        let wanted = needed.saturating_add(ahead);
+        if wanted <= free || (state.memory == 0 && ahead == 0) {
+            state.memory_waits.remove(&self.pool);
+            state.memory = state.memory.saturating_add(memory);
+            if let Some(entry) = state.pools.get_mut(&self.pool) {
+                entry.memory = entry.memory.saturating_add(memory);
+                entry.actors += 1;
+            }
+            return Some(Permit {
+                budget: Arc::clone(&self.budget),
+                pool: self.pool,
+                memory,
+            });
+        }
+        if !urgent {
+            return None;
+        }
+        state.memory_waits.insert(self.pool, (since, needed));
+        let coming: u64 = state.pools.values().map(|entry| entry.evicting).sum();
+        let missing = wanted.saturating_sub(free.saturating_add(coming));
+        let from_busy = now.saturating_duration_since(since) >= EVICT_BUSY_AFTER;
+        let notices = self.ask(&mut state, missing, from_busy);
+        drop(state);
+        for notify in notices {
+            notify(Notice::Evict);
+        }
+        None
+    }
+
+    fn ask(&self, state: &mut State, missing: u64, from_busy: bool) -> Vec<Arc<Notify>> {
+        let holders: Vec<Holder> = state
+            .pools
+            .iter()
+            .filter(|(pool, entry)| **pool != self.pool && entry.actors > 0 && entry.evicting == 0)
+            .map(|(pool, entry)| Holder {
+                pool: *pool,
+                is_idle: entry.is_idle,
+                last_used: entry.last_used,
+                memory: (entry.memory / u64::from(entry.actors)).max(1),
+            })
+            .collect();
+        let mut notices = Vec::new();
+        for pool in evict(missing, &holders, from_busy) {
+            let of = holders.iter().find(|holder| holder.pool == pool);
+            if let (Some(entry), Some(holder)) = (state.pools.get_mut(&pool), of) {
+                entry.evicting = holder.memory;
+                notices.push(Arc::clone(&entry.notify));
+            }
+        }
+        notices
+    }
+
+    /// The pool does not wait for memory any more.
+    pub fn need_no_memory(&self) {
+        self.budget.state().memory_waits.remove(&self.pool);
+    }
+
+    /// The pool has no actor that it could give up.
+    pub fn decline(&self) {
+        if let Some(entry) = self.budget.state().pools.get_mut(&self.pool) {
+            entry.evicting = 0;
+        }
+    }
+
+    /// Tells whether the pool has anything to do.
+    pub fn note_idle(&self, is_idle: bool) {
+        if let Some(entry) = self.budget.state().pools.get_mut(&self.pool) {
+            if !is_idle || !entry.is_idle {
+                entry.last_used = Instant::now();
+            }
+            entry.is_idle = is_idle;
+        }
+    }
+
+    /// How many further actors of this size a pool with `owned` actors has use and room for: more than the node has cores for would
+    /// never be busy at the same time.
+    #[must_use]
+    pub fn room(&self, threads: usize, memory: u64, owned: u32) -> Ceilings {
+        let state = self.budget.state();
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let cores = (self.budget.threads / threads.max(1)).max(1);
+        let free = self.budget.memory.saturating_sub(state.memory);
+        Ceilings {
+            cores: count(cores as u64).saturating_sub(owned),
+            memory: count(free / memory.max(1)),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        state.demands.retain(|demand| demand.pool != self.pool);
+        state.memory_waits.remove(&self.pool);
+        let entry = state.pools.remove(&self.pool);
+        drop(state);
+        drop(entry);
+        let _ = self.budget.pass_on(None);
     }
 }
 
 impl Permit {
     /// Replaces the estimate of the memory by what was measured.
     pub fn measured(&mut self, memory: u64) {
-        let mut used = self.budget.used();
-        used.memory = used.memory - self.memory + memory;
+        let mut state = self.budget.state();
+        let change = |used: u64| used.saturating_sub(self.memory).saturating_add(memory);
+        state.memory = change(state.memory);
+        if let Some(entry) = state.pools.get_mut(&self.pool) {
+            entry.memory = change(entry.memory);
+        }
         self.memory = memory;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut used = self.budget.used();
-        used.threads -= self.threads;
-        used.memory -= self.memory;
+        let mut state = self.budget.state();
+        state.memory = state.memory.saturating_sub(self.memory);
+        if let Some(entry) = state.pools.get_mut(&self.pool) {
+            entry.memory = entry.memory.saturating_sub(self.memory);
+            entry.actors = entry.actors.saturating_sub(1);
+            entry.evicting = 0;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.budget.state().busy_threads -= self.threads;
+        let _ = self.budget.pass_on(None);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
     use super::*;
 
+    const TARGET: Duration = Duration::from_secs(1);
+
+    fn join(budget: &Arc<NodeBudget>) -> (Seat, Receiver<Notice>) {
+        let (sender, receiver) = channel();
+        let seat = budget.join(move |notice| drop(sender.send(notice)));
+        (seat, receiver)
+    }
+
     #[test]
-    fn the_budget_is_given_back_and_never_exceeded_but_for_a_first_actor() {
+    fn a_slot_that_becomes_free_goes_to_the_most_urgent_pool_that_waits() {
+        let budget = NodeBudget::new(1, 0);
+        let ((a, _a), (b, at_b), (c, at_c)) = (join(&budget), join(&budget), join(&budget));
+        let slot = a.request(1, Lane::Normal, TARGET).unwrap();
+        assert!(b.request(1, Lane::Any, TARGET).is_none());
+        assert!(c.request(1, Lane::Interactive, TARGET).is_none());
+        drop(slot);
+        assert!(at_b.try_recv().is_err());
+        let Ok(Notice::Slot(slot)) = at_c.try_recv() else {
+            panic!("the slot did not arrive");
+        };
+        assert_eq!(budget.busy_threads(), 1);
+        drop(slot);
+        assert!(matches!(at_b.try_recv(), Ok(Notice::Slot(_))));
+        assert_eq!(budget.busy_threads(), 0);
+    }
+
+    #[test]
+    fn a_slot_for_a_pool_that_has_ended_is_passed_on() {
+        let budget = NodeBudget::new(1, 0);
+        let ((a, _a), (b, at_b), (c, at_c)) = (join(&budget), join(&budget), join(&budget));
+        let slot = a.request(1, Lane::Normal, TARGET);
+        assert!(b.request(1, Lane::Normal, TARGET).is_none());
+        assert!(c.request(1, Lane::Normal, TARGET).is_none());
+        drop(at_b);
+        drop(slot);
+        assert!(matches!(at_c.try_recv(), Ok(Notice::Slot(_))));
+        drop((b, c));
+        assert_eq!(budget.busy_threads(), 0);
+    }
+
+    #[test]
+    fn a_batch_wider_than_the_node_has_the_node_for_itself() {
+        let budget = NodeBudget::new(2, 0);
+        let ((a, _a), (b, at_b)) = (join(&budget), join(&budget));
+        let slot = a.request(1, Lane::Normal, TARGET).unwrap();
+        assert!(b.request(8, Lane::Interactive, TARGET).is_none());
+        assert!(a.request(1, Lane::Normal, TARGET).is_none(), "overtaken");
+        drop(slot);
+        assert!(matches!(at_b.try_recv(), Ok(Notice::Slot(_))));
+    }
+
+    #[test]
+    fn idle_actors_take_no_core_and_memory_is_never_exceeded() {
         let budget = NodeBudget::new(2, 1_000);
-        let mut first = budget.acquire(1, 400, false).unwrap();
-        let _second = budget.acquire(1, 400, false).unwrap();
-        assert!(budget.acquire(1, 1, false).is_none(), "no thread is left");
-        assert!(
-            budget.acquire(1, 1, true).is_some(),
-            "a first actor is never refused"
-        );
+        let (a, _a) = join(&budget);
+        let mut first = a.acquire(400, true).unwrap();
+        let second = a.acquire(400, false).unwrap();
+        assert!(a.acquire(400, false).is_none());
         first.measured(600);
-        assert_eq!(budget.room(1, 1).cores, 0);
-        drop(first);
-        assert_eq!(budget.room(1, 400).room(), 1);
-        assert_eq!(budget.room(1, 700).memory, 0, "memory is the limit");
+        assert_eq!(a.room(1, 1, 2).memory, 0);
+        drop(second);
+        assert_eq!(a.room(1, 400, 1).room(), 1);
+        assert_eq!(a.room(1, 400, 2).cores, 0, "a third would never be busy");
+    }
+
+    #[test]
+    fn a_pool_with_work_evicts_the_least_recently_used_idle_pool() {
+        let budget = NodeBudget::new(2, 1_000);
+        let ((a, at_a), (b, at_b), (c, _c)) = (join(&budget), join(&budget), join(&budget));
+        let (of_a, _of_b) = (a.acquire(500, false), b.acquire(500, false));
+        a.note_idle(false);
+        a.note_idle(true);
+        b.note_idle(false);
+        assert!(c.acquire(500, false).is_none());
+        assert!(
+            at_a.try_recv().is_err(),
+            "nobody is evicted for a pool without work"
+        );
+        assert!(c.acquire(500, true).is_none());
+        assert!(matches!(at_a.try_recv(), Ok(Notice::Evict)));
+        assert!(c.acquire(500, true).is_none());
+        assert!(at_b.try_recv().is_err(), "one is enough");
+        drop(of_a);
+        assert!(b.acquire(500, false).is_none(), "it is reserved");
+        assert!(c.acquire(500, true).is_some());
+    }
+
+    #[test]
+    fn a_model_larger_than_the_node_starts_alone() {
+        let budget = NodeBudget::new(2, 1_000);
+        let (a, _a) = join(&budget);
+        assert!(a.acquire(5_000, false).is_some());
     }
 }

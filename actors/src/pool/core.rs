@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     backlog::{Backlog, Item},
-    budget::NodeBudget,
+    budget::{Seat, Slot},
     caching::Known,
     closing::Closing,
     failure::Attempt,
@@ -33,7 +33,18 @@ pub struct Pool {
     pub(super) spec: PoolSpec,
     pub(super) engines: Arc<dyn EngineFactory>,
     pub(super) policy: Box<dyn ScalingPolicy>,
-    pub(super) budget: Arc<NodeBudget>,
+    /// Its place in the node's budget.
+    pub(super) seat: Seat,
+    /// A slot that came and is not used yet.
+    pub(super) slot: Option<Slot>,
+    /// Whether it may wait for a slot, for memory, and whether it has nothing to do, as the budget knows it.
+    pub(super) is_asking: bool,
+    pub(super) waits_for_memory: bool,
+    pub(super) is_idle: bool,
+    /// What memory pressure asks of the pool.
+    pub(super) eviction: Eviction,
+    /// Which chain of housekeeping ticks counts, and whether it is the slow one.
+    pub(super) ticks: Ticks,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) warm_up: Arc<Segment>,
     pub(super) lag: PoolLag,
@@ -69,6 +80,22 @@ pub struct Pool {
     pub(super) closing: Option<Closing>,
 }
 
+/// What memory pressure asks of a pool.
+#[derive(Default)]
+pub(super) struct Eviction {
+    /// An actor goes as soon as it has no batch.
+    pub(super) due: bool,
+    /// The pool gave up its actors, or got none, and starts none until it has work.
+    pub(super) resting: bool,
+}
+
+/// The housekeeping ticks of a pool: slow while nothing happens.
+#[derive(Default)]
+pub(super) struct Ticks {
+    pub(super) chain: u64,
+    pub(super) slow: bool,
+}
+
 /// Failures of actors since the last batch that was done.
 #[derive(Default)]
 pub(super) struct Restart {
@@ -78,16 +105,22 @@ pub(super) struct Restart {
 }
 
 impl Pool {
-    pub(super) fn new(start: PoolStart) -> Self {
+    pub(super) fn new(start: PoolStart, seat: Seat) -> Self {
         let now = Instant::now();
         Self {
             backlog: Backlog::new(start.spec.weights),
-            wanted: start.spec.bounds.min,
+            wanted: start.spec.bounds.min.max(start.spec.initial),
             actor_memory: start.spec.expected_memory,
             spec: start.spec,
             engines: start.engines,
             policy: start.policy,
-            budget: start.budget,
+            seat,
+            slot: None,
+            is_asking: false,
+            waits_for_memory: false,
+            is_idle: true,
+            eviction: Eviction::default(),
+            ticks: Ticks::default(),
             observer: start.observer,
             warm_up: Arc::new(start.warm_up),
             lag: start.lag,
@@ -165,6 +198,11 @@ impl Pool {
             }
         }
         deliver_all(outcomes);
+    }
+
+    /// Whether anything waits for an own actor.
+    pub(super) fn has_queued(&self) -> bool {
+        !self.retries.is_empty() || !self.backlog.is_empty() || self.loans.is_waiting()
     }
 
     pub(super) fn has_jobs(&self) -> bool {

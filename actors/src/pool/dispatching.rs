@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     batching::Turn,
+    budget::Slot,
     core::Pool,
     failure::Attempt,
     member::{InFlight, Phase, Work},
@@ -27,15 +28,57 @@ impl Pool {
         // Nothing that is late reaches an engine, however short the time since the last look.
         self.expire(Instant::now());
         while let Some(id) = self.members.idle() {
+            if !self.has_queued() {
+                self.note_idleness();
+                break;
+            }
+            let Some(slot) = self.take_slot() else {
+                break;
+            };
             let work = self.next_work();
             self.note_abandoned();
             let Some(work) = work else {
                 self.note_idleness();
                 break;
             };
-            self.hand_over(id, work);
+            self.hand_over(id, work, slot);
         }
+        self.settle_budget();
         self.dispatch_to_guests();
+    }
+
+    /// A slot for the next batch, now or in a notice later.
+    fn take_slot(&mut self) -> Option<Slot> {
+        let slot = self.slot.take();
+        slot.or_else(|| {
+            let queued = |lane: &Lane| self.backlog.items(*lane) > 0;
+            let fresh = Lane::ALL.into_iter().find(queued);
+            let again = self.retries.front().map(Attempt::lane);
+            let lane = fresh.into_iter().chain(again).min().unwrap_or(Lane::Any);
+            let target = self.spec.offload.target_delay();
+            self.seat.request(self.spec.threads, lane, target)
+        })
+    }
+
+    /// Gives back what the pool has no use for, and tells the budget whether the pool is idle.
+    fn settle_budget(&mut self) {
+        // Passed on to the next pool that waits.
+        self.slot = None;
+        let has_queued = self.has_queued();
+        if self.is_asking && (!has_queued || self.members.idle().is_none()) {
+            self.seat.withdraw();
+        }
+        self.is_asking = has_queued && self.members.idle().is_some();
+        let is_idle = !has_queued && self.members.in_flight().next().is_none();
+        if std::mem::replace(&mut self.is_idle, is_idle) != is_idle {
+            self.seat.note_idle(is_idle);
+        }
+        if self.eviction.due && !has_queued && self.members.idle().is_some() {
+            self.evict(false);
+        }
+        if !has_queued && !self.has_jobs() {
+            self.give_up_memory();
+        }
     }
 
     pub(super) fn note_abandoned(&mut self) {
@@ -94,7 +137,7 @@ impl Pool {
         }
     }
 
-    fn hand_over(&mut self, id: ActorId, work: Work) {
+    fn hand_over(&mut self, id: ActorId, work: Work, slot: Slot) {
         let now = Instant::now();
         let (mut batch, watched, lane, oldest) = match &work {
             Work::Own(attempt) => {
@@ -125,14 +168,15 @@ impl Pool {
             });
             batch.span = watch.as_ref().map(|watch| watch.span());
         }
-        member.phase = Phase::Busy(InFlight {
+        member.phase = Phase::Busy(Box::new(InFlight {
             work,
             tokens: batch.tokens,
             lane,
             oldest,
             since: now,
+            _slot: slot,
             watch,
-        });
+        }));
         // An actor that is gone answers with a supervision event, which brings the batch back.
         let _ = member.actor.cast(ModelMessage::Translate(batch));
     }

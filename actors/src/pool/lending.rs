@@ -87,6 +87,11 @@ impl Loans {
         }
     }
 
+    /// Whether one waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(super) fn put_back(&mut self, loan: QueuedLoan) {
         self.queue.push_front(loan);
     }

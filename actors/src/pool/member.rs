@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{domain::Lane, engine::Usage, events::BatchWatch, scaling::ActorCounts};
 
 use super::{
-    budget::Permit,
+    budget::{Permit, Slot},
     failure::Attempt,
     lending::QueuedLoan,
     model_actor::ModelMessage,
@@ -30,7 +30,7 @@ pub(super) struct Member {
 pub(super) enum Phase {
     Starting,
     Idle,
-    Busy(InFlight),
+    Busy(Box<InFlight>),
     Draining,
 }
 
@@ -41,6 +41,8 @@ pub(super) struct InFlight {
     pub(super) lane: Lane,
     pub(super) oldest: Instant,
     pub(super) since: Instant,
+    /// The cores that the batch keeps busy.
+    pub(super) _slot: Slot,
     /// Whoever shows it, if something in it is watched.
     pub(super) watch: Option<Box<dyn BatchWatch>>,
 }
@@ -116,7 +118,7 @@ impl Members {
 
     pub(super) fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
         self.all.values().filter_map(|m| match &m.phase {
-            Phase::Busy(batch) => Some(batch),
+            Phase::Busy(batch) => Some(batch.as_ref()),
             _ => None,
         })
     }
@@ -159,7 +161,7 @@ impl Member {
     /// Takes the batch away from an actor that has one.
     pub(super) fn take_batch(&mut self) -> Option<InFlight> {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Busy(batch) => Some(batch),
+            Phase::Busy(batch) => Some(*batch),
             other => {
                 self.phase = other;
                 None

@@ -171,12 +171,14 @@ impl Pool {
 
     fn offload_snapshot(&self, pressure: f64) -> OffloadSnapshot {
         let actors = self.members.counts();
-        let room = self.budget.room(self.spec.threads, self.actor_memory);
+        let room = self.room();
         let bounds = self.spec.bounds.max.saturating_sub(actors.owned());
         OffloadSnapshot {
             warm: actors.warm(),
             may_grow: actors.starting > 0
-                || (self.may_start() && bounds.min(room.room()) > 0 && !self.is_closing()),
+                || (self.may_start()
+                    && bounds.min(room.cores.min(room.memory)) > 0
+                    && !self.is_closing()),
             cold_start: self.cold_start(),
             waiting_tokens: self.backlog.all_tokens(),
             batch_tokens: self.usual_batch(),

@@ -127,6 +127,8 @@ impl Pool {
         }
         if usage.resident_bytes > self.spec.memory_limit {
             self.retire(id, StopReason::MemoryLimit);
+        } else if self.eviction.due {
+            self.evict(true);
         }
     }
 
@@ -163,6 +165,8 @@ impl Pool {
             return self.guest_lost(id, error);
         };
         let now = Instant::now();
+        // Its memory is free now.
+        self.eviction.due = false;
         self.restart.failures += 1;
         let (first, most) = self.spec.restart;
         let delay = restart_delay(self.restart.failures, first, most);

@@ -36,9 +36,11 @@ impl Pool {
         let decision = self
             .policy
             .decide(&snapshot, now.saturating_duration_since(self.started));
-        let from = std::mem::replace(&mut self.wanted, decision.target);
-        if from != decision.target {
-            let decision = decision.clone();
+        let wanted = self.wanted_after(decision.target);
+        let from = std::mem::replace(&mut self.wanted, wanted);
+        if from != wanted {
+            let mut decision = decision.clone();
+            decision.target = wanted;
             self.observe(Event::Scaled {
                 pool: self.pool(),
                 from: from as usize,
@@ -101,12 +103,18 @@ impl Pool {
 
     async fn spawn(&mut self, myself: &ActorRef<PoolMessage>) -> bool {
         let first = self.members.counts().owned() == 0;
-        let Some(permit) = self
-            .budget
-            .acquire(self.spec.threads, self.actor_memory, first)
-        else {
+        let urgent = first && (self.has_queued() || self.has_jobs());
+        let Some(permit) = self.seat.acquire(self.actor_memory, urgent) else {
+            self.waits_for_memory |= urgent;
+            if first && !urgent {
+                // It would only push out others that may have work.
+                self.eviction.resting = true;
+                self.wanted = 0;
+            }
             return false;
         };
+        self.waits_for_memory = false;
+        self.eviction.resting = false;
         self.spawned += 1;
         let name: Arc<str> = Arc::from(format!("{}/{}", self.spec.model_id, self.spawned));
         let start = ModelStart {
@@ -155,7 +163,7 @@ impl Pool {
         PoolSnapshot {
             actors,
             bounds: self.spec.bounds,
-            ceilings: self.budget.room(self.spec.threads, self.actor_memory),
+            ceilings: self.room(),
             queued: LaneBacklogs {
                 interactive: lane(Lane::Interactive),
                 normal: lane(Lane::Normal),
@@ -193,6 +201,7 @@ impl Pool {
             engine: self.engines.name().to_owned(),
             policy: self.policy.name().to_owned(),
             wanted: self.wanted,
+            resting: self.is_resting(),
             bounds: [self.spec.bounds.min, self.spec.bounds.max],
             actors: self.members.status(),
             lanes,

@@ -19,6 +19,8 @@ pub struct PoolSpec {
     pub model_type: ModelType,
     /// Number of model actors.
     pub bounds: Bounds,
+    /// Actors that are started with the pool, whatever the bounds say; an idle pool gives them up again.
+    pub initial: u32,
     /// Bounds of a batch.
     pub batch: BatchBudget,
     /// Shares of the lanes.
@@ -45,6 +47,7 @@ impl PoolSpec {
             model_id: Arc::from(model_id),
             model_type: ModelType::Basic,
             bounds: Bounds { min: 1, max },
+            initial: 0,
             batch: BatchBudget::default(),
             weights: DEFAULT_WEIGHTS,
             threads: 1,

@@ -20,6 +20,9 @@ pub struct PoolStatus {
     pub policy: String,
     /// Number of actors wanted.
     pub wanted: u32,
+    /// Whether the pool rests: it has no actor, needs none, and its last start did not fail.
+    #[serde(default)]
+    pub resting: bool,
     /// Fewest and most actors.
     pub bounds: [u32; 2],
     /// The actors.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    budget::NodeBudget,
+    budget::{NodeBudget, Notice},
     caching::Found,
     command::{Applied, BoundsError, Unloaded},
     core::Pool,
@@ -27,6 +27,8 @@ use super::{
 
 /// How often deadlines are looked at, restarts are due and drained actors are counted.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// The same while the pool has nothing to do: many idle pools must cost nothing.
+const IDLE_HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// What a pool supervisor is told.
 pub enum PoolMessage {
@@ -41,8 +43,10 @@ pub enum PoolMessage {
     },
     /// What came of asking for translations where nodes share them. Sent by the pool to itself.
     Found(Found),
-    /// Time has passed. Sent by the supervisor to itself.
-    Housekeeping,
+    /// Time has passed. Sent by the supervisor to itself, with the number of the chain of ticks.
+    Housekeeping(u64),
+    /// The node's budget has a slot for the pool, or asks it for memory.
+    Budget(Notice),
     /// Tell about the pool.
     Status(RpcReplyPort<PoolStatus>),
     /// Change the bounds of the number of actors.
@@ -91,6 +95,16 @@ pub struct PoolStart {
     pub cache: Option<Arc<dyn TranslationCache>>,
 }
 
+/// Sends the next tick.
+fn tick(myself: &ActorRef<PoolMessage>, pool: &Pool) {
+    let chain = pool.ticks.chain;
+    let after = match pool.ticks.slow {
+        true => IDLE_HOUSEKEEPING,
+        false => HOUSEKEEPING,
+    };
+    myself.send_after(after, move || PoolMessage::Housekeeping(chain));
+}
+
 /// Supervises the model actors of one model.
 pub struct PoolSupervisor;
 
@@ -104,8 +118,13 @@ impl Actor for PoolSupervisor {
         myself: ActorRef<PoolMessage>,
         start: PoolStart,
     ) -> Result<Pool, ActorProcessingErr> {
-        myself.send_interval(HOUSEKEEPING, || PoolMessage::Housekeeping);
-        let mut pool = Pool::new(start);
+        let notified = myself.clone();
+        let seat = start.budget.join(move |notice| {
+            // A pool that has ended drops the slot, which passes it on.
+            let _ = notified.cast(PoolMessage::Budget(notice));
+        });
+        let mut pool = Pool::new(start, seat);
+        tick(&myself, &pool);
         pool.reconcile(&myself).await;
         Ok(pool)
     }
@@ -123,12 +142,17 @@ impl Actor for PoolSupervisor {
                 report: Report(report),
             } => pool.report(actor, report),
             PoolMessage::Found(found) => pool.found(found),
-            PoolMessage::Housekeeping => {
+            PoolMessage::Housekeeping(chain) if chain != pool.ticks.chain => return Ok(()),
+            PoolMessage::Housekeeping(_) => {
                 pool.sweep();
                 pool.decide();
                 pool.reconcile(&myself).await;
                 pool.look_at_peers(&myself).await;
+                pool.ticks.slow = !pool.is_active();
+                tick(&myself, pool);
             }
+            PoolMessage::Budget(Notice::Slot(slot)) => pool.slot = Some(slot),
+            PoolMessage::Budget(Notice::Evict) => pool.evict(false),
             PoolMessage::Status(reply) => {
                 // Whoever asked may have gone; that is theirs to know.
                 let _ = reply.send(pool.status());
@@ -141,7 +165,13 @@ impl Actor for PoolSupervisor {
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
+        pool.start_first(&myself).await;
         pool.dispatch();
+        if pool.ticks.slow && pool.is_active() {
+            pool.ticks.slow = false;
+            pool.ticks.chain += 1;
+            tick(&myself, pool);
+        }
         if pool.is_closed() {
             pool.answer_closing();
             myself.stop(None);

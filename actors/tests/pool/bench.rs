@@ -104,6 +104,13 @@ impl OutcomeSink for Outcomes {
 #[derive(Default)]
 pub(crate) struct Events(Mutex<Vec<Event>>);
 
+impl Events {
+    pub(crate) fn count(&self, matches: impl Fn(&Event) -> bool) -> usize {
+        let events = self.0.lock().unwrap();
+        events.iter().filter(|event| matches(event)).count()
+    }
+}
+
 impl Observer for Events {
     fn observe(&self, event: &Event) {
         self.0.lock().unwrap().push(event.clone());

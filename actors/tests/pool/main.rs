@@ -7,6 +7,7 @@ mod caching;
 mod commands;
 mod deadlines;
 mod lending;
+mod many;
 mod offload;
 mod peers;
 mod retries;
