@@ -93,6 +93,19 @@ impl TopicWriter {
         }
     }
 
+    /// A writer that compresses with a codec of librdkafka's, such as `zstd`.
+    #[must_use]
+    pub fn compressed(clients: &Clients, codec: &str) -> Self {
+        let mut config = clients.producer();
+        // One batch of many records: librdkafka sends what does not get smaller uncompressed.
+        config
+            .set("compression.type", codec)
+            .set("linger.ms", "100");
+        Self {
+            producer: config.create().expect("librdkafka knows the codec"),
+        }
+    }
+
     /// Number of records that were given to it and are not with the broker yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use babelmesh::kafka::admin::Admin;
 use babelmesh_integration_tests::{
     Cluster, Kafka, LocalNode, PATIENCE, Record, Sandbox, TopicReader, TopicWriter, processes,
     request, wait_until,
@@ -257,4 +258,64 @@ fn brokers_end_with_the_process_that_they_belong_to() {
         // The other tests say why, or fail.
         assert_eq!(started.status.code(), Some(3), "{started:?}");
     }
+}
+
+#[test]
+fn batches_of_every_codec_are_read() {
+    const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    kafka.create_topics(2);
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&kafka.node(sandbox.node()));
+    let clients = kafka.clients();
+    let topics = kafka.topics();
+    for codec in CODECS {
+        let writer = TopicWriter::compressed(&clients, codec);
+        for number in 0..50 {
+            let id = format!("{codec}-{number}");
+            let body = request(&id, "hello", &["fr"], "c").to_string();
+            backend.ids.ask(&id, "fr");
+            writer.write(&Record::to(&topics.requests, "c", body));
+        }
+        writer.flush();
+    }
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    node.drain();
+}
+
+#[test]
+fn partitions_that_are_added_are_read_within_seconds() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    kafka.create_topics(1);
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&kafka.node(sandbox.node()));
+    backend.ask_many(20, &["fr"]);
+    backend.read_all(PATIENCE);
+    let topics = kafka.topics();
+    let admin = Admin::new(&kafka.clients(), PATIENCE);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for topic in [topics.requests, format!("{}.fr", topics.jobs)] {
+        runtime.block_on(admin.add_partitions(&topic, 4)).unwrap();
+    }
+    // A producer that starts now knows all partitions; its records are spread over them by their keys.
+    let writer = TopicWriter::new(&kafka.clients());
+    let started = Instant::now();
+    for number in 0..100 {
+        let (id, key) = (format!("later-{number}"), format!("c{number}"));
+        backend.ids.ask(&id, "fr");
+        let body = request(&id, "hello", &["fr"], &key).to_string();
+        writer.write(&Record::to(&kafka.topics().requests, &key, body));
+    }
+    writer.flush();
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    println!("read after {:.1} s", started.elapsed().as_secs_f32());
+    node.drain();
 }

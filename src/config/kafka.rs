@@ -22,6 +22,8 @@ pub struct KafkaConfig {
     pub static_membership: bool,
     /// How long brokers wait for a sign of life before they give a node's partitions away, in milliseconds.
     pub session_timeout_ms: u64,
+    /// How often clients ask the brokers which partitions there are, in milliseconds: added ones are read after that time.
+    pub metadata_refresh_ms: u64,
     /// How long brokers keep a transaction open whose node is silent, in milliseconds. Nobody reads results past an open transaction.
     pub transaction_timeout_ms: u64,
     /// Languages that the cluster has topics for; empty means those that this node's models write.
@@ -70,6 +72,7 @@ impl Default for KafkaConfig {
             delivery: Delivery::ExactlyOnce,
             static_membership: true,
             session_timeout_ms: 30_000,
+            metadata_refresh_ms: 5_000,
             transaction_timeout_ms: 10_000,
             languages: Vec::new(),
             topics: TopicNames::default(),

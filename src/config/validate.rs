@@ -144,6 +144,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must be at least 1",
     );
     refuse_if(
+        !(100..=3_600_000).contains(&kafka.metadata_refresh_ms),
+        "kafka.metadata_refresh_ms",
+        "must be between 100 and 3600000",
+    );
+    refuse_if(
         kafka.session_timeout_ms < 1_000,
         "kafka.session_timeout_ms",
         "must be at least 1000",

@@ -24,6 +24,7 @@ pub struct Clients {
     delivery: Delivery,
     static_membership: bool,
     session_timeout_ms: u64,
+    metadata_refresh_ms: u64,
     revoke_timeout_ms: u64,
     transaction_timeout_ms: u64,
     node: String,
@@ -47,6 +48,7 @@ impl Clients {
             },
             static_membership: config.static_membership && !embedded,
             session_timeout_ms: config.session_timeout_ms,
+            metadata_refresh_ms: config.metadata_refresh_ms,
             revoke_timeout_ms: config.revoke_timeout_ms,
             transaction_timeout_ms: config.transaction_timeout_ms,
             node: node.to_owned(),
@@ -74,6 +76,11 @@ impl Clients {
             // A text may be longer than the megabyte that is the default.
             .set("message.max.bytes", "10485760")
             .set("allow.auto.create.topics", "false")
+            // With librdkafka's default, partitions that are added would not be read for five minutes.
+            .set(
+                "topic.metadata.refresh.interval.ms",
+                self.metadata_refresh_ms.to_string(),
+            )
             // A broker that is away is asked again soon at first, then less often: each try is a line in the log.
             .set("reconnect.backoff.ms", "200")
             .set("reconnect.backoff.max.ms", RECONNECT_WITHIN_MS.to_string())
