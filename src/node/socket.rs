@@ -1,10 +1,12 @@
 //! The node's Unix socket: one request a connection, a line of JSON, and one answer.
 
+mod claim;
+
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::Shutdown,
-    os::unix::{fs::DirBuilderExt, net::UnixStream as BlockingStream},
+    os::unix::net::UnixStream as BlockingStream,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -83,7 +85,7 @@ impl SocketServer {
         status: StatusSource,
         cluster: Option<Arc<Cluster>>,
     ) -> Result<Self> {
-        let listener = listen(&socket)
+        let listener = claim::listen(&socket, &default_folder())
             .with_context(|| format!("opening the status socket {}", socket.display()))?;
         let answers = Arc::new(Answers { status, cluster });
         let task = tokio::spawn(serve(listener, answers));
@@ -104,23 +106,6 @@ impl Drop for SocketServer {
         self.task.abort();
         let _ = fs::remove_file(&self.socket);
     }
-}
-
-fn listen(socket: &Path) -> Result<UnixListener> {
-    if let Some(folder) = socket.parent() {
-        // Only this user's processes may ask.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    if socket.exists() {
-        if BlockingStream::connect(socket).is_ok() {
-            bail!("another node answers there: give this one another node.name or status.socket");
-        }
-        fs::remove_file(socket)?;
-    }
-    Ok(UnixListener::bind(socket)?)
 }
 
 async fn serve(listener: UnixListener, answers: Arc<Answers>) {
@@ -262,31 +247,66 @@ fn request<T: DeserializeOwned>(socket: &Path, what: &SocketRequest, wait: Durat
     let mut stream = BlockingStream::connect(socket)
         .with_context(|| format!("no node answers at {}", socket.display()))?;
     stream.set_read_timeout(Some(wait))?;
+    stream.set_write_timeout(Some(wait))?;
     let asking = || format!("asking the node at {}", socket.display());
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
-    stream.write_all(&line).with_context(asking)?;
+    let told = |error| late(error, wait);
+    stream.write_all(&line).map_err(told).with_context(asking)?;
     stream.shutdown(Shutdown::Write).with_context(asking)?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(asking)?;
+    stream
+        .read_to_end(&mut answer)
+        .map_err(told)
+        .with_context(asking)?;
     match serde_json::from_slice(&answer).with_context(asking)? {
         SocketAnswer::Ok(value) => serde_json::from_value(value).with_context(asking),
         SocketAnswer::Error(error) => Err(anyhow!(error)),
     }
 }
 
+/// Says in words what a timeout of a socket means: its own text is "Resource temporarily unavailable".
+fn late(error: std::io::Error, wait: Duration) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => anyhow!(
+            "the node did not answer within {wait:?}: its process runs, but hangs or is stopped"
+        ),
+        _ => error.into(),
+    }
+}
+
 /// The socket of the node of this name, in the user's own runtime folder.
 #[must_use]
 pub fn default_socket(node: &str) -> PathBuf {
+    default_folder().join(format!("{node}.sock"))
+}
+
+fn default_folder() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
         .filter(|p| p.is_dir());
-    let folder = match runtime {
+    match runtime {
         Some(folder) => folder.join("babelmesh"),
         None => {
             let user = rustix::process::getuid().as_raw();
             std::env::temp_dir().join(format!("babelmesh-{user}"))
         }
-    };
-    folder.join(format!("{node}.sock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_hangs_is_told_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("node.sock");
+        let _silent = UnixListener::bind(&socket).unwrap();
+        let asked = request::<Value>(&socket, &SocketRequest::Status, Duration::from_millis(50));
+        let error = format!("{:#}", asked.unwrap_err());
+        assert!(error.contains("did not answer within 50ms"), "{error}");
+    }
 }

@@ -1,0 +1,144 @@
+//! Claims the path of the status socket, without harm to what else may lie there.
+
+use std::{
+    fs::{self, DirBuilder, Metadata},
+    io::ErrorKind,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt},
+        net::UnixStream,
+    },
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::net::UnixListener;
+
+/// Listens at a path. The socket that a killed node left is replaced; any other file stays, and is an error. The folder is made where it is
+/// missing; when it is the default one, whose name anybody can guess, it must be this user's alone.
+pub(super) fn listen(socket: &Path, default_folder: &Path) -> Result<UnixListener> {
+    if let Some(folder) = socket.parent() {
+        // Only this user's processes may ask.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("making the folder {}", folder.display()))?;
+        if folder == default_folder {
+            private(folder)?;
+        }
+    }
+    reclaim(socket)?;
+    Ok(UnixListener::bind(socket)?)
+}
+
+/// Removes the socket of a node that is gone.
+fn reclaim(socket: &Path) -> Result<()> {
+    let found = match fs::symlink_metadata(socket) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    ensure!(
+        found.file_type().is_socket(),
+        "something that is not a socket is there, and stays: give status.socket another path"
+    );
+    match UnixStream::connect(socket) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(socket).context("removing the socket of a node that is gone")
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).context("a socket is there that cannot be asked"),
+        Ok(_) => {
+            bail!("another node answers there: give this one another node.name or status.socket")
+        }
+    }
+}
+
+fn private(folder: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    let user = rustix::process::geteuid().as_raw();
+    if let Some(wrong) = not_private(&found, user) {
+        bail!(
+            "the folder {} {wrong}: put it right, or set status.socket",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// What keeps a folder from being a user's alone.
+fn not_private(folder: &Metadata, user: u32) -> Option<&'static str> {
+    if !folder.is_dir() {
+        Some("is a link or no folder")
+    } else if folder.uid() != user {
+        Some("belongs to another user")
+    } else if folder.mode() & 0o077 != 0 {
+        Some("is open to other users (its mode must be 0700)")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
+    use super::*;
+
+    fn refused(socket: &Path, default_folder: &Path) -> String {
+        format!("{:#}", listen(socket, default_folder).unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = Path::new("/nowhere");
+        let file = folder.path().join("precious.txt");
+        fs::write(&file, "precious").unwrap();
+        let link = folder.path().join("link");
+        symlink(&file, &link).unwrap();
+        let dangling = folder.path().join("dangling");
+        symlink("missing", &dangling).unwrap();
+        let inner = folder.path().join("folder");
+        fs::create_dir(&inner).unwrap();
+        for path in [&file, &link, &dangling, &inner] {
+            let error = refused(path, elsewhere);
+            assert!(error.contains("not a socket"), "{error}");
+            assert!(fs::symlink_metadata(path).is_ok());
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_killed_node_is_replaced_and_that_of_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("new").join("node.sock");
+        let elsewhere = Path::new("/nowhere");
+        // Dropping a listener leaves its file, as a kill does.
+        drop(listen(&socket, elsewhere).unwrap());
+        assert!(socket.exists());
+        let _live = listen(&socket, elsewhere).unwrap();
+        let error = refused(&socket, elsewhere);
+        assert!(error.contains("another node answers"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_default_folder_is_this_users_alone() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("babelmesh-1");
+        let socket = folder.join("node.sock");
+        drop(listen(&socket, &folder).unwrap());
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        assert!(refused(&socket, &folder).contains("open to other users"));
+        assert!(listen(&socket, base.path()).is_ok());
+        let link = base.path().join("link");
+        symlink(&folder, &link).unwrap();
+        assert!(refused(&link.join("node.sock"), &link).contains("is a link"));
+        let found = fs::symlink_metadata(base.path()).unwrap();
+        let other = found.uid() + 1;
+        assert_eq!(not_private(&found, other), Some("belongs to another user"));
+    }
+}
