@@ -199,7 +199,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// Ends when the process is told to: Ctrl-C or SIGTERM. Says which.
+/// Ends when the process is told to: Ctrl-C, SIGTERM or SIGHUP. Says which.
 async fn told_to_stop() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
@@ -209,5 +209,42 @@ async fn told_to_stop() -> &'static str {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => "interrupt",
         _ = terminate.recv() => "terminate",
+        () = hung_up() => "hangup",
+    }
+}
+
+/// Ends with SIGHUP; never where the process was started with it ignored, as `nohup` does.
+async fn hung_up() {
+    use std::sync::LazyLock;
+    use tokio::signal::unix::{SignalKind, signal};
+    // Read once, before the first handler takes the place of what was inherited.
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
+    });
+    if !*IGNORED && let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        hangup.recv().await;
+    } else {
+        std::future::pending().await
+    }
+}
+
+/// Whether the text of `/proc/self/status` says that SIGHUP, the first signal, is ignored.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inherited_nohup_is_seen() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangup("Name:\tx\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
     }
 }
