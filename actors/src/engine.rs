@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 pub use babelmesh_engine_protocol::{
-    Device, LoadReport, LoadRequest, Precision, Segment, Translation,
+    Completeness, Device, LoadReport, LoadRequest, Precision, Segment, Translation,
 };
 
 use crate::{domain::SpanRef, offload::PeerError};

@@ -81,6 +81,16 @@ pub enum Event {
         /// How many.
         pieces: usize,
     },
+    /// A model could not take pieces of texts whole, or did not finish their translation. They are cut and translated again, or their texts
+    /// answered with an error.
+    PiecesTruncated {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// How many.
+        pieces: usize,
+        /// How many of them could not be cut any further.
+        given_up: usize,
+    },
     /// A text made the engine fail, alone and repeatedly.
     TextPoisoned {
         /// Pool (model id).

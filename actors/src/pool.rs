@@ -21,6 +21,7 @@ mod reports;
 mod resting;
 mod sizing;
 mod spec;
+mod splitting;
 mod status;
 mod supervisor;
 mod sweeping;
@@ -34,7 +35,7 @@ pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_de
 pub(crate) use jobs::Cut;
 pub use jobs::Submission;
 pub use lag::PoolLag;
-pub use spec::PoolSpec;
+pub use spec::{DEFAULT_MIN_PIECE_TOKENS, PoolSpec};
 pub use status::{
     ActorPhase, ActorStatus, GuestStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus,
 };

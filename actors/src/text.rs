@@ -55,6 +55,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use oversize::split;
 pub use tokens::estimate_tokens;
 
 /// A stretch of a text, never empty.
@@ -177,6 +178,12 @@ fn push_gap(
             }
         }
     }
+}
+
+/// The part of a piece that a model should see, as [`segment`] finds it; none when there is no letter in it.
+#[must_use]
+pub fn core(piece: &str) -> Option<Range<usize>> {
+    edges::core(piece)
 }
 
 /// Collects the translatable ranges of a text. What lies between them becomes verbatim, so no

@@ -18,8 +18,8 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Device, Failure, FailureKind, FromEngine, LoadRequest, Precision, Segment, ToEngine,
-    TranslateRequest, Translation, client::BlockingEngine,
+    Completeness, Device, Failure, FailureKind, FromEngine, LoadRequest, Precision, Segment,
+    ToEngine, TranslateRequest, Translation, client::BlockingEngine,
 };
 use babelmesh_integration_tests::processes;
 use babelmesh_models::{EngineKind, Model, forms};
@@ -200,14 +200,47 @@ fn empty_and_odd_texts_get_their_place_in_the_answer() {
             translations[1].text,
             translate(&mut engine, segments(&["Hello."], "de"))[0].text
         );
-        let truncated = translations.iter().map(|t| t.truncated).collect::<Vec<_>>();
-        assert_eq!(truncated, [false, false, false, false, false, true, false]);
-        assert_eq!(translations[5].input_tokens, 32);
+        let too_long = Completeness::TooLong { limit: 32 };
+        for (index, translation) in translations.iter().enumerate() {
+            assert_eq!(
+                translation.completeness == too_long,
+                index == 5,
+                "{translation:?}"
+            );
+        }
+        // Told by its tokens, at no cost of inference.
+        assert!(translations[5].input_tokens >= 3_000);
+        assert_eq!(
+            (translations[5].text.as_str(), translations[5].output_tokens),
+            ("", 0)
+        );
         assert!(
             translations
                 .iter()
                 .all(|t| t.output_tokens <= 20 && t.score <= 0.0)
         );
+    }
+}
+
+#[test]
+fn a_translation_without_its_end_is_unfinished() {
+    let text = "Where is the train station?";
+    for engine in EngineKind::ALL {
+        for beam_size in [1, 4] {
+            for (max_output_tokens, whole) in [(3, false), (100, true)] {
+                let mut request = load_request(&form(engine));
+                (request.max_output_tokens, request.beam_size) = (max_output_tokens, beam_size);
+                let mut engine = start(engine);
+                engine.ask(&ToEngine::Load(request)).unwrap();
+                let translation = &translate(&mut engine, segments(&[text], "fr"))[0];
+                let expected = if whole {
+                    Completeness::Whole
+                } else {
+                    Completeness::Unfinished
+                };
+                assert_eq!(translation.completeness, expected, "{translation:?}");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use babelmesh::load::everyday;
+use babelmesh_actors::domain::ErrorCode;
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, executables, request};
 
 /// A sentence, a target, and a word of which one must be in its translation.
@@ -89,4 +90,68 @@ fn rust_bert_translates_everyday_texts() {
 #[test]
 fn ctranslate2_is_taken_where_both_engines_could_be() {
     assert_eq!(translate_everyday_texts("auto", 20), "ctranslate2");
+}
+
+/// Unpunctuated Finnish of so many characters, sent as English: more tokens than the estimate of them says.
+fn finnish(characters: usize, last: &str) -> String {
+    let words = "talvella lunta sataa harvoin mutta silloin koko kylän väki lähtee hiihtämään järven yli saareen asti";
+    let mut text = String::new();
+    for word in words.split(' ').cycle() {
+        if text.chars().count() + word.chars().count() + last.len() + 1 > characters {
+            break;
+        }
+        text.push_str(word);
+        text.push(' ');
+    }
+    text + last
+}
+
+/// Random consonants, the same at every call.
+fn consonants(count: usize) -> String {
+    let mut state = 12_345_u32;
+    let consonant = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b"bcdfghjklmnpqrstvwxz"[(state >> 16) as usize % 20])
+    };
+    std::iter::repeat_with(consonant).take(count).collect()
+}
+
+#[test]
+fn no_text_loses_its_end() {
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("engine.kind", "ctranslate2");
+    let settings = settings.set("engine.directory", executables::folder().display());
+    let node = LocalNode::start(&settings);
+    let mut backend = node.backend();
+    let texts = [
+        ("zebra", finnish(1_500, "zebra")),
+        ("house", finnish(1_500, "house")),
+        ("train", finnish(1_500, "train")),
+        ("consonants", consonants(1_700)),
+        (
+            "capitals",
+            "THE TRAIN LEAVES AND WE WAIT FOR IT ".repeat(40),
+        ),
+    ];
+    for (id, text) in &texts {
+        backend.ask(&request(id, text, &["fr"], id));
+    }
+    backend.read_all(PATIENCE * 4);
+    backend.ids.assert_exactly_once();
+    let mut finnish = std::collections::BTreeSet::new();
+    for answer in backend.ids.all() {
+        let result = &answer.result;
+        let id = result.message_id.as_str();
+        // A model that cannot come to an end of such a text has to say so.
+        if let Some(error) = &result.error {
+            assert_eq!(error.code, ErrorCode::TextTooLong, "{result:?}");
+            assert_eq!(id, "consonants", "{result:?}");
+            continue;
+        }
+        assert!(result.segments_count > 1, "{result:?}");
+        if ["zebra", "house", "train"].contains(&id) {
+            finnish.insert(answer.text().to_owned());
+        }
+    }
+    assert_eq!(finnish.len(), 3, "{finnish:?}");
 }

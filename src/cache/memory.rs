@@ -54,7 +54,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use babelmesh_actors::cache::CacheSpace;
+    use babelmesh_actors::{cache::CacheSpace, engine::Completeness};
 
     use super::*;
 
@@ -64,7 +64,7 @@ mod tests {
             score: -0.25,
             input_tokens: 3,
             output_tokens: 4,
-            truncated: false,
+            completeness: Completeness::Whole,
         }
     }
 

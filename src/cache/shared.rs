@@ -34,8 +34,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 500;
 /// Batches that wait to be written; further ones are dropped.
 const WAITING: usize = 1_024;
-/// First byte of a value: its form. A value with another one is not ours to read.
-const FORM: u8 = 1;
+/// First byte of a value: its form. A value with another one is not ours to read; those of form 1 may lack their end.
+const FORM: u8 = 2;
 
 type Made = Vec<(CacheKey, Translation)>;
 
@@ -318,28 +318,36 @@ fn encode(translation: &Translation) -> Vec<u8> {
 
 fn decode(value: &[u8]) -> Option<Translation> {
     match value.split_first()? {
-        (&FORM, translation) => postcard::from_bytes(translation).ok(),
+        (&FORM, translation) => {
+            let translation = postcard::from_bytes::<Translation>(translation).ok();
+            translation.filter(Translation::is_whole)
+        }
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use babelmesh_actors::engine::Completeness;
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn values_are_read_as_they_were_written(text: String, score in -50.0..=0f32, tokens: (u32, u32), truncated: bool) {
+        fn values_are_read_as_they_were_written(text: String, score in -50.0..=0f32, tokens: (u32, u32)) {
             let translation = Translation {
                 text,
                 score,
                 input_tokens: tokens.0,
                 output_tokens: tokens.1,
-                truncated,
+                completeness: Completeness::Whole,
             };
-            prop_assert_eq!(decode(&encode(&translation)), Some(translation));
+            prop_assert_eq!(decode(&encode(&translation)), Some(translation.clone()));
+            for completeness in [Completeness::Unfinished, Completeness::TooLong { limit: 9 }] {
+                let part = Translation { completeness, ..translation.clone() };
+                prop_assert_eq!(decode(&encode(&part)), None);
+            }
         }
 
         #[test]

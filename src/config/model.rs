@@ -6,7 +6,7 @@ use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
     engine::{FakeSpec, Precision},
     offload::OffloadConfig,
-    pool::{BatchBudget, DEFAULT_WEIGHTS},
+    pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -226,6 +226,8 @@ pub struct PoolConfig {
     pub restart_most_ms: u64,
     /// How long jobs wait for a pool without any warm actor before they are answered with an error, in milliseconds.
     pub unavailable_after_ms: u64,
+    /// A piece of text whose translation comes without its end is cut in two, unless it has no more estimated tokens than this.
+    pub min_piece_tokens: u32,
 }
 
 impl Default for PoolConfig {
@@ -238,6 +240,7 @@ impl Default for PoolConfig {
             restart_first_ms: 250,
             restart_most_ms: 30_000,
             unavailable_after_ms: 30_000,
+            min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
         }
     }
 }

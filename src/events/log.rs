@@ -53,6 +53,13 @@ impl Observer for EventLog {
                 let (elapsed_us, waited_us) = (elapsed.as_micros(), waited.as_micros());
                 debug!(%pool, %actor, segments, tokens, elapsed_us, waited_us, "batch done");
             }
+            Event::PiecesTruncated {
+                pool,
+                pieces,
+                given_up,
+            } => {
+                debug!(%pool, pieces, given_up, "pieces are too long for the model");
+            }
             Event::TextPoisoned {
                 pool,
                 message_id,

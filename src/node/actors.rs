@@ -236,6 +236,7 @@ pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool)
             seconds(pool.restart_most_ms),
         ),
         unavailable_after: seconds(pool.unavailable_after_ms),
+        min_piece_tokens: pool.min_piece_tokens,
         offload: config.offload.clone(),
     }
 }

@@ -60,6 +60,7 @@ pub struct Metrics {
     abandoned: Counters<ModelLabel>,
     retried: Counters<CodeLabel>,
     poisoned: Counters<ModelLabel>,
+    truncated: Counters<ModelLabel>,
     pieces: Counters<PieceLabels>,
     batches: Histograms<ModelLabel>,
     batch_segments: Histograms<ModelLabel>,
@@ -101,6 +102,7 @@ impl Metrics {
             abandoned: Family::default(),
             retried: Family::default(),
             poisoned: Family::default(),
+            truncated: Family::default(),
             pieces: Family::default(),
             batches: histograms(seconds),
             batch_segments: histograms(segments),
@@ -183,6 +185,11 @@ impl Metrics {
             "poisoned_texts",
             "Texts that make the engine fail",
             self.poisoned.clone(),
+        );
+        to.register(
+            "pieces_truncated",
+            "Pieces of texts that a model could not take whole or whose translation it did not finish; they are cut and translated again",
+            self.truncated.clone(),
         );
         to.register(
             "pieces",
@@ -350,6 +357,9 @@ impl Observer for Metrics {
                 source,
                 pieces,
             } => self.pieces(pool, source.name(), *pieces),
+            Event::PiecesTruncated { pool, pieces, .. } => {
+                count(&self.truncated, pool, *pieces);
+            }
             Event::TextPoisoned { pool, .. } => count(&self.poisoned, pool, 1),
             Event::Scaled {
                 pool,

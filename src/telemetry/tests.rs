@@ -149,6 +149,11 @@ fn node() -> (Telemetry, NodeStatus) {
             jobs: 4,
             after: Duration::ZERO,
         },
+        Event::PiecesTruncated {
+            pool: Arc::clone(&pool),
+            pieces: 3,
+            given_up: 1,
+        },
         Event::TextPoisoned {
             pool: Arc::clone(&pool),
             message_id: "secret-id".to_owned(),

@@ -27,7 +27,7 @@ pub mod serve;
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. Both sides refuse to talk to another one.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// A message from the node to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,9 +100,9 @@ pub struct LoadRequest {
     pub threads: u16,
     /// Beam size, at least 1; 1 is greedy.
     pub beam_size: u16,
-    /// Longest source in tokens, end mark included; what is longer is cut and reported as cut.
+    /// Longest source in tokens, end mark included; what is longer is not translated and reported as [too long](Completeness::TooLong).
     pub max_input_tokens: u32,
-    /// Longest translation in tokens.
+    /// Longest translation in tokens; one that has no end mark by then is reported as [unfinished](Completeness::Unfinished).
     pub max_output_tokens: u32,
 }
 
@@ -154,12 +154,34 @@ pub struct Translation {
     /// Mean log-probability per generated token, the end mark included: zero or below. `exp` of it is
     /// the geometric mean of the tokens' probabilities, which is what becomes `confidenceScore`.
     pub score: f32,
-    /// Source length in tokens, language token and end mark included.
+    /// Source length in tokens, language token and end mark included: of the whole source, also of one that is too long.
     pub input_tokens: u32,
     /// Translation length in tokens, end mark included.
     pub output_tokens: u32,
-    /// Whether the source was longer than the limit and lost its end.
-    pub truncated: bool,
+    /// Whether this is a translation of the whole segment.
+    pub completeness: Completeness,
+}
+
+impl Translation {
+    /// Whether this is a translation of the whole segment. Any other must not be used.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.completeness, Completeness::Whole)
+    }
+}
+
+/// How much of a segment was translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Completeness {
+    /// All of it.
+    Whole,
+    /// Nothing: the source has more tokens than the model takes. This is told before any inference; the text is empty.
+    TooLong {
+        /// Most source tokens, language token and end mark included.
+        limit: u32,
+    },
+    /// The translation reached its longest length without an end mark, so its end is missing.
+    Unfinished,
 }
 
 /// Why a request failed.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use babelmesh_engine_protocol::{LoadReport, Translation};
+use babelmesh_engine_protocol::{Completeness, LoadReport, Translation};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -27,6 +27,10 @@ pub struct FakeSpec {
     pub refuse_on: Option<String>,
     /// A batch with a text that contains this makes the actor itself panic.
     pub panic_on: Option<String>,
+    /// Longest source in tokens of the fake, which are four bytes each and an end mark; none when absent.
+    pub max_tokens: Option<u32>,
+    /// Longest translation in the same tokens; a longer one is cut and reported as unfinished.
+    pub max_output_tokens: Option<u32>,
 }
 
 /// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone.
@@ -86,7 +90,7 @@ impl Engine for FakeEngine {
         Ok(batch
             .segments
             .into_iter()
-            .map(|s| translation(&s.text, &s.target))
+            .map(|s| self.spec.translation(&s.text, &s.target))
             .collect())
     }
 
@@ -99,14 +103,26 @@ impl Engine for FakeEngine {
     }
 }
 
-fn translation(text: &str, target: &str) -> Translation {
-    let tokens = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
-    Translation {
-        text: format!("{target}:{text}"),
-        score: -f32::from(text.bytes().fold(0u8, u8::wrapping_add)) / 256.0,
-        input_tokens: tokens,
-        output_tokens: tokens,
-        truncated: false,
+impl FakeSpec {
+    fn translation(&self, text: &str, target: &str) -> Translation {
+        let tokens = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
+        let mut translation = Translation {
+            text: format!("{target}:{text}"),
+            score: -f32::from(text.bytes().fold(0u8, u8::wrapping_add)) / 256.0,
+            input_tokens: tokens,
+            output_tokens: tokens,
+            completeness: Completeness::Whole,
+        };
+        if let Some(limit) = self.max_tokens.filter(|limit| tokens > *limit) {
+            translation.text.clear();
+            translation.output_tokens = 0;
+            translation.completeness = Completeness::TooLong { limit };
+        } else if let Some(limit) = self.max_output_tokens.filter(|limit| tokens > *limit) {
+            translation.text = text.chars().take(limit as usize * 4).collect();
+            translation.output_tokens = limit;
+            translation.completeness = Completeness::Unfinished;
+        }
+        translation
     }
 }
 

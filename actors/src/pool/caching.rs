@@ -41,7 +41,8 @@ impl Known {
 
     /// The translation of a piece, if it is at hand.
     pub(super) fn get(&self, item: &Item) -> Option<Translation> {
-        self.cache.as_ref()?.get(&item.key?)
+        let found = self.cache.as_ref()?.get(&item.key?);
+        found.filter(Translation::is_whole)
     }
 
     /// Whether pieces that are not at hand should be asked for now.
@@ -66,7 +67,7 @@ impl Known {
     }
 
     /// The pieces that wait for what a batch was to make.
-    fn part(&mut self, items: &[Item]) -> Vec<Item> {
+    pub(super) fn part(&mut self, items: &[Item]) -> Vec<Item> {
         let keys = items.iter().filter_map(|item| item.key);
         keys.filter_map(|key| self.twins.remove(&key))
             .flatten()
@@ -141,15 +142,16 @@ impl Pool {
         for item in items {
             match answers.next().flatten() {
                 _ if !self.jobs.is_active(item.job) => {}
-                Some(translation) => found.push((item, translation)),
-                None => self.queue(item),
+                Some(translation) if translation.is_whole() => found.push((item, translation)),
+                _ => self.queue(item),
             }
         }
         self.note_pieces(PieceSource::Shared, found.len());
         self.finish_known(found);
     }
 
-    fn queue(&mut self, item: Item) {
+    /// Queues an item where its turn comes, or where it is held back.
+    pub(super) fn queue(&mut self, item: Item) {
         let target = self.jobs.target(item.job);
         match target.and_then(|target| self.held.of(target)) {
             Some(held) => held.push(item),

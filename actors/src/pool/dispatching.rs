@@ -137,16 +137,19 @@ impl Pool {
         }
     }
 
-    fn hand_over(&mut self, id: ActorId, work: Work, slot: Slot) {
+    fn hand_over(&mut self, id: ActorId, mut work: Work, slot: Slot) {
         let now = Instant::now();
-        let (mut batch, watched, lane, oldest) = match &work {
+        let (mut batch, watched, lane, oldest) = match &mut work {
             Work::Own(attempt) => {
-                let (batch, watched) = self.jobs.batch(&attempt.items, now);
+                let (batch, watched) = self.jobs.batch(&mut attempt.items, now);
                 let oldest = attempt.oldest().unwrap_or(now);
                 (batch, watched, attempt.lane(), oldest)
             }
             Work::Lent(loan) => (loan.batch(), Vec::new(), Lane::Any, loan.queued),
         };
+        if batch.segments.is_empty() {
+            return;
+        }
         let Some(member) = self.members.all.get_mut(&id) else {
             return self.put_back(work);
         };

@@ -127,9 +127,12 @@ impl Pool {
         }
     }
 
-    fn hand_to_guest(&mut self, id: ActorId, attempt: Attempt) {
+    fn hand_to_guest(&mut self, id: ActorId, mut attempt: Attempt) {
         let now = Instant::now();
-        let (mut batch, watched) = self.jobs.batch(&attempt.items, now);
+        let (mut batch, watched) = self.jobs.batch(&mut attempt.items, now);
+        if batch.segments.is_empty() {
+            return;
+        }
         let Some(guest) = self.help.guests.get_mut(&id) else {
             return self.put_back_own(attempt);
         };
@@ -196,7 +199,7 @@ impl Pool {
             elapsed,
             waited: handed_over.saturating_duration_since(batch.oldest),
         };
-        self.translated(&batch.attempt, translations, done);
+        self.translated(batch.attempt, translations, done);
         if leaving {
             self.remove_guest(id);
         }

@@ -24,16 +24,39 @@ use super::backlog::Item;
 /// A job with its text cut into pieces: whole sentences where they fit.
 pub struct Submission {
     pub(super) job: Job,
-    pub(super) pieces: Vec<TextPiece>,
-    /// Names of the pieces that need translation, in order; none where translations are not remembered.
-    keys: Vec<CacheKey>,
+    /// Those that need translation. What lies between them goes out as it came in.
+    pieces: Vec<TextPiece>,
+    /// Names the pieces; none where translations are not remembered.
+    space: Option<CacheSpace>,
 }
 
-/// A piece of a job's text, in bytes.
+/// A piece of a job's text that needs translation.
 pub(super) struct TextPiece {
-    range: Range<usize>,
-    /// Estimated tokens; zero for what goes out as it came in.
+    /// Its bytes in the text.
+    pub(super) range: Range<usize>,
+    /// Estimated tokens, at least 1.
     tokens: u32,
+    key: Option<CacheKey>,
+    state: PieceState,
+}
+
+/// What became of a piece.
+enum PieceState {
+    Missing,
+    Translated(String),
+    /// Cut into pieces that come after all others.
+    Split,
+}
+
+impl TextPiece {
+    fn new(range: Range<usize>, tokens: u32, key: Option<CacheKey>) -> Self {
+        Self {
+            range,
+            tokens,
+            key,
+            state: PieceState::Missing,
+        }
+    }
 }
 
 impl Submission {
@@ -47,8 +70,8 @@ impl Submission {
 
     /// A job whose text is cut already.
     pub(crate) fn of(job: Job, cut: Cut) -> Self {
-        let Cut { pieces, keys } = cut;
-        Self { job, pieces, keys }
+        let Cut { pieces, space } = cut;
+        Self { job, pieces, space }
     }
 
     /// The lane it travels in.
@@ -58,37 +81,32 @@ impl Submission {
     }
 }
 
-/// The pieces of a job's text, and their names where translations are remembered.
+/// The pieces of a job's text, and what names them where translations are remembered.
 pub(crate) struct Cut {
     pieces: Vec<TextPiece>,
-    keys: Vec<CacheKey>,
+    space: Option<CacheSpace>,
 }
 
 impl Cut {
     /// See [`Submission::new`].
     pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
         let mut end = 0;
-        let mut keys = Vec::new();
         let space = space.filter(|_| !job.order.fresh);
         let pieces = text::segment(&job.order.request.text, max_tokens)
             .into_iter()
-            .map(|piece| {
-                let (length, tokens) = match piece {
-                    Piece::Verbatim(text) => (text.len(), 0),
-                    Piece::Translatable(text) => {
-                        keys.extend(space.map(|space| space.key(job.source, job.target, text)));
-                        (text.len(), text::estimate_tokens(text).max(1))
-                    }
-                };
+            .filter_map(|piece| {
                 let start = end;
-                end += length;
-                TextPiece {
-                    range: start..end,
-                    tokens,
-                }
+                end += piece.as_str().len();
+                let Piece::Translatable(text) = piece else {
+                    return None;
+                };
+                let tokens = text::estimate_tokens(text).max(1);
+                let key = space.map(|space| space.key(job.source, job.target, text));
+                Some(TextPiece::new(start..end, tokens, key))
             })
             .collect();
-        Self { pieces, keys }
+        let space = space.cloned();
+        Self { pieces, space }
     }
 }
 
@@ -112,18 +130,17 @@ pub(super) enum Origin {
 /// Jobs that wait for pieces.
 #[derive(Default)]
 pub(super) struct Jobs {
-    active: HashMap<u64, Active>,
+    pub(super) active: HashMap<u64, Active>,
     /// Deadlines of those that have one, the next one first.
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
     abandoned: usize,
 }
 
-struct Active {
-    job: Job,
-    pieces: Vec<TextPiece>,
-    /// Translations so far, by piece.
-    texts: Vec<Option<String>>,
+pub(super) struct Active {
+    pub(super) job: Job,
+    pub(super) pieces: Vec<TextPiece>,
+    pub(super) space: Option<CacheSpace>,
     missing: usize,
     translated: u32,
     /// Those of them that needed no batch.
@@ -145,35 +162,30 @@ impl Jobs {
         worker: &Worker,
         queue: &mut impl FnMut(Item) -> Option<Translation>,
     ) -> Result<(), Box<JobOutcome>> {
-        let Submission { job, pieces, keys } = submission;
+        let Submission { job, pieces, space } = submission;
         let key = self.next;
         self.next += 1;
         let lane = job.lane();
-        let mut missing = 0;
-        let (mut keys, mut known) = (keys.into_iter(), Vec::new());
-        for (piece, text) in (0u32..).zip(&pieces) {
-            if text.tokens > 0 {
-                missing += 1;
-                let found = queue(Item {
-                    job: key,
-                    piece,
-                    tokens: text.tokens,
-                    lane,
-                    queued: now,
-                    key: keys.next(),
-                });
-                known.extend(found.map(|translation| (piece, translation)));
-            }
-        }
-        if missing == 0 {
+        if pieces.is_empty() {
             return Err(Box::new(job.untouched()));
         }
-        let texts = vec![None; pieces.len()];
+        let mut known = Vec::new();
+        for (piece, text) in (0u32..).zip(&pieces) {
+            let found = queue(Item {
+                job: key,
+                piece,
+                tokens: text.tokens,
+                lane,
+                queued: now,
+                key: text.key,
+            });
+            known.extend(found.map(|translation| (piece, translation)));
+        }
         let mut active = Active {
+            missing: pieces.len(),
             job,
             pieces,
-            texts,
-            missing,
+            space,
             translated: 0,
             known: 0,
             log_probability: 0.0,
@@ -251,25 +263,28 @@ impl Jobs {
         {
             watched.push(Arc::clone(trace));
         }
-        let range = active.pieces[item.piece as usize].range.clone();
         Some(Segment {
-            text: active.job.order.request.text[range].to_owned(),
+            text: active.text(item.piece)?.to_owned(),
             source: active.job.source.to_string(),
             target: active.job.target.to_string(),
         })
     }
 
-    /// What an engine gets of these items, all of active jobs, and which of these are watched.
-    pub(super) fn batch(&mut self, items: &[Item], now: Instant) -> (EngineBatch, Vec<Arc<Trace>>) {
+    /// What an engine gets of these items, and which of them are watched. Items without a job or piece are taken out, so that each of those
+    /// left is the one of the segment at its place.
+    pub(super) fn batch(
+        &mut self,
+        items: &mut Vec<Item>,
+        now: Instant,
+    ) -> (EngineBatch, Vec<Arc<Trace>>) {
         let mut watched = Vec::new();
-        let segments = items.iter();
-        let segments = segments.filter_map(|item| self.segment(item, now, &mut watched));
-        let segments: Vec<_> = segments.collect();
-        debug_assert_eq!(
-            segments.len(),
-            items.len(),
-            "an item without a job was dispatched"
-        );
+        let mut segments = Vec::with_capacity(items.len());
+        items.retain(|item| {
+            let segment = self.segment(item, now, &mut watched);
+            let is_there = segment.is_some();
+            segments.extend(segment);
+            is_there
+        });
         let batch = EngineBatch {
             segments,
             tokens: items.iter().map(|item| item.tokens).sum(),
@@ -345,10 +360,39 @@ impl Jobs {
 }
 
 impl Active {
+    /// The text of a piece.
+    pub(super) fn text(&self, piece: u32) -> Option<&str> {
+        let range = self.pieces.get(piece as usize)?.range.clone();
+        self.job.order.request.text.get(range)
+    }
+
+    /// Puts smaller pieces in the place of one that is missing. Their numbers follow those that there are; returns the first of them.
+    pub(super) fn replace(
+        &mut self,
+        piece: u32,
+        by: impl IntoIterator<Item = (Range<usize>, u32, Option<CacheKey>)>,
+    ) -> Option<u32> {
+        let first = self.pieces.len();
+        let whole = self.missing(piece)?;
+        whole.state = PieceState::Split;
+        let new = by.into_iter();
+        self.pieces
+            .extend(new.map(|(range, tokens, key)| TextPiece::new(range, tokens, key)));
+        self.missing = self.missing - 1 + (self.pieces.len() - first);
+        u32::try_from(first).ok()
+    }
+
+    fn missing(&mut self, piece: u32) -> Option<&mut TextPiece> {
+        let piece = self.pieces.get_mut(piece as usize)?;
+        matches!(piece.state, PieceState::Missing).then_some(piece)
+    }
+
+    /// Takes the translation of a piece, unless it is not missing.
     fn add(&mut self, piece: u32, translation: Translation, origin: Origin) {
-        let slot = &mut self.texts[piece as usize];
-        debug_assert!(slot.is_none(), "a piece was translated twice");
-        *slot = Some(translation.text);
+        let Some(piece) = self.missing(piece) else {
+            return;
+        };
+        piece.state = PieceState::Translated(translation.text);
         self.missing -= 1;
         self.translated += 1;
         let tokens = translation.output_tokens.max(1);
@@ -361,13 +405,7 @@ impl Active {
     }
 
     fn finish(self, worker: &Worker, now: Instant) -> JobOutcome {
-        let text = &self.job.order.request.text;
-        let piece = |piece: &TextPiece| match (piece.tokens, &text[piece.range.clone()]) {
-            (0, text) => Piece::Verbatim(text),
-            (_, text) => Piece::Translatable(text),
-        };
-        let pieces: Vec<_> = self.pieces.iter().map(piece).collect();
-        let joined = text::join(&pieces, self.texts.iter().flatten());
+        let joined = joined(&self.job.order.request.text, self.pieces);
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
@@ -391,4 +429,24 @@ impl Active {
             result: Ok(translated),
         }
     }
+}
+
+/// The text with its translated pieces replaced.
+fn joined(text: &str, pieces: Vec<TextPiece>) -> String {
+    let translated = |piece: TextPiece| match piece.state {
+        PieceState::Translated(text) => Some((piece.range, text)),
+        PieceState::Missing | PieceState::Split => None,
+    };
+    let mut pieces: Vec<_> = pieces.into_iter().filter_map(translated).collect();
+    // They are in order already, but for those of pieces that were split.
+    pieces.sort_by_key(|(range, _)| range.start);
+    let mut joined = String::with_capacity(text.len());
+    let mut end = 0;
+    for (range, translation) in pieces {
+        joined.push_str(text.get(end..range.start).unwrap_or_default());
+        joined.push_str(&translation);
+        end = range.end;
+    }
+    joined.push_str(text.get(end..).unwrap_or_default());
+    joined
 }

@@ -110,6 +110,14 @@ impl Pool {
             self.restart = Restart::default();
             self.totals.completed_tokens += u64::from(batch.tokens);
         }
+        let answer = match (&batch.work, answer) {
+            (Work::Own(attempt), Ok(translations)) if translations.len() != attempt.items.len() => {
+                let (made, due) = (translations.len(), attempt.items.len());
+                let message = format!("{made} translations for {due} segments");
+                Err(EngineError::Protocol(message))
+            }
+            (_, answer) => answer,
+        };
         match (batch.work, answer) {
             (Work::Own(attempt), Ok(translations)) => {
                 let done = Done {
@@ -118,7 +126,7 @@ impl Pool {
                     elapsed,
                     waited: batch.since.saturating_duration_since(batch.oldest),
                 };
-                self.translated(&attempt, translations, done);
+                self.translated(attempt, translations, done);
             }
             (Work::Own(attempt), Err(error)) => {
                 self.retry(attempt, &error.to_string(), ErrorCode::EngineFailed);
@@ -135,7 +143,7 @@ impl Pool {
     /// Takes the translations of a batch, whoever made them.
     pub(super) fn translated(
         &mut self,
-        attempt: &Attempt,
+        attempt: Attempt,
         translations: Vec<Translation>,
         done: Done,
     ) {
@@ -143,15 +151,16 @@ impl Pool {
         // What comes too late is of no use to its sender any more.
         self.expire(now);
         let worker = self.worker(Arc::clone(&done.actor));
-        let items = &attempt.items;
-        self.remember(items, &translations);
-        let origin = Origin::Batch(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        let translated = items.iter().copied().zip(translations);
+        let origin = Origin::Batch(u32::try_from(attempt.items.len()).unwrap_or(u32::MAX));
+        let segments = attempt.items.len();
+        let (items, translations) = self.take_whole(attempt.items, translations);
+        self.remember(&items, &translations);
+        let translated = items.into_iter().zip(translations);
         let outcomes = self.jobs.complete(translated, origin, &worker, now);
         self.observe(Event::BatchDone {
             pool: self.pool(),
             actor: done.actor,
-            segments: items.len(),
+            segments,
             tokens: done.tokens,
             elapsed: done.elapsed,
             waited: done.waited,

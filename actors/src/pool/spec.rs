@@ -10,6 +10,9 @@ use crate::{
 
 use super::{backlog::DEFAULT_WEIGHTS, batching::BatchBudget};
 
+/// Default of [`PoolSpec::min_piece_tokens`].
+pub const DEFAULT_MIN_PIECE_TOKENS: u32 = 8;
+
 /// A pool's model and limits.
 #[derive(Debug, Clone)]
 pub struct PoolSpec {
@@ -35,6 +38,8 @@ pub struct PoolSpec {
     pub restart: (Duration, Duration),
     /// How long jobs wait for a pool without a single warm actor before they are answered with an error.
     pub unavailable_after: Duration,
+    /// A piece whose translation comes without its end is cut in two, unless it has no more estimated tokens than this.
+    pub min_piece_tokens: u32,
     /// When peers are asked for help and given some.
     pub offload: OffloadConfig,
 }
@@ -55,6 +60,7 @@ impl PoolSpec {
             memory_limit: 2 << 30,
             restart: (Duration::from_millis(250), Duration::from_secs(30)),
             unavailable_after: Duration::from_secs(30),
+            min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
             offload: OffloadConfig::default(),
         }
     }

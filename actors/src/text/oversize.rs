@@ -12,7 +12,39 @@ use super::tokens;
 /// words; inside a word likewise, between grapheme clusters. Only a single cluster may exceed the
 /// bound. The parts are of about equal size, since a model does poorly on a leftover word.
 pub(super) fn parts(sentence: &str, max_tokens: u32) -> Vec<Range<usize>> {
-    let mut packer = Packer::new(tokens::weight(sentence), max_tokens);
+    pack(sentence, tokens::weight_of(max_tokens))
+}
+
+/// Cuts a text that a model could not take into at least two consecutive parts, `parts` of about equal size where there are places to
+/// cut, by the same rules as [`parts`]. A single grapheme cluster is cut between characters; a single character is not cut, and then
+/// there is no answer.
+///
+/// No part but a single cluster is heavier than half of the text, so texts that are cut again and again are single characters after a
+/// number of rounds that grows with the logarithm of their length.
+///
+/// ```
+/// use babelmesh_actors::text::split;
+///
+/// let text = "one two three four";
+/// let parts: Vec<_> = split(text, 2).into_iter().flatten().map(|part| &text[part]).collect();
+/// assert_eq!(parts, ["one two ", "three four"]);
+/// assert_eq!(split("a", 2), None);
+/// ```
+#[must_use]
+pub fn split(text: &str, parts: u32) -> Option<Vec<Range<usize>>> {
+    let most = tokens::weight(text).div_ceil(u64::from(parts.max(2)));
+    let ranges = pack(text, most.max(1));
+    if ranges.len() > 1 {
+        return Some(ranges);
+    }
+    let middle = text.char_indices().nth(text.chars().count() / 2);
+    let (middle, _) = middle.filter(|(at, _)| *at > 0)?;
+    Some(vec![0..middle, middle..text.len()])
+}
+
+/// Packs a text into parts of at most this weight.
+fn pack(sentence: &str, max: u64) -> Vec<Range<usize>> {
+    let mut packer = Packer::new(tokens::weight(sentence), max);
     for clause in clauses(sentence) {
         if packer.add(clause) {
             continue;
@@ -72,8 +104,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(total: u64, max_tokens: u32) -> Self {
-        let max = tokens::weight_of(max_tokens);
+    fn new(total: u64, max: u64) -> Self {
         Self {
             max,
             enough: total / total.div_ceil(max).max(1),
@@ -181,6 +212,47 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_split_loses_nothing_and_halves(
+            text in "([a-zé ,;\u{301}]|\\PC){0,200}", count in 0_u32..40
+        ) {
+            let Some(parts) = split(&text, count) else {
+                prop_assert!(text.chars().count() <= 1, "{:?} can be cut", text);
+                return Ok(());
+            };
+            prop_assert!(parts.len() >= 2);
+            let mut end = 0;
+            for part in parts {
+                prop_assert_eq!(part.start, end);
+                prop_assert!(!part.is_empty());
+                end = part.end;
+                let part = &text[part];
+                let is_half = tokens::weight(part) <= tokens::weight(&text).div_ceil(2);
+                prop_assert!(is_half || part.graphemes(true).count() <= 1 || text.graphemes(true).count() <= 1);
+            }
+            prop_assert_eq!(end, text.len());
+        }
+
+        #[test]
+        fn splitting_again_and_again_ends_soon(text in "([a-z \u{301}]|\\PC){1,300}", count in 0_u32..4) {
+            let (mut texts, mut rounds) = (vec![text.as_str()], 0);
+            let whole = text.chars().count();
+            while texts.iter().any(|text| text.chars().count() > 1) {
+                texts = texts
+                    .into_iter()
+                    .flat_map(|text| match split(text, count) {
+                        Some(parts) => parts.into_iter().map(|part| &text[part]).collect(),
+                        None => vec![text],
+                    })
+                    .collect();
+                rounds += 1;
+            }
+            prop_assert_eq!(texts.len(), whole);
+            // A character weighs up to eight times as much as another; a cluster is halved by its characters.
+            let log = usize::BITS - whole.leading_zeros();
+            prop_assert!(rounds <= 2 * log + 6, "{rounds} rounds for {whole} characters");
+        }
+
         #[test]
         fn every_part_fits_or_is_one_cluster(
             sentence in "([a-zé ,;]|\\PC){0,200}", max_tokens in 1_u32..20

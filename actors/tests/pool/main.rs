@@ -11,6 +11,7 @@ mod many;
 mod offload;
 mod peers;
 mod retries;
+mod splitting;
 
 use std::collections::BTreeMap;
 

@@ -72,7 +72,7 @@ impl Engine for Counting {
             score: 0.0,
             input_tokens: 1,
             output_tokens: 1,
-            truncated: false,
+            completeness: babelmesh_actors::engine::Completeness::Whole,
         };
         Ok(batch.segments.into_iter().map(translation).collect())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    engine::{EngineBatch, Segment, Translation},
+    engine::{Completeness, EngineBatch, Segment, Translation},
     offload::{Loan, Offer, PeerError, PeerLink, PeerOffer, Peers},
     pool::PoolMessage,
 };
@@ -176,7 +176,7 @@ fn translated(segments: Vec<Segment>) -> Vec<Translation> {
         score: -0.1,
         input_tokens: 5,
         output_tokens: 5,
-        truncated: false,
+        completeness: Completeness::Whole,
     };
     segments.into_iter().map(translation).collect()
 }

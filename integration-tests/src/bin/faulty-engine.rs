@@ -11,7 +11,8 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Failure, FailureKind, LoadRequest, Segment, Translation, executable, serve::Engine,
+    Completeness, Failure, FailureKind, LoadRequest, Segment, Translation, executable,
+    serve::Engine,
 };
 use babelmesh_integration_tests::faults::{BLOAT, CRASH, FAIL_LOAD, GROW, HANG, SLOW, STEP};
 
@@ -77,7 +78,7 @@ fn translation(segment: &Segment) -> Translation {
         score: -0.1,
         input_tokens: tokens,
         output_tokens: tokens,
-        truncated: false,
+        completeness: Completeness::Whole,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use babelmesh_engine_protocol::{Failure, FailureKind, LoadRequest, Segment, Translation};
+use babelmesh_engine_protocol::{
+    Completeness, Failure, FailureKind, LoadRequest, Segment, Translation,
+};
 use babelmesh_models::EngineFile;
 
 use crate::tokeniser::{Encoded, Tokeniser};
@@ -10,7 +12,7 @@ use crate::tokeniser::{Encoded, Tokeniser};
 /// What the network made of one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// The translation's numbers; an end mark may close them.
+    /// The translation's numbers. An end mark closes them, unless the translation is unfinished.
     pub ids: Vec<u32>,
     /// Mean log-probability per token, the end mark included.
     pub score: f32,
@@ -64,7 +66,9 @@ impl MarianSession {
         self.max_output
     }
 
-    /// Translates segments: `generate` is given the sources of those that are not empty, in their order.
+    /// Translates segments: `generate` is given the sources of those that are not empty and not too long, in their order.
+    ///
+    /// A source that is too long costs no inference. A translation without an end mark is unfinished.
     ///
     /// # Errors
     /// [`FailureKind::Unsupported`] for a language that the model does not have, and the failures of `generate`.
@@ -77,7 +81,7 @@ impl MarianSession {
             .iter()
             .map(|segment| self.encode(segment))
             .collect::<Result<Vec<_>, _>>()?;
-        let full = sources.iter().filter(|source| !source.empty);
+        let full = sources.iter().filter(|source| is_translated(source));
         let full = full.map(|source| source.ids.as_slice()).collect::<Vec<_>>();
         let generated = if full.is_empty() {
             Vec::new()
@@ -102,7 +106,14 @@ impl MarianSession {
         source: &Encoded,
         generated: &mut impl Iterator<Item = Generated>,
     ) -> Translation {
-        let result = if source.empty { None } else { generated.next() };
+        let result = is_translated(source).then(|| generated.next()).flatten();
+        let completeness = match &result {
+            Some(result) if !self.is_finished(result) => Completeness::Unfinished,
+            None if source.is_cut() => Completeness::TooLong {
+                limit: count(self.max_input),
+            },
+            _ => Completeness::Whole,
+        };
         let result = result.unwrap_or(Generated {
             ids: Vec::new(),
             score: 0.0,
@@ -112,10 +123,16 @@ impl MarianSession {
             text: self.tokeniser.decode(&result.ids),
             // Rounding may put a certain token just above zero.
             score: result.score.min(0.0),
-            input_tokens: count(source.ids.len()),
+            input_tokens: count(source.tokens),
             output_tokens: count(result.tokens),
-            truncated: source.truncated,
+            completeness,
         }
+    }
+
+    fn is_finished(&self, generated: &Generated) -> bool {
+        let last = generated.ids.last().map(|id| *id as usize);
+        // Beam search may put an end mark at the last place, whatever is missing before it.
+        last == Some(self.file.end_id) && generated.tokens < self.max_output
     }
 
     fn encode(&self, segment: &Segment) -> Result<Encoded, Failure> {
@@ -145,6 +162,11 @@ impl MarianSession {
             ))),
         }
     }
+}
+
+/// Whether the network has something to do.
+fn is_translated(source: &Encoded) -> bool {
+    !source.empty && !source.is_cut()
 }
 
 fn count(tokens: usize) -> u32 {

@@ -33,8 +33,8 @@ pub struct Tokeniser {
 pub struct Encoded {
     /// Language token if there is one, pieces, end mark.
     pub ids: Vec<u32>,
-    /// Whether pieces were cut off.
-    pub truncated: bool,
+    /// Numbers of the whole text, with the language token and the end mark. More than there are in `ids` when pieces were cut off.
+    pub tokens: usize,
     /// Whether there is no piece at all: the text was empty or nothing but spaces.
     pub empty: bool,
 }
@@ -66,6 +66,14 @@ pub enum TokeniserError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl Encoded {
+    /// Whether pieces were cut off.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.tokens > self.ids.len()
+    }
 }
 
 impl Tokeniser {
@@ -124,7 +132,7 @@ impl Tokeniser {
                 .chain(known)
                 .chain([self.end_id])
                 .collect(),
-            truncated: parts.len() > room,
+            tokens: parts.len() + 1 + usize::from(first.is_some()),
             empty: parts.is_empty(),
         }
     }

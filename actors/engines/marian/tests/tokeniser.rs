@@ -47,9 +47,10 @@ fn the_language_token_comes_first_and_the_end_mark_survives_the_cut() {
     let french = tokeniser.id(">>fr<<");
     assert!(french.is_some());
     let whole = tokeniser.encode("Where is the train station?", french, ROOM);
-    assert!(!whole.truncated);
+    assert!(!whole.is_cut());
     let cut = tokeniser.encode("Where is the train station?", french, 4);
-    assert!(cut.truncated);
+    assert!(cut.is_cut());
+    assert_eq!(cut.tokens, whole.ids.len());
     assert_eq!(cut.ids[..3], whole.ids[..3]);
     assert_eq!(cut.ids[3..], [END]);
 }
