@@ -4,15 +4,18 @@
 //! interactive lane of the same pools that work for Kafka, and waits for its outcome. When its client goes away, the order is not wanted any
 //! more and no engine is given its text.
 
+mod address;
 mod body;
 mod deepl;
 mod docs;
+mod edge;
 mod error;
 mod health;
 pub mod keys;
 mod libretranslate;
 mod meeshy;
 mod observe;
+mod refusal;
 mod state;
 mod tracing;
 mod translation;
@@ -38,7 +41,7 @@ pub use health::{Health, Readiness};
 pub use state::ModelInfo;
 pub(crate) use state::Parts;
 
-use self::{error::Dialect, health::BrokerWatch, state::Api};
+use self::{edge::at, health::BrokerWatch, state::Api};
 use crate::{
     config::Config,
     dashboard::{self, LiveFeed, Shutdown},
@@ -82,7 +85,7 @@ impl ApiServer {
         let topic = config.kafka.topics.requests.clone();
         let brokers = BrokerWatch::start(Arc::clone(&health), clients, topic)?;
         let live = LiveFeed::new(&parts);
-        let api = Data::new(Api::new(config, parts)?);
+        let api = Data::new(Api::new(config, address, parts)?);
         let http = config.http.clone();
         let (sender, started) = mpsc::sync_channel(1);
         let run = move || {
@@ -102,6 +105,7 @@ impl ApiServer {
                         ))
                         .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                         .wrap(from_fn(tracing::traced))
+                        .wrap(from_fn(edge::prepared))
                         .configure(routes)
                 })
                 .workers(threads)
@@ -170,7 +174,7 @@ impl Drop for ApiServer {
 /// Tells browsers whose pages may use the API. A request of another page is answered like any other; its browser keeps the answer from it.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "POST"])
+        .allowed_methods(["GET", "HEAD", "POST"])
         .allow_any_header()
         .expose_headers([header::RETRY_AFTER])
         .max_age(3600);
@@ -182,33 +186,39 @@ fn cors(origins: &[String]) -> Cors {
     }
 }
 
+/// Methods as `Allow` names them.
+const GET: &str = "GET, HEAD, OPTIONS";
+const POST: &str = "POST, OPTIONS";
+const BOTH: &str = "GET, HEAD, POST, OPTIONS";
+
 fn routes(to: &mut web::ServiceConfig) {
-    to.route("/translate", web::post().to(libretranslate::translate))
-        .route("/detect", web::post().to(libretranslate::detect))
-        .route("/languages", web::get().to(libretranslate::languages))
-        .route(
-            "/frontend/settings",
-            web::get().to(libretranslate::settings),
+    to.service(at("/translate", POST).route(web::post().to(libretranslate::translate)))
+        .service(at("/detect", POST).route(web::post().to(libretranslate::detect)))
+        .service(at("/languages", GET).route(web::get().to(libretranslate::languages)))
+        .service(at("/frontend/settings", GET).route(web::get().to(libretranslate::settings)))
+        .service(at("/translate_file", POST).route(web::post().to(libretranslate::no_files)))
+        .service(at("/suggest", POST).route(web::post().to(libretranslate::no_suggestions)))
+        .service(at("/spec", GET).route(web::get().to(docs::document)))
+        .service(at("/v2/translate", POST).route(web::post().to(deepl::translate)))
+        .service(
+            at("/v2/usage", BOTH)
+                .route(web::get().to(deepl::usage))
+                .route(web::post().to(deepl::usage)),
         )
-        .route("/v2/translate", web::post().to(deepl::translate))
-        .route("/v2/usage", web::get().to(deepl::usage))
-        .route("/v2/usage", web::post().to(deepl::usage))
-        .route("/v2/languages", web::get().to(deepl::languages))
-        .route("/v2/languages", web::post().to(deepl::languages))
-        .route("/translate/batch", web::post().to(meeshy::batch))
-        .route("/models", web::get().to(meeshy::models))
-        .route("/live", web::get().to(observe::live))
-        .route("/ready", web::get().to(observe::ready))
-        .route("/health", web::get().to(observe::health))
-        .route("/metrics", web::get().to(observe::metrics))
+        .service(
+            at("/v2/languages", BOTH)
+                .route(web::get().to(deepl::languages))
+                .route(web::post().to(deepl::languages)),
+        )
+        .configure(deepl::unsupported_routes)
+        .service(at("/translate/batch", POST).route(web::post().to(meeshy::batch)))
+        .service(at("/models", GET).route(web::get().to(meeshy::models)))
+        .service(at("/live", GET).route(web::get().to(observe::live)))
+        .service(at("/ready", GET).route(web::get().to(observe::ready)))
+        .service(at("/health", GET).route(web::get().to(observe::health)))
+        .service(at("/status", GET).route(web::get().to(observe::status)))
+        .service(at("/metrics", GET).route(web::get().to(observe::metrics)))
         .configure(dashboard::routes)
         .service(docs::pages())
-        .default_service(web::to(not_found));
-}
-
-async fn not_found(api: Data<Api>) -> actix_web::HttpResponse {
-    let missing = actix_web::http::StatusCode::NOT_FOUND;
-    let error = error::ApiError::new(missing, "Not found");
-    api.answer("none", Dialect::LibreTranslate, async { Err(error) })
-        .await
+        .default_service(web::to(edge::not_found));
 }

@@ -1,116 +1,244 @@
-//! Public clients of the APIs that a node speaks, as their users install them.
+//! HTTP as clients, proxies, probes and browsers speak it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use babelmesh::api::keys;
-use babelmesh_integration_tests::{LocalNode, Sandbox, clients::Interpreter};
+use std::{
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
 
-const PYTHON: [&str; 3] = [
-    "libretranslatepy==2.1.4",
-    "deep-translator==1.11.4",
-    "deepl==1.32.0",
-];
-const NODE: [&str; 1] = ["translate@3.1.0"];
+use babelmesh_integration_tests::{LocalNode, Sandbox, Settings, http::HttpClient};
+use serde_json::json;
 
-/// Runs a client's program; it ends with an error when it does not get what it expects.
-fn run(interpreter: &Interpreter, program: &str) {
-    let sandbox = Sandbox::new();
-    let (node, key) = start(&sandbox);
-    let url = format!("http://{}", node.http().0);
-    let said = interpreter.run(program, &[("URL", &url), ("KEY", &key)]);
-    assert!(said.contains("all is well"), "{said}");
+fn start(sandbox: &Sandbox, change: impl FnOnce(Settings) -> Settings) -> (LocalNode, HttpClient) {
+    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
+    let node = LocalNode::start(&change(settings));
+    let http = node.http();
+    (node, http)
 }
 
-fn start(sandbox: &Sandbox) -> (LocalNode, String) {
-    let file = sandbox.folder().join("keys.toml");
-    let key = keys::create(&file, "client").unwrap();
-    let settings = sandbox
-        .node()
-        .set("http.listen", "\"127.0.0.1:0\"")
-        .set("http.keys_file", file.display());
-    (LocalNode::start(&settings), key)
-}
-
-const PYTHON_SCRIPT: &str = r#"
-import os, sys
-url, key = os.environ["URL"], os.environ["KEY"]
-
-from libretranslatepy import LibreTranslateAPI
-libre = LibreTranslateAPI(url, api_key=key)
-assert libre.translate("Good night!", "en", "fr") == "fr:Good night!"
-assert libre.detect("Wo ist bitte der nächste Bahnhof?")[0]["language"] == "de"
-english = [l for l in libre.languages() if l["code"] == "en"][0]
-assert english["name"] == "English" and "fr" in english["targets"], english
-import urllib.error
-try:
-    libre.translate("Good night!", "en", "xx")
-    sys.exit("an unknown language was accepted")
-except urllib.error.HTTPError as error:
-    assert error.code == 400 and b"xx is not supported" in error.read()
-try:
-    LibreTranslateAPI(url, api_key="bm_wrong").translate("Good night!", "en", "fr")
-    sys.exit("a wrong key was accepted")
-except urllib.error.HTTPError as error:
-    assert error.code == 403
-
-from deep_translator import LibreTranslator
-deep = LibreTranslator(source="en", target="fr", custom_url=url + "/", api_key=key)
-assert deep.translate("Good night!") == "fr:Good night!"
-assert deep.translate_batch(["Hello", "Good night!"]) == ["fr:Hello", "fr:Good night!"]
-from deep_translator.exceptions import AuthorizationException
-try:
-    LibreTranslator(source="en", target="fr", custom_url=url + "/", api_key="bm_wrong").translate("Good night!")
-    sys.exit("a wrong key was accepted")
-except AuthorizationException:
-    pass
-
-import deepl
-client = deepl.Translator(key, server_url=url)
-one = client.translate_text("Good night!", target_lang="FR", source_lang="EN")
-assert (one.text, one.detected_source_lang, one.billed_characters) == ("fr:Good night!", "EN", 11), one
-many = client.translate_text(["Hello, how are you today?", "Good night!"], target_lang="DE")
-assert [answer.text for answer in many] == ["de:Hello, how are you today?", "de:Good night!"], many
-assert "FR" in [language.code for language in client.get_target_languages()]
-assert "EN" in [language.code for language in client.get_source_languages()]
-assert client.get_usage().character.count > 0
-try:
-    client.translate_text("Good night!", target_lang="XX")
-    sys.exit("an unknown language was accepted")
-except deepl.DeepLException as error:
-    assert "target_lang" in str(error), error
-try:
-    deepl.Translator("bm_wrong", server_url=url).translate_text("Good night!", target_lang="FR")
-    sys.exit("a wrong key was accepted")
-except deepl.AuthorizationException:
-    pass
-print("all is well")
-"#;
-
-const NODE_SCRIPT: &str = r#"
-import translate from "translate";
-translate.engine = "libre";
-translate.url = process.env.URL + "/translate";
-translate.key = process.env.KEY;
-const answer = await translate("Good night!", { from: "en", to: "fr" });
-if (answer !== "fr:Good night!") throw new Error(answer);
-translate.cache = 0;
-let refused = false;
-translate.key = "bm_wrong";
-await translate("Another text.", { from: "en", to: "fr" }).catch(() => { refused = true; });
-if (!refused) throw new Error("a wrong key was accepted");
-console.log("all is well");
-"#;
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
-fn clients_from_pypi_translate_detect_list_languages_and_get_their_errors() {
-    if let Some(python) = Interpreter::python("http-python", &PYTHON) {
-        run(&python, PYTHON_SCRIPT);
+fn methods_and_paths_are_answered_as_http_has_them() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s);
+    for path in ["/live", "/health", "/languages", "/metrics", "/", "/models"] {
+        let head = http.send("HEAD", path, "", "");
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (http.get(path).status, ""),
+            "{path}"
+        );
+    }
+    let wrong = http.get("/translate");
+    assert_eq!(
+        (wrong.status, wrong.header("allow")),
+        (405, Some("post, options"))
+    );
+    assert!(wrong.json()["error"].is_string());
+    let wrong = http.get("/v2/translate");
+    assert_eq!(wrong.status, 405);
+    assert!(wrong.json()["message"].is_string());
+    assert!(http.get("/v3/nowhere").json()["message"].is_string());
+    assert_eq!(http.send("OPTIONS", "/languages", "", "").status, 204);
+    let preflight = "Origin: https://a.example\r\nAccess-Control-Request-Method: POST\r\n";
+    let refused = http.send("OPTIONS", "/v2/translate", preflight, "");
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.contains("http.cors_origins"),
+        "{}",
+        refused.body
+    );
+    let body = json!({"q": "Hello", "source": "en", "target": "fr"});
+    for path in ["//translate", "/translate/", "/translate//"] {
+        assert_eq!(http.post(path, &body).status, 200, "{path}");
+    }
+    for path in ["/languages/", "//languages", "/docs", "/spec"] {
+        assert_eq!(http.get(path).status, 200, "{path}");
+    }
+    let answer = http.post("/translate", &body);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=utf-8")
+    );
+}
+
+#[test]
+fn bodies_are_read_as_clients_send_them() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s);
+    let body = json!({"q": "Hello", "source": "en", "target": "fr"});
+    let expected = json!({"translatedText": "fr:Hello"});
+    let marked = format!("\u{feff}{body}");
+    assert_eq!(
+        http.send("POST", "/translate", JSON, &marked).json(),
+        expected
+    );
+    assert_eq!(
+        http.send("POST", "/translate", "", &body.to_string())
+            .json(),
+        expected
+    );
+    let charset = "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n";
+    let form = http.send("POST", "/translate", charset, "q=Hello&source=en&target=fr");
+    assert_eq!(form.json(), expected);
+    let list = http.form("/translate", "q[]=Hello&q[]=Bye&source=en&target=fr");
+    assert_eq!(
+        list.json(),
+        json!({"translatedText": ["fr:Hello", "fr:Bye"]})
+    );
+    let latin = http.form("/translate", "q=caf%E9&source=en&target=fr");
+    assert_eq!(latin.status, 400, "{latin:?}");
+    let part = |(name, value)| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let parts: String = [("q", "Hello"), ("source", "en"), ("target", "fr")]
+        .map(part)
+        .concat();
+    let multipart = "Content-Type: multipart/form-data; boundary=x\r\n";
+    let sent = http.send(
+        "POST",
+        "/translate",
+        multipart,
+        &format!("{parts}--x--\r\n"),
+    );
+    assert_eq!(sent.json(), expected);
+    for malformed in ["", "--x", "--x\r\n\r\n", "--y--"] {
+        let answer = http.send("POST", "/translate", multipart, malformed);
+        assert_eq!(answer.status, 400, "{answer:?}");
     }
 }
 
 #[test]
-fn the_client_from_npm_translates_and_is_refused() {
-    if let Some(node) = Interpreter::node("http-node", &NODE) {
-        run(&node, NODE_SCRIPT);
+fn one_text_without_a_language_does_not_spoil_a_batch() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s);
+    let georgian = "\u{10d2}\u{10d0}\u{10db}\u{10d0}\u{10e0}\u{10ef}\u{10dd}\u{10d1}\u{10d0}";
+    let texts = ["Where is the train station?", georgian, "12:30", ""];
+    let answer = http.post(
+        "/translate",
+        &json!({"q": texts, "source": "auto", "target": "fr"}),
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = answer.json();
+    let expected = ["fr:Where is the train station?", georgian, "12:30", ""];
+    assert_eq!(answer["translatedText"], json!(expected));
+    let detected = answer["detectedLanguage"].as_array().unwrap();
+    assert_eq!(detected.len(), 4);
+    assert_eq!(detected[1]["confidence"], 0.0);
+    let deepl = http.post(
+        "/v2/translate",
+        &json!({"text": texts, "target_lang": "FR"}),
+    );
+    let deepl = deepl.json();
+    let translations = deepl["translations"].as_array().unwrap();
+    assert_eq!(translations.len(), 4, "{deepl}");
+    for translation in translations {
+        assert_ne!(translation["detected_source_language"], "AUTO");
+    }
+}
+
+#[test]
+fn deepl_options_that_change_the_meaning_are_refused() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s);
+    let ask = |name: &str, value: serde_json::Value| {
+        let mut body = json!({"text": ["Hello"], "source_lang": "EN", "target_lang": "FR"});
+        body[name] = value;
+        http.post("/v2/translate", &body)
+    };
+    for (name, value, status) in [
+        ("glossary_id", json!("1234"), 404),
+        ("ignore_tags", json!(["x"]), 400),
+        ("formality", json!("more"), 400),
+        ("style_id", json!("a"), 400),
+        ("split_sentences", json!("perhaps"), 400),
+        ("formality", json!("prefer_less"), 200),
+        ("split_sentences", json!("nonewlines"), 200),
+        ("context", json!("a shop"), 200),
+        ("ignore_tags", json!([]), 200),
+    ] {
+        let answer = ask(name, value);
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        assert!(
+            status == 200 || answer.json()["message"].is_string(),
+            "{name}"
+        );
+    }
+    assert_eq!(http.get("/v2/glossaries").json(), json!({"glossaries": []}));
+    assert_eq!(
+        http.get("/v2/glossary-language-pairs").json(),
+        json!({"supported_languages": []})
+    );
+    assert!(http.form("/v2/document", "").json()["message"].is_string());
+    assert_eq!(http.form("/suggest", "q=a").status, 403);
+    assert_eq!(http.form("/translate_file", "").status, 403);
+}
+
+#[test]
+fn names_that_are_not_allowed_get_nothing_from_a_node_on_loopback() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| {
+        s.set("http.allowed_hosts", "[\"translate.example.org\"]")
+    });
+    let ask = |host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        http.raw(request.as_bytes()).status
+    };
+    for path in ["/languages", "/live/feed", "/", "/metrics"] {
+        assert_eq!(ask("rebound.example.net:8080", path), 403, "{path}");
+    }
+    assert_eq!(ask("translate.example.org", "/languages"), 200);
+    assert_eq!(ask("127.0.0.1:1", "/languages"), 200);
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_have_a_rate_limit_each() {
+    let statuses = |proxies: &str| {
+        let sandbox = Sandbox::new();
+        let (_node, http) = start(&sandbox, |s| {
+            s.set("http.requests_per_minute", 2)
+                .set("http.trusted_proxies", proxies)
+        });
+        ["1.1.1.1", "2.2.2.2", "3.3.3.3"].map(|client| {
+            let headers = format!("X-Forwarded-For: {client}\r\n{FORM}");
+            let body = "q=Hello&source=en&target=fr";
+            http.send("POST", "/translate", &headers, body).status
+        })
+    };
+    assert_eq!(statuses("[\"127.0.0.0/8\"]"), [200, 200, 200]);
+    assert_eq!(statuses("[]"), [200, 200, 429]);
+}
+
+#[test]
+fn a_client_over_its_rate_is_refused_before_its_body_is_read() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s.set("http.requests_per_minute", 1));
+    let _ = http.form("/translate", "q=Hello&source=en&target=fr");
+    let mut stream = http.connect();
+    let head = "POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nq=";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 429");
+}
+
+#[test]
+fn an_endless_body_is_cut_and_its_connection_closed() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s.set("http.max_body_bytes", 10_000));
+    let mut stream = http.connect();
+    let head = "POST /translate HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("1000\r\n{}\r\n", "a".repeat(4_096));
+    let started = Instant::now();
+    while stream.write_all(chunk.as_bytes()).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(
+            started.elapsed() < Duration::from_secs(15),
+            "the node reads on"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::{
     HttpRequest,
     http::{StatusCode, header},
-    web::{BytesMut, Payload},
+    web::{Bytes, BytesMut, Payload},
 };
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -32,57 +32,82 @@ type Share = Option<OwnedSemaphorePermit>;
 /// Reads a request's body, but not more and not longer than it may. `room` has a permit for each byte that all bodies together may have.
 ///
 /// # Errors
-/// 413, 408, and 429 when there is no room; 400 for a body that is not what its type says.
-pub(super) async fn read(
+/// 413, 408, and 429 when there is no room.
+pub(super) async fn collect_within(
     request: &HttpRequest,
-    payload: Payload,
+    payload: &mut Payload,
     (limit, room): (usize, &Arc<Semaphore>),
     within: Duration,
-) -> Result<(Parameters, Share), ApiError> {
+) -> Result<(BytesMut, Share), ApiError> {
     let reading = collect(request, payload, limit, room);
-    let (body, share) = match tokio::time::timeout(within, reading).await {
-        Ok(body) => body?,
-        Err(_) => {
+    tokio::time::timeout(within, reading)
+        .await
+        .unwrap_or_else(|_| {
             let message = "The request was not sent in time";
-            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
-        }
-    };
-    Ok((parse(request, &body)?, share))
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
+        })
 }
 
-fn parse(request: &HttpRequest, body: &[u8]) -> Result<Parameters, ApiError> {
-    let kind = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .and_then(|kind| kind.split(';').next())
-        .map_or_else(String::new, |kind| kind.trim().to_ascii_lowercase());
+/// A parameter of the query.
+pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(request.query_string().as_bytes());
+    let found = pairs.find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned())
+}
+
+/// Reads parameters from a body, and from the query where the body is not JSON.
+///
+/// # Errors
+/// 400 for a body that is not what its type says.
+pub(super) async fn parse(request: &HttpRequest, body: &[u8]) -> Result<Parameters, ApiError> {
+    let full = request.headers().get(header::CONTENT_TYPE);
+    let full = full.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = full.split(';').next().unwrap_or_default();
+    let kind = kind.trim().to_ascii_lowercase();
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if kind == "application/json" || kind.ends_with("+json") {
         return json(body);
     }
-    let mut pairs = pairs(request.query_string().as_bytes());
+    let mut pairs = pairs(request.query_string().as_bytes())?;
     if kind.starts_with("multipart/") {
-        let message =
-            "Invalid request: multipart forms are not supported, send JSON or an URL-encoded form";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        pairs.extend(multipart(full, body).await?);
+        return Ok(Parameters::Pairs(pairs));
     }
-    if std::str::from_utf8(body).is_err() {
-        return Err(ApiError::bad("Invalid request: the body is not UTF-8"));
-    }
-    // Python's and Go's clients post forms under other types too; what is JSON tells itself.
-    match body.first() {
+    // Python's and Go's clients post forms under other types too; JSON is recognised by its first byte.
+    match body.trim_ascii_start().first() {
         Some(b'{' | b'[') if kind != "application/x-www-form-urlencoded" => json(body),
         _ => {
             // A parameter of the query goes before one of the form, as Flask has it.
-            pairs.extend(self::pairs(body));
+            pairs.extend(self::pairs(body)?);
             Ok(Parameters::Pairs(pairs))
         }
     }
 }
 
+/// The fields of a multipart form. The body is in memory already, so its size is bounded.
+async fn multipart(kind: &str, body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    let malformed = |_| ApiError::bad("Invalid request: the multipart form is malformed");
+    let boundary = multer::parse_boundary(kind).map_err(malformed)?;
+    let bytes = Bytes::copy_from_slice(body);
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
+    let mut form = multer::Multipart::new(whole, boundary);
+    let mut pairs = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(malformed)? {
+        let name = field.name().map(str::to_owned);
+        let value = field.bytes().await.map_err(malformed)?;
+        let value = String::from_utf8(value.into()).map_err(|_| not_utf8())?;
+        pairs.extend(name.map(|name| (name, value)));
+    }
+    Ok(pairs)
+}
+
+fn not_utf8() -> ApiError {
+    ApiError::bad("Invalid request: the body is not UTF-8")
+}
+
 async fn collect(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: &mut Payload,
     limit: usize,
     room: &Arc<Semaphore>,
 ) -> Result<(BytesMut, Share), ApiError> {
@@ -130,8 +155,11 @@ fn json(body: &[u8]) -> Result<Parameters, ApiError> {
     }
 }
 
-fn pairs(text: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(text).into_owned().collect()
+/// The pairs of a form. Bytes that are not UTF-8 are refused rather than replaced: a replacement would be translated.
+fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    let decoded = percent_encoding::percent_decode(text).decode_utf8();
+    decoded.map_err(|_| not_utf8())?;
+    Ok(form_urlencoded::parse(text).into_owned().collect())
 }
 
 /// One text, or several.
@@ -144,6 +172,22 @@ pub(super) enum Texts {
 impl Parameters {
     pub(super) const fn is_json(&self) -> bool {
         matches!(self, Self::Json(_) | Self::List(_))
+    }
+
+    /// Whether a parameter is there and not empty, whatever its type.
+    pub(super) fn has_value(&self, name: &str) -> bool {
+        match self {
+            Self::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => false,
+                Some(Value::String(text)) => !text.is_empty(),
+                Some(Value::Array(list)) => !list.is_empty(),
+                Some(_) => true,
+            },
+            Self::Pairs(pairs) => pairs
+                .iter()
+                .any(|(key, value)| key == name && !value.is_empty()),
+            Self::List(_) => false,
+        }
     }
 
     /// A parameter as text. Numbers and booleans are text too.
@@ -189,7 +233,10 @@ impl Parameters {
             let named =
                 |(key, _): &&(String, String)| key == name || key.strip_suffix("[]") == Some(name);
             let texts: Vec<String> = pairs.iter().filter(named).map(|p| p.1.clone()).collect();
-            if texts.len() > 1 {
+            let is_list = pairs
+                .iter()
+                .any(|(key, _)| key.strip_suffix("[]") == Some(name));
+            if texts.len() > 1 || is_list {
                 return Ok(Some(Texts::Many(texts)));
             }
         }
@@ -214,12 +261,21 @@ mod tests {
             object(r#"{"q":["a","b"]}"#).texts("q").unwrap(),
             many(["a", "b"])
         );
-        let form = Parameters::Pairs(pairs(b"q=a&source=en&q=b+c%21"));
+        let form = Parameters::Pairs(pairs(b"q=a&source=en&q=b+c%21").unwrap());
         assert_eq!(form.texts("q").unwrap(), many(["a", "b c!"]));
         assert_eq!(form.text("source").unwrap().as_deref(), Some("en"));
         let one = Some(Texts::One("a".to_owned()));
         assert_eq!(object(r#"{"q":"a"}"#).texts("q").unwrap(), one);
         assert_eq!(object(r#"{"q":null}"#).texts("q").unwrap(), None);
+    }
+
+    #[test]
+    fn forms_that_are_not_utf8_are_refused_rather_than_altered() {
+        assert!(pairs(b"q=caf%E9&source=fr").is_err());
+        assert!(pairs(b"q=caf\xe9").is_err());
+        let form = Parameters::Pairs(pairs("q[]=C%2B%2B+caf%C3%A9".as_bytes()).unwrap());
+        let texts = Texts::Many(vec!["C++ caf\u{e9}".to_owned()]);
+        assert_eq!(form.texts("q").unwrap(), Some(texts));
     }
 
     #[test]

@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 
 use super::{
     body::{Parameters, Texts},
+    edge::at,
     error::{ApiError, Dialect},
     keys::Client,
     state::Api,
+    translation::Translation,
 };
 
 /// DeepL's own number for "no limit".
@@ -72,18 +74,29 @@ pub(super) async fn translate(
     api: web::Data<Api>,
 ) -> HttpResponse {
     let answer = async |parameters: Parameters, client: &Client| {
+        check_options(&parameters)?;
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
         client.bill(texts.iter().map(count).sum());
         let one = |text| api.translate(text, (&source, &target), ModelType::Basic);
-        let all = futures_util::future::try_join_all(texts.iter().map(|text| one(text)));
-        let translations = all.await.map_err(|error| match error.code() {
-            Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
-            _ => error,
-        })?;
+        let all = futures_util::future::join_all(texts.iter().map(|text| one(text)));
+        let translations = all.await.into_iter().zip(&texts);
+        let translations = translations.map(|(answer, text)| {
+            answer.or_else(|error| match error.code() {
+                Some(ErrorCode::UndetectedLanguage) => Ok(Translation::untouched(text)),
+                Some(ErrorCode::UnsupportedPair) => Err(unsupported("source_lang")),
+                _ => Err(error),
+            })
+        });
+        let translations = translations.collect::<Result<Vec<_>, _>>()?;
         let body = texts.iter().zip(translations).map(|(text, translation)| {
             let made = translation.made.as_ref();
-            let language = made.map_or_else(|| source.clone(), |made| made.source.clone());
+            let language = match made {
+                Some(made) => made.source.as_str(),
+                // There is nothing to tell a language by: DeepL guesses one too.
+                None if source == "auto" => "en",
+                None => &source,
+            };
             TranslationBody {
                 detected_source_language: language.to_ascii_uppercase(),
                 text: translation.text,
@@ -129,6 +142,57 @@ fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, Stri
         Some(tag) => known(&tag, "source_lang", api.sources())?.to_string(),
     };
     Ok((texts, source, target))
+}
+
+/// Refuses options that would change the translation and are not supported. Hints are ignored.
+fn check_options(parameters: &Parameters) -> Result<(), ApiError> {
+    if given(parameters, "glossary_id")?.is_some() {
+        let missing = actix_web::http::StatusCode::NOT_FOUND;
+        return Err(ApiError::new(missing, "Glossary not found"));
+    }
+    for name in [
+        "ignore_tags",
+        "splitting_tags",
+        "non_splitting_tags",
+        "style_id",
+        "custom_instructions",
+    ] {
+        if parameters.has_value(name) {
+            return Err(ApiError::bad(format!("'{name}' is not supported.")));
+        }
+    }
+    for (name, known) in [
+        ("formality", ["default", "prefer_more", "prefer_less"]),
+        ("split_sentences", ["0", "1", "nonewlines"]),
+        ("tag_handling", ["xml", "html", ""]),
+    ] {
+        let value = given(parameters, name)?;
+        if value.is_some_and(|value| !known.contains(&value.as_str())) {
+            return Err(unsupported(name));
+        }
+    }
+    Ok(())
+}
+
+fn given(parameters: &Parameters, name: &str) -> Result<Option<String>, ApiError> {
+    Ok(parameters.text(name)?.filter(|value| !value.is_empty()))
+}
+
+/// Paths of what DeepL has beyond texts: glossaries, of which there are none, and documents.
+pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
+    for (path, list) in [
+        ("/v2/glossaries", "glossaries"),
+        ("/v3/glossaries", "glossaries"),
+        ("/v2/glossary-language-pairs", "supported_languages"),
+    ] {
+        let none = move || async move { HttpResponse::Ok().json(json!({ list: [] })) };
+        to.service(at(path, "GET, HEAD, OPTIONS").route(web::get().to(none)));
+    }
+    let documents = async |api: web::Data<Api>| {
+        let answer = async { Err(ApiError::bad("Documents are not supported.")) };
+        api.answer("unsupported", Dialect::DeepL, answer).await
+    };
+    to.service(at("/v2/document", "POST, OPTIONS").route(web::post().to(documents)));
 }
 
 fn unsupported(name: &str) -> ApiError {

@@ -25,6 +25,7 @@ use super::{deepl, libretranslate, meeshy, observe};
         observe::live,
         observe::ready,
         observe::health,
+        observe::status,
         observe::metrics,
     )
 )]
@@ -33,4 +34,9 @@ struct Document;
 /// The description and its page.
 pub(super) fn pages() -> SwaggerUi {
     SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Document::openapi())
+}
+
+/// The description under the name that LibreTranslate has for it.
+pub(super) async fn document() -> actix_web::HttpResponse {
+    actix_web::HttpResponse::Ok().json(Document::openapi())
 }

@@ -19,6 +19,15 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
+    /// The form that clients of a path expect.
+    pub(super) fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("v2" | "v3") => Self::DeepL,
+            _ if matches!(path, "/translate/batch" | "/models") => Self::Meeshy,
+            _ => Self::LibreTranslate,
+        }
+    }
+
     /// The parameter that holds the API key, where no header does.
     pub(super) const fn key(self) -> &'static str {
         match self {
@@ -36,6 +45,8 @@ pub(super) struct ApiError {
     /// Seconds after which to try again.
     pub(super) retry_after: Option<u64>,
     code: Option<ErrorCode>,
+    /// Whether this client asked too often, rather than the node being busy.
+    is_rate_limit: bool,
 }
 
 impl ApiError {
@@ -45,6 +56,7 @@ impl ApiError {
             message: message.into(),
             retry_after: None,
             code: None,
+            is_rate_limit: false,
         }
     }
 
@@ -60,6 +72,14 @@ impl ApiError {
         Self {
             retry_after: Some(retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
+    /// A client asked more often than it may.
+    pub(super) fn slow_down(retry_after: u64) -> Self {
+        Self {
+            is_rate_limit: true,
+            ..Self::too_many("too many requests", retry_after)
         }
     }
 
@@ -95,7 +115,7 @@ impl ApiError {
         }
         let message = &self.message;
         response.json(match dialect {
-            Dialect::LibreTranslate if self.status == StatusCode::TOO_MANY_REQUESTS => {
+            Dialect::LibreTranslate if self.is_rate_limit => {
                 json!({"error": format!("Slowdown: {message}")})
             }
             Dialect::LibreTranslate => json!({"error": message}),
@@ -124,6 +144,7 @@ impl From<RequestError> for ApiError {
             retry_after: error.code.retriable().then_some(1),
             code: Some(error.code),
             message: error.message,
+            is_rate_limit: false,
         }
     }
 }

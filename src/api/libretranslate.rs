@@ -166,8 +166,16 @@ impl Asked {
     async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
         let one = |text| api.translate(text, (&self.source, &target), ModelType::Basic);
-        let all = futures_util::future::try_join_all(self.list().iter().map(|t| one(t)));
-        let translations = all.await.map_err(|error| self.explain(error))?;
+        let all = futures_util::future::join_all(self.list().iter().map(|t| one(t)));
+        let translations = all.await.into_iter().zip(self.list());
+        let translations = translations.map(|(answer, text)| {
+            answer.or_else(|error| match error.code() {
+                // One text in an unknown language does not spoil the others.
+                Some(ErrorCode::UndetectedLanguage) => Ok(Translation::untouched(text)),
+                _ => Err(self.explain(error)),
+            })
+        });
+        let translations = translations.collect::<Result<Vec<_>, _>>()?;
         let auto = self.source == "auto";
         let detected = |text: &String, translation: &Translation| {
             let made = translation.made.as_ref();
@@ -336,5 +344,22 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
         })))
     };
     api.answer("settings", Dialect::LibreTranslate, answer)
+        .await
+}
+
+/// Files are not translated.
+pub(super) async fn no_files(api: web::Data<Api>) -> HttpResponse {
+    refused(&api, "Files translation are disabled on this server.").await
+}
+
+/// Suggestions are not kept.
+pub(super) async fn no_suggestions(api: web::Data<Api>) -> HttpResponse {
+    refused(&api, "Suggestions are disabled on this server.").await
+}
+
+async fn refused(api: &Api, message: &str) -> HttpResponse {
+    let error = ApiError::new(actix_web::http::StatusCode::FORBIDDEN, message);
+    let answer = async { Err(error) };
+    api.answer("unsupported", Dialect::LibreTranslate, answer)
         .await
 }

@@ -152,7 +152,7 @@ pub(super) async fn batch(
 )]
 pub(super) async fn models(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
-        let status = api.parts.status.read().await;
+        let status = api.status().await;
         let tags = |languages: &[babelmesh_actors::domain::Language]| {
             languages.iter().map(ToString::to_string).collect()
         };

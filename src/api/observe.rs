@@ -19,7 +19,7 @@ pub(super) async fn live() -> HttpResponse {
 )]
 pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
-        let status = api.parts.status.read().await;
+        let status = api.status().await;
         let readiness = api.parts.health.readiness(&status);
         Ok(match readiness.ready {
             true => HttpResponse::Ok().json(readiness),
@@ -29,11 +29,17 @@ pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
     api.answer("ready", Dialect::LibreTranslate, answer).await
 }
 
-/// The node's health in short. It answers 200 while the node serves; what is missing stands inside.
-#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "The node's health")))]
-pub(super) async fn health(api: web::Data<Api>) -> HttpResponse {
+/// Whether the process serves, as LibreTranslate tells it. `/status` has details.
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "It does")))]
+pub(super) async fn health() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+/// The node's state in short: whether it is ready, what is missing, and its models.
+#[utoipa::path(get, path = "/status", tag = "Operation", responses((status = 200, description = "The node's state")))]
+pub(super) async fn status(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
-        let status = api.parts.status.read().await;
+        let status = api.status().await;
         let readiness = api.parts.health.readiness(&status);
         let models = status.pools.iter().map(|pool| {
             let warm = pool.actors.iter().filter(|a| a.phase.is_warm()).count();
@@ -49,7 +55,7 @@ pub(super) async fn health(api: web::Data<Api>) -> HttpResponse {
             "models": models,
         })))
     };
-    api.answer("health", Dialect::LibreTranslate, answer).await
+    api.answer("status", Dialect::LibreTranslate, answer).await
 }
 
 /// Metrics for Prometheus.
@@ -62,7 +68,7 @@ pub(super) async fn metrics(request: HttpRequest, api: web::Data<Api>) -> HttpRe
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let format = Format::wanted_by(accept.unwrap_or_default());
-        let status = api.parts.status.read().await;
+        let status = api.status().await;
         let ready = api.parts.health.readiness(&status).ready;
         let cluster = api.parts.cluster.as_ref().map(|cluster| cluster.view());
         let telemetry = &api.parts.telemetry;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,20 +21,23 @@ use babelmesh_actors::{
 };
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 use ractor::ActorRef;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{
+    address,
     body::{self, Parameters},
+    edge::AllowedHosts,
     error::{ApiError, Dialect},
     health::Health,
     keys::{Client, Keys, Refused},
+    refusal,
     translation::Translation,
 };
 use crate::{
     cluster::{Among, Cluster},
     config::Config,
     dashboard::Feed,
-    node::{StatusSource, caller},
+    node::{NodeStatus, StatusSource, caller},
     telemetry::{Telemetry, Traces},
 };
 
@@ -41,6 +45,8 @@ use crate::{
 const ROOM: usize = 128 << 20;
 /// How long it is believed what other nodes can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the node's status is shown before it is read again, however many ask for it.
+const STATUS_FRESH: Duration = Duration::from_millis(250);
 /// After so many requests, addresses that have not asked lately are forgotten.
 const FORGET_EVERY: u64 = 10_000;
 
@@ -89,13 +95,18 @@ pub(super) struct Api {
     read_timeout: Duration,
     max_body_bytes: usize,
     room: Arc<Semaphore>,
+    /// The share of `room` for bodies that must be read to find their key.
+    unknown_room: Arc<Semaphore>,
+    pub(super) hosts: AllowedHosts,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    status: tokio::sync::Mutex<Option<(Instant, Arc<NodeStatus>)>>,
     slots: Arc<Semaphore>,
     limiter: Option<DefaultKeyedRateLimiter<String>>,
     requests: AtomicU64,
 }
 
 impl Api {
-    pub(super) fn new(config: &Config, parts: Parts) -> Result<Self> {
+    pub(super) fn new(config: &Config, listen: SocketAddr, parts: Parts) -> Result<Self> {
         let http = &config.http;
         let rate = NonZeroU32::new(http.requests_per_minute);
         let own = parts.models.iter().map(|model| model.ability.clone());
@@ -110,6 +121,10 @@ impl Api {
             read_timeout: Duration::from_millis(http.read_timeout_ms),
             max_body_bytes: http.max_body_bytes,
             room: Arc::new(Semaphore::new(ROOM.max(http.max_body_bytes))),
+            unknown_room: Arc::new(Semaphore::new((ROOM / 2).max(http.max_body_bytes))),
+            hosts: AllowedHosts::new(&http.allowed_hosts, listen),
+            trusted_proxies: http.proxies().unwrap_or_default(),
+            status: tokio::sync::Mutex::default(),
             slots: Arc::new(Semaphore::new(http.max_concurrent)),
             limiter: rate.map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate))),
             requests: AtomicU64::new(0),
@@ -138,49 +153,96 @@ impl Api {
         (request, payload): (&HttpRequest, Payload),
         answer: impl AsyncFnOnce(Parameters, &Client) -> Result<HttpResponse, ApiError>,
     ) -> HttpResponse {
-        let answer = async {
-            let limits = (self.max_body_bytes, &self.room);
-            let read = body::read(request, payload, limits, self.read_timeout);
-            let (parameters, _share) = read.await?;
-            let key = parameters.text(dialect.key())?;
-            let (client, _slot) = self.admit(request, key.as_deref())?;
+        let mut payload = payload;
+        let mut is_read = false;
+        let answered = async {
+            let early = self.early_client(request, dialect)?;
+            let room = match early {
+                Some(_) => &self.room,
+                None => &self.unknown_room,
+            };
+            let limits = (self.max_body_bytes, room);
+            let (body, _share) =
+                body::collect_within(request, &mut payload, limits, self.read_timeout).await?;
+            is_read = true;
+            let parameters = body::parse(request, &body).await?;
+            let client = match early {
+                Some(client) => client,
+                None => {
+                    let key = parameters.text(dialect.key())?;
+                    let client = self.known_client(key.as_deref())?;
+                    self.check_rate(request, &client)?;
+                    client
+                }
+            };
+            let slot = Arc::clone(&self.slots).try_acquire_owned();
+            let _slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
             answer(parameters, &client).await
         };
-        self.answer(route, dialect, answer).await
+        let response = self.answer(route, dialect, answered).await;
+        match is_read {
+            true => response,
+            false => refusal::unread(response, payload),
+        }
     }
 
-    /// Lets a request in: whose key it has, whether it comes too soon, whether there is room. The room is taken as long as the permit is kept.
-    fn admit(
+    /// Whose request this is, as far as its head tells, and whether that client may ask now: so most requests are refused before their bodies are
+    /// read. `None` when the key can only be in the body.
+    fn early_client(
         &self,
         request: &HttpRequest,
-        key: Option<&str>,
-    ) -> Result<(Arc<Client>, OwnedSemaphorePermit), ApiError> {
+        dialect: Dialect,
+    ) -> Result<Option<Arc<Client>>, ApiError> {
+        let query = body::query_value(request, dialect.key());
+        let key = query.as_deref().filter(|key| !key.is_empty());
         let key = key.or_else(|| bearer(request));
-        let client = self.keys.client(key).map_err(|refused| {
+        if key.is_none() && self.keys.are_needed() {
+            return Ok(None);
+        }
+        let client = self.known_client(key)?;
+        self.check_rate(request, &client)?;
+        Ok(Some(client))
+    }
+
+    fn known_client(&self, key: Option<&str>) -> Result<Arc<Client>, ApiError> {
+        self.keys.client(key).map_err(|refused| {
             let message = match refused {
                 Refused::Missing => "Please contact the server operator to get an API key",
                 Refused::Unknown => "Invalid API key",
             };
             ApiError::new(actix_web::http::StatusCode::FORBIDDEN, message)
-        })?;
-        if let Some(limiter) = &self.limiter {
-            let who = match client.name.as_str() {
-                "" => request
-                    .peer_addr()
-                    .map_or_else(String::new, |peer| peer.ip().to_string()),
-                name => name.to_owned(),
-            };
-            if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-                limiter.retain_recent();
-            }
-            limiter.check_key(&who).map_err(|not_until| {
-                let wait = not_until.wait_time_from(limiter.clock().now());
-                ApiError::too_many("too many requests", wait.as_secs() + 1)
-            })?;
+        })
+    }
+
+    fn check_rate(&self, request: &HttpRequest, client: &Client) -> Result<(), ApiError> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        let who = match client.name.as_str() {
+            "" => address::client(request, &self.trusted_proxies)
+                .map_or_else(String::new, address::bucket),
+            name => name.to_owned(),
+        };
+        if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            limiter.retain_recent();
         }
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        let slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
-        Ok((client, slot))
+        limiter.check_key(&who).map_err(|not_until| {
+            let wait = not_until.wait_time_from(limiter.clock().now());
+            ApiError::slow_down(wait.as_secs() + 1)
+        })
+    }
+
+    /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile.
+    pub(super) async fn status(&self) -> Arc<NodeStatus> {
+        let mut known = self.status.lock().await;
+        if let Some((at, status)) = &*known
+            && at.elapsed() < STATUS_FRESH
+        {
+            return Arc::clone(status);
+        }
+        let status = Arc::new(self.parts.status.read().await);
+        *known = Some((Instant::now(), Arc::clone(&status)));
+        status
     }
 
     /// Translates a text for somebody who waits.

@@ -16,6 +16,11 @@ pub struct HttpConfig {
     pub keys_file: Option<PathBuf>,
     /// Origins of web pages that may use the API from a browser; `*` stands for all.
     pub cors_origins: Vec<String>,
+    /// Names that may stand in the `Host` header, besides addresses and loopback names; `*` stands for all. When empty, a node that listens on a
+    /// loopback address allows none, and another one all.
+    pub allowed_hosts: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
     /// Requests a minute of one key, or of one address where there are no keys; zero means no limit.
     pub requests_per_minute: u32,
     /// Requests that are translated at the same time.
@@ -39,6 +44,8 @@ impl Default for HttpConfig {
             threads: 2,
             keys_file: None,
             cors_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             requests_per_minute: 0,
             max_concurrent: 512,
             max_connections: 4_096,
@@ -47,5 +54,20 @@ impl Default for HttpConfig {
             timeout_ms: 30_000,
             read_timeout_ms: 10_000,
         }
+    }
+}
+
+impl HttpConfig {
+    /// The networks of trusted proxies. A plain address is a network of one.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn proxies(&self) -> Result<Vec<ipnet::IpNet>, &str> {
+        let network = |text: &String| {
+            let network = text.parse::<ipnet::IpNet>().ok();
+            network.or_else(|| text.parse::<std::net::IpAddr>().ok().map(Into::into))
+        };
+        let parse = |text| network(text).ok_or(text.as_str());
+        self.trusted_proxies.iter().map(parse).collect()
     }
 }

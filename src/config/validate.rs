@@ -299,6 +299,16 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
         "must be origins such as \"https://chat.example.org\", without a path, or \"*\"",
     );
     refuse_if(
+        http.proxies().is_err(),
+        "http.trusted_proxies",
+        "must be networks or addresses such as \"10.0.0.0/8\" or \"127.0.0.1\"",
+    );
+    refuse_if(
+        !http.allowed_hosts.iter().all(|host| is_host_name(host)),
+        "http.allowed_hosts",
+        "must be host names such as \"translate.example.org\", without a port, or \"*\"",
+    );
+    refuse_if(
         http.timeout_ms == 0,
         "http.timeout_ms",
         "must be above zero",
@@ -308,6 +318,11 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
         "http.read_timeout_ms",
         "must be above zero",
     );
+}
+
+fn is_host_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    text == "*" || (!text.is_empty() && text.bytes().all(is_plain))
 }
 
 /// Whether this is what a browser sends as `Origin`, or stands for all of them.

@@ -1,0 +1,254 @@
+//! What every request passes before a handler sees it: the Host check, path normalisation, and `HEAD`; and what answers requests that no
+//! handler takes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::{
+    Error, HttpRequest, HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse, Url},
+    http::{
+        Method, StatusCode, Uri,
+        header::{self, HeaderValue},
+    },
+    middleware::Next,
+    web::{self, Data},
+};
+
+use super::{
+    error::{ApiError, Dialect},
+    state::Api,
+};
+
+/// Names that may stand in the `Host` header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AllowedHosts {
+    /// All of them.
+    Any,
+    /// These, IP addresses, and `localhost` with its subdomains.
+    Named(Vec<String>),
+}
+
+impl AllowedHosts {
+    /// The configured names. Without any, a node on a loopback address allows loopback names only; on other addresses, all names.
+    pub(super) fn new(configured: &[String], listen: SocketAddr) -> Self {
+        if configured.iter().any(|name| name == "*")
+            || (configured.is_empty() && !listen.ip().is_loopback())
+        {
+            return Self::Any;
+        }
+        let names = configured.iter().map(|name| name.to_ascii_lowercase());
+        Self::Named(names.collect())
+    }
+
+    /// Whether a request for this `Host` is answered. DNS rebinding needs a name, so IP addresses are always allowed, and so are requests without
+    /// the header, which browsers never send.
+    pub(super) fn allows(&self, host: Option<&[u8]>) -> bool {
+        let (Self::Named(names), Some(host)) = (self, host) else {
+            return true;
+        };
+        let Ok(host) = std::str::from_utf8(host) else {
+            return false;
+        };
+        let host = without_port(host.trim());
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        if address.parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        host == "localhost" || host.ends_with(".localhost") || names.contains(&host)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
+        _ => host,
+    }
+}
+
+/// The path with one slash where there are several, and none at its end; `None` if it is so already. The pages under `/docs/` keep theirs.
+fn normalised(path: &str) -> Option<String> {
+    let mut clean = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if !(letter == '/' && clean.ends_with('/')) {
+            clean.push(letter);
+        }
+    }
+    if clean == "/docs" {
+        clean.push('/');
+    } else if clean.len() > 1 && clean.ends_with('/') && clean != "/docs/" {
+        clean.pop();
+    }
+    (clean != path).then_some(clean)
+}
+
+fn normalise(request: &mut ServiceRequest) {
+    let uri = &request.head().uri;
+    let Some(path) = normalised(uri.path()) else {
+        return;
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    // The target alone: nothing after this reads the scheme or the authority.
+    let Ok(uri) = target.parse::<Uri>() else {
+        return;
+    };
+    request.match_info_mut().set(Url::new(uri.clone()));
+    request.head_mut().uri = uri;
+}
+
+/// Checks and prepares a request, and completes its answer.
+pub(super) async fn prepared(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    normalise(&mut request);
+    let host = request.headers().get(header::HOST);
+    let host = host.map(HeaderValue::as_bytes);
+    let api = request.app_data::<Data<Api>>();
+    if api.is_some_and(|api| !api.hosts.allows(host)) {
+        let message = "The host name is not allowed; the operator can add it to http.allowed_hosts";
+        let refused = ApiError::new(StatusCode::FORBIDDEN, message);
+        let response = refused.response(Dialect::of(request.path()));
+        return Ok(with_charset(request.into_response(response)).map_into_right_body());
+    }
+    // The connection sends no body after HEAD, whatever the handler returns.
+    if *request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    let response = next.call(request).await?;
+    Ok(with_charset(response).map_into_left_body())
+}
+
+/// Clients that read a body without a charset as Latin-1 would garble JSON.
+fn with_charset<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
+    let headers = response.headers_mut();
+    if let Some(kind) = headers.get_mut(header::CONTENT_TYPE)
+        && kind.as_bytes() == b"application/json"
+    {
+        *kind = HeaderValue::from_static("application/json; charset=utf-8");
+    }
+    response
+}
+
+/// A resource that answers methods other than its own with 405, and `OPTIONS` with the methods that it has.
+pub(super) fn at(path: &str, allow: &'static str) -> actix_web::Resource {
+    let other = move |request: HttpRequest, api: Data<Api>| async move {
+        let dialect = Dialect::of(request.path());
+        let answer = async { other_method(&request, allow, dialect) };
+        api.answer("other_method", dialect, answer).await
+    };
+    web::resource(path).default_service(web::to(other))
+}
+
+fn other_method(
+    request: &HttpRequest,
+    allow: &'static str,
+    dialect: Dialect,
+) -> Result<HttpResponse, ApiError> {
+    if *request.method() == Method::OPTIONS {
+        let preflight = header::ACCESS_CONTROL_REQUEST_METHOD;
+        if request.headers().contains_key(preflight) {
+            let message = "Pages of other origins may not use this API; the operator can allow them in http.cors_origins";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+        }
+        let mut response = HttpResponse::NoContent();
+        return Ok(response.insert_header((header::ALLOW, allow)).finish());
+    }
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+    let mut response = error.response(dialect);
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    Ok(response)
+}
+
+/// Answers requests for paths that do not exist, in the form of the API they look like.
+pub(super) async fn not_found(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let error = ApiError::new(StatusCode::NOT_FOUND, "Not found");
+    let dialect = Dialect::of(request.path());
+    api.answer("none", dialect, async { Err(error) }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hosts(names: &[&str], listen: &str) -> AllowedHosts {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        AllowedHosts::new(&names, listen.parse().unwrap())
+    }
+
+    #[test]
+    fn a_node_on_loopback_allows_loopback_names_and_addresses_only() {
+        let hosts = hosts(&[], "127.0.0.1:8080");
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "a.localhost:1",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "[::1]",
+            "localhost.",
+        ] {
+            assert!(hosts.allows(Some(host.as_bytes())), "{host}");
+        }
+        for host in [
+            "evil.example.org",
+            "localhost.evil.example.org:8080",
+            "127.0.0.1.evil.org",
+            "",
+            ":",
+            "\u{1f600}",
+        ] {
+            assert!(!hosts.allows(Some(host.as_bytes())), "{host}");
+        }
+        assert!(hosts.allows(None));
+        assert!(!hosts.allows(Some(b"\xff")));
+    }
+
+    #[test]
+    fn configured_names_are_allowed_besides_and_elsewhere_all_are() {
+        let named = hosts(&["Translate.example.org"], "0.0.0.0:80");
+        assert!(named.allows(Some(b"translate.example.org:443")));
+        assert!(named.allows(Some(b"localhost")));
+        assert!(!named.allows(Some(b"example.org")));
+        assert_eq!(hosts(&[], "0.0.0.0:80"), AllowedHosts::Any);
+        assert_eq!(hosts(&["*"], "127.0.0.1:80"), AllowedHosts::Any);
+    }
+
+    #[test]
+    fn slashes_are_merged_and_trimmed() {
+        let clean = |path| normalised(path).unwrap_or_else(|| path.to_owned());
+        for (path, expected) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("//translate", "/translate"),
+            ("/translate//", "/translate"),
+            ("/v2//languages/", "/v2/languages"),
+            ("/docs", "/docs/"),
+            ("/docs/", "/docs/"),
+        ] {
+            assert_eq!(clean(path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(path in "/[a-z/]{0,20}") {
+            let once = normalised(&path).unwrap_or(path);
+            prop_assert_eq!(normalised(&once), None);
+        }
+
+        #[test]
+        fn any_host_is_judged_without_panic(host in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = hosts(&["a.example"], "127.0.0.1:80").allows(Some(&host));
+        }
+    }
+}
