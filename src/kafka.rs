@@ -25,7 +25,7 @@ pub mod ownership;
 pub mod publisher;
 pub mod reader;
 pub mod record;
-mod refusals;
+pub mod refusals;
 pub mod requests;
 pub mod security;
 mod statistics;

@@ -111,8 +111,8 @@ pub enum Event {
     },
     /// Handling one record or text panicked. Nothing else was disturbed, and the record was answered or dead-lettered.
     PanicContained {
-        /// What was being done: `read` or `intake`.
-        stage: &'static str,
+        /// What was being done.
+        stage: Stage,
         /// Message and place of the panic.
         panic: String,
     },
@@ -290,6 +290,29 @@ impl PieceSource {
             Self::Memory => "memory",
             Self::Shared => "shared",
             Self::Twin => "twin",
+        }
+    }
+}
+
+/// Where a record or a text was when handling it panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Read from Kafka: decoding and splitting.
+    Read,
+    /// In the intake: routing, detecting the language, cutting into pieces.
+    Intake,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Read, Self::Intake];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Intake => "intake",
         }
     }
 }

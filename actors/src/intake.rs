@@ -16,7 +16,7 @@ use crate::{
     domain::{
         ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
     },
-    events::{Event, Observer},
+    events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
     routing::{self, Ability},
@@ -195,7 +195,7 @@ impl IntakeState {
                         if self.retries {
                             wrapper.wrap(&mut job.order);
                         }
-                        submissions[route].push(Submission::of(*job, cut));
+                        submissions[route].push(Submission::new(*job, cut));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
@@ -268,7 +268,7 @@ impl IntakeState {
     /// Does something with the text of one order. A panic of it concerns this order alone.
     fn contained<T>(&self, task: impl FnOnce() -> T) -> Result<T, RequestError> {
         contain(task).map_err(|panic| {
-            let (stage, panic) = ("intake", panic.to_string());
+            let (stage, panic) = (Stage::Intake, panic.to_string());
             let observer = &self.start.observer;
             observer.observe(&Event::PanicContained { stage, panic });
             let message = "handling the text failed inside the node";

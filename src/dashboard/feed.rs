@@ -158,7 +158,7 @@ impl Observer for Feed {
                 self.add(Kind::Failure, pool, text);
             }
             Event::PanicContained { stage, panic } => {
-                let text = format!("contained a panic in {stage}: {panic}");
+                let text = format!("contained a panic in {}: {panic}", stage.name());
                 self.add(Kind::Failure, "", text);
             }
             Event::JobsExpired { pool, jobs } => {

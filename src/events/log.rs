@@ -79,7 +79,10 @@ impl Observer for EventLog {
             }
             Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
             Event::PanicContained { stage, panic } => {
-                error!(stage, panic, "contained a panic while handling one record");
+                error!(
+                    stage = stage.name(),
+                    panic, "contained a panic while handling one record"
+                );
             }
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {

@@ -3,21 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    containment::Contained,
-    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, RequestError, Ticket, TranslationRequest},
+    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, RequestError, Ticket},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
-use rdkafka::{Message, message::BorrowedMessage};
+use rdkafka::message::BorrowedMessage;
 use tokio::time::Instant;
 
 use super::{
     ownership::Ownership,
     publisher::{Settled, Settlements},
     reader::Handler,
-    record::{self, Encoder, OutRecord},
-    refusals,
-    requests::{now_ms, weight},
+    record::{self, OutRecord, weight},
+    refusals::Refusals,
+    requests::now_ms,
 };
 use crate::telemetry::Traces;
 
@@ -41,10 +40,9 @@ impl OutcomeSink for Sink {
 pub struct JobReader {
     settlements: Settlements,
     sink: Arc<dyn OutcomeSink>,
-    encoder: Encoder,
+    refusals: Refusals,
     intake: ActorRef<IntakeMessage>,
     traces: Traces,
-    max_targets: usize,
     orders: Vec<Order>,
     settled: Vec<(Ticket, Settled)>,
 }
@@ -55,9 +53,9 @@ impl JobReader {
     pub fn new(
         settlements: Settlements,
         ownership: Ownership,
-        encoder: Encoder,
+        refusals: Refusals,
         intake: ActorRef<IntakeMessage>,
-        (traces, max_targets): (Traces, usize),
+        traces: Traces,
     ) -> Self {
         let sink = Arc::new(Sink {
             settlements: settlements.clone(),
@@ -66,10 +64,9 @@ impl JobReader {
         Self {
             settlements,
             sink,
-            encoder,
+            refusals,
             intake,
             traces,
-            max_targets,
             orders: Vec::new(),
             settled: Vec::new(),
         }
@@ -81,17 +78,12 @@ impl JobReader {
         ticket: Ticket,
         message: &BorrowedMessage<'_>,
     ) -> Result<Order, Vec<OutRecord>> {
-        let payload = message.payload().unwrap_or_default();
-        let refuse = |request: Option<&TranslationRequest>, error| {
-            let (encoder, trace) = (&self.encoder, record::trace(message));
-            refusals::refuse(encoder, message, request, &error, &trace, self.max_targets)
-        };
-        let request = TranslationRequest::decode(payload)
-            .map_err(|error| refuse(TranslationRequest::salvage(payload).as_ref(), error))?;
+        let request = self.refusals.decode(message, || record::trace(message))?;
         if request.targets().count() != 1 {
-            let message = "a job names exactly one target language";
-            let error = RequestError::new(ErrorCode::InvalidRequest, message);
-            return Err(refuse(Some(&request), error));
+            let text = "a job names exactly one target language";
+            let error = RequestError::new(ErrorCode::InvalidRequest, text);
+            let trace = record::trace(message);
+            return Err(self.refusals.whole(message, Some(&request), &error, &trace));
         }
         let age = record::submitted_at(message).map_or(0, |at| now_ms().saturating_sub(at));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
@@ -108,33 +100,24 @@ impl JobReader {
     }
 }
 
-impl JobReader {
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        let journey = None;
-        self.settled
-            .push((ticket, Settled::Records { records, journey }));
-    }
-}
-
 impl Handler for JobReader {
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
+        let weight = weight(message);
         match self.order(ticket, message) {
             Ok(order) => self.orders.push(order),
             Err(records) => self.settle(ticket, records),
         }
-        weight(message)
+        weight
     }
 
-    fn panicked(
-        &mut self,
-        ticket: Ticket,
-        message: &BorrowedMessage<'_>,
-        panic: &Contained,
-    ) -> u64 {
-        let most = self.max_targets;
-        let records = refusals::after_panic(&self.encoder, message, panic, most);
-        self.settle(ticket, records);
-        weight(message)
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
+        let journey = None;
+        self.settled
+            .push((ticket, Settled::Records { records, journey }));
     }
 
     fn hand_on(&mut self) {

@@ -17,9 +17,9 @@ use std::{
 };
 
 use babelmesh_actors::{
-    containment::{Contained, contain},
+    containment::contain,
     domain::Ticket,
-    events::{Event, Observer},
+    events::{Event, Observer, Stage},
     flow::{Flow, Gate},
 };
 use rdkafka::{
@@ -43,6 +43,8 @@ use super::{
     lag::{LagGauge, LagWatch},
     ownership::Ownership,
     publisher::{Command, Opened},
+    record::{OutRecord, weight},
+    refusals::Refusals,
 };
 use crate::{events::NodeEvent, failure::Failures};
 
@@ -60,9 +62,11 @@ pub trait Handler: Send + 'static {
     /// Takes a record; returns what it weighs (see [`Flow::weight_of`]).
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
 
-    /// Takes a record instead, after [`read`](Self::read) of it has panicked; returns what it weighs.
-    fn panicked(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>, panic: &Contained)
-    -> u64;
+    /// What answers records that are refused.
+    fn refusals(&self) -> &Refusals;
+
+    /// Takes what a record is answered with.
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>);
 
     /// The records read since the last call are known to the publisher: hand them on.
     fn hand_on(&mut self);
@@ -368,10 +372,12 @@ impl<H: Handler> Polling<H> {
     fn handle(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
         let handler = &mut self.handler;
         contain(|| handler.read(ticket, message)).unwrap_or_else(|panic| {
-            let (stage, said) = ("read", panic.to_string());
+            let (stage, said) = (Stage::Read, panic.to_string());
             self.observer
                 .observe(&Event::PanicContained { stage, panic: said });
-            self.handler.panicked(ticket, message, &panic)
+            let records = self.handler.refusals().after_panic(message, &panic);
+            self.handler.settle(ticket, records);
+            weight(message)
         })
     }
 

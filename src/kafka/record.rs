@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use babelmesh_actors::domain::{
-    self, ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult,
+use babelmesh_actors::{
+    domain::{self, ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult},
+    flow::Flow,
 };
 use rdkafka::{
     Message,
@@ -11,7 +12,7 @@ use rdkafka::{
 };
 
 pub use super::headers::header;
-use super::topics::TopicNames;
+use super::{headers, topics::TopicNames};
 use crate::telemetry::{
     Traces,
     traces::{Arrival, is_traceparent},
@@ -331,6 +332,11 @@ pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
         is_decided: header(message, SUBMITTED_AT).is_some(),
         written_ms: message.timestamp().to_millis(),
     })
+}
+
+/// What a record weighs in back-pressure: its value and its headers, which its jobs keep.
+pub(super) fn weight(message: &impl Message) -> u64 {
+    Flow::weight_of(message.payload().map_or(0, <[u8]>::len) + headers::bytes(message))
 }
 
 /// How often a record was published again from the dead letters.

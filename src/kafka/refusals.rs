@@ -18,72 +18,104 @@ pub(super) fn origin(message: &impl Message) -> Origin {
     }
 }
 
-/// Answers and dead-letters a record as a whole. `request` is what could be read of it; a request with more than `max_targets` gets one answer.
-pub(super) fn refuse(
-    encoder: &Encoder,
-    message: &impl Message,
-    request: Option<&TranslationRequest>,
-    error: &RequestError,
-    trace: &Trace,
+/// Makes the answers and dead letters of records that no job is made of.
+#[derive(Debug, Clone)]
+pub struct Refusals {
+    encoder: Encoder,
     max_targets: usize,
-) -> Vec<OutRecord> {
-    let mut records: Vec<_> = request.map_or_else(Vec::new, |request| {
-        let refusal = |target: &str| encoder.refusal(request, target, error, trace);
-        let named = request.targets().filter(|target| !target.is_empty());
-        match check_targets(request, max_targets) {
-            Ok(()) => named.map(refusal).collect(),
-            Err(_) => Vec::new(),
+}
+
+impl Refusals {
+    /// For one node. A request that names more than `max_targets` languages gets one answer instead of one for each.
+    #[must_use]
+    pub const fn new(encoder: Encoder, max_targets: usize) -> Self {
+        Self {
+            encoder,
+            max_targets,
         }
-    });
-    if let Some(request) = request
-        && records.is_empty()
-    {
-        records.push(encoder.refusal(request, "", error, trace));
     }
-    records.push(letter(encoder, message, error, trace));
-    records
-}
 
-/// What becomes of a record whose handling panicked: its bytes are dead-lettered as they came, and its sender is answered if it can be read whom
-/// to answer. Uses as little as possible of what may have panicked.
-pub(super) fn after_panic(
-    encoder: &Encoder,
-    message: &impl Message,
-    panic: &Contained,
-    max_targets: usize,
-) -> Vec<OutRecord> {
-    let error = RequestError::new(
-        ErrorCode::InternalError,
-        "handling the record failed inside the node",
-    );
-    let payload = message.payload().unwrap_or_default();
-    let request = contain(|| TranslationRequest::salvage(payload)).unwrap_or_default();
-    let mut records = refuse(
-        encoder,
-        message,
-        request.as_ref(),
-        &error,
-        &None,
-        max_targets,
-    );
-    // The sender is not told about the node's inside; who reads dead letters is.
-    if let Some(letter) = records.last_mut() {
-        letter.describe(format!("{}: {panic}", error.message));
+    /// The request in a record, or what becomes of a record that holds none.
+    pub(super) fn decode(
+        &self,
+        message: &impl Message,
+        trace: impl FnOnce() -> Trace,
+    ) -> Result<TranslationRequest, Vec<OutRecord>> {
+        let payload = message.payload().unwrap_or_default();
+        TranslationRequest::decode(payload).map_err(|error| {
+            let salvaged = TranslationRequest::salvage(payload);
+            self.whole(message, salvaged.as_ref(), &error, &trace())
+        })
     }
-    records
-}
 
-fn letter(
-    encoder: &Encoder,
-    message: &impl Message,
-    error: &RequestError,
-    trace: &Trace,
-) -> OutRecord {
-    let key = message.key().unwrap_or_default();
-    let payload = message.payload().unwrap_or_default().to_vec();
-    encoder
-        .dead_letter(key, payload, error, &origin(message), trace)
-        .replayed(record::replays(message))
+    /// Answers and dead-letters a record as a whole. `request` is what could be read of it.
+    pub(super) fn whole(
+        &self,
+        message: &impl Message,
+        request: Option<&TranslationRequest>,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
+        let mut records: Vec<_> = request.map_or_else(Vec::new, |request| {
+            let named = request.targets().filter(|target| !target.is_empty());
+            match check_targets(request, self.max_targets) {
+                Ok(()) => named
+                    .map(|target| self.answer(request, target, error, trace))
+                    .collect(),
+                Err(_) => Vec::new(),
+            }
+        });
+        if let Some(request) = request
+            && records.is_empty()
+        {
+            records.push(self.answer(request, "", error, trace));
+        }
+        let payload = message.payload().unwrap_or_default().to_vec();
+        records.push(self.letter(message, payload, error, trace));
+        records
+    }
+
+    /// What becomes of a record whose handling panicked: its bytes are dead-lettered as they came, and its sender is answered if it can be read
+    /// whom to answer. Uses as little as possible of what may have panicked.
+    pub(super) fn after_panic(&self, message: &impl Message, panic: &Contained) -> Vec<OutRecord> {
+        let error = RequestError::new(
+            ErrorCode::InternalError,
+            "handling the record failed inside the node",
+        );
+        let payload = message.payload().unwrap_or_default();
+        let request = contain(|| TranslationRequest::salvage(payload)).unwrap_or_default();
+        let mut records = self.whole(message, request.as_ref(), &error, &None);
+        // The sender is not told about the node's inside; who reads dead letters is.
+        if let Some(letter) = records.last_mut() {
+            letter.describe(format!("{}: {panic}", error.message));
+        }
+        records
+    }
+
+    /// The error result of one target.
+    pub(super) fn answer(
+        &self,
+        request: &TranslationRequest,
+        target: &str,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> OutRecord {
+        self.encoder.refusal(request, target, error, trace)
+    }
+
+    /// The dead letter of a record, with its payload or what is left of it to do.
+    pub(super) fn letter(
+        &self,
+        message: &impl Message,
+        payload: Vec<u8>,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> OutRecord {
+        let key = message.key().unwrap_or_default();
+        self.encoder
+            .dead_letter(key, payload, error, &origin(message), trace)
+            .replayed(record::replays(message))
+    }
 }
 
 #[cfg(test)]
@@ -101,13 +133,8 @@ mod tests {
     }
 
     fn after(payload: &str) -> Vec<OutRecord> {
-        let encoder = Encoder::new(&TopicNames::default(), "n1");
-        after_panic(
-            &encoder,
-            &message(payload),
-            &Contained("a bug at x.rs:1".into()),
-            64,
-        )
+        let refusals = Refusals::new(Encoder::new(&TopicNames::default(), "n1"), 64);
+        refusals.after_panic(&message(payload), &Contained("a bug at x.rs:1".into()))
     }
 
     #[test]

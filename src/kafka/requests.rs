@@ -3,19 +3,16 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use babelmesh_actors::{
-    containment::Contained,
     domain::{Language, Ticket, TranslationRequest},
-    flow::Flow,
     splitting::{self, Limits, split},
 };
-use rdkafka::{Message, message::BorrowedMessage};
+use rdkafka::message::BorrowedMessage;
 
 use super::{
-    headers,
     publisher::{Settled, Settlements},
     reader::Handler,
-    record::{self, Encoder, OutRecord, SUBMITTED_AT, Trace, push_trace},
-    refusals::{self, origin},
+    record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
+    refusals::{Refusals, origin},
     topics::TopicNames,
 };
 use crate::telemetry::{
@@ -27,7 +24,7 @@ use crate::telemetry::{
 pub struct Splitter {
     settlements: Settlements,
     traces: Traces,
-    encoder: Encoder,
+    refusals: Refusals,
     topics: TopicNames,
     served: Vec<Language>,
     limits: Limits,
@@ -41,7 +38,7 @@ impl Splitter {
     #[must_use]
     pub fn new(
         (settlements, traces): (Settlements, Traces),
-        encoder: Encoder,
+        refusals: Refusals,
         topics: TopicNames,
         served: Vec<Language>,
         limits: Limits,
@@ -49,7 +46,7 @@ impl Splitter {
         Self {
             settlements,
             traces,
-            encoder,
+            refusals,
             topics,
             served,
             limits,
@@ -59,21 +56,13 @@ impl Splitter {
     }
 
     fn split(&mut self, message: &BorrowedMessage<'_>, trace: &Trace) -> Vec<OutRecord> {
-        let payload = message.payload().unwrap_or_default();
-        let refuse = |splitter: &Self, request: Option<&TranslationRequest>, error| {
-            let most = splitter.limits.targets;
-            refusals::refuse(&splitter.encoder, message, request, error, trace, most)
-        };
-        let request = match TranslationRequest::decode(payload) {
+        let request = match self.refusals.decode(message, || trace.clone()) {
             Ok(request) => request,
-            Err(error) => {
-                let salvaged = TranslationRequest::salvage(payload);
-                return refuse(self, salvaged.as_ref(), &error);
-            }
+            Err(records) => return records,
         };
         match split(&request, self.limits, &self.served) {
             Ok(split) => self.records(message, &request, split, trace),
-            Err(error) => refuse(self, Some(&request), &error),
+            Err(error) => self.refusals.whole(message, Some(&request), &error, trace),
         }
     }
 
@@ -91,22 +80,17 @@ impl Splitter {
         };
         if jobs.is_empty() && refused.len() == 1 {
             // The request as it came is what is left.
-            let most = self.limits.targets;
-            return refusals::refuse(&self.encoder, message, Some(request), error, trace, most);
+            return self.refusals.whole(message, Some(request), error, trace);
         }
         let mut records = self.jobs(message, &jobs, trace);
-        let refusals = refused
+        let answers = refused
             .iter()
-            .map(|(target, error)| self.encoder.refusal(request, target, error, trace));
-        records.extend(refusals);
+            .map(|(target, error)| self.refusals.answer(request, target, error, trace));
+        records.extend(answers);
         // The other targets are answered: only these are left to be tried again.
         let targets: Vec<String> = refused.iter().map(|(target, _)| target.clone()).collect();
         let left = record::json(&request.only_for_all(&targets));
-        let key = message.key().unwrap_or_default();
-        let letter = self
-            .encoder
-            .dead_letter(key, left, error, &origin(message), trace);
-        records.push(letter.replayed(record::replays(message)));
+        records.push(self.refusals.letter(message, left, error, trace));
         records
     }
 
@@ -182,28 +166,19 @@ impl Handler for Splitter {
         weight
     }
 
-    fn panicked(
-        &mut self,
-        ticket: Ticket,
-        message: &BorrowedMessage<'_>,
-        panic: &Contained,
-    ) -> u64 {
-        let most = self.limits.targets;
-        let records = refusals::after_panic(&self.encoder, message, panic, most);
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
         let journey = None;
         self.settled
             .push((ticket, Settled::Records { records, journey }));
-        weight(message)
     }
 
     fn hand_on(&mut self) {
         self.settlements.settle(std::mem::take(&mut self.settled));
     }
-}
-
-/// What a record weighs: its value and its headers, which its jobs keep.
-pub(super) fn weight(message: &BorrowedMessage<'_>) -> u64 {
-    Flow::weight_of(message.payload_len() + headers::bytes(message))
 }
 
 pub(super) fn now_ms() -> i64 {

@@ -29,6 +29,7 @@ use crate::{
         publisher::{Publisher, Publishing, Settlements},
         reader::{Departure, Handler, Member, Reader, Reading},
         record::Encoder,
+        refusals::Refusals,
         requests::Splitter,
     },
     telemetry::Traces,
@@ -72,12 +73,17 @@ impl Pipelines {
             failures,
             traces,
         };
+        let refusals = Refusals::new(encoder, config.intake.max_targets);
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
-            let encoder = encoder.clone();
-            let traces = (traces.clone(), config.intake.max_targets);
-            JobReader::new(settlements, ownership, encoder, intake, traces)
+            JobReader::new(
+                settlements,
+                ownership,
+                refusals.clone(),
+                intake,
+                traces.clone(),
+            )
         })?;
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
@@ -88,7 +94,7 @@ impl Pipelines {
             };
             Splitter::new(
                 (settlements, traces.clone()),
-                encoder,
+                refusals,
                 kafka.topics.clone(),
                 served.to_vec(),
                 limits,

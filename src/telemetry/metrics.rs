@@ -9,7 +9,7 @@ use std::{
 
 use babelmesh_actors::{
     domain::{ErrorCode, JobOutcome, Language},
-    events::{Event, Observer, StopReason},
+    events::{Event, Observer, Stage, StopReason},
 };
 use prometheus_client::{
     metrics::{
@@ -163,7 +163,8 @@ impl Metrics {
             self.expired.clone(),
         );
         // Present from the start, so that an alert sees the first one.
-        for stage in ["read", "intake"] {
+        for stage in Stage::ALL {
+            let stage = stage.name();
             let _ = self.contained_panics.get_or_create(&StageLabel { stage });
         }
         to.register(
@@ -376,6 +377,7 @@ impl Observer for Metrics {
             }
             Event::JobsAbandoned { pool, jobs } => count(&self.abandoned, pool, *jobs),
             Event::PanicContained { stage, .. } => {
+                let stage = stage.name();
                 self.contained_panics
                     .get_or_create(&StageLabel { stage })
                     .inc();

@@ -13,7 +13,7 @@ use babelmesh_actors::{
         ErrorCode, JobOutcome, Lanes, Order, OutcomeSink, Priority, RequestError, Ticket,
         Translated, TranslationRequest,
     },
-    events::{Event, Observer, PieceSource, StopReason},
+    events::{Event, Observer, PieceSource, Stage, StopReason},
     offload::{Offer, OffloadReason},
     pool::{ActorPhase, ActorStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus},
     scaling::{Decision, Estimates, Inputs, Reason},
@@ -132,7 +132,7 @@ fn node() -> (Telemetry, NodeStatus) {
             decision: decision(),
         },
         Event::PanicContained {
-            stage: "read",
+            stage: Stage::Read,
             panic: "secret".to_owned(),
         },
         Event::JobsExpired {
