@@ -41,7 +41,11 @@ pub use health::{Health, Readiness};
 pub use state::ModelInfo;
 pub(crate) use state::Parts;
 
-use self::{edge::at, health::BrokerWatch, state::Api};
+use self::{
+    edge::{get, get_or_post, post},
+    health::BrokerWatch,
+    state::Api,
+};
 use crate::{
     config::Config,
     dashboard::{self, LiveFeed, Shutdown},
@@ -186,38 +190,25 @@ fn cors(origins: &[String]) -> Cors {
     }
 }
 
-/// Methods as `Allow` names them.
-const GET: &str = "GET, HEAD, OPTIONS";
-const POST: &str = "POST, OPTIONS";
-const BOTH: &str = "GET, HEAD, POST, OPTIONS";
-
 fn routes(to: &mut web::ServiceConfig) {
-    to.service(at("/translate", POST).route(web::post().to(libretranslate::translate)))
-        .service(at("/detect", POST).route(web::post().to(libretranslate::detect)))
-        .service(at("/languages", GET).route(web::get().to(libretranslate::languages)))
-        .service(at("/frontend/settings", GET).route(web::get().to(libretranslate::settings)))
-        .service(at("/translate_file", POST).route(web::post().to(libretranslate::no_files)))
-        .service(at("/suggest", POST).route(web::post().to(libretranslate::no_suggestions)))
-        .service(at("/spec", GET).route(web::get().to(docs::document)))
-        .service(at("/v2/translate", POST).route(web::post().to(deepl::translate)))
-        .service(
-            at("/v2/usage", BOTH)
-                .route(web::get().to(deepl::usage))
-                .route(web::post().to(deepl::usage)),
-        )
-        .service(
-            at("/v2/languages", BOTH)
-                .route(web::get().to(deepl::languages))
-                .route(web::post().to(deepl::languages)),
-        )
+    to.service(post("/translate", libretranslate::translate))
+        .service(post("/detect", libretranslate::detect))
+        .service(get("/languages", libretranslate::languages))
+        .service(get("/frontend/settings", libretranslate::settings))
+        .service(post("/translate_file", libretranslate::no_files))
+        .service(post("/suggest", libretranslate::no_suggestions))
+        .service(get("/spec", docs::document))
+        .service(post("/v2/translate", deepl::translate))
+        .service(get_or_post("/v2/usage", deepl::usage))
+        .service(get_or_post("/v2/languages", deepl::languages))
         .configure(deepl::unsupported_routes)
-        .service(at("/translate/batch", POST).route(web::post().to(meeshy::batch)))
-        .service(at("/models", GET).route(web::get().to(meeshy::models)))
-        .service(at("/live", GET).route(web::get().to(observe::live)))
-        .service(at("/ready", GET).route(web::get().to(observe::ready)))
-        .service(at("/health", GET).route(web::get().to(observe::health)))
-        .service(at("/status", GET).route(web::get().to(observe::status)))
-        .service(at("/metrics", GET).route(web::get().to(observe::metrics)))
+        .service(post("/translate/batch", meeshy::batch))
+        .service(get("/models", meeshy::models))
+        .service(get("/live", observe::live))
+        .service(get("/ready", observe::ready))
+        .service(get("/health", observe::health))
+        .service(get("/status", observe::status))
+        .service(get("/metrics", observe::metrics))
         .configure(dashboard::routes)
         .service(docs::pages())
         .default_service(web::to(edge::not_found));

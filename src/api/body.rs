@@ -32,7 +32,7 @@ type Share = Option<OwnedSemaphorePermit>;
 /// Reads a request's body, but not more and not longer than it may. `room` has a permit for each byte that all bodies together may have.
 ///
 /// # Errors
-/// 413, 408, and 429 when there is no room.
+/// 413, 408, and 429 when all bodies together would need more memory than `room` allows.
 pub(super) async fn collect_within(
     request: &HttpRequest,
     payload: &mut Payload,

@@ -1,18 +1,17 @@
 //! The part of DeepL's API that its clients need to translate texts.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
+use babelmesh_actors::domain::{ErrorCode, Language};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
     body::{Parameters, Texts},
-    edge::at,
+    edge::{get, post},
     error::{ApiError, Dialect},
     keys::Client,
     state::Api,
-    translation::Translation,
 };
 
 /// DeepL's own number for "no limit".
@@ -78,17 +77,11 @@ pub(super) async fn translate(
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
         client.bill(texts.iter().map(count).sum());
-        let one = |text| api.translate(text, (&source, &target), ModelType::Basic);
-        let all = futures_util::future::join_all(texts.iter().map(|text| one(text)));
-        let translations = all.await.into_iter().zip(&texts);
-        let translations = translations.map(|(answer, text)| {
-            answer.or_else(|error| match error.code() {
-                Some(ErrorCode::UndetectedLanguage) => Ok(Translation::untouched(text)),
-                Some(ErrorCode::UnsupportedPair) => Err(unsupported("source_lang")),
-                _ => Err(error),
-            })
-        });
-        let translations = translations.collect::<Result<Vec<_>, _>>()?;
+        let translations = api.translate_all(&texts, (&source, &target)).await;
+        let translations = translations.map_err(|error| match error.code() {
+            Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
+            _ => error,
+        })?;
         let body = texts.iter().zip(translations).map(|(text, translation)| {
             let made = translation.made.as_ref();
             let language = match made {
@@ -186,13 +179,13 @@ pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
         ("/v2/glossary-language-pairs", "supported_languages"),
     ] {
         let none = move || async move { HttpResponse::Ok().json(json!({ list: [] })) };
-        to.service(at(path, "GET, HEAD, OPTIONS").route(web::get().to(none)));
+        to.service(get(path, none));
     }
     let documents = async |api: web::Data<Api>| {
         let answer = async { Err(ApiError::bad("Documents are not supported.")) };
         api.answer("unsupported", Dialect::DeepL, answer).await
     };
-    to.service(at("/v2/document", "POST, OPTIONS").route(web::post().to(documents)));
+    to.service(post("/v2/document", documents));
 }
 
 fn unsupported(name: &str) -> ApiError {

@@ -1,6 +1,8 @@
 //! The APIs described: `/openapi.json`, and a page at `/docs/` to read it and to try it.
 
-use utoipa::OpenApi;
+use std::sync::LazyLock;
+
+use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{deepl, libretranslate, meeshy, observe};
@@ -31,12 +33,15 @@ use super::{deepl, libretranslate, meeshy, observe};
 )]
 struct Document;
 
+/// The description, made once.
+static DESCRIPTION: LazyLock<OpenApiDocument> = LazyLock::new(Document::openapi);
+
 /// The description and its page.
 pub(super) fn pages() -> SwaggerUi {
-    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Document::openapi())
+    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", DESCRIPTION.clone())
 }
 
 /// The description under the name that LibreTranslate has for it.
 pub(super) async fn document() -> actix_web::HttpResponse {
-    actix_web::HttpResponse::Ok().json(Document::openapi())
+    actix_web::HttpResponse::Ok().json(&*DESCRIPTION)
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse, Url},
     http::{
@@ -136,8 +136,40 @@ fn with_charset<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
     response
 }
 
+/// A resource that is read.
+pub(super) fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    at(path, "GET, HEAD, OPTIONS").route(web::get().to(handler))
+}
+
+/// A resource that is posted to.
+pub(super) fn post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    at(path, "POST, OPTIONS").route(web::post().to(handler))
+}
+
+/// A resource that is read, by either method.
+pub(super) fn get_or_post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    at(path, "GET, HEAD, POST, OPTIONS")
+        .route(web::get().to(handler.clone()))
+        .route(web::post().to(handler))
+}
+
 /// A resource that answers methods other than its own with 405, and `OPTIONS` with the methods that it has.
-pub(super) fn at(path: &str, allow: &'static str) -> actix_web::Resource {
+fn at(path: &str, allow: &'static str) -> Resource {
     let other = move |request: HttpRequest, api: Data<Api>| async move {
         let dialect = Dialect::of(request.path());
         let answer = async { other_method(&request, allow, dialect) };

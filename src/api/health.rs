@@ -80,8 +80,7 @@ impl Health {
         }
         if status.pools.is_empty() {
             missing.push("no pool answers".to_owned());
-        }
-        if !status.pools.is_empty() && known.answered.is_empty() {
+        } else if known.answered.is_empty() {
             missing.push("no model has answered yet".to_owned());
         }
         for pool in &status.pools {

@@ -1,7 +1,7 @@
 //! LibreTranslate's API, so that its clients work unchanged.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
+use babelmesh_actors::domain::{ErrorCode, Language};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -165,17 +165,10 @@ impl Asked {
 
     async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
-        let one = |text| api.translate(text, (&self.source, &target), ModelType::Basic);
-        let all = futures_util::future::join_all(self.list().iter().map(|t| one(t)));
-        let translations = all.await.into_iter().zip(self.list());
-        let translations = translations.map(|(answer, text)| {
-            answer.or_else(|error| match error.code() {
-                // One text in an unknown language does not spoil the others.
-                Some(ErrorCode::UndetectedLanguage) => Ok(Translation::untouched(text)),
-                _ => Err(self.explain(error)),
-            })
-        });
-        let translations = translations.collect::<Result<Vec<_>, _>>()?;
+        let translations = api
+            .translate_all(self.list(), (&self.source, &target))
+            .await;
+        let translations = translations.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";
         let detected = |text: &String, translation: &Translation| {
             let made = translation.made.as_ref();

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use anyhow::Result;
 use babelmesh_actors::{
     detect::identify,
-    domain::{Language, ModelType, Priority, TranslationRequest},
+    domain::{ErrorCode, Language, ModelType, Priority, TranslationRequest},
     intake::IntakeMessage,
     routing::Ability,
 };
@@ -95,7 +95,7 @@ pub(super) struct Api {
     read_timeout: Duration,
     max_body_bytes: usize,
     room: Arc<Semaphore>,
-    /// The share of `room` for bodies that must be read to find their key.
+    /// The same for bodies that must be read to find their key, on top of `room`.
     unknown_room: Arc<Semaphore>,
     pub(super) hosts: AllowedHosts,
     trusted_proxies: Vec<ipnet::IpNet>,
@@ -282,6 +282,21 @@ impl Api {
             }
             _ => here,
         }
+    }
+
+    /// Translates the texts of one request. One in an unknown language does not spoil the others: it comes back as it is.
+    pub(super) async fn translate_all(
+        &self,
+        texts: &[String],
+        pair: (&str, &str),
+    ) -> Result<Vec<Translation>, ApiError> {
+        let one = async |text: &String| match self.translate(text, pair, ModelType::Basic).await {
+            Err(error) if error.code() == Some(ErrorCode::UndetectedLanguage) => {
+                Ok(Translation::untouched(text))
+            }
+            answer => answer,
+        };
+        futures_util::future::try_join_all(texts.iter().map(one)).await
     }
 
     async fn translate_here(&self, order: TranslationRequest) -> Result<Translation, ApiError> {
