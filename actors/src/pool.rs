@@ -28,7 +28,7 @@ mod sweeping;
 
 pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
 pub use batching::BatchBudget;
-pub use budget::{Demand, Holder, NodeBudget, Notice, Permit, Seat, Slot, evict, grant};
+pub use budget::{NodeBudget, Notice, Permit, Seat, Slot};
 pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
 pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};

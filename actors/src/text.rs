@@ -55,6 +55,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use edges::core;
 pub use oversize::split;
 pub use tokens::estimate_tokens;
 
@@ -113,6 +114,19 @@ pub fn segment(text: &str, max_tokens: usize) -> Vec<Piece<'_>> {
             gap_start..line.len(),
             max_tokens,
         );
+    }
+    pieces.finish()
+}
+
+/// The pieces of a text whose translatable ranges are known, in order and not empty.
+///
+/// # Panics
+/// If the ranges overlap, are not in order, or do not lie between characters of the text.
+#[must_use]
+pub fn pieces(text: &str, translatable: impl IntoIterator<Item = Range<usize>>) -> Vec<Piece<'_>> {
+    let mut pieces = Pieces::new(text);
+    for range in translatable {
+        pieces.translate(range);
     }
     pieces.finish()
 }
@@ -178,12 +192,6 @@ fn push_gap(
             }
         }
     }
-}
-
-/// The part of a piece that a model should see, as [`segment`] finds it; none when there is no letter in it.
-#[must_use]
-pub fn core(piece: &str) -> Option<Range<usize>> {
-    edges::core(piece)
 }
 
 /// Collects the translatable ranges of a text. What lies between them becomes verbatim, so no

@@ -207,12 +207,13 @@ impl Actor for Root {
 pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool) -> PoolSpec {
     let pool = &config.pool;
     let threads = usize::from(config.engine.threads);
-    let room = limits::cores(&config.limits) / threads;
+    let cores = limits::cores(&config.limits);
+    let room = cores / threads;
     let max = match pool.max_actors {
         0 => u32::try_from(room.max(1)).unwrap_or(u32::MAX),
         max => max,
     };
-    let min = u32::from(models <= limits::cores(&config.limits));
+    let min = u32::from(models <= cores);
     let seconds = Duration::from_millis;
     PoolSpec {
         model_id: Arc::from(model.id()),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{domain::Lane, scaling::Ceilings};
 
-pub use grant::{Demand, Holder, evict, grant};
+use grant::{Demand, Holder, evict, grant};
 
 /// How long a pool with work waits for memory before pools that have work themselves give up an actor for it.
 const EVICT_BUSY_AFTER: Duration = Duration::from_secs(1);
@@ -116,18 +116,6 @@ impl NodeBudget {
             budget: Arc::clone(self),
             pool,
         }
-    }
-
-    /// Threads that are busy.
-    #[must_use]
-    pub fn busy_threads(&self) -> usize {
-        self.state().busy_threads
-    }
-
-    /// Bytes that actors hold.
-    #[must_use]
-    pub fn memory_used(&self) -> u64 {
-        self.state().memory
     }
 
     /// Hands out the free slots, and tells everybody who gets one except `asking`.
@@ -374,10 +362,10 @@ mod tests {
         let Ok(Notice::Slot(slot)) = at_c.try_recv() else {
             panic!("the slot did not arrive");
         };
-        assert_eq!(budget.busy_threads(), 1);
+        assert_eq!(budget.state().busy_threads, 1);
         drop(slot);
         assert!(matches!(at_b.try_recv(), Ok(Notice::Slot(_))));
-        assert_eq!(budget.busy_threads(), 0);
+        assert_eq!(budget.state().busy_threads, 0);
     }
 
     #[test]
@@ -391,7 +379,7 @@ mod tests {
         drop(slot);
         assert!(matches!(at_c.try_recv(), Ok(Notice::Slot(_))));
         drop((b, c));
-        assert_eq!(budget.busy_threads(), 0);
+        assert_eq!(budget.state().busy_threads, 0);
     }
 
     #[test]

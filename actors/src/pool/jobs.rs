@@ -24,10 +24,7 @@ use super::backlog::Item;
 /// A job with its text cut into pieces: whole sentences where they fit.
 pub struct Submission {
     pub(super) job: Job,
-    /// Those that need translation. What lies between them goes out as it came in.
-    pieces: Vec<TextPiece>,
-    /// Names the pieces; none where translations are not remembered.
-    space: Option<CacheSpace>,
+    cut: Cut,
 }
 
 /// A piece of a job's text that needs translation.
@@ -60,18 +57,8 @@ impl TextPiece {
 }
 
 impl Submission {
-    /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the
-    /// pool: it is the costliest step on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
-    #[must_use]
-    pub fn new(job: Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
-        let cut = Cut::of(&job, max_tokens, space);
-        Self::of(job, cut)
-    }
-
-    /// A job whose text is cut already.
-    pub(crate) fn of(job: Job, cut: Cut) -> Self {
-        let Cut { pieces, space } = cut;
-        Self { job, pieces, space }
+    pub(crate) const fn new(job: Job, cut: Cut) -> Self {
+        Self { job, cut }
     }
 
     /// The lane it travels in.
@@ -81,14 +68,17 @@ impl Submission {
     }
 }
 
-/// The pieces of a job's text, and what names them where translations are remembered.
+/// The pieces of a job's text.
 pub(crate) struct Cut {
+    /// Those that need translation. What lies between them goes out as it came in.
     pieces: Vec<TextPiece>,
+    /// Names the pieces; none where translations are not remembered.
     space: Option<CacheSpace>,
 }
 
 impl Cut {
-    /// See [`Submission::new`].
+    /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the pool: it is the costliest step
+    /// on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
     pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
         let mut end = 0;
         let space = space.filter(|_| !job.order.fresh);
@@ -162,7 +152,8 @@ impl Jobs {
         worker: &Worker,
         queue: &mut impl FnMut(Item) -> Option<Translation>,
     ) -> Result<(), Box<JobOutcome>> {
-        let Submission { job, pieces, space } = submission;
+        let Submission { job, cut } = submission;
+        let Cut { pieces, space } = cut;
         let key = self.next;
         self.next += 1;
         let lane = job.lane();
@@ -440,13 +431,6 @@ fn joined(text: &str, pieces: Vec<TextPiece>) -> String {
     let mut pieces: Vec<_> = pieces.into_iter().filter_map(translated).collect();
     // They are in order already, but for those of pieces that were split.
     pieces.sort_by_key(|(range, _)| range.start);
-    let mut joined = String::with_capacity(text.len());
-    let mut end = 0;
-    for (range, translation) in pieces {
-        joined.push_str(text.get(end..range.start).unwrap_or_default());
-        joined.push_str(&translation);
-        end = range.end;
-    }
-    joined.push_str(text.get(end..).unwrap_or_default());
-    joined
+    let (ranges, translations): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
+    text::join(&text::pieces(text, ranges), translations)
 }

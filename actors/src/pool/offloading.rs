@@ -176,9 +176,7 @@ impl Pool {
         OffloadSnapshot {
             warm: actors.warm(),
             may_grow: actors.starting > 0
-                || (self.may_start()
-                    && bounds.min(room.cores.min(room.memory)) > 0
-                    && !self.is_closing()),
+                || (self.may_start() && bounds.min(room.room()) > 0 && !self.is_closing()),
             cold_start: self.cold_start(),
             waiting_tokens: self.backlog.all_tokens(),
             batch_tokens: self.usual_batch(),

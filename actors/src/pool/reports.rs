@@ -110,15 +110,13 @@ impl Pool {
             self.restart = Restart::default();
             self.totals.completed_tokens += u64::from(batch.tokens);
         }
-        let answer = match (&batch.work, answer) {
+        match (batch.work, answer) {
             (Work::Own(attempt), Ok(translations)) if translations.len() != attempt.items.len() => {
                 let (made, due) = (translations.len(), attempt.items.len());
-                let message = format!("{made} translations for {due} segments");
-                Err(EngineError::Protocol(message))
+                let error =
+                    EngineError::Protocol(format!("{made} translations for {due} segments"));
+                self.retry(attempt, &error.to_string(), ErrorCode::EngineFailed);
             }
-            (_, answer) => answer,
-        };
-        match (batch.work, answer) {
             (Work::Own(attempt), Ok(translations)) => {
                 let done = Done {
                     actor,
@@ -151,8 +149,8 @@ impl Pool {
         // What comes too late is of no use to its sender any more.
         self.expire(now);
         let worker = self.worker(Arc::clone(&done.actor));
-        let origin = Origin::Batch(u32::try_from(attempt.items.len()).unwrap_or(u32::MAX));
         let segments = attempt.items.len();
+        let origin = Origin::Batch(u32::try_from(segments).unwrap_or(u32::MAX));
         let (items, translations) = self.take_whole(attempt.items, translations);
         self.remember(&items, &translations);
         let translated = items.into_iter().zip(translations);

@@ -15,11 +15,7 @@ use crate::{
     text,
 };
 
-use super::{
-    backlog::Item,
-    core::Pool,
-    jobs::{Active, Jobs},
-};
+use super::{backlog::Item, core::Pool, jobs::Jobs};
 
 /// Why a piece is not translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +65,8 @@ fn cut(text: &str, parts: u32) -> Option<Vec<Range<usize>>> {
     (!cores.is_empty()).then_some(cores)
 }
 
-impl Active {
-    /// Cuts a piece, and returns the items of what it is cut into. `None` when it cannot be cut any further.
+impl Jobs {
+    /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
     fn split(
         &mut self,
         item: &Item,
@@ -78,7 +74,10 @@ impl Active {
         smallest: u32,
         now: Instant,
     ) -> Option<Vec<Item>> {
-        let text = self.text(item.piece)?;
+        let Some(active) = self.active.get_mut(&item.job) else {
+            return Some(Vec::new());
+        };
+        let text = active.text(item.piece)?;
         let estimate = text::estimate_tokens(text);
         let ranges = cut(text, parts(shortfall, text.len(), estimate, smallest)?)?;
         // The estimate was too low for the whole; it is for the parts as well.
@@ -87,11 +86,11 @@ impl Active {
             let scaled = u64::from(tokens) * u64::from(dense) / u64::from(estimate.max(1));
             u32::try_from(scaled).unwrap_or(u32::MAX).max(tokens).max(1)
         };
-        let start = self.pieces.get(item.piece as usize)?.range.start;
-        let job = &self.job;
+        let start = active.pieces.get(item.piece as usize)?.range.start;
+        let job = &active.job;
         let piece = |range: Range<usize>| {
             let text = &text[range.clone()];
-            let space = self.space.as_ref();
+            let space = active.space.as_ref();
             let key = space.map(|space| space.key(job.source, job.target, text));
             let tokens = scale(text::estimate_tokens(text));
             (start + range.start..start + range.end, tokens, key)
@@ -104,27 +103,11 @@ impl Active {
             ..*item
         });
         let mut items: Vec<_> = items.collect();
-        let first = self.replace(item.piece, pieces)?;
+        let first = active.replace(item.piece, pieces)?;
         for (number, item) in (first..).zip(&mut items) {
             item.piece = number;
         }
         Some(items)
-    }
-}
-
-impl Jobs {
-    fn split(
-        &mut self,
-        item: &Item,
-        shortfall: Shortfall,
-        smallest: u32,
-        now: Instant,
-    ) -> Option<Vec<Item>> {
-        match self.active.get_mut(&item.job) {
-            Some(active) => active.split(item, shortfall, smallest, now),
-            // Its job has ended.
-            None => Some(Vec::new()),
-        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-/// The part of `sentence` that a model should see, or nothing if it holds no letter.
+/// The part of `sentence` that a model should see; `None` if it holds no letter.
 ///
 /// Taken off are white space, control and invisible characters at both ends; at the start the
 /// punctuation that closes something before it, and at the end the punctuation that opens
 /// something after it. Both are left behind where a protected span was cut out, as in
 /// "Hi @ana, are you (`here`)?", and a model would drop them.
-pub(super) fn core(sentence: &str) -> Option<Range<usize>> {
+#[must_use]
+pub fn core(sentence: &str) -> Option<Range<usize>> {
     if !sentence.contains(char::is_alphabetic) {
         return None;
     }

@@ -17,7 +17,7 @@ pub(super) fn parts(sentence: &str, max_tokens: u32) -> Vec<Range<usize>> {
 
 /// Cuts a text that a model could not take into at least two consecutive parts, `parts` of about equal size where there are places to
 /// cut, by the rules for long sentences: after clauses, else between words, else inside of words. A single grapheme cluster is cut between
-/// characters; a single character is not cut, and then there is no answer.
+/// characters; a single character is not cut, and the result is `None`.
 ///
 /// No part but a single cluster is heavier than half of the text, so texts that are cut again and again are single characters after a
 /// number of rounds that grows with the logarithm of their length.

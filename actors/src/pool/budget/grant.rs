@@ -11,24 +11,24 @@ const BULK_FACTOR: u32 = 10;
 
 /// A pool that waits for a busy slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Demand {
+pub(super) struct Demand {
     /// The pool.
-    pub pool: u64,
+    pub(super) pool: u64,
     /// Threads that its batch needs.
-    pub threads: usize,
+    pub(super) threads: usize,
     /// The most urgent lane that has work.
-    pub lane: Lane,
+    pub(super) lane: Lane,
     /// Since when the pool has waited for this slot.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// Longest wait of a batch of the normal lane that is still on target.
-    pub target: Duration,
+    pub(super) target: Duration,
 }
 
 impl Demand {
     /// The moment from which the wait is above its target. Demands are served in this order: an interactive batch precedes every bulk
     /// batch that is still on target, and no demand starves, because every demand made later has a later moment in the end.
     #[must_use]
-    pub fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         let target = match self.lane {
             Lane::Interactive => Duration::ZERO,
             Lane::Normal => self.target,
@@ -41,7 +41,7 @@ impl Demand {
 /// The pools that get a slot now, in this order. The next demand in the order waits for enough free threads and nothing overtakes it, so
 /// that a wide batch is not starved by narrow ones.
 #[must_use]
-pub fn grant(free_threads: usize, demands: &[Demand]) -> Vec<u64> {
+pub(super) fn grant(free_threads: usize, demands: &[Demand]) -> Vec<u64> {
     let mut order: Vec<&Demand> = demands.iter().collect();
     order.sort_by_key(|demand| (demand.due(), demand.since, demand.pool));
     let mut free = free_threads;
@@ -58,21 +58,21 @@ pub fn grant(free_threads: usize, demands: &[Demand]) -> Vec<u64> {
 
 /// A pool that could give up an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
+pub(super) struct Holder {
     /// The pool.
-    pub pool: u64,
+    pub(super) pool: u64,
     /// Whether it has nothing to do.
-    pub is_idle: bool,
+    pub(super) is_idle: bool,
     /// When it last had something to do.
-    pub last_used: Instant,
+    pub(super) last_used: Instant,
     /// Bytes that one of its actors holds.
-    pub memory: u64,
+    pub(super) memory: u64,
 }
 
 /// The pools that are asked to give up an actor each, to free `missing` bytes: the least recently used idle pools first. Pools with work
 /// are asked only if `from_busy`, and never more of them than needed.
 #[must_use]
-pub fn evict(missing: u64, holders: &[Holder], from_busy: bool) -> Vec<u64> {
+pub(super) fn evict(missing: u64, holders: &[Holder], from_busy: bool) -> Vec<u64> {
     let mut order: Vec<&Holder> = holders
         .iter()
         .filter(|holder| holder.memory > 0 && (holder.is_idle || from_busy))
