@@ -186,7 +186,7 @@ impl TranslationRequest {
     }
 
     /// Ids and targets of a request that [`decode`](Self::decode) refuses, so that its sender can be answered: what stands before the first
-    /// byte that is no JSON. The text is empty. `None` where no message id can be read.
+    /// byte that is not valid JSON. The text is empty. `None` where no message id can be read.
     #[must_use]
     pub fn salvage(bytes: &[u8]) -> Option<Self> {
         wire::salvage(bytes)

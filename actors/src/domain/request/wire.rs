@@ -131,11 +131,14 @@ impl Scalar<'_> {
 
 impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ScalarVisitor)
+        from.deserialize_any(ScalarVisitor { with_lists: true })
     }
 }
 
-struct ScalarVisitor;
+struct ScalarVisitor {
+    /// Whether lists are read. Lists in lists are not: nothing needs them, and they would be built in memory.
+    with_lists: bool,
+}
 
 impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Scalar<'de>;
@@ -174,11 +177,10 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut texts = Vec::new();
-        // Elements are read one by one: a list of lists is not built in memory.
-        while texts.len() <= MAX_SALVAGED_TARGETS {
-            match list.next_element::<Element<'_>>()? {
-                Some(Element(Some(text))) => texts.push(text.into_owned()),
-                Some(Element(None)) => {}
+        while self.with_lists && texts.len() <= MAX_SALVAGED_TARGETS {
+            match list.next_element_seed(Element)? {
+                Some(Scalar::Text(text)) => texts.push(text.into_owned()),
+                Some(_) => {}
                 None => return Ok(Scalar::List(texts)),
             }
         }
@@ -192,54 +194,18 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// An element of a list, if it is a string.
-struct Element<'de>(Option<Cow<'de, str>>);
+/// Reads an element of a list.
+struct Element;
 
-impl<'de> Deserialize<'de> for Element<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Element<'de>;
+impl<'de> DeserializeSeed<'de> for Element {
+    type Value = Scalar<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Element(Some(Cow::Owned(text.to_owned()))))
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Element(Some(Cow::Borrowed(text))))
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Element(None))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Element(None))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Element(None))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Element(None))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Element(None))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Element(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Element(None))
-            }
-        }
-        from.deserialize_any(Text)
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_any(ScalarVisitor { with_lists: false })
     }
 }
 
-/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the place where the bytes are no JSON any
-/// more. Nothing without a message id. The text stays empty. Takes linear time and builds nothing but ids and targets.
+/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the first byte that is not valid JSON. Nothing without a message id. The text stays empty. Takes linear time and builds nothing but ids and targets.
 pub(super) fn salvage(bytes: &[u8]) -> Option<TranslationRequest> {
     let mut found = Found::default();
     let mut from = serde_json::Deserializer::from_slice(json(bytes));
