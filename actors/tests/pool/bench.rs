@@ -101,6 +101,23 @@ impl OutcomeSink for Outcomes {
     }
 }
 
+/// An order that was submitted just now, as the only partition's record of this offset.
+pub(crate) fn order(offset: i64, request: TranslationRequest, outcomes: &Arc<Outcomes>) -> Order {
+    Order {
+        ticket: Ticket {
+            partition: 0,
+            offset,
+            epoch: 0,
+        },
+        request,
+        submitted: Instant::now(),
+        trace: None,
+        replays: 0,
+        fresh: false,
+        sink: Arc::clone(outcomes) as _,
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Events(Mutex<Vec<Event>>);
 
@@ -230,17 +247,8 @@ impl Bench {
             };
             change(&mut request);
             Order {
-                ticket: Ticket {
-                    partition: 0,
-                    offset: self.sent,
-                    epoch: 0,
-                },
-                request,
-                submitted: Instant::now(),
-                trace: None,
-                replays: 0,
                 fresh,
-                sink: Arc::clone(&self.outcomes) as _,
+                ..order(self.sent, request, &self.outcomes)
             }
         });
         self.intake

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{JobOutcome, ModelType, TranslationRequest},
     engine::{
         Engine, EngineBatch, EngineError, EngineFactory, LoadReport, Segment, Translation, Usage,
     },
@@ -24,7 +24,7 @@ use babelmesh_actors::{
 use ractor::{Actor, ActorRef, rpc::CallResult};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::bench::{Events, LONG, Outcomes, WARM_UP};
+use crate::bench::{Events, LONG, Outcomes, WARM_UP, order};
 
 const BYTES: u64 = 100;
 
@@ -197,19 +197,7 @@ impl Node {
                     target(pool),
                 )
             };
-            Order {
-                ticket: Ticket {
-                    partition: 0,
-                    offset: self.sent,
-                    epoch: 0,
-                },
-                request,
-                submitted: Instant::now(),
-                trace: None,
-                replays: 0,
-                fresh: false,
-                sink: Arc::clone(&self.outcomes) as Arc<dyn OutcomeSink>,
-            }
+            order(self.sent, request, &self.outcomes)
         });
         let orders = orders.collect();
         self.intake.cast(IntakeMessage::Offer(orders)).unwrap();
