@@ -62,7 +62,9 @@ fn silence_contained_panics() {
             if DEPTH.get() == 0 {
                 return before(info);
             }
-            let message = info.payload_as_str().unwrap_or("a value that is no text");
+            let message = info
+                .payload_as_str()
+                .unwrap_or("a value that is not a string");
             let message: String = message.chars().take(LONGEST).collect();
             let place = info.location().map(ToString::to_string);
             let said = format!("{message} at {}", place.as_deref().unwrap_or("?"));

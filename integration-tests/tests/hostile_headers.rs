@@ -83,7 +83,7 @@ fn headers_of_any_bytes_disturb_nothing() {
     let mut backend = node.backend();
     let topics = ["translation.requests", "translation.jobs.fr"];
     check(&mut backend, &node, &python, topics);
-    // A header that is no trace context does not travel along.
+    // An invalid trace context is dropped.
     let long = backend.ids.of("requests-long-hostile", "fr");
     assert_eq!(long.record.header("traceparent"), "");
 }

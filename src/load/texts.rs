@@ -42,9 +42,8 @@ impl Texts {
         let index = usize::try_from(number % count).unwrap_or_default();
         let line = self.lines.get(index).map_or("", String::as_str);
         match number / count {
-            0 => Cow::Borrowed(line),
-            _ if !self.distinct => Cow::Borrowed(line),
-            round => Cow::Owned(format!("{}, {line}", name(round))),
+            round if self.distinct && round > 0 => Cow::Owned(format!("{}, {line}", name(round))),
+            _ => Cow::Borrowed(line),
         }
     }
 }
