@@ -101,14 +101,19 @@ pub enum NodeEvent<'a> {
         /// Whether it had succeeded.
         committed: bool,
     },
-    /// The brokers never take a record of this size.
+    /// The brokers never take a record of this size. Something smaller takes its place, or a dead letter beside it holds the request.
     RecordRefused {
         /// Where to.
         topic: &'a str,
-        /// Its size.
+        /// Its size, in bytes.
         bytes: usize,
-        /// Whether something smaller is written instead; if not, it is given up.
-        replaced: bool,
+    },
+    /// The brokers take nothing that could stand for a record, not even a dead letter.
+    RecordGivenUp {
+        /// Where to.
+        topic: &'a str,
+        /// Its size, in bytes.
+        bytes: usize,
     },
     /// An offset could not be stored; what is behind it is delivered again.
     OffsetNotStored {
@@ -231,10 +236,16 @@ fn counts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
     COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Name of [`NodeEvent::RecordGivenUp`] in metrics.
+const GIVEN_UP: &str = "record_given_up";
+
 impl NodeEvent<'_> {
     /// How often each kind of event happened in this process.
     pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
-        counts().clone().into_iter()
+        let mut counts = counts().clone();
+        // An alert can see the first one only where there was a zero before it.
+        counts.entry(GIVEN_UP).or_default();
+        counts.into_iter()
     }
 
     /// The event's name in metrics.
@@ -260,6 +271,7 @@ impl NodeEvent<'_> {
             Self::ReaderDeaf => "reader_deaf",
             Self::DoubtSettled { .. } => "doubt_settled",
             Self::RecordRefused { .. } => "record_refused",
+            Self::RecordGivenUp { .. } => GIVEN_UP,
             Self::OffsetNotStored { .. } => "offset_not_stored",
             Self::PartitionDropped { .. } => "partition_dropped",
             Self::StatusFailed { .. } => "status_failed",
@@ -352,17 +364,15 @@ impl NodeEvent<'_> {
             Self::DoubtSettled { committed } => {
                 info!(committed, "a commit that was cut off is known now");
             }
-            Self::RecordRefused {
+            Self::RecordRefused { topic, bytes } => warn!(
                 topic,
                 bytes,
-                replaced: true,
-            } => warn!(
-                topic,
-                bytes, "record refused for its size, a smaller one is written"
+                "the broker refuses a record for its size: an error or a dead letter stands for it"
             ),
-            Self::RecordRefused { topic, bytes, .. } => {
-                error!(topic, bytes, "record refused for its size and given up");
-            }
+            Self::RecordGivenUp { topic, bytes } => error!(
+                topic,
+                bytes, "the broker refuses a record for its size, and its dead letter too: it is lost"
+            ),
             Self::OffsetNotStored { topic, error } => {
                 debug!(topic, error, "offset not stored, the partition has moved");
             }

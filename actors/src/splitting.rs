@@ -11,6 +11,8 @@ pub struct Limits {
     pub text_chars: usize,
     /// Most target languages.
     pub targets: usize,
+    /// Longest `messageId`, `taskId`, `conversationId` and `sourceLanguage`, in bytes. Every answer to a request repeats them.
+    pub id_bytes: usize,
 }
 
 /// What becomes of a request.
@@ -32,16 +34,14 @@ pub fn split(
     limits: Limits,
     served: &[Language],
 ) -> Result<Split, RequestError> {
-    check_targets(request, limits.targets)?;
+    check_fan_out(request, limits)?;
     request.validate(limits.text_chars)?;
-    let mut seen = HashSet::new();
     let mut split = Split {
         jobs: Vec::new(),
         refused: Vec::new(),
     };
-    for tag in request.targets() {
-        match parse_language("targetLanguages", tag) {
-            Ok(language) if !seen.insert(language) => {}
+    for (tag, language) in distinct_targets(request) {
+        match language {
             Ok(language) if served.contains(&language) => {
                 split.jobs.push((language, request.only_for(tag)));
             }
@@ -54,17 +54,44 @@ pub fn split(
     Ok(split)
 }
 
-/// Whether a request names at most so many targets.
+/// The targets of a request, in order, as the sender spelled them: each language once, by its first spelling, and each tag that is none once.
+pub fn distinct_targets(
+    request: &TranslationRequest,
+) -> impl Iterator<Item = (&str, Result<Language, RequestError>)> {
+    let mut seen = HashSet::new();
+    request.targets().filter_map(move |tag| {
+        let language = parse_language("targetLanguages", tag);
+        let is_new = language.as_ref().map_or(true, |l| seen.insert(*l));
+        is_new.then_some((tag, language))
+    })
+}
+
+/// Whether what becomes of a request stays within limits: how many answers it gets, and how much of it each of them repeats. A request beyond
+/// them gets one answer as a whole.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidRequest`].
-pub fn check_targets(request: &TranslationRequest, most: usize) -> Result<(), RequestError> {
-    let count = request.targets().count();
-    if count <= most {
-        return Ok(());
+pub fn check_fan_out(request: &TranslationRequest, limits: Limits) -> Result<(), RequestError> {
+    let refused = |message| Err(RequestError::new(ErrorCode::InvalidRequest, message));
+    let repeated = [
+        ("messageId", Some(&request.message_id)),
+        ("taskId", request.task_id.as_ref()),
+        ("conversationId", request.conversation_id.as_ref()),
+        ("sourceLanguage", Some(&request.source_language)),
+    ];
+    for (field, value) in repeated {
+        let (bytes, most) = (value.map_or(0, String::len), limits.id_bytes);
+        if bytes > most {
+            return refused(format!("{field} has {bytes} bytes, the limit is {most}"));
+        }
     }
-    let message = format!("the request names {count} target languages, the limit is {most}");
-    Err(RequestError::new(ErrorCode::InvalidRequest, message))
+    let (count, most) = (request.targets().count(), limits.targets);
+    if count > most {
+        return refused(format!(
+            "the request names {count} target languages, the limit is {most}"
+        ));
+    }
+    Ok(())
 }
 
 fn unserved(language: Language, served: &[Language]) -> RequestError {
@@ -90,6 +117,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         text_chars: 100,
         targets: 64,
+        id_bytes: 20,
     };
 
     fn served() -> [Language; 2] {
@@ -132,6 +160,21 @@ mod tests {
             codes,
             [ErrorCode::UnsupportedLanguage, ErrorCode::InvalidLanguage]
         );
+    }
+
+    #[test]
+    fn what_each_answer_repeats_has_a_limit() {
+        let long = "x".repeat(21);
+        let mut requests = vec![request(&["fr".into()]); 4];
+        requests[0].message_id.clone_from(&long);
+        requests[1].task_id = Some(long.clone());
+        requests[2].conversation_id = Some(long.clone());
+        requests[3].source_language.clone_from(&long);
+        for request in requests {
+            let error = split(&request, LIMITS, &served()).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidRequest);
+            assert!(error.message.contains("21 bytes"), "{error}");
+        }
     }
 
     #[test]

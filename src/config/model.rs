@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
+    splitting::Limits,
     engine::{FakeSpec, Precision},
     offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS},
@@ -112,6 +113,28 @@ pub struct IntakeConfig {
     pub max_text_chars: usize,
     /// Most target languages of one request.
     pub max_targets: usize,
+    /// Longest `messageId`, `taskId`, `conversationId` and `sourceLanguage` of a request, in bytes.
+    pub max_id_bytes: usize,
+}
+
+impl IntakeConfig {
+    /// Limits that requests must keep.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            text_chars: self.max_text_chars,
+            targets: self.max_targets,
+            id_bytes: self.max_id_bytes,
+        }
+    }
+
+    /// Most bytes that the jobs of one request have together: each repeats the text and four ids, and JSON writes a control character as six
+    /// bytes.
+    pub(super) const fn most_bytes_of_a_request(&self) -> usize {
+        let ids = self.max_id_bytes.saturating_mul(4);
+        let each = self.max_text_chars.saturating_add(ids).saturating_mul(6);
+        each.saturating_mul(self.max_targets)
+    }
 }
 
 impl Default for IntakeConfig {
@@ -121,6 +144,7 @@ impl Default for IntakeConfig {
             low_water_tokens: 200_000,
             max_text_chars: DEFAULT_MAX_TEXT_CHARS,
             max_targets: 64,
+            max_id_bytes: 1_024,
         }
     }
 }

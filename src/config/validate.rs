@@ -24,6 +24,9 @@ use crate::cluster::ClusterConfig;
 
 pub(super) use kafka::read_secrets;
 
+/// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
+const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
+
 /// Variables with our prefix that are no keys.
 const RESERVED: [&str; 2] = ["BABELMESH_NODE_PID", "BABELMESH_CONFIG"];
 
@@ -203,6 +206,16 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         intake.max_text_chars == 0,
         "intake.max_text_chars",
         "must be above zero",
+    );
+    refuse_if(
+        !(64..=65_536).contains(&intake.max_id_bytes),
+        "intake.max_id_bytes",
+        "must be between 64 and 65536",
+    );
+    refuse_if(
+        intake.most_bytes_of_a_request() > MOST_BYTES_OF_A_REQUEST,
+        "intake.max_targets",
+        "is too many for texts of intake.max_text_chars: the jobs of one request must fit in 512 MiB",
     );
     refuse_if(
         config.models.directories.is_empty(),

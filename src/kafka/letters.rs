@@ -125,6 +125,7 @@ impl Letter {
             key: self.key.clone(),
             payload: self.payload.clone(),
             headers,
+            asked: None,
         };
         let replays = self.replays.saturating_add(1);
         let partition = (0..partitions).contains(&origin.partition);

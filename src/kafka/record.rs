@@ -68,6 +68,17 @@ pub struct OutRecord {
     pub payload: Vec<u8>,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
+    /// What a result answers, where no dead letter beside it holds that: it is dead-lettered if the broker takes not even an error in the
+    /// place of the result.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What a result answers.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    request: TranslationRequest,
+    /// How often it was replayed.
+    replays: u32,
 }
 
 impl OutRecord {
@@ -78,6 +89,14 @@ impl OutRecord {
             self.headers.push((REPLAYS, replays.to_string()));
         }
         self
+    }
+
+    /// Bytes of its key, value and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(key, value)| key.len() + value.len()).sum();
+        self.key.len() + self.payload.len() + headers
     }
 
     /// Replaces the description of a dead letter.
@@ -141,19 +160,22 @@ impl Encoder {
 
     /// The records that an outcome makes: its result, and a dead letter if it can never succeed.
     #[must_use]
-    pub fn outcome(&self, outcome: &JobOutcome, origin: &Origin) -> Vec<OutRecord> {
-        let result = TranslationResult::of(outcome, &self.node);
-        let request = &outcome.order.request;
-        let mut records = vec![self.result(request, &result, &outcome.order.trace)];
-        if let Err(error) = &outcome.result
-            && error.code.is_dead()
-        {
-            let payload = json(request);
-            let key = request.key().as_bytes();
-            let letter = self.dead_letter(key, payload, error, origin, &outcome.order.trace);
-            records.push(letter.replayed(outcome.order.replays));
+    pub fn outcome(&self, outcome: JobOutcome, origin: &Origin) -> Vec<OutRecord> {
+        let result = TranslationResult::of(&outcome, &self.node);
+        let JobOutcome { order, result: end } = outcome;
+        let mut answer = self.result(&order.request, &result, &order.trace);
+        match end {
+            Err(error) if error.code.is_dead() => {
+                let (key, payload) = (order.request.key().as_bytes(), json(&order.request));
+                let letter = self.dead_letter(key, payload, &error, origin, &order.trace);
+                vec![answer, letter.replayed(order.replays)]
+            }
+            _ => {
+                let (request, replays) = (order.request, order.replays);
+                answer.asked = Some(Box::new(Asked { request, replays }));
+                vec![answer]
+            }
         }
-        records
     }
 
     /// The error result of one target of a request that no job was made of.
@@ -182,6 +204,7 @@ impl Encoder {
             key: request.key().as_bytes().to_vec(),
             payload: json(result),
             headers,
+            asked: None,
         }
     }
 
@@ -214,16 +237,18 @@ impl Encoder {
             key: key[..key.len().min(MAX_LETTER_KEY_BYTES)].to_vec(),
             payload,
             headers,
+            asked: None,
         }
     }
 }
 
 impl Encoder {
-    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, a dead letter in
-    /// place of an error, a shorter one in place of a dead letter. Empty when there is nothing smaller left to say.
+    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, the dead letter of the
+    /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter beside it holds the request already, or
+    /// when there is nothing smaller left to say.
     #[must_use]
     pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
-        let bytes = refused.payload.len();
+        let bytes = refused.bytes();
         let error = || {
             let text = format!("the broker does not take a record of {bytes} bytes");
             RequestError::new(ErrorCode::ResultTooLarge, text)
@@ -242,9 +267,13 @@ impl Encoder {
                 }
                 // Not even the error fits: the sender cannot be told, the operator can.
                 _ => {
-                    let payload = refused.payload.clone();
-                    let trace = trace_of(refused);
-                    vec![self.dead_letter(&refused.key, payload, &error(), origin, &trace)]
+                    let letter = |asked: &Asked| {
+                        let (payload, trace) = (json(&asked.request), trace_of(refused));
+                        let key = &refused.key;
+                        let letter = self.dead_letter(key, payload, &error(), origin, &trace);
+                        letter.replayed(asked.replays)
+                    };
+                    refused.asked.iter().map(|asked| letter(asked)).collect()
                 }
             };
         }
@@ -262,14 +291,17 @@ impl Encoder {
     }
 }
 
-/// Half of a dead letter.
+/// Half of a dead letter; of one without a value, the same without its key. `None` if it has neither.
 fn shortened(letter: &OutRecord) -> Option<OutRecord> {
     let bytes = letter.payload.len();
-    if bytes < 1_024 {
+    if bytes == 0 && letter.key.is_empty() {
         return None;
     }
     let mut shorter = letter.clone();
-    shorter.payload.truncate(bytes / 2);
+    match bytes {
+        0 => shorter.key.clear(),
+        _ => shorter.payload.truncate(bytes / 2),
+    }
     if !letter.headers.iter().any(|(key, _)| *key == ORIGINAL_BYTES) {
         shorter.headers.push((ORIGINAL_BYTES, bytes.to_string()));
     }
@@ -411,7 +443,8 @@ mod tests {
             sizes.push(shorter.payload.len());
             record = shorter;
         }
-        assert_eq!(sizes, [2_500, 1_250, 625]);
+        assert_eq!(sizes[..4], [2_500, 1_250, 625, 312]);
+        assert_eq!((record.payload.len(), record.key.len()), (0, 0));
     }
 
     #[test]
@@ -424,6 +457,7 @@ mod tests {
             key: b"m".to_vec(),
             payload: payload.to_vec(),
             headers: vec![(TRACEPARENT, "00-1".to_owned())],
+            asked: None,
         };
         let origin = Origin {
             topic: Arc::from("translation.requests"),
@@ -440,10 +474,30 @@ mod tests {
                 .iter()
                 .all(|r| value(r, TRACEPARENT) == Some("00-1"))
         );
-        // The answer to it is an error already: if that is refused too, it is dead-lettered.
-        let last = encoder.instead_of(&instead[0], &origin);
-        assert_eq!(last.len(), 1);
-        assert_eq!(&*last[0].topic, "translation.dead-letters");
-        assert_eq!(last[0].error_code(), Some("result_too_large"));
+        // The answer to it is an error already; the dead letter beside it holds the job.
+        assert!(encoder.instead_of(&instead[0], &origin).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_is_refused_even_as_an_error_leaves_the_request_to_be_replayed() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let origin = Origin {
+            topic: Arc::from("translation.jobs.fr"),
+            partition: 0,
+            offset: 1,
+        };
+        let request = TranslationRequest::new("m", "t", "fr");
+        let error = RequestError::new(ErrorCode::DeadlineExceeded, "too late");
+        let mut answer = encoder.refusal(&request, "fr", &error, &None);
+        answer.asked = Some(Box::new(Asked {
+            request: request.clone(),
+            replays: 3,
+        }));
+        let letters = encoder.instead_of(&answer, &origin);
+        assert_eq!(letters.len(), 1);
+        assert_eq!(&*letters[0].topic, "translation.dead-letters");
+        assert_eq!(letters[0].error_code(), Some("result_too_large"));
+        assert_eq!(value(&letters[0], REPLAYS), Some("3"));
+        assert_eq!(TranslationRequest::decode(&letters[0].payload), Ok(request));
     }
 }

@@ -3,7 +3,7 @@
 use babelmesh_actors::{
     containment::{Contained, contain},
     domain::{ErrorCode, RequestError, TranslationRequest},
-    splitting::check_targets,
+    splitting::{Limits, check_fan_out, distinct_targets},
 };
 use rdkafka::Message;
 
@@ -22,17 +22,14 @@ pub(super) fn origin(message: &impl Message) -> Origin {
 #[derive(Debug, Clone)]
 pub struct Refusals {
     encoder: Encoder,
-    max_targets: usize,
+    limits: Limits,
 }
 
 impl Refusals {
-    /// For one node. A request that names more than `max_targets` languages gets one answer instead of one for each.
+    /// For one node. A request beyond `limits` gets one answer instead of one for each language.
     #[must_use]
-    pub const fn new(encoder: Encoder, max_targets: usize) -> Self {
-        Self {
-            encoder,
-            max_targets,
-        }
+    pub const fn new(encoder: Encoder, limits: Limits) -> Self {
+        Self { encoder, limits }
     }
 
     /// The request in a record, or what becomes of a record that holds none.
@@ -43,7 +40,7 @@ impl Refusals {
     ) -> Result<TranslationRequest, Vec<OutRecord>> {
         let payload = message.payload().unwrap_or_default();
         TranslationRequest::decode(payload).map_err(|error| {
-            let salvaged = TranslationRequest::salvage(payload);
+            let salvaged = TranslationRequest::salvage(payload, self.limits.targets);
             self.whole(message, salvaged.as_ref(), &error, &trace())
         })
     }
@@ -57,13 +54,13 @@ impl Refusals {
         trace: &Trace,
     ) -> Vec<OutRecord> {
         let mut records: Vec<_> = request.map_or_else(Vec::new, |request| {
-            let named = request.targets().filter(|target| !target.is_empty());
-            match check_targets(request, self.max_targets) {
-                Ok(()) => named
-                    .map(|target| self.answer(request, target, error, trace))
-                    .collect(),
-                Err(_) => Vec::new(),
+            if check_fan_out(request, self.limits).is_err() {
+                return Vec::new();
             }
+            let named = distinct_targets(request).filter(|(target, _)| !target.is_empty());
+            named
+                .map(|(target, _)| self.answer(request, target, error, trace))
+                .collect()
         });
         if let Some(request) = request
             && records.is_empty()
@@ -76,15 +73,26 @@ impl Refusals {
     }
 
     /// What becomes of a record whose handling panicked: its bytes are dead-lettered as they came, and its sender is answered if it can be read
-    /// whom to answer. Uses as little as possible of what may have panicked.
+    /// whom to answer. A panic while that is found out leaves the dead letter.
     pub(super) fn after_panic(&self, message: &impl Message, panic: &Contained) -> Vec<OutRecord> {
         let error = RequestError::new(
             ErrorCode::InternalError,
             "handling the record failed inside the node",
         );
         let payload = message.payload().unwrap_or_default();
-        let request = contain(|| TranslationRequest::salvage(payload)).unwrap_or_default();
-        let mut records = self.whole(message, request.as_ref(), &error, &None);
+        let answered = contain(|| {
+            let request = TranslationRequest::salvage(payload, self.limits.targets);
+            self.whole(message, request.as_ref(), &error, &None)
+        });
+        let mut records = answered.unwrap_or_else(|_| {
+            // Without the headers: reading them may be what panicked.
+            let key = message.key().unwrap_or_default();
+            let origin = &origin(message);
+            vec![
+                self.encoder
+                    .dead_letter(key, payload.to_vec(), &error, origin, &None),
+            ]
+        });
         // The sender is not told about the node's inside; who reads dead letters is.
         if let Some(letter) = records.last_mut() {
             letter.describe(format!("{}: {panic}", error.message));
@@ -133,7 +141,12 @@ mod tests {
     }
 
     fn after(payload: &str) -> Vec<OutRecord> {
-        let refusals = Refusals::new(Encoder::new(&TopicNames::default(), "n1"), 64);
+        let limits = Limits {
+            text_chars: 100,
+            targets: 64,
+            id_bytes: 20,
+        };
+        let refusals = Refusals::new(Encoder::new(&TopicNames::default(), "n1"), limits);
         refusals.after_panic(&message(payload), &Contained("a bug at x.rs:1".into()))
     }
 
@@ -163,6 +176,19 @@ mod tests {
     #[test]
     fn a_record_that_names_nobody_is_only_dead_lettered() {
         assert_eq!(after("\u{0}\u{1}").len(), 1);
+    }
+
+    #[test]
+    fn a_language_that_is_spelled_twice_is_answered_once() {
+        let payload = r#"{"messageId":"m","text":"","targetLanguages":["xx","XX","yy","klingon"]}"#;
+        assert_eq!(after(payload).len(), 4);
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_is_answered_once() {
+        let id = "i".repeat(21);
+        let payload = serde_json::json!({"messageId": id, "targetLanguages": ["fr", "de"]});
+        assert_eq!(after(&payload.to_string()).len(), 2);
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl Splitter {
             key: request.key().as_bytes().to_vec(),
             payload: record::json(request),
             headers,
+            asked: None,
         }
     }
 }

@@ -11,7 +11,6 @@ use babelmesh_actors::{
     domain::Language,
     events::Observer,
     flow::{Flow, WaterMarks},
-    splitting::Limits,
 };
 
 use super::{
@@ -73,7 +72,7 @@ impl Pipelines {
             failures,
             traces,
         };
-        let refusals = Refusals::new(encoder, config.intake.max_targets);
+        let refusals = Refusals::new(encoder, config.intake.limits());
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
@@ -88,16 +87,12 @@ impl Pipelines {
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
         let splitter = build.pipeline(&group, &requests, |settlements, _| {
-            let limits = Limits {
-                text_chars: config.intake.max_text_chars,
-                targets: config.intake.max_targets,
-            };
             Splitter::new(
                 (settlements, traces.clone()),
                 refusals,
                 kafka.topics.clone(),
                 served.to_vec(),
-                limits,
+                config.intake.limits(),
             )
         })?;
         Ok(Self { splitter, jobs })

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use babelmesh_actors::{
-    domain::Lane,
+    domain::{ErrorCode, Lane},
     pool::{ActorPhase, LaneStatus, PoolStatus},
     scaling::{Decision, Estimates},
 };
@@ -182,9 +182,15 @@ fn sources(page: &mut Page, status: &NodeStatus) {
         transactions,
     );
     let letters = sources.into_iter().flat_map(|(source, status)| {
-        status.dead_letters.iter().map(move |(code, count)| {
-            let labels = vec![("source", source.to_owned()), ("code", code.clone())];
-            (labels, *count)
+        let dead = ErrorCode::ALL.into_iter().filter(|code| code.is_dead());
+        // Codes without letters too: an alert can see the first letter only where there was a zero before it.
+        dead.map(move |code| {
+            let count = status.dead_letters.get(code.name()).copied();
+            let labels = vec![
+                ("source", source.to_owned()),
+                ("code", code.name().to_owned()),
+            ];
+            (labels, count.unwrap_or(0))
         })
     });
     page.counter("dead_letters", "Dead letters that were written", letters);

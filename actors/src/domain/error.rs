@@ -40,6 +40,25 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidJson,
+        Self::InvalidRequest,
+        Self::EmptyText,
+        Self::TextTooLong,
+        Self::InvalidLanguage,
+        Self::UnsupportedLanguage,
+        Self::UnsupportedPair,
+        Self::UndetectedLanguage,
+        Self::DeadlineExceeded,
+        Self::ModelUnavailable,
+        Self::PoisonText,
+        Self::EngineFailed,
+        Self::ResultTooLarge,
+        Self::ShuttingDown,
+        Self::InternalError,
+    ];
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn retriable(self) -> bool {

@@ -186,10 +186,11 @@ impl TranslationRequest {
     }
 
     /// Ids and targets of a request that [`decode`](Self::decode) refuses, so that its sender can be answered: what stands before the first
-    /// byte that is not valid JSON. The text is empty. `None` where no message id can be read.
+    /// byte that is not valid JSON. The text is empty. Of more than `most_targets` targets, one more is kept. `None` where no message id can
+    /// be read.
     #[must_use]
-    pub fn salvage(bytes: &[u8]) -> Option<Self> {
-        wire::salvage(bytes)
+    pub fn salvage(bytes: &[u8], most_targets: usize) -> Option<Self> {
+        wire::salvage(bytes, most_targets)
     }
 
     /// The languages asked for, in order, each spelling once however often it stands there.

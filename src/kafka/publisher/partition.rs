@@ -77,7 +77,7 @@ impl Partition {
                 Settled::Outcome(outcome) => {
                     let origin = self.origin(offset);
                     let journey = with.traces.answered(&outcome, Some(&origin));
-                    (with.encoder.outcome(&outcome, &origin), journey)
+                    (with.encoder.outcome(*outcome, &origin), journey)
                 }
             };
             self.released.push_back(Released {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Puts something smaller in the place of the largest record that answers `offset`, and returns it. Nothing is returned when there is nothing
-/// smaller left to say: the record is given up then, and the log says so.
+/// smaller left to say; where no dead letter is left either, that is an error in the log and counts as `record_given_up`.
 pub(super) fn replace_largest<'p>(
     partition: &'p mut Partition,
     offset: i64,
@@ -22,16 +22,17 @@ pub(super) fn replace_largest<'p>(
     let largest = records
         .iter()
         .enumerate()
-        .max_by_key(|(_, record)| record.payload.len());
+        .max_by_key(|(_, record)| record.bytes());
     let Some((largest, _)) = largest else {
         return &[];
     };
     let refused = records.remove(largest);
     let instead = encoder.instead_of(&refused, &origin);
-    NodeEvent::RecordRefused {
-        topic: &refused.topic,
-        bytes: refused.payload.len(),
-        replaced: !instead.is_empty(),
+    let (topic, bytes) = (&refused.topic, refused.bytes());
+    let is_kept = records.iter().any(|record| record.error_code().is_some());
+    match !instead.is_empty() || is_kept {
+        true => NodeEvent::RecordRefused { topic, bytes },
+        false => NodeEvent::RecordGivenUp { topic, bytes },
     }
     .emit();
     let first_new = records.len();

@@ -12,7 +12,7 @@ use crate::{kafka::record::OutRecord, telemetry::traces::TransactionMoment};
 
 /// Most records of a partition, over all partitions, that are answered in one transaction.
 pub(super) const LARGEST: usize = 4_096;
-/// Most bytes of answers, unless a single one has more.
+/// Most bytes of answers, with their keys and headers, unless a single one has more.
 const MOST_BYTES: usize = 8 << 20;
 
 /// The beginnings of what partitions have released. The answers stay there; this says how far they go.
@@ -152,11 +152,7 @@ fn beginning(released: &VecDeque<Released>, most: usize, most_bytes: usize) -> u
     let mut bytes = 0;
     let fits = |released: &&Released| {
         let before = bytes;
-        bytes += released
-            .records
-            .iter()
-            .map(|r| r.payload.len())
-            .sum::<usize>();
+        bytes += released.records.iter().map(OutRecord::bytes).sum::<usize>();
         before == 0 || bytes <= most_bytes
     };
     released.iter().take(most).take_while(fits).count()

@@ -4,7 +4,7 @@
 //! with which Confluent's serialisers frame a value. All of these are accepted. Of a request that cannot be read as a whole, [`salvage`]
 //! reads what its answer needs.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,8 +13,6 @@ use serde::{
 
 use super::TranslationRequest;
 
-/// Most targets that are read of a request which cannot be read as a whole.
-const MAX_SALVAGED_TARGETS: usize = 64;
 /// UTF-8's byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Length of Confluent's framing: a zero byte and four bytes of schema id.
@@ -112,8 +110,6 @@ enum Scalar<'de> {
     Unsigned(u64),
     Negative(i64),
     Float(f64),
-    /// The strings of a list.
-    List(Vec<String>),
     Other,
 }
 
@@ -124,21 +120,18 @@ impl Scalar<'_> {
             Self::Unsigned(number) => Some(number.to_string()),
             Self::Negative(number) => Some(number.to_string()),
             Self::Float(number) => Some(whole(number)?.to_string()),
-            Self::Absent | Self::List(_) | Self::Other => None,
+            Self::Absent | Self::Other => None,
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ScalarVisitor { with_lists: true })
+        from.deserialize_any(ScalarVisitor)
     }
 }
 
-struct ScalarVisitor {
-    /// Whether lists are read. Lists in lists are not: nothing needs them, and they would be built in memory.
-    with_lists: bool,
-}
+struct ScalarVisitor;
 
 impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Scalar<'de>;
@@ -176,16 +169,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut texts = Vec::new();
-        while self.with_lists && texts.len() <= MAX_SALVAGED_TARGETS {
-            match list.next_element_seed(Element)? {
-                Some(Scalar::Text(text)) => texts.push(text.into_owned()),
-                Some(_) => {}
-                None => return Ok(Scalar::List(texts)),
-            }
-        }
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::List(texts))
+        Ok(Scalar::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -194,23 +179,81 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// Reads an element of a list.
-struct Element;
+/// Reads the tags of a list, or the one that stands in its place, each spelling once. One more than `most` says that there are too many.
+#[derive(Clone, Copy)]
+struct Targets {
+    most: usize,
+}
 
-impl<'de> DeserializeSeed<'de> for Element {
-    type Value = Scalar<'de>;
+impl<'de> DeserializeSeed<'de> for Targets {
+    type Value = Vec<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_any(ScalarVisitor { with_lists: false })
+        from.deserialize_any(self)
     }
 }
 
-/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the first byte that is not valid JSON. Nothing without a message id. The text stays empty. Takes linear time and builds nothing but ids and targets.
-pub(super) fn salvage(bytes: &[u8]) -> Option<TranslationRequest> {
+impl<'de> Visitor<'de> for Targets {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("language tags")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_str<E>(self, tag: &str) -> Result<Self::Value, E> {
+        Ok(vec![tag.to_owned()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut seen = HashSet::new();
+        let mut tags = Vec::new();
+        while let Some(element) = list.next_element::<Scalar<'_>>()? {
+            if let Scalar::Text(tag) = element
+                && tags.len() <= self.most
+                && !seen.contains(&*tag)
+            {
+                seen.insert(tag.clone().into_owned());
+                tags.push(tag.into_owned());
+            }
+        }
+        Ok(tags)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Vec::new())
+    }
+}
+
+/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the first byte that is not valid JSON. Nothing
+/// without a message id. The text stays empty. Takes linear time and builds nothing but ids and at most one more than `most_targets` targets.
+pub(super) fn salvage(bytes: &[u8], most_targets: usize) -> Option<TranslationRequest> {
     let mut found = Found::default();
     let mut from = serde_json::Deserializer::from_slice(json(bytes));
+    let targets = Targets { most: most_targets };
+    let into = &mut found;
     // An error ends the reading; what was found before it counts.
-    let _ = Salvage(&mut found).deserialize(&mut from);
+    let _ = Salvage { into, targets }.deserialize(&mut from);
     let message_id = found.message_id.filter(|id| !id.is_empty())?;
     Some(TranslationRequest {
         task_id: found.task_id,
@@ -230,7 +273,10 @@ struct Found {
     target: Option<String>,
 }
 
-struct Salvage<'f>(&'f mut Found);
+struct Salvage<'f> {
+    into: &'f mut Found,
+    targets: Targets,
+}
 
 impl<'de> DeserializeSeed<'de> for Salvage<'_> {
     type Value = ();
@@ -248,7 +294,7 @@ impl<'de> Visitor<'de> for Salvage<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let found = self.0;
+        let found = self.into;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "messageId" => found.message_id = map.next_value::<Scalar<'_>>()?.into_id(),
@@ -257,13 +303,7 @@ impl<'de> Visitor<'de> for Salvage<'_> {
                     found.conversation_id = map.next_value::<Scalar<'_>>()?.into_id();
                 }
                 "targetLanguage" => found.target = map.next_value::<Scalar<'_>>()?.into_id(),
-                "targetLanguages" => {
-                    found.targets = match map.next_value()? {
-                        Scalar::List(targets) => targets,
-                        Scalar::Text(target) => vec![target.into_owned()],
-                        _ => Vec::new(),
-                    };
-                }
+                "targetLanguages" => found.targets = map.next_value_seed(self.targets)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -349,11 +389,21 @@ mod tests {
         ] {
             let said = String::from_utf8_lossy(bytes);
             assert!(TranslationRequest::decode(bytes).is_err(), "{said}");
-            let request = TranslationRequest::salvage(bytes).unwrap_or_else(|| panic!("{said}"));
+            let request = TranslationRequest::salvage(bytes, 64).unwrap_or_else(|| panic!("{said}"));
             assert_eq!((request.message_id.as_str(), targets(&request)), ("r", vec!["fr"]), "{said}");
         }
         let deep = format!(r#"{{"messageId":"r","ignored":{}"#, "[".repeat(200_000));
-        assert!(TranslationRequest::salvage(deep.as_bytes()).is_some());
+        assert!(TranslationRequest::salvage(deep.as_bytes(), 64).is_some());
+    }
+
+    #[test]
+    fn every_target_up_to_the_limit_is_salvaged_and_repetitions_do_not_count() {
+        let tags: Vec<String> = (0..200).map(|n| format!("x{n}")).collect();
+        let doubled = [&tags[..], &tags].concat();
+        let json = serde_json::json!({"messageId": "r", "targetLanguages": doubled}).to_string();
+        let salvaged = |most| TranslationRequest::salvage(json.as_bytes(), most).unwrap();
+        assert_eq!(salvaged(200).target_languages, tags);
+        assert_eq!(salvaged(64).target_languages, tags[..65]);
     }
 
     #[test]
@@ -368,7 +418,7 @@ mod tests {
             "7",
         ] {
             assert_eq!(
-                TranslationRequest::salvage(bytes.as_bytes()),
+                TranslationRequest::salvage(bytes.as_bytes(), 64),
                 None,
                 "{bytes}"
             );
@@ -382,16 +432,16 @@ mod tests {
         ) {
             let json = serde_json::json!({"messageId": id, "taskId": task, "text": text, "targetLanguages": tags}).to_string();
             let whole = TranslationRequest::decode(json.as_bytes()).unwrap();
-            let found = TranslationRequest::salvage(json.as_bytes()).unwrap();
+            let found = TranslationRequest::salvage(json.as_bytes(), 64).unwrap();
             prop_assert_eq!(targets(&whole), targets(&found));
             prop_assert_eq!((whole.message_id, whole.task_id), (found.message_id, found.task_id));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = TranslationRequest::salvage(&bytes);
+            let _ = TranslationRequest::salvage(&bytes, 64);
             let framed = [&b"\0\0\0\0\x01{\"messageId\":"[..], &bytes].concat();
-            let _ = TranslationRequest::salvage(&framed);
+            let _ = TranslationRequest::salvage(&framed, 64);
         }
     }
 }
