@@ -141,6 +141,7 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
         assert!(payload.starts_with(shown) && !shown.is_empty());
         assert_eq!(letter["bytes"], payload.len());
         assert_eq!(letter["replays"], 0);
+        assert_eq!(letter["handled"], false);
     }
     // A rehearsal changes nothing.
     assert_eq!(
@@ -162,6 +163,7 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
         world.replay(&["--code", "text_too_long"]),
         said("0 replayed, 0 left out")
     );
+    assert!(world.list(&[]).iter().all(|letter| letter["handled"] == true));
     let again = world.replay(&["--at", &one]);
     assert_eq!(again, ("0 replayed, 1 left out".to_owned(), false));
     assert_eq!(

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, Delivery},
     kafka::{
         client::Clients,
-        letters::{self, Filter, Letter, Plan, Position, Scan, Verdict},
+        letters::{self, Filter, Handled, Letter, Plan, Position, Scan, Verdict},
     },
     node::EMBEDDED,
 };
@@ -115,6 +115,11 @@ fn within(config: &Config) -> Duration {
     Duration::from_millis(config.kafka.startup_timeout_ms)
 }
 
+/// The group that remembers which letters were dealt with.
+fn replay_group(config: &Config) -> String {
+    format!("{}-replay", config.kafka.group_id)
+}
+
 fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
     let millis = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
@@ -128,10 +133,10 @@ fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
         ..Filter::default()
     };
     let kafka = &config.kafka;
-    // Nothing joins this group, and nothing is committed; librdkafka wants a name.
-    let group = format!("{}-letters", kafka.group_id);
     let topic = &kafka.topics.dead_letters;
+    let group = replay_group(config);
     let mut scan = Scan::connect(&clients(config), &group, topic, within(config))?;
+    let handled = Handled::read(&scan)?;
     scan.all()?;
     // The last ones, in order of time; never more of them than are shown.
     let mut last = BTreeMap::new();
@@ -139,7 +144,8 @@ fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
     while let Some(letter) = scan.read()? {
         if filter.takes(&letter) {
             found += 1;
-            last.insert((letter.time_ms, letter.at), show::Line::of(&letter));
+            let line = show::Line::of(&letter, handled.contains(letter.at));
+            last.insert((letter.time_ms, letter.at), line);
             if last.len() > args.limit {
                 last.pop_first();
             }
@@ -175,7 +181,7 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
         },
         from_beginning: args.from_beginning,
         dry_run: args.dry_run,
-        group: format!("{}-replay", kafka.group_id),
+        group: replay_group(config),
         topics: kafka.topics.clone(),
         transactions: kafka.delivery != Delivery::AtLeastOnce,
         within: within(config),

@@ -4,6 +4,7 @@
 //! [`record`]). Once the cause is gone, [`replay`] publishes letters to where they came from. Which letters were
 //! dealt with is remembered in a consumer group, so that none is replayed twice.
 
+mod memory;
 mod progress;
 mod replay;
 mod scan;
@@ -12,6 +13,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use rdkafka::Message;
 
+pub use memory::Handled;
 pub use replay::{Plan, Summary, Verdict, replay};
 pub use scan::Scan;
 

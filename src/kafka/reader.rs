@@ -232,6 +232,22 @@ fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, within: Du
     }
 }
 
+/// Has a handler take a record. A panic of it concerns this record alone; returns what the record weighs.
+fn handle(
+    handler: &mut impl Handler,
+    observer: &dyn Observer,
+    ticket: Ticket,
+    message: &BorrowedMessage<'_>,
+) -> u64 {
+    contain(|| handler.read(ticket, message)).unwrap_or_else(|panic| {
+        let (stage, said) = (Stage::Read, panic.to_string());
+        observer.observe(&Event::PanicContained { stage, panic: said });
+        let records = handler.refusals().after_panic(message, &panic);
+        handler.settle(ticket, records);
+        weight(message)
+    })
+}
+
 struct Polling<H> {
     member: Arc<Member>,
     flow: Arc<Flow>,
@@ -334,7 +350,7 @@ impl<H: Handler> Polling<H> {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
                     if let Some((topic, ticket)) = self.assignment().ticket(&message) {
-                        let weight = self.handle(ticket, &message);
+                        let weight = handle(&mut self.handler, &*self.observer, ticket, &message);
                         self.flow.add(weight);
                         opened.push(Opened {
                             ticket,
@@ -366,19 +382,6 @@ impl<H: Handler> Polling<H> {
             self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
         }
-    }
-
-    /// Has the handler take a record. A panic of it concerns this record alone; returns what the record weighs.
-    fn handle(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
-        let handler = &mut self.handler;
-        contain(|| handler.read(ticket, message)).unwrap_or_else(|panic| {
-            let (stage, said) = (Stage::Read, panic.to_string());
-            self.observer
-                .observe(&Event::PanicContained { stage, panic: said });
-            let records = self.handler.refusals().after_panic(message, &panic);
-            self.handler.settle(ticket, records);
-            weight(message)
-        })
     }
 
     /// The brokers will have nothing to do with this consumer any more.
@@ -423,3 +426,6 @@ impl<H: Handler> Polling<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

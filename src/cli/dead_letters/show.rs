@@ -32,6 +32,8 @@ pub(super) struct Line {
     bytes: u64,
     truncated: bool,
     replays: u32,
+    /// Whether a replay has dealt with it.
+    handled: bool,
     /// Its beginning.
     payload: String,
 }
@@ -44,7 +46,7 @@ struct Origin {
 }
 
 impl Line {
-    pub(super) fn of(letter: &Letter) -> Self {
+    pub(super) fn of(letter: &Letter, handled: bool) -> Self {
         let time = |ms| {
             let since = Duration::from_millis(u64::try_from(ms).ok()?);
             let time = SystemTime::UNIX_EPOCH.checked_add(since)?;
@@ -70,6 +72,7 @@ impl Line {
             bytes: letter.original_bytes.unwrap_or(held as u64),
             truncated: letter.original_bytes.is_some(),
             replays: letter.replays,
+            handled,
             payload: beginning(&letter.payload, BEGINNING),
         }
     }
@@ -133,6 +136,9 @@ pub(super) fn table<'a>(lines: impl Iterator<Item = &'a Line>) -> Table {
     ]);
     for line in lines {
         let mut why = format!("{}: {}", line.code, line.message);
+        if line.handled {
+            why.push_str(" (a replay has dealt with it)");
+        }
         if line.replays > 0 {
             let _ = write!(why, " (replayed {} times)", line.replays);
         }
@@ -175,6 +181,7 @@ mod tests {
             bytes: 3,
             truncated: false,
             replays: 0,
+            handled: false,
             payload: payload.to_owned(),
         }
     }

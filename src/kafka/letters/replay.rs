@@ -2,14 +2,14 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, TopicPartitionList,
     consumer::{CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
@@ -17,7 +17,10 @@ use rdkafka::{
 };
 
 use super::{
-    Filter, Letter, OutRecord, Position, Skip, Targets, progress::Progress, scan, scan::Scan,
+    Filter, Letter, OutRecord, Position, Skip, Targets,
+    memory::{Memory, Start},
+    scan,
+    scan::Scan,
 };
 use crate::kafka::{client::Clients, topics::TopicNames};
 
@@ -82,7 +85,11 @@ pub fn replay(
         false => Some(Writer::start(clients, plan)?),
     };
     let mut scan = Scan::connect(clients, &plan.group, topic, plan.within)?;
-    let mut memory = Memory::read(&scan, plan)?;
+    let start = match plan.from_beginning {
+        true => Start::Beginning,
+        false => Start::Remembered,
+    };
+    let mut memory = Memory::read(&scan, start)?;
     let names = &plan.topics;
     let existing = existing(&scan, plan.within)?;
     let targets = Targets { names, existing };
@@ -161,100 +168,6 @@ impl Run {
     fn clear(&mut self) {
         self.records.clear();
         self.bytes = 0;
-    }
-}
-
-/// Which letters of which partition were dealt with.
-struct Memory {
-    partitions: BTreeMap<i32, Remembered>,
-}
-
-struct Remembered {
-    progress: Progress,
-    /// The offset after that of the last letter that was read.
-    read: i64,
-    changed: bool,
-}
-
-impl Memory {
-    fn read(scan: &Scan, plan: &Plan) -> Result<Self> {
-        let mut list = TopicPartitionList::new();
-        for partition in scan.bounds().keys() {
-            list.add_partition(&scan.topic, *partition);
-        }
-        let committed = scan
-            .consumer
-            .committed_offsets(list, plan.within)
-            .with_context(|| format!("asking what group {} remembers", plan.group))?;
-        let mut partitions = BTreeMap::new();
-        for element in committed.elements() {
-            let partition = element.partition();
-            let (beginning, end) = scan.bounds().get(&partition).copied().unwrap_or_default();
-            let progress = match element.offset() {
-                // A topic that was made anew has nothing to do with what is remembered of the old one.
-                Offset::Offset(next) if next <= end => Progress::read(next, element.metadata())
-                    .ok_or_else(|| anyhow!("group {} is not ours", plan.group))?,
-                _ => Progress::new(beginning),
-            };
-            let start = match plan.from_beginning {
-                true => beginning,
-                false => progress.next().max(beginning),
-            };
-            partitions.insert(
-                partition,
-                Remembered {
-                    progress,
-                    read: start,
-                    changed: false,
-                },
-            );
-        }
-        Ok(Self { partitions })
-    }
-
-    fn next(&self, partition: i32) -> i64 {
-        let remembered = self.partitions.get(&partition);
-        remembered.map_or(0, |remembered| remembered.progress.next())
-    }
-
-    fn is_done(&self, at: Position) -> bool {
-        let remembered = self.partitions.get(&at.partition);
-        remembered.is_some_and(|remembered| remembered.progress.is_done(at.offset))
-    }
-
-    /// A letter was read. If it was dealt with, so was the gap before it, in which no letter is.
-    fn passed(&mut self, at: Position, done: bool) {
-        if let Some(remembered) = self.partitions.get_mut(&at.partition) {
-            if done {
-                remembered.progress.mark(remembered.read, at.offset);
-                remembered.changed = true;
-            }
-            remembered.read = at.offset + 1;
-        }
-    }
-
-    /// What changed, as offsets for the group.
-    fn offsets(&self, topic: &str) -> Result<TopicPartitionList> {
-        let mut list = TopicPartitionList::new();
-        for (partition, remembered) in self.partitions.iter().filter(|(_, r)| r.changed) {
-            let progress = &remembered.progress;
-            let note = progress.note().with_context(|| {
-                format!(
-                    "partition {partition} has too many letters between those that were replayed to remember \
-                     which; replay --all, or fewer at a time"
-                )
-            })?;
-            let mut element = list.add_partition(topic, *partition);
-            element.set_offset(Offset::Offset(progress.next()))?;
-            if !note.is_empty() {
-                element.set_metadata(note);
-            }
-        }
-        Ok(list)
-    }
-
-    fn saved(&mut self) {
-        self.partitions.values_mut().for_each(|r| r.changed = false);
     }
 }
 

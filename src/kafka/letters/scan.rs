@@ -22,8 +22,10 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Scan {
     pub(super) consumer: BaseConsumer,
     pub(super) topic: String,
+    /// The group whose memory is asked for.
+    pub(super) group: String,
     bootstrap: String,
-    within: Duration,
+    pub(super) within: Duration,
     /// Beginning and end of each partition.
     bounds: BTreeMap<i32, (i64, i64)>,
     /// Ends of partitions that are not read to their end.
@@ -59,6 +61,7 @@ impl Scan {
         Ok(Self {
             consumer,
             topic: topic.to_owned(),
+            group: group.to_owned(),
             bootstrap,
             within,
             bounds,
