@@ -371,7 +371,8 @@ impl NodeEvent<'_> {
             ),
             Self::RecordGivenUp { topic, bytes } => error!(
                 topic,
-                bytes, "the broker refuses a record for its size, and its dead letter too: it is lost"
+                bytes,
+                "the broker refuses a record for its size, and its dead letter too: it is lost"
             ),
             Self::OffsetNotStored { topic, error } => {
                 debug!(topic, error, "offset not stored, the partition has moved");

@@ -62,6 +62,16 @@ impl ProcessNode {
         Self::start_by(share.command(), sandbox, settings)
     }
 
+    /// Starts the executable with at most so many bytes of memory for data, in mebibytes: more cannot be allocated. Engines have the same limit.
+    #[must_use]
+    pub fn start_limited(mebibytes: u32, sandbox: &Sandbox, settings: &Settings) -> Self {
+        let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", mebibytes * 1024);
+        let before = ["sh".to_owned(), "-c".to_owned(), script];
+        let mut this = Self::start_by(before.to_vec(), sandbox, settings);
+        this.wait_ready();
+        this
+    }
+
     fn start_by(before: Vec<String>, sandbox: &Sandbox, settings: &Settings) -> Self {
         let config = settings.config();
         let folder = sandbox.folder().to_owned();

@@ -163,7 +163,12 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
         world.replay(&["--code", "text_too_long"]),
         said("0 replayed, 0 left out")
     );
-    assert!(world.list(&[]).iter().all(|letter| letter["handled"] == true));
+    assert!(
+        world
+            .list(&[])
+            .iter()
+            .all(|letter| letter["handled"] == true)
+    );
     let again = world.replay(&["--at", &one]);
     assert_eq!(again, ("0 replayed, 1 left out".to_owned(), false));
     assert_eq!(

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
-    splitting::Limits,
     engine::{FakeSpec, Precision},
     offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS},
     scaling::{DelayTargetConfig, ThresholdConfig},
+    splitting::Limits,
 };
 use serde::{Deserialize, Serialize};
 

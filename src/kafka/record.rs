@@ -380,8 +380,10 @@ pub(crate) fn replays(message: &impl Message) -> u32 {
 
 /// When the sender's request was written, in milliseconds since 1970: the header that splitters set, else the record's own time.
 pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
-    let told = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
-    told.or_else(|| message.timestamp().to_millis())
+    let told: Option<i64> = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
+    // A time that cannot be one counts as absent.
+    told.filter(|at| *at > 0)
+        .or_else(|| message.timestamp().to_millis())
 }
 
 #[cfg(test)]

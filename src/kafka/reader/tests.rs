@@ -10,10 +10,7 @@ use rdkafka::{
 use super::*;
 use crate::config::KafkaConfig;
 use crate::kafka::{
-    embedded::EmbeddedBroker,
-    record::Encoder,
-    topic_settings::plan,
-    topics::TopicNames,
+    embedded::EmbeddedBroker, record::Encoder, topic_settings::plan, topics::TopicNames,
 };
 
 /// Panics on every record whose value has this word.
