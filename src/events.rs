@@ -101,6 +101,18 @@ pub enum NodeEvent<'a> {
         /// Whether it had succeeded.
         committed: bool,
     },
+    /// A topic cannot be used any more.
+    TopicUnusable {
+        /// The topic.
+        topic: &'a str,
+        /// What is wrong, in words that follow its name.
+        problem: &'a str,
+    },
+    /// A topic can be used again.
+    TopicUsable {
+        /// The topic.
+        topic: &'a str,
+    },
     /// The brokers never take a record of this size. Something smaller takes its place, or a dead letter beside it holds the request.
     RecordRefused {
         /// Where to.
@@ -270,6 +282,8 @@ impl NodeEvent<'_> {
             Self::Fenced { .. } => "fenced",
             Self::ReaderDeaf => "reader_deaf",
             Self::DoubtSettled { .. } => "doubt_settled",
+            Self::TopicUnusable { .. } => "topic_unusable",
+            Self::TopicUsable { .. } => "topic_usable",
             Self::RecordRefused { .. } => "record_refused",
             Self::RecordGivenUp { .. } => GIVEN_UP,
             Self::OffsetNotStored { .. } => "offset_not_stored",
@@ -364,6 +378,10 @@ impl NodeEvent<'_> {
             Self::DoubtSettled { committed } => {
                 info!(committed, "a commit that was cut off is known now");
             }
+            Self::TopicUnusable { topic, problem } => {
+                error!(topic, problem, "topic cannot be used")
+            }
+            Self::TopicUsable { topic } => info!(topic, "topic can be used again"),
             Self::RecordRefused { topic, bytes } => warn!(
                 topic,
                 bytes,

@@ -29,6 +29,8 @@ pub mod refusals;
 pub mod requests;
 pub mod security;
 mod statistics;
+pub mod topic_health;
 pub mod topic_settings;
 pub mod topic_state;
+pub mod topic_watch;
 pub mod topics;

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::state::ModelInfo;
 use crate::{
-    kafka::{client::Clients, contact::Contact},
+    kafka::{client::Clients, contact::Contact, topic_health::TopicProblem},
     node::{NodeStatus, caller},
 };
 
@@ -77,6 +77,9 @@ impl Health {
             .is_none_or(|at| at.elapsed() > 3 * BROKERS_EVERY)
         {
             missing.push("no Kafka broker answers".to_owned());
+        }
+        for TopicProblem { topic, problem } in &status.topic_problems {
+            missing.push(format!("topic {topic} {problem}"));
         }
         if status.pools.is_empty() {
             missing.push("no pool answers".to_owned());

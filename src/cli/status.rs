@@ -13,6 +13,7 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use super::ConfigArgs;
+use crate::kafka::topic_health::TopicProblem;
 use crate::{
     cache::CacheStatus,
     cluster::ClusterView,
@@ -179,6 +180,9 @@ fn text(status: &NodeStatus) -> String {
     );
     for (name, source) in [("requests", &status.requests), ("jobs", &status.jobs)] {
         let _ = writeln!(text, "{}", source_text(name, source));
+    }
+    for TopicProblem { topic, problem } in &status.topic_problems {
+        let _ = writeln!(text, "topic {topic} {problem}");
     }
     if let Some(cache) = &status.cache {
         let _ = writeln!(text, "{}", cache_text(cache));

@@ -13,7 +13,7 @@ use std::{
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
@@ -29,6 +29,8 @@ use super::{
 const EVERY: Duration = Duration::from_secs(1);
 /// How long the brokers may take to tell.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A partition with unread records in which nobody gets further for so long is stalled.
+const STALLED: Duration = Duration::from_secs(8);
 /// The proportion of records to offsets forgets half of what it knows after so many offsets.
 const MEMORY: f64 = 20_000.0;
 
@@ -74,9 +76,25 @@ struct Position {
     prefetched: i64,
     /// Where the partition ends for readers of committed records.
     end: Option<i64>,
+    /// Where it stands before unread records, and since when.
+    behind: Option<(i64, Instant)>,
+    /// Whether it has stood there for too long.
+    is_stalled: bool,
 }
 
 impl Position {
+    /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should.
+    fn watch(&mut self, is_wanted: bool, now: Instant) {
+        let next = self.fetched.max(self.read);
+        let behind = next.filter(|_| is_wanted && self.prefetched == 0 && next < self.end);
+        self.behind = behind.map(|next| match self.behind {
+            Some((before, since)) if before == next => (next, since),
+            _ => (next, now),
+        });
+        let waited = |(_, since): (i64, Instant)| now.saturating_duration_since(since);
+        self.is_stalled = self.behind.is_some_and(|behind| waited(behind) >= STALLED);
+    }
+
     /// Records ahead, when one offset holds `density` records on average.
     fn ahead(&self, density: f64, paused: bool) -> f64 {
         let read = self.read.unwrap_or(0);
@@ -161,7 +179,13 @@ impl LagGauge {
     }
 
     /// Takes the ends of all partitions that are ours; what is known of others is forgotten.
-    fn ends(&self, ends: &TopicPartitionList, starts: &HashMap<(String, i32), i64>) {
+    fn ends(
+        &self,
+        ends: &TopicPartitionList,
+        starts: &HashMap<(String, i32), i64>,
+        is_held: impl Fn(&str) -> bool,
+    ) {
+        let (paused, now) = (self.is_paused(), Instant::now());
         let mut known = self.known();
         let mut partitions = HashMap::new();
         for element in ends.elements() {
@@ -174,9 +198,21 @@ impl LagGauge {
                 let start = starts.get(&(element.topic().to_owned(), element.partition()));
                 position.read = start.copied();
             }
+            position.watch(!paused && !is_held(element.topic()), now);
             partitions.insert(key, position);
         }
         known.partitions = partitions;
+    }
+
+    /// Partitions with unread records in which nobody has got further for a while, although nothing holds them back.
+    #[must_use]
+    pub fn stalled(&self) -> Vec<(Arc<str>, i32)> {
+        let known = self.known();
+        let partitions = known.partitions.iter();
+        let stalled = partitions.filter(|(_, position)| position.is_stalled);
+        let mut stalled: Vec<_> = stalled.map(|(partition, _)| partition.clone()).collect();
+        stalled.sort();
+        stalled
     }
 
     /// Whether a partition was read, or its committed offset is known.
@@ -237,7 +273,7 @@ impl LagWatch {
         let watch = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
                 if let Some(consumer) = member.consumer() {
-                    look(&consumer, &gauge);
+                    look(&consumer, &gauge, |topic| member.holds_back(topic));
                 }
             }
         };
@@ -252,13 +288,13 @@ impl LagWatch {
     }
 }
 
-fn look(consumer: &MemberConsumer, gauge: &LagGauge) {
+fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> bool) {
     let Ok(mut wanted) = consumer.assignment() else {
         return;
     };
     if wanted.count() == 0 {
         // librdkafka takes a question about nothing for a mistake. What was ours is unread by others now.
-        gauge.ends(&wanted, &HashMap::new());
+        gauge.ends(&wanted, &HashMap::new(), is_held);
         return;
     }
     let mut unread = TopicPartitionList::new();
@@ -284,7 +320,7 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge) {
         return;
     }
     match consumer.offsets_for_times(wanted, PATIENCE) {
-        Ok(ends) => gauge.ends(&ends, &starts),
+        Ok(ends) => gauge.ends(&ends, &starts, is_held),
         Err(error) => client::error(&error, "asking for the ends of partitions"),
     }
 }
@@ -317,7 +353,7 @@ mod tests {
     fn the_lag_is_what_is_fetched_and_not_read_and_what_is_not_fetched() {
         let gauge = LagGauge::default();
         read(&gauge, 0, 0..100);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new());
+        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), |_| false);
         assert_eq!(gauge.topics()[0].records, 300);
         gauge.statistics(&statistics(0, 150, 50));
         assert_eq!(gauge.topics()[0].records, 300);
@@ -330,11 +366,11 @@ mod tests {
         let gauge = LagGauge::default();
         // Every second offset holds a mark.
         read(&gauge, 0, (0..200).step_by(2));
-        gauge.ends(&ends(&[(0, 200)]), &HashMap::new());
+        gauge.ends(&ends(&[(0, 200)]), &HashMap::new(), |_| false);
         // All is read: what remains is the last mark, and librdkafka knows that it has fetched it.
         gauge.statistics(&statistics(0, 200, 0));
         assert_eq!(gauge.topics()[0].records, 0);
-        gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new());
+        gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new(), |_| false);
         let records = gauge.topics()[0].records;
         assert!((490..=510).contains(&records), "{records}");
     }
@@ -345,7 +381,7 @@ mod tests {
         read(&gauge, 0, 0..100);
         gauge.statistics(&statistics(0, 150, 0));
         gauge.set_paused(true);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new());
+        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), |_| false);
         assert_eq!(gauge.topics()[0].records, 300);
     }
 
@@ -355,8 +391,42 @@ mod tests {
         read(&gauge, 0, 0..100);
         assert!(gauge.has_start("t", 0) && !gauge.has_start("t", 1));
         let starts = HashMap::from([(("t".to_owned(), 1), 70)]);
-        gauge.ends(&ends(&[(1, 100)]), &starts);
+        gauge.ends(&ends(&[(1, 100)]), &starts, |_| false);
         let lag = &gauge.topics()[0];
         assert_eq!((lag.partitions, lag.records), (1, 30));
+    }
+
+    #[test]
+    fn a_partition_that_stands_still_before_its_end_is_stalled() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut position = Position {
+            read: Some(100),
+            end: Some(120),
+            ..Position::default()
+        };
+        position.watch(true, at(0));
+        position.watch(true, at(7));
+        assert!(!position.is_stalled);
+        position.watch(true, at(8));
+        assert!(position.is_stalled);
+        // It gets further, and stands again.
+        position.read = Some(101);
+        position.watch(true, at(9));
+        assert!(!position.is_stalled);
+        position.watch(true, at(17));
+        assert!(position.is_stalled);
+        // It is held back, or what comes is fetched, or there is nothing more but a mark that is fetched.
+        position.watch(false, at(18));
+        assert!(!position.is_stalled);
+        position.prefetched = 7;
+        position.watch(true, at(19));
+        position.watch(true, at(40));
+        assert!(!position.is_stalled);
+        position.prefetched = 0;
+        position.fetched = Some(120);
+        position.watch(true, at(41));
+        position.watch(true, at(60));
+        assert!(!position.is_stalled);
     }
 }

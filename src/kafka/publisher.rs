@@ -35,7 +35,10 @@ use self::{
     revocations::{Revocation, Revocations},
     transactions::Transactions,
 };
-use super::{gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder};
+use super::{
+    gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
+    topic_health::TopicHealth,
+};
 use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces};
 
 /// How often deadlines of revocations are looked at.
@@ -52,6 +55,8 @@ pub struct Publishing {
     pub ownership: Ownership,
     /// Makes records of outcomes.
     pub encoder: Encoder,
+    /// Which topics can be written to.
+    pub topics: Arc<TopicHealth>,
     /// Told what is finished.
     pub flow: Arc<Flow>,
     /// Told what happened.

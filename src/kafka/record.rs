@@ -243,6 +243,34 @@ impl Encoder {
 }
 
 impl Encoder {
+    /// Whether a record is a job: neither a result nor a dead letter.
+    #[must_use]
+    pub fn is_job(&self, record: &OutRecord) -> bool {
+        record.topic != self.results && record.topic != self.dead_letters
+    }
+
+    /// The answers of a job whose topic cannot be written to.
+    #[must_use]
+    pub fn unavailable(&self, job: &OutRecord) -> Vec<OutRecord> {
+        let error = RequestError::new(
+            ErrorCode::TopicUnavailable,
+            "the topic of jobs for this language cannot be written to",
+        );
+        self.refusals(job, &error)
+    }
+
+    /// The error of each target of a job.
+    fn refusals(&self, job: &OutRecord, error: &RequestError) -> Vec<OutRecord> {
+        let trace = trace_of(job);
+        // What the splitter wrote can be read.
+        let request = TranslationRequest::decode(&job.payload).ok();
+        let targets = request.iter().flat_map(|request| {
+            let targets = request.targets();
+            targets.map(|target| self.refusal(request, target, error, &trace))
+        });
+        targets.collect()
+    }
+
     /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, the dead letter of the
     /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter beside it holds the request already, or
     /// when there is nothing smaller left to say.
@@ -278,13 +306,7 @@ impl Encoder {
             };
         }
         let trace = trace_of(refused);
-        let Ok(request) = TranslationRequest::decode(&refused.payload) else {
-            return Vec::new();
-        };
-        let refusals = request
-            .targets()
-            .map(|target| self.refusal(&request, target, &error(), &trace));
-        let mut records: Vec<_> = refusals.collect();
+        let mut records = self.refusals(refused, &error());
         let payload = refused.payload.clone();
         records.push(self.dead_letter(&refused.key, payload, &error(), origin, &trace));
         records

@@ -30,6 +30,8 @@ use crate::{
         record::Encoder,
         refusals::Refusals,
         requests::Splitter,
+        topic_health::TopicHealth,
+        topic_watch::TopicWatch,
     },
     telemetry::Traces,
 };
@@ -41,6 +43,8 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub(super) struct Pipelines {
     splitter: Pipeline,
     jobs: Pipeline,
+    topics: Arc<TopicHealth>,
+    _watch: TopicWatch,
 }
 
 struct Pipeline {
@@ -64,10 +68,12 @@ impl Pipelines {
     ) -> Result<Self> {
         let kafka = &config.kafka;
         let encoder = Encoder::new(&kafka.topics, &config.node.name);
+        let health = Arc::new(TopicHealth::new(kafka.topics.all(served)));
         let build = Build {
             config,
             clients,
             encoder: encoder.clone(),
+            health: Arc::clone(&health),
             observer,
             failures,
             traces,
@@ -95,7 +101,12 @@ impl Pipelines {
                 config.intake.limits(),
             )
         })?;
-        Ok(Self { splitter, jobs })
+        Ok(Self {
+            splitter,
+            jobs,
+            _watch: TopicWatch::start(clients, Arc::clone(&health))?,
+            topics: health,
+        })
     }
 
     /// What requests and jobs tell about themselves.
@@ -103,6 +114,7 @@ impl Pipelines {
         Sources {
             requests: self.splitter.source(),
             jobs: self.jobs.source(),
+            topics: Arc::clone(&self.topics),
         }
     }
 
@@ -147,6 +159,7 @@ struct Build<'a> {
     config: &'a Config,
     clients: &'a Clients,
     encoder: Encoder,
+    health: Arc<TopicHealth>,
     observer: Arc<dyn Observer>,
     failures: Failures,
     traces: &'a Traces,
@@ -181,6 +194,7 @@ impl Build<'_> {
             member: Arc::clone(&member),
             ownership,
             encoder: self.encoder.clone(),
+            topics: Arc::clone(&self.health),
             flow: Arc::clone(&flow),
             gauges: Arc::clone(&gauges),
             failures: self.failures.clone(),

@@ -12,6 +12,7 @@ use crate::kafka::{
     gauges::{DeliveryCounts, DeliveryGauges},
     lag::{LagGauge, TopicLag},
     ownership::Ownership,
+    topic_health::{TopicHealth, TopicProblem},
     topics::TopicNames,
 };
 
@@ -55,6 +56,7 @@ pub(super) struct Source {
 pub(super) struct Sources {
     pub(super) requests: Source,
     pub(super) jobs: Source,
+    pub(super) topics: Arc<TopicHealth>,
 }
 
 impl Sources {
@@ -62,6 +64,19 @@ impl Sources {
     pub(super) fn are_read(&self) -> bool {
         let is_read = |s: &Source| s.ownership.count() > 0 && s.delivery.can_publish();
         is_read(&self.requests) && is_read(&self.jobs)
+    }
+
+    /// What is wrong with topics and with the partitions that are read, if anything.
+    pub(super) fn problems(&self) -> Vec<TopicProblem> {
+        let mut problems = self.topics.problems();
+        for lag in [&self.requests.lag, &self.jobs.lag] {
+            let stalled = lag.stalled();
+            problems.extend(stalled.into_iter().map(|(topic, partition)| TopicProblem {
+                problem: format!("partition {partition} is not read any further"),
+                topic: topic.to_string(),
+            }));
+        }
+        problems
     }
 
     /// Unread work for a language, in tokens.

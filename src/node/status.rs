@@ -1,6 +1,6 @@
 //! What a node tells about itself.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use babelmesh_actors::pool::PoolStatus;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::{
     pools::Pools,
     source::{SourceStatus, Sources},
 };
-use crate::{cache::CacheStatus, config::Delivery};
+use crate::{cache::CacheStatus, config::Delivery, kafka::topic_health::TopicProblem};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ pub struct NodeStatus {
     pub requests: SourceStatus,
     /// Jobs that become results.
     pub jobs: SourceStatus,
+    /// Its topics, each with whether it can be used.
+    #[serde(default)]
+    pub topics: BTreeMap<String, bool>,
+    /// What is wrong with topics and partitions, if anything.
+    #[serde(default)]
+    pub topic_problems: Vec<TopicProblem>,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
     /// What it remembers, if anything.
@@ -77,6 +83,8 @@ impl StatusSource {
             delivery: about.delivery,
             requests: about.sources.requests.status(),
             jobs: about.sources.jobs.status(),
+            topics: about.sources.topics.all().into_iter().collect(),
+            topic_problems: about.sources.problems(),
             cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }

@@ -50,6 +50,23 @@ pub(super) fn registry(
         events,
     );
     sources(&mut page, status);
+    let topics = status.topics.iter();
+    let topics = topics.map(|(topic, is_usable)| {
+        (
+            vec![("topic", topic.clone())],
+            f64::from(u8::from(*is_usable)),
+        )
+    });
+    page.gauge(
+        "topic_available",
+        "Whether a topic of the node exists, has leaders, and may be used",
+        topics,
+    );
+    page.value(
+        "topic_problems",
+        "Topics that cannot be used, and partitions with unread records in which the node gets no further",
+        status.topic_problems.len() as f64,
+    );
     pools(&mut page, &status.pools);
     scaling(&mut page, &status.pools);
     if let Some(cache) = &status.cache {

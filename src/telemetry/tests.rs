@@ -196,6 +196,8 @@ fn node() -> (Telemetry, NodeStatus) {
         ..SourceStatus::default()
     };
     let status = NodeStatus {
+        topics: [("translation.results".to_owned(), false)].into(),
+        topic_problems: Vec::new(),
         node: "node-1".to_owned(),
         version: "0.1.0".to_owned(),
         pid: 1,

@@ -37,11 +37,13 @@ pub enum ErrorCode {
     ShuttingDown,
     /// Handling the record failed inside the node; the failure was contained, logged and counted.
     InternalError,
+    /// The topic that the job belongs into does not exist, or the node may not write to it.
+    TopicUnavailable,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidJson,
         Self::InvalidRequest,
         Self::EmptyText,
@@ -57,6 +59,7 @@ impl ErrorCode {
         Self::ResultTooLarge,
         Self::ShuttingDown,
         Self::InternalError,
+        Self::TopicUnavailable,
     ];
 
     /// Whether the same request may succeed later.
@@ -64,7 +67,10 @@ impl ErrorCode {
     pub const fn retriable(self) -> bool {
         matches!(
             self,
-            Self::DeadlineExceeded | Self::ModelUnavailable | Self::ShuttingDown
+            Self::DeadlineExceeded
+                | Self::ModelUnavailable
+                | Self::ShuttingDown
+                | Self::TopicUnavailable
         )
     }
 
@@ -94,6 +100,7 @@ impl ErrorCode {
             Self::ResultTooLarge => "result_too_large",
             Self::ShuttingDown => "shutting_down",
             Self::InternalError => "internal_error",
+            Self::TopicUnavailable => "topic_unavailable",
         }
     }
 

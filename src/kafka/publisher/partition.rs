@@ -9,6 +9,7 @@ use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
 
 use super::{
     Publishing,
+    refusal::answer_unavailable,
     settlements::{Opened, Settled},
 };
 use crate::{
@@ -72,7 +73,7 @@ impl Partition {
     fn release(&mut self, with: &Publishing) -> usize {
         let before = self.released.len();
         while let Some((offset, settled)) = self.ledger.release() {
-            let (records, journey) = match settled {
+            let (mut records, journey) = match settled {
                 Settled::Records { records, journey } => (records, journey),
                 Settled::Outcome(outcome) => {
                     let origin = self.origin(offset);
@@ -80,6 +81,7 @@ impl Partition {
                     (with.encoder.outcome(*outcome, &origin), journey)
                 }
             };
+            answer_unavailable(&mut records, &with.encoder, &with.topics);
             self.released.push_back(Released {
                 offset,
                 records,
@@ -157,6 +159,14 @@ impl Partitions {
     /// Has every partition release what it can; returns how many outcomes that were.
     pub(super) fn release(&mut self, with: &Publishing) -> usize {
         self.0.values_mut().map(|p| p.release(with)).sum()
+    }
+
+    /// Answers jobs that were released and whose topics cannot be written to.
+    pub(super) fn answer_unavailable(&mut self, with: &Publishing) {
+        let released = self.0.values_mut().flat_map(|p| &mut p.released);
+        for released in released {
+            answer_unavailable(&mut released.records, &with.encoder, &with.topics);
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Partition)> {

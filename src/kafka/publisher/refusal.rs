@@ -1,10 +1,32 @@
-//! Records that the broker will never take.
+//! Records that the broker will not take.
 
 use super::partition::{Partition, Released};
 use crate::{
     events::NodeEvent,
-    kafka::record::{Encoder, OutRecord},
+    kafka::{
+        record::{Encoder, OutRecord},
+        topic_health::TopicHealth,
+    },
 };
+
+/// Whether a record is a job whose topic cannot be written to.
+pub(super) fn is_unavailable(record: &OutRecord, encoder: &Encoder, topics: &TopicHealth) -> bool {
+    encoder.is_job(record) && topics.is_unavailable(&record.topic)
+}
+
+/// Puts errors in the place of jobs whose topics cannot be written to: those jobs would hold up all others.
+pub(super) fn answer_unavailable(
+    records: &mut Vec<OutRecord>,
+    encoder: &Encoder,
+    topics: &TopicHealth,
+) {
+    if !topics.has_unavailable() {
+        return;
+    }
+    let such = |record: &mut OutRecord| is_unavailable(record, encoder, topics);
+    let jobs: Vec<_> = records.extract_if(.., such).collect();
+    records.extend(jobs.iter().flat_map(|job| encoder.unavailable(job)));
+}
 
 /// Puts something smaller in the place of the largest record that answers `offset`, and returns it. Nothing is returned when there is nothing
 /// smaller left to say; where no dead letter is left either, that is an error in the log and counts as `record_given_up`.

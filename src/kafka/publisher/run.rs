@@ -7,6 +7,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::{
     Publishing,
     partition::{Partitions, Released},
+    refusal::is_unavailable,
 };
 use crate::{kafka::record::OutRecord, telemetry::traces::TransactionMoment};
 
@@ -92,6 +93,12 @@ impl Run {
     ) -> impl Iterator<Item = &'p OutRecord> {
         let entries = self.entries(partitions);
         entries.flat_map(|released| &released.records)
+    }
+
+    /// Whether it holds a job whose topic cannot be written to.
+    pub(super) fn has_unavailable(&self, partitions: &Partitions, with: &Publishing) -> bool {
+        let such = |record| is_unavailable(record, &with.encoder, &with.topics);
+        with.topics.has_unavailable() && self.records(partitions).any(such)
     }
 
     /// Number of records that are answered.

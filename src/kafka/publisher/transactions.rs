@@ -170,6 +170,9 @@ impl Transactions {
         if Instant::now() < self.next {
             return Step::Until(self.next);
         }
+        if with.topics.has_unavailable() {
+            partitions.answer_unavailable(with);
+        }
         let Some(run) = Run::gather(partitions, self.limit) else {
             return Step::Rest;
         };
@@ -199,6 +202,11 @@ impl Transactions {
     /// Waits for the answers to be taken, then adds the offsets.
     fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
         if !self.producer.context().wait(REPORTS) {
+            if run.has_unavailable(partitions, with) {
+                // The brokers will never report these.
+                self.state = State::Aborting;
+                return Step::On;
+            }
             self.state = State::Open(run);
             return match self.producer.client().fatal_error() {
                 Some((code, _)) => {

@@ -67,6 +67,11 @@ impl Member {
         self.current().consumer.clone()
     }
 
+    /// Whether a topic is held back: its partitions are ours and are not read for now.
+    pub(in crate::kafka) fn holds_back(&self, topic: &str) -> bool {
+        self.assignment.is_held(topic)
+    }
+
     /// Reads these topics from now on, and no others.
     pub(super) fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
         let mut current = self.current();

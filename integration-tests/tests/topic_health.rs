@@ -1,0 +1,184 @@
+//! Topics that go away: what depends on them waits or fails, operators see it, and nothing else is disturbed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use babelmesh_integration_tests::{
+    Backend, Cluster, Kafka, LocalNode, PATIENCE, Sandbox, measured, request, wait_until,
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
+
+/// Problems are seen within so long.
+const SEEN: Duration = Duration::from_secs(10);
+
+fn delete(kafka: &Kafka, topic: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let config: ClientConfig = kafka.clients().admin();
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let deleted = runtime.block_on(admin.delete_topics(&[topic], &options));
+    assert_eq!(deleted.unwrap(), [Ok(topic.to_owned())]);
+}
+
+fn ask(backend: &mut Backend, name: &str, target: &str) {
+    for number in 0..20 {
+        let (id, conversation) = (format!("{name}-{number}"), format!("c{number}"));
+        backend.ask(&request(&id, "hello", &[target], &conversation));
+    }
+    backend.flush();
+}
+
+fn errors<'b>(backend: &'b Backend, name: &str) -> Vec<&'b str> {
+    let such = |id: &str| id.split('-').next() == Some(name);
+    let answers = backend.ids.all();
+    let mine = answers.filter(|answer| such(&answer.result.message_id));
+    mine.map(|answer| answer.error()).collect()
+}
+
+/// What `/ready` misses.
+fn missing(node: &LocalNode) -> Vec<String> {
+    let answer = node.http().get("/ready");
+    let missing = answer.json()["missing"].clone();
+    assert_eq!(answer.status == 200, missing.as_array().unwrap().is_empty());
+    serde_json::from_value(missing).unwrap()
+}
+
+fn wait_for(node: &LocalNode, what: &str, wanted: &[String]) -> Duration {
+    let started = Instant::now();
+    wait_until(what, PATIENCE, || missing(node) == wanted);
+    started.elapsed()
+}
+
+#[test]
+fn a_missing_topic_of_one_language_is_seen_and_stops_no_other_language() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let settings = kafka.node(sandbox.node());
+    let node = LocalNode::start(&settings.set("http.listen", "\"127.0.0.1:0\""));
+    let jobs = kafka.topics().jobs;
+    wait_for(&node, "the node is ready", &[]);
+
+    let french = format!("{jobs}.fr");
+    delete(&kafka, &french);
+    ask(&mut backend, "lost", "fr");
+    ask(&mut backend, "other", "de");
+    let gone = [format!("topic {french} does not exist")];
+    let seen = wait_for(&node, "the missing topic is seen", &gone);
+    measured(
+        "topic health: a missing topic is in /ready after",
+        format_args!("{seen:.1?}"),
+    );
+    assert!(seen < SEEN, "{seen:?}");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(errors(&backend, "other"), [""; 20]);
+    assert_eq!(errors(&backend, "lost"), ["topic_unavailable"; 20]);
+    // Known by now: nobody waits.
+    ask(&mut backend, "again", "fr");
+    ask(&mut backend, "more", "de");
+    let started = Instant::now();
+    backend.read_until(PATIENCE, babelmesh_integration_tests::Ids::is_complete);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let metrics = node.http().get("/metrics").body;
+    assert!(metrics.contains(&format!(
+        "babelmesh_topic_available{{topic=\"{french}\"}} 0"
+    )));
+    assert!(metrics.contains("babelmesh_topic_problems 1"));
+    let problems = node.status().topic_problems;
+    assert_eq!((problems.len(), problems[0].topic.as_str()), (1, &*french));
+
+    kafka.create_topics(4);
+    wait_for(&node, "the topic is there again", &[]);
+    ask(&mut backend, "back", "fr");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(errors(&backend, "back"), [""; 20]);
+    assert_eq!(errors(&backend, "more"), [""; 20]);
+    node.drain();
+}
+
+#[test]
+fn without_a_topic_of_results_a_node_is_not_ready_and_nothing_is_lost() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let settings = kafka.node(sandbox.node());
+    let node = LocalNode::start(&settings.set("http.listen", "\"127.0.0.1:0\""));
+    let results = kafka.topics().results;
+    delete(&kafka, &results);
+    ask(&mut backend, "held", "fr");
+    let gone = [format!("topic {results} does not exist")];
+    let seen = wait_for(&node, "the missing topic is seen", &gone);
+    assert!(seen < SEEN, "{seen:?}");
+    kafka.create_topics(4);
+    wait_for(&node, "the topic is there again", &[]);
+    let mut later = kafka.backend();
+    later.ids = std::mem::take(&mut backend.ids).unread();
+    later.read_all(PATIENCE);
+    later.ids.assert_exactly_once();
+    assert_eq!(errors(&later, "held"), [""; 20]);
+    node.drain();
+}
+
+/// What monitors such as `kafka-consumer-groups --describe` show: the end of each partition less the group's offset.
+fn outside_lag(kafka: &Kafka, group: &str, topics: &[String]) -> i64 {
+    let mut config = kafka.clients().consumer(group);
+    config.remove("group.instance.id");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    for topic in topics {
+        (0..4).for_each(|partition| drop(list.add_partition(topic, partition)));
+    }
+    let committed = consumer.committed_offsets(list, SEEN).unwrap();
+    let lags = committed.elements().into_iter().map(|element| {
+        let ends = consumer.fetch_watermarks(element.topic(), element.partition(), SEEN);
+        let (_, end) = ends.unwrap();
+        end - element.offset().to_raw().unwrap().max(0)
+    });
+    lags.sum()
+}
+
+#[test]
+fn monitors_see_no_lag_when_nothing_is_left_to_do() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&kafka.node(sandbox.node()));
+    ask(&mut backend, "a", "fr");
+    ask(&mut backend, "b", "de");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    let (topics, group) = (kafka.topics(), kafka.group());
+    let jobs: Vec<_> = ["fr", "de"]
+        .map(|language| format!("{}.{language}", topics.jobs))
+        .into();
+    let splitter = format!("{group}-splitter");
+    wait_until("no lag is left", SEEN, || {
+        outside_lag(&kafka, group, &jobs)
+            + outside_lag(&kafka, &splitter, &[topics.requests.clone()])
+            == 0
+    });
+    // Offsets that were committed beyond the last record lose nothing that comes later.
+    ask(&mut backend, "c", "fr");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(errors(&backend, "c"), [""; 20]);
+    node.drain();
+}

@@ -1,0 +1,230 @@
+//! Which topics can be used, as brokers say.
+//!
+//! A topic that goes missing stops what depends on it and nothing else: jobs for it are answered with an error that may be retried, and
+//! operators see it in readiness, status and metrics. One answer of a broker that has just started is no proof, so two in a row are wanted.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+/// So many looks in a row must find a topic unusable.
+const LOOKS: u32 = 2;
+
+/// Why a topic cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The cluster has no such topic.
+    Missing,
+    /// The brokers refuse to speak of it, for example because this client may not use it.
+    Refused(String),
+    /// These partitions have no leader: they can be neither read nor written for now.
+    NoLeader(Vec<i32>),
+}
+
+impl Problem {
+    /// Whether waiting for it would be waiting for an operator.
+    const fn needs_operator(&self) -> bool {
+        matches!(self, Self::Missing | Self::Refused(_))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("does not exist"),
+            Self::Refused(error) => write!(f, "cannot be used: {error}"),
+            Self::NoLeader(partitions) => {
+                let partitions: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+                write!(f, "has no leader for partition {}", partitions.join(", "))
+            }
+        }
+    }
+}
+
+/// A topic that cannot be used, or a partition that cannot be read, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicProblem {
+    /// The topic.
+    pub topic: String,
+    /// What is wrong, in words that follow its name.
+    pub problem: String,
+}
+
+/// What a look at the topics changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A topic cannot be used any more.
+    Unusable(String, Problem),
+    /// A topic can be used again.
+    Usable(String),
+}
+
+/// The topics of a node.
+#[derive(Debug, Default)]
+pub struct TopicHealth {
+    topics: Mutex<BTreeMap<String, Known>>,
+    /// Whether any of them waits for an operator.
+    has_unavailable: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Looks in a row that found a problem.
+    looks: u32,
+    problem: Option<Problem>,
+}
+
+impl Known {
+    fn confirmed(&self) -> Option<&Problem> {
+        self.problem.as_ref().filter(|_| self.looks >= LOOKS)
+    }
+
+    fn is_unavailable(&self) -> bool {
+        self.confirmed().is_some_and(Problem::needs_operator)
+    }
+}
+
+impl TopicHealth {
+    /// The health of these topics, all of which count as usable at first.
+    #[must_use]
+    pub fn new(topics: impl IntoIterator<Item = String>) -> Self {
+        let topics = topics.into_iter().map(|topic| (topic, Known::default()));
+        Self {
+            topics: Mutex::new(topics.collect()),
+            has_unavailable: AtomicBool::new(false),
+        }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what brokers say: the problem of each topic, `None` where it has none. A topic that they do not name is missing.
+    pub(super) fn look(&self, found: &BTreeMap<String, Option<Problem>>) -> Vec<Change> {
+        let mut topics = self.topics();
+        let mut changes = Vec::new();
+        for (topic, known) in topics.iter_mut() {
+            let problem = match found.get(topic) {
+                Some(problem) => problem.clone(),
+                None => Some(Problem::Missing),
+            };
+            let before = known.confirmed().cloned();
+            known.looks = match problem {
+                Some(_) => known.looks.saturating_add(1),
+                None => 0,
+            };
+            known.problem = problem;
+            match (before, known.confirmed()) {
+                (None, Some(problem)) => {
+                    changes.push(Change::Unusable(topic.clone(), problem.clone()));
+                }
+                (Some(_), None) => changes.push(Change::Usable(topic.clone())),
+                (_, _) => {}
+            }
+        }
+        let unavailable = topics.values().any(Known::is_unavailable);
+        self.has_unavailable.store(unavailable, Ordering::Relaxed);
+        changes
+    }
+
+    /// Whether any topic cannot be written until an operator does something.
+    pub(super) fn has_unavailable(&self) -> bool {
+        self.has_unavailable.load(Ordering::Relaxed)
+    }
+
+    /// Whether a topic cannot be written until an operator does something.
+    pub(super) fn is_unavailable(&self, topic: &str) -> bool {
+        self.has_unavailable() && self.topics().get(topic).is_some_and(Known::is_unavailable)
+    }
+
+    /// Every topic with whether it can be used.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, bool)> {
+        let topics = self.topics();
+        let topics = topics.iter();
+        topics
+            .map(|(topic, known)| (topic.clone(), known.confirmed().is_none()))
+            .collect()
+    }
+
+    /// What is wrong with topics, if anything.
+    #[must_use]
+    pub fn problems(&self) -> Vec<TopicProblem> {
+        let topics = self.topics();
+        let problem = |(topic, known): (&String, &Known)| {
+            let problem = known.confirmed()?.to_string();
+            let topic = topic.clone();
+            Some(TopicProblem { topic, problem })
+        };
+        topics.iter().filter_map(problem).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> TopicHealth {
+        TopicHealth::new(["a", "b"].map(str::to_owned))
+    }
+
+    fn found(topics: &[(&str, Option<Problem>)]) -> BTreeMap<String, Option<Problem>> {
+        let topics = topics.iter();
+        topics
+            .map(|(topic, problem)| ((*topic).to_owned(), problem.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn a_topic_that_is_missing_twice_is_unavailable_until_it_is_there_again() {
+        let health = health();
+        let both = found(&[("a", None), ("b", None)]);
+        let one = found(&[("a", None)]);
+        assert_eq!(health.look(&both), []);
+        assert_eq!(health.look(&one), []);
+        assert!(!health.is_unavailable("b") && health.problems().is_empty());
+        let gone = Change::Unusable("b".to_owned(), Problem::Missing);
+        assert_eq!(health.look(&one), [gone]);
+        assert!(health.is_unavailable("b") && !health.is_unavailable("a"));
+        assert_eq!(health.problems()[0].problem, "does not exist");
+        assert_eq!(
+            health.all(),
+            [("a".to_owned(), true), ("b".to_owned(), false)]
+        );
+        assert_eq!(health.look(&one), []);
+        assert_eq!(health.look(&both), [Change::Usable("b".to_owned())]);
+        assert!(!health.is_unavailable("b") && !health.has_unavailable());
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_a_problem_that_heals_by_itself() {
+        let health = health();
+        let problem = Problem::NoLeader(vec![0, 3]);
+        let looked = found(&[("a", Some(problem)), ("b", None)]);
+        let _ = (health.look(&looked), health.look(&looked));
+        assert_eq!(
+            health.problems()[0].problem,
+            "has no leader for partition 0, 3"
+        );
+        assert!(!health.is_unavailable("a"));
+    }
+
+    #[test]
+    fn a_problem_that_becomes_another_one_is_told_once() {
+        let health = health();
+        let refused = Problem::Refused("not authorised".to_owned());
+        let refused = found(&[("a", Some(refused)), ("b", None)]);
+        let _ = health.look(&refused);
+        assert_eq!(health.look(&refused).len(), 1);
+        assert_eq!(health.look(&found(&[("b", None)])), []);
+        assert_eq!(health.problems()[0].problem, "does not exist");
+    }
+}
