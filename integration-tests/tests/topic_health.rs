@@ -135,6 +135,28 @@ fn without_a_topic_of_results_a_node_is_not_ready_and_nothing_is_lost() {
     node.drain();
 }
 
+#[test]
+fn a_topic_that_is_deleted_and_made_again_is_read_from_its_beginning() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&kafka.node(sandbox.node()));
+    ask(&mut backend, "before", "fr");
+    backend.read_all(PATIENCE);
+    delete(&kafka, &kafka.topics().requests);
+    kafka.create_topics(4);
+    std::thread::sleep(Duration::from_secs(3));
+    // More than there were before: the old offsets exist in the new topic.
+    for name in ["a", "b", "c", "d", "e"] {
+        ask(&mut backend, name, "fr");
+    }
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    node.drain();
+}
+
 /// What monitors such as `kafka-consumer-groups --describe` show: the end of each partition less the group's offset.
 fn outside_lag(kafka: &Kafka, group: &str, topics: &[String]) -> i64 {
     let mut config = kafka.clients().consumer(group);

@@ -68,8 +68,10 @@ struct Known {
 /// Where a partition stands. Offsets are those of the next record.
 #[derive(Debug, Clone, Copy, Default)]
 struct Position {
-    /// Given to us.
+    /// Given to us, or where the group had got to.
     read: Option<i64>,
+    /// Whether a record was given to us since the partition is ours.
+    has_read: bool,
     /// Fetched by librdkafka.
     fetched: Option<i64>,
     /// Fetched and not given to us, in records.
@@ -136,6 +138,10 @@ impl LagGauge {
                 .partitions
                 .entry((Arc::clone(topic), partition))
                 .or_default();
+            if !std::mem::replace(&mut position.has_read, true) {
+                // What was known before may be of an earlier time that the partition was ours.
+                position.fetched = None;
+            }
             let before = position.read.replace(offset + 1);
             known.offsets += before.map_or(1, |before| (offset + 1 - before).max(1)) as f64;
             known.records += 1.0;
@@ -202,6 +208,25 @@ impl LagGauge {
             partitions.insert(key, position);
         }
         known.partitions = partitions;
+    }
+
+    /// A partition becomes ours: nothing is known of it.
+    pub(super) fn forget(&self, topic: &str, partition: i32) {
+        let key = (Arc::from(topic), partition);
+        let _ = self.known().partitions.remove(&key);
+    }
+
+    /// Partitions of which everything that was fetched was given to us, and where that ends: behind marks of transactions, which are not given.
+    pub(super) fn passed(&self) -> Vec<(Arc<str>, i32, i64)> {
+        let known = self.known();
+        let passed = |((topic, partition), position): (&(Arc<str>, i32), &Position)| {
+            let fetched = position
+                .fetched
+                .filter(|_| position.has_read && position.prefetched == 0);
+            let end = fetched.filter(|fetched| position.read < Some(*fetched))?;
+            Some((Arc::clone(topic), *partition, end))
+        };
+        known.partitions.iter().filter_map(passed).collect()
     }
 
     /// Partitions with unread records in which nobody has got further for a while, although nothing holds them back.
@@ -428,5 +453,27 @@ mod tests {
         position.watch(true, at(41));
         position.watch(true, at(60));
         assert!(!position.is_stalled);
+    }
+
+    #[test]
+    fn only_marks_behind_records_that_were_given_to_us_are_passed() {
+        let gauge = LagGauge::default();
+        let t: Arc<str> = Arc::from("t");
+        // Known of an earlier time.
+        gauge.ends(&ends(&[(0, 100)]), &HashMap::new(), |_| false);
+        gauge.statistics(&statistics(0, 100, 0));
+        assert_eq!(gauge.passed(), []);
+        read(&gauge, 0, 50..60);
+        assert_eq!(gauge.passed(), []);
+        gauge.statistics(&statistics(0, 70, 9));
+        assert_eq!(gauge.passed(), []);
+        read(&gauge, 0, 60..69);
+        gauge.statistics(&statistics(0, 70, 0));
+        assert_eq!(gauge.passed(), [(Arc::clone(&t), 0, 70)]);
+        gauge.forget("t", 0);
+        assert_eq!(gauge.passed(), []);
+        read(&gauge, 0, 70..80);
+        gauge.statistics(&statistics(0, 80, 0));
+        assert_eq!(gauge.passed(), []);
     }
 }

@@ -26,6 +26,7 @@ use std::{
 };
 
 use babelmesh_actors::flow::Flow;
+use rdkafka::consumer::{CommitMode, Consumer};
 
 pub use settlements::{Command, Opened, Settled, Settlements};
 
@@ -199,6 +200,7 @@ impl Publisher {
                 self.delivery
                     .reported(report, &mut self.partitions, &self.publishing);
             }
+            Command::Passed(partitions) => self.pass(&partitions),
             Command::Held(topics) => {
                 self.held = topics;
                 flow.excuse(self.partitions.weight_of(&self.held));
@@ -219,6 +221,27 @@ impl Publisher {
                 reply,
                 stop: true,
             }),
+        }
+    }
+
+    /// Commits offsets behind marks of transactions, where all records before them are answered: whoever asks the group for its lag from
+    /// outside takes a mark for a record. Offsets that are lost here cost nothing.
+    fn pass(&mut self, partitions: &[(u32, u32, i64)]) {
+        let with = &self.publishing;
+        let Some(consumer) = with.member.consumer() else {
+            return;
+        };
+        for (id, epoch, offset) in partitions {
+            let Some(partition) = self.partitions.get(*id, *epoch) else {
+                continue;
+            };
+            let Some(list) = partition.pass(*offset) else {
+                continue;
+            };
+            let commit = || consumer.commit(&list, CommitMode::Async).ok();
+            let _ = with
+                .ownership
+                .while_held([(*id, *epoch)].into_iter(), commit);
         }
     }
 

@@ -54,6 +54,8 @@ const RUN: usize = 512;
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// How often a closed gate is looked at until then.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
+/// How often an idle reader tells what it has passed.
+const PASSED_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll waits for a record.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -106,6 +108,7 @@ impl Reader {
             closed_since: None,
             paused: false,
             last_error: None,
+            told_passed: Instant::now(),
             fences: Fences::default(),
             rejoin_at: None,
         };
@@ -258,6 +261,7 @@ struct Polling<H> {
     closed_since: Option<Instant>,
     paused: bool,
     last_error: Option<Instant>,
+    told_passed: Instant,
     fences: Fences,
     /// When to join again with another consumer.
     rejoin_at: Option<Instant>,
@@ -371,6 +375,10 @@ impl<H: Handler> Polling<H> {
                 None => break,
             }
             wait = Duration::ZERO;
+        }
+        if opened.is_empty() && self.told_passed.elapsed() > PASSED_EVERY {
+            self.told_passed = Instant::now();
+            self.assignment().tell_passed();
         }
         if !opened.is_empty() {
             let records = opened.iter().zip(&topics);

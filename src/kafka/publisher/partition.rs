@@ -6,6 +6,7 @@ use std::{
 };
 
 use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
     Publishing,
@@ -33,6 +34,8 @@ pub(super) struct Partition {
     weight: u64,
     /// What is to be published, in order; it stays here until the broker has both the records and the offset.
     pub(super) released: VecDeque<Released>,
+    /// The offset behind marks of transactions that was committed last.
+    passed: i64,
 }
 
 /// What one record of the partition is answered by.
@@ -53,6 +56,7 @@ impl Partition {
             accepted: VecDeque::new(),
             weight: 0,
             released: VecDeque::new(),
+            passed: 0,
         }
     }
 
@@ -67,6 +71,18 @@ impl Partition {
     /// Whether everything that was read is published and committed.
     pub(super) fn is_finished(&self) -> bool {
         self.ledger.is_empty() && self.released.is_empty()
+    }
+
+    /// The offset to commit, once, if everything that was read before it is finished.
+    pub(super) fn pass(&mut self, offset: i64) -> Option<TopicPartitionList> {
+        if !self.is_finished() || offset <= self.passed {
+            return None;
+        }
+        self.passed = offset;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, self.number, Offset::Offset(offset))
+            .ok()?;
+        Some(list)
     }
 
     /// Takes outcomes whose turn it is; returns how many.

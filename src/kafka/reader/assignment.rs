@@ -101,6 +101,20 @@ impl Assignment {
         Some((Arc::clone(topic), ticket))
     }
 
+    /// Tells the publisher what was read to behind the last record. Everything that was read must be known to it already.
+    pub(super) fn tell_passed(&self) {
+        let passed = self.lag.passed();
+        let partitions = self.partitions();
+        let numbered = passed.into_iter().filter_map(|(topic, partition, end)| {
+            let (id, epoch) = *partitions.ids.get(&topic)?.get(&partition)?;
+            Some((id, epoch, end))
+        });
+        let passed: Vec<_> = numbered.collect();
+        if !passed.is_empty() {
+            self.settlements.tell(Command::Passed(passed));
+        }
+    }
+
     pub(super) fn assign(&self, list: &TopicPartitionList) {
         let mut partitions = self.partitions();
         for element in list.elements() {
@@ -112,6 +126,7 @@ impl Assignment {
                 (*next, 0)
             });
             id.1 += 1;
+            self.lag.forget(&topic, element.partition());
             self.ownership.gain(id.0, id.1);
             self.settlements.tell(Command::Assigned {
                 partition: id.0,
