@@ -3,6 +3,7 @@
 //! Business code says *what* happened with a typed event; only this module and its own know how that reads.
 
 mod log;
+mod repeats;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
 pub use log::{EventLog, stop_reason};
+pub(crate) use repeats::LibraryLines;
 
 use crate::{cluster::command::Action, kafka::topic_settings::TooFewPartitions};
 
@@ -164,9 +166,11 @@ pub enum NodeEvent<'a> {
     /// There is no connection with whoever is at an address.
     PeerRefused {
         /// The address.
-        address: &'a str,
+        address: SocketAddr,
         /// Whether this node dialled; if not, it was dialled.
         dialled: bool,
+        /// Kind of the reason, without what differs from time to time.
+        kind: &'a str,
         /// Why.
         error: &'a str,
     },
@@ -231,6 +235,10 @@ fn counts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
     COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn count(name: &'static str) {
+    *counts().entry(name).or_default() += 1;
+}
+
 impl NodeEvent<'_> {
     /// How often each kind of event happened in this process.
     pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
@@ -279,9 +287,15 @@ impl NodeEvent<'_> {
         }
     }
 
-    /// Counts it and tells about it.
+    /// Counts it, and writes its log line unless one like it was written a moment ago.
     pub fn emit(self) {
-        *counts().entry(self.name()).or_default() += 1;
+        count(self.name());
+        if repeats::may_be_written(&self) {
+            self.write();
+        }
+    }
+
+    fn write(self) {
         match self {
             Self::Started {
                 node,
@@ -404,9 +418,10 @@ impl NodeEvent<'_> {
                 address,
                 dialled: true,
                 error,
-            } => warn!(address, error, "no connection to another node"),
+                ..
+            } => warn!(%address, error, "no connection to another node"),
             Self::PeerRefused { address, error, .. } => {
-                warn!(address, error, "a connection of another node was refused");
+                warn!(%address, error, "a connection of another node was refused");
             }
             Self::HandshakesCrowded { most } => {
                 warn!(most, "too many handshakes at once, the oldest make room");

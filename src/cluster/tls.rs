@@ -3,12 +3,17 @@
 //! A node dials addresses, not names: whom it has reached it learns from the other side, and only then compares that name with the
 //! certificate. So a certificate names its *node*, as DNS name, and is good wherever the node runs.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    ServerConfig, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -23,6 +28,7 @@ use rustls::{
     },
     sign::CertifiedKey,
 };
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -97,15 +103,27 @@ impl Tls {
     }
 }
 
+/// Why there is no TLS session. The texts say whose certificate is meant, and name no time that passes.
+#[derive(Debug, Error)]
+pub(super) enum TlsError {
+    /// The certificate of the other side is not accepted.
+    #[error("its certificate is not accepted here: {0}")]
+    Refused(String),
+    /// The other side has none.
+    #[error("it shows no certificate")]
+    Missing,
+    /// The certificate of this node is not accepted.
+    #[error("it does not accept the certificate of this node: {0:?}")]
+    RefusedThere(AlertDescription),
+}
+
 /// What went wrong, so that whoever reads it knows whose certificate is meant.
 pub(super) fn explain(error: io::Error) -> anyhow::Error {
     use AlertDescription as Alert;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(cause)) => {
-            anyhow!("its certificate is not accepted here: {cause}")
-        }
-        Some(rustls::Error::NoCertificatesPresented) => anyhow!("it shows no certificate"),
+        Some(rustls::Error::InvalidCertificate(cause)) => TlsError::Refused(invalid(cause)).into(),
+        Some(rustls::Error::NoCertificatesPresented) => TlsError::Missing.into(),
         Some(rustls::Error::AlertReceived(
             alert @ (Alert::UnknownCA
             | Alert::BadCertificate
@@ -115,9 +133,30 @@ pub(super) fn explain(error: io::Error) -> anyhow::Error {
             | Alert::CertificateUnknown
             | Alert::CertificateRequired
             | Alert::DecryptError),
-        )) => anyhow!("it does not accept the certificate of this node: {alert:?}"),
+        )) => TlsError::RefusedThere(*alert).into(),
         _ => anyhow::Error::new(error).context("agreeing on TLS"),
     }
+}
+
+/// What is wrong with a certificate. The library's own text counts the seconds since it expired.
+fn invalid(cause: &CertificateError) -> String {
+    match cause {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("it expired at {}", date(not_after.as_secs()))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let from = date(not_before.as_secs());
+            format!("it is not valid before {from}; compare the clocks of both nodes")
+        }
+        cause => cause.to_string(),
+    }
+}
+
+/// A time in seconds since 1970 as a date in UTC.
+pub(super) fn date(seconds: u64) -> String {
+    // The library knows dates up to the year 9999.
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// A value that only the two ends of a TLS session know.

@@ -4,12 +4,13 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -22,8 +23,7 @@ use tokio::{
 use super::{
     handshake::{self, Doorkeeper, HandshakeError, Identity, Peer},
     link::{Link, Wire},
-    shared::Quiet,
-    tls::{self, Tls},
+    tls::{self, Tls, TlsError},
 };
 use crate::{events::NodeEvent, node::error_chain};
 
@@ -48,7 +48,6 @@ pub(super) struct Transport {
     register: Arc<dyn Register>,
     within: Duration,
     serial: AtomicU64,
-    quiet: Quiet,
 }
 
 impl Transport {
@@ -64,7 +63,6 @@ impl Transport {
             register,
             within,
             serial: AtomicU64::new(0),
-            quiet: Quiet::default(),
         }
     }
 
@@ -96,25 +94,13 @@ impl Transport {
         if matches!(error.downcast_ref(), Some(HandshakeError::Itself)) {
             return;
         }
-        let error = error_chain(error.as_ref());
-        // Whoever dials has another port each time.
-        let whom = match dialled {
-            true => address.to_string(),
-            false => address.ip().to_string(),
-        };
-        if self.is_news(&format!("{whom} {error}")) {
-            NodeEvent::PeerRefused {
-                address: &address.to_string(),
-                dialled,
-                error: &error,
-            }
-            .emit();
+        NodeEvent::PeerRefused {
+            address,
+            dialled,
+            kind: &kind(error),
+            error: &error_chain(error.as_ref()),
         }
-    }
-
-    /// Whether something was not told of a moment ago.
-    pub(super) fn is_news(&self, what: &str) -> bool {
-        self.quiet.is_news(what, Instant::now())
+        .emit();
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -169,6 +155,29 @@ impl Transport {
     }
 }
 
+/// Kind of a refusal: what the other side says, and times, are not part of it.
+fn kind(error: &anyhow::Error) -> String {
+    if let Some(error) = error.downcast_ref::<HandshakeError>() {
+        return match error {
+            HandshakeError::Io(error) => format!("{:?}", error.kind()),
+            HandshakeError::Foreign(what) => (*what).to_owned(),
+            HandshakeError::Protocol { .. } => "protocol".to_owned(),
+            HandshakeError::Cookie => "cookie".to_owned(),
+            HandshakeError::Unfit(why) => why.clone(),
+            HandshakeError::Refused(_) => "refused".to_owned(),
+            HandshakeError::Slow => "slow".to_owned(),
+            HandshakeError::Itself => "itself".to_owned(),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<TlsError>() {
+        return error.to_string();
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => format!("{:?}", error.kind()),
+        None => error.to_string(),
+    }
+}
+
 struct Door<'a> {
     certificate: Option<CertificateDer<'static>>,
     register: &'a dyn Register,
@@ -213,9 +222,7 @@ pub(super) async fn listen(
                 break;
             };
             oldest.abort();
-            if transport.is_news("crowded") {
-                NodeEvent::HandshakesCrowded { most }.emit();
-            }
+            NodeEvent::HandshakesCrowded { most }.emit();
         }
         let (transport, greet) = (Arc::clone(&transport), greet.clone());
         let task = tokio::spawn(async move {
