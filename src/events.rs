@@ -152,6 +152,21 @@ pub enum NodeEvent<'a> {
         /// Whether connections are encrypted.
         encrypted: bool,
     },
+    /// The files of the node's certificate had changed, and count from now on.
+    CertificateReloaded {
+        /// When it expires.
+        expires: &'a str,
+    },
+    /// The files of the node's certificate have changed and cannot be used; the certificate from before still counts.
+    CertificateUnusable {
+        /// Why.
+        error: &'a str,
+    },
+    /// The node's certificate expires soon, or has expired.
+    CertificateExpires {
+        /// Which and when.
+        warning: &'a str,
+    },
     /// Another node came, went, or is suspected.
     MemberChanged {
         /// Its name.
@@ -274,6 +289,9 @@ impl NodeEvent<'_> {
             Self::KeysRead { .. } => "keys_read",
             Self::KeysUnreadable { .. } => "keys_unreadable",
             Self::ClusterStarted { .. } => "cluster_started",
+            Self::CertificateReloaded { .. } => "certificate_reloaded",
+            Self::CertificateUnusable { .. } => "certificate_unusable",
+            Self::CertificateExpires { .. } => "certificate_expires",
             Self::MemberChanged { .. } => "member_changed",
             Self::PeerRefused { .. } => "peer_refused",
             Self::HandshakesCrowded { .. } => "handshakes_crowded",
@@ -408,6 +426,16 @@ impl NodeEvent<'_> {
                 address,
                 encrypted,
             } => info!(listen, address, encrypted, "looking for other nodes"),
+            Self::CertificateReloaded { expires } => {
+                info!(expires, "certificate reloaded, new connections use it");
+            }
+            Self::CertificateUnusable { error } => warn!(
+                error,
+                "the certificate's files have changed and cannot be used, keeping the previous certificate"
+            ),
+            Self::CertificateExpires { warning } => {
+                warn!("{warning}; replace its files, the node reads them again by itself");
+            }
             Self::MemberChanged {
                 node,
                 incarnation,

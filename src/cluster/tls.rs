@@ -5,12 +5,11 @@
 
 use std::{
     io,
-    path::Path,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -21,7 +20,7 @@ use rustls::{
     crypto::{
         WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
     },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
         ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
         danger::ClientCertVerifier,
@@ -32,7 +31,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::config::TlsConfig;
+use super::certificate::Credentials;
 
 /// Label of the value that binds a handshake to its TLS session.
 const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
@@ -42,50 +41,40 @@ const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Tls {
-    /// Reads certificates and the key.
-    pub(super) fn load(config: &TlsConfig) -> Result<Self> {
-        let (ca, certificate, key) = config
-            .files()
-            .context("cluster.tls names no certificates")?;
+    /// With these certificates and this key.
+    ///
+    /// # Errors
+    /// When they do not belong together, or nobody could use them.
+    pub(super) fn new(credentials: Credentials) -> Result<Self> {
+        let Credentials { roots, chain, key } = credentials;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(ca)? {
-            let added = roots.add(authority);
-            added.with_context(|| format!("reading {}", ca.display()))?;
-        }
-        let roots = Arc::new(roots);
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key)
-            .with_context(|| format!("reading the key {}", key.display()))?;
         let verifier: Arc<dyn ClientCertVerifier> =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
-                .build()
-                .with_context(|| format!("reading {}", ca.display()))?;
-        let unusable = || {
-            format!(
-                "using the certificate {} and its key",
-                certificate.display()
-            )
-        };
+                .build()?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())
-            .with_context(unusable)?;
+            .with_single_cert(chain.clone(), key.clone_key())?;
         let algorithms = provider.signature_verification_algorithms;
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyNode { roots, algorithms }))
-            .with_client_auth_cert(chain, key)
-            .with_context(unusable)?;
+            .with_client_auth_cert(chain.clone(), key)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
+            chain: chain.into(),
         })
+    }
+
+    /// The certificate that the other side is shown, and those between it and the authority.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 
     /// The accepting side.
@@ -258,18 +247,4 @@ impl ServerCertVerifier for AnyNode {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let reading = || format!("reading the certificates {}", file.display());
-    let found = CertificateDer::pem_file_iter(file)
-        .with_context(reading)?
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(reading)?;
-    ensure!(
-        !found.is_empty(),
-        "reading the certificates {}: there is none",
-        file.display()
-    );
-    Ok(found)
 }

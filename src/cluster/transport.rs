@@ -21,9 +21,10 @@ use tokio::{
 };
 
 use super::{
+    certificate::Certificate,
     handshake::{self, Doorkeeper, HandshakeError, Identity, Peer},
     link::{Link, Wire},
-    tls::{self, Tls, TlsError},
+    tls::{self, TlsError},
 };
 use crate::{events::NodeEvent, node::error_chain};
 
@@ -44,7 +45,7 @@ pub(super) struct Contact {
 /// Makes connections.
 pub(super) struct Transport {
     me: Identity,
-    tls: Option<Tls>,
+    certificate: Option<Arc<Certificate>>,
     register: Arc<dyn Register>,
     within: Duration,
     serial: AtomicU64,
@@ -53,13 +54,13 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(
         me: Identity,
-        tls: Option<Tls>,
+        certificate: Option<Arc<Certificate>>,
         register: Arc<dyn Register>,
         within: Duration,
     ) -> Self {
         Self {
             me,
-            tls,
+            certificate,
             register,
             within,
             serial: AtomicU64::new(0),
@@ -68,7 +69,7 @@ impl Transport {
 
     /// Dials an address.
     pub(super) async fn dial(&self, address: SocketAddr) -> Result<Contact> {
-        if self.tls.is_none() && !address.ip().is_loopback() {
+        if self.certificate.is_none() && !address.ip().is_loopback() {
             return Err(anyhow!(
                 "without cluster.tls only loopback addresses are dialled"
             ));
@@ -112,7 +113,7 @@ impl Transport {
 
     async fn shake(&self, stream: TcpStream, dialled: bool) -> Result<Contact> {
         stream.set_nodelay(true).context("dialling")?;
-        let Some(tls) = &self.tls else {
+        let Some(tls) = self.certificate.as_ref().map(|held| held.tls()) else {
             return self.agree(stream, None, &[], dialled).await;
         };
         let stream = match dialled {
@@ -142,7 +143,7 @@ impl Transport {
         };
         let peer = shaken.map_err(|error| match error {
             // Whoever dials hears only now what the other side thinks of its certificate.
-            HandshakeError::Io(error) if self.tls.is_some() => tls::explain(error),
+            HandshakeError::Io(error) if self.certificate.is_some() => tls::explain(error),
             error => error.into(),
         })?;
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);

@@ -76,6 +76,7 @@ fn subject(event: &NodeEvent<'_>) -> Option<String> {
         NodeEvent::HandshakesCrowded { .. } | NodeEvent::StatusFailed { .. } => String::new(),
         NodeEvent::ClusterTrouble { error }
         | NodeEvent::KeysUnreadable { error }
+        | NodeEvent::CertificateUnusable { error }
         | NodeEvent::PublishFailed { error }
         | NodeEvent::TransactionAborted { error }
         | NodeEvent::ProducerBroken { error } => without_numbers(error),
