@@ -143,6 +143,20 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// Others than its owner may read the file of API keys, or write it.
+    KeysOpen {
+        /// The file.
+        file: &'a Path,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The process may have fewer open files than the configuration allows connections.
+    FewDescriptors {
+        /// How many it may have.
+        limit: u64,
+        /// How many it may need.
+        needed: u64,
+    },
     /// The node looks for others.
     ClusterStarted {
         /// Where it listens.
@@ -288,6 +302,8 @@ impl NodeEvent<'_> {
             Self::StatusFailed { .. } => "status_failed",
             Self::KeysRead { .. } => "keys_read",
             Self::KeysUnreadable { .. } => "keys_unreadable",
+            Self::KeysOpen { .. } => "keys_open",
+            Self::FewDescriptors { .. } => "few_descriptors",
             Self::ClusterStarted { .. } => "cluster_started",
             Self::CertificateReloaded { .. } => "certificate_reloaded",
             Self::CertificateUnusable { .. } => "certificate_unusable",
@@ -421,6 +437,15 @@ impl NodeEvent<'_> {
                     "the API keys have changed and cannot be read, those from before count"
                 );
             }
+            Self::KeysOpen { file, mode } => {
+                let (file, mode) = (file.display(), format!("{mode:04o}"));
+                warn!(%file, mode, "other users can read the file of API keys: chmod 600");
+            }
+            Self::FewDescriptors { limit, needed } => warn!(
+                limit,
+                needed,
+                "fewer open files are allowed than the configured connections need: raise the limit (ulimit -Hn) or lower http.max_connections"
+            ),
             Self::ClusterStarted {
                 listen,
                 address,

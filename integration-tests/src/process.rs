@@ -62,6 +62,13 @@ impl ProcessNode {
         Self::start_by(share.command(), sandbox, settings)
     }
 
+    /// Starts the executable by a command that takes it and its arguments as its own last arguments and becomes it.
+    #[must_use]
+    pub fn start_behind(before: &[&str], sandbox: &Sandbox, settings: &Settings) -> Self {
+        let before = before.iter().map(|word| (*word).to_owned());
+        Self::start_by(before.collect(), sandbox, settings)
+    }
+
     fn start_by(before: Vec<String>, sandbox: &Sandbox, settings: &Settings) -> Self {
         let config = settings.config();
         let folder = sandbox.folder().to_owned();
