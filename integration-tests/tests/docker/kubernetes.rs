@@ -201,7 +201,10 @@ fn the_node_of_a_pod_mounts_nothing_that_holds_the_keys_of_others() {
         .find(|v| v["name"] == "KEYS")
         .unwrap();
     let environment = environment("babelmesh-0");
+    // The default folder of the status socket, made by the node itself under /tmp: `kubectl exec` finds it.
+    assert!(!environment.contains_key("XDG_RUNTIME_DIR"));
     let config = good(&environment);
+    assert_eq!(config.status.socket, None);
     let folder = Path::new(text(&keys["value"]));
     let cookie = &environment["BABELMESH_CLUSTER__COOKIE_FILE"];
     assert_eq!(Path::new(cookie), folder.join(certs::COOKIE));
