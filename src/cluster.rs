@@ -6,6 +6,7 @@
 //! all ([`Cluster::view`]), and asks another one to do what it cannot.
 
 mod calls;
+mod certificate;
 pub mod certs;
 mod choice;
 pub mod command;
@@ -54,6 +55,7 @@ pub use view::{ClusterView, MemberState, MemberView};
 use crate::{
     config::Config, events::NodeEvent, failure::Failures, node::StatusSource, telemetry::Traces,
 };
+use certificate::Certificate;
 use command::{Command, CommandDone};
 use dialer::Dialer;
 use gateway::{Gateway, GatewayStart};
@@ -62,7 +64,6 @@ use message::{Acquaintance, GatewayMessage, LONGEST_FRAME};
 use redial::Patience;
 use roster::Roster;
 use shared::Shared;
-use tls::Tls;
 use transport::{Contact, Transport, listen};
 
 /// How often a node looks at itself.
@@ -107,6 +108,7 @@ pub struct Cluster {
     server: ActorRef<NodeServerMessage>,
     host: Arc<dyn Host>,
     call_timeout: Duration,
+    certificate: Option<Arc<Certificate>>,
     traces: Traces,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -128,8 +130,11 @@ impl Cluster {
             .cookie
             .clone()
             .context("cluster.cookie_file is missing")?;
-        let tls = match cluster.tls.is_given() {
-            true => Some(Tls::load(&cluster.tls).context("reading cluster.tls")?),
+        let certificate = match cluster.tls.is_given() {
+            true => {
+                let read = Certificate::load(&cluster.tls, &config.node.name);
+                Some(Arc::new(read.context("reading cluster.tls")?))
+            }
             false => None,
         };
         let listener = TcpListener::bind(&cluster.listen)
@@ -170,10 +175,10 @@ impl Cluster {
         };
         let name = format!("gateway@{}", me.name);
         let (gateway, gateway_task) = Actor::spawn(Some(name), Gateway, start).await?;
-        let encrypted = tls.is_some();
+        let encrypted = certificate.is_some();
         let transport = Arc::new(Transport::new(
             me,
-            tls,
+            certificate.clone(),
             Arc::clone(&shared) as _,
             cluster.handshake_timeout(),
         ));
@@ -192,13 +197,16 @@ impl Cluster {
             greet: greet.clone(),
         };
         let heartbeat = Duration::from_millis(cluster.heartbeat_ms);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(listen(listener, transport, cluster.max_handshakes, greet)),
             tokio::spawn(dialer.run()),
             tokio::spawn(tick(gateway.clone(), heartbeat)),
             tokio::spawn(report(gateway.clone(), Arc::clone(&shared), status, facts)),
             tokio::spawn(watch(failures, gateway_task, server_task)),
         ];
+        if let Some(certificate) = certificate.clone() {
+            tasks.push(tokio::spawn(certificate.watch()));
+        }
         peers.arrive(Arc::clone(&shared));
         NodeEvent::ClusterStarted {
             listen: &local.to_string(),
@@ -212,6 +220,7 @@ impl Cluster {
             server,
             host,
             call_timeout: cluster.call_timeout(),
+            certificate,
             traces,
             tasks: Mutex::new(tasks),
         }))
@@ -220,7 +229,12 @@ impl Cluster {
     /// The cluster as this node sees it now.
     #[must_use]
     pub fn view(&self) -> ClusterView {
-        self.shared.view()
+        let mut view = self.shared.view();
+        if let Some(certificate) = &self.certificate {
+            view.certificate_not_after = Some(certificate.not_after());
+            view.warnings.extend(certificate.warning());
+        }
+        view
     }
 
     /// From now on others know that this node takes nothing more.

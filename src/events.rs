@@ -3,6 +3,7 @@
 //! Business code says *what* happened with a typed event; only this module and its own know how that reads.
 
 mod log;
+mod repeats;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
 pub use log::{EventLog, stop_reason};
+pub(crate) use repeats::LibraryLines;
 
 use crate::{cluster::command::Action, kafka::topic_settings::TooFewPartitions};
 
@@ -158,6 +160,20 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
+    /// Others than its owner may read the file of API keys, or write it.
+    KeysOpen {
+        /// The file.
+        file: &'a Path,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The process may have fewer open files than the configuration allows connections.
+    FewDescriptors {
+        /// How many it may have.
+        limit: u64,
+        /// How many it may need.
+        needed: u64,
+    },
     /// The node looks for others.
     ClusterStarted {
         /// Where it listens.
@@ -166,6 +182,21 @@ pub enum NodeEvent<'a> {
         address: &'a str,
         /// Whether connections are encrypted.
         encrypted: bool,
+    },
+    /// The files of the node's certificate had changed, and count from now on.
+    CertificateReloaded {
+        /// When it expires.
+        expires: &'a str,
+    },
+    /// The files of the node's certificate have changed and cannot be used; the certificate from before still counts.
+    CertificateUnusable {
+        /// Why.
+        error: &'a str,
+    },
+    /// The node's certificate expires soon, or has expired.
+    CertificateExpires {
+        /// Which and when.
+        warning: &'a str,
     },
     /// Another node came, went, or is suspected.
     MemberChanged {
@@ -181,9 +212,11 @@ pub enum NodeEvent<'a> {
     /// There is no connection with whoever is at an address.
     PeerRefused {
         /// The address.
-        address: &'a str,
+        address: SocketAddr,
         /// Whether this node dialled; if not, it was dialled.
         dialled: bool,
+        /// Kind of the reason, without what differs from time to time.
+        kind: &'a str,
         /// Why.
         error: &'a str,
     },
@@ -251,6 +284,10 @@ fn counts() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
 /// Name of [`NodeEvent::RecordGivenUp`] in metrics.
 const GIVEN_UP: &str = "record_given_up";
 
+fn count(name: &'static str) {
+    *counts().entry(name).or_default() += 1;
+}
+
 impl NodeEvent<'_> {
     /// How often each kind of event happened in this process.
     pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
@@ -291,7 +328,12 @@ impl NodeEvent<'_> {
             Self::StatusFailed { .. } => "status_failed",
             Self::KeysRead { .. } => "keys_read",
             Self::KeysUnreadable { .. } => "keys_unreadable",
+            Self::KeysOpen { .. } => "keys_open",
+            Self::FewDescriptors { .. } => "few_descriptors",
             Self::ClusterStarted { .. } => "cluster_started",
+            Self::CertificateReloaded { .. } => "certificate_reloaded",
+            Self::CertificateUnusable { .. } => "certificate_unusable",
+            Self::CertificateExpires { .. } => "certificate_expires",
             Self::MemberChanged { .. } => "member_changed",
             Self::PeerRefused { .. } => "peer_refused",
             Self::HandshakesCrowded { .. } => "handshakes_crowded",
@@ -305,9 +347,15 @@ impl NodeEvent<'_> {
         }
     }
 
-    /// Counts it and tells about it.
+    /// Counts it, and writes its log line unless one like it was written a moment ago.
     pub fn emit(self) {
-        *counts().entry(self.name()).or_default() += 1;
+        count(self.name());
+        if repeats::may_be_written(&self) {
+            self.write();
+        }
+    }
+
+    fn write(self) {
         match self {
             Self::Started {
                 node,
@@ -418,11 +466,30 @@ impl NodeEvent<'_> {
                     "the API keys have changed and cannot be read, those from before count"
                 );
             }
+            Self::KeysOpen { file, mode } => {
+                let (file, mode) = (file.display(), format!("{mode:04o}"));
+                warn!(%file, mode, "other users can read the file of API keys: chmod 600");
+            }
+            Self::FewDescriptors { limit, needed } => warn!(
+                limit,
+                needed,
+                "fewer open files are allowed than the configured connections need: raise the limit (ulimit -Hn) or lower http.max_connections"
+            ),
             Self::ClusterStarted {
                 listen,
                 address,
                 encrypted,
             } => info!(listen, address, encrypted, "looking for other nodes"),
+            Self::CertificateReloaded { expires } => {
+                info!(expires, "certificate reloaded, new connections use it");
+            }
+            Self::CertificateUnusable { error } => warn!(
+                error,
+                "the certificate's files have changed and cannot be used, keeping the previous certificate"
+            ),
+            Self::CertificateExpires { warning } => {
+                warn!("{warning}; replace its files, the node reads them again by itself");
+            }
             Self::MemberChanged {
                 node,
                 incarnation,
@@ -433,9 +500,10 @@ impl NodeEvent<'_> {
                 address,
                 dialled: true,
                 error,
-            } => warn!(address, error, "no connection to another node"),
+                ..
+            } => warn!(%address, error, "no connection to another node"),
             Self::PeerRefused { address, error, .. } => {
-                warn!(address, error, "a connection of another node was refused");
+                warn!(%address, error, "a connection of another node was refused");
             }
             Self::HandshakesCrowded { most } => {
                 warn!(most, "too many handshakes at once, the oldest make room");

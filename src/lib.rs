@@ -17,3 +17,4 @@ pub mod load;
 pub mod logging;
 pub mod node;
 pub mod telemetry;
+pub mod throttle;

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::FilterExt,
     layer::{Layered, SubscriberExt},
     reload,
     util::SubscriberInitExt,
@@ -15,6 +16,7 @@ use tracing_subscriber::{
 
 use crate::{
     config::{LogConfig, LogFormat},
+    events::LibraryLines,
     telemetry::Traces,
 };
 
@@ -46,7 +48,7 @@ pub fn start_traced(log: &LogConfig, traces: &Traces) {
     };
     let started = tracing_subscriber::registry()
         .with(traces.layer().map(Layer::boxed))
-        .with(lines.with_filter(filter))
+        .with(lines.with_filter(filter.and(LibraryLines)))
         .try_init();
     if started.is_ok() {
         let _ = FILTER.set(handle);

@@ -3,6 +3,7 @@
 mod actors;
 pub(crate) mod caller;
 mod commands;
+mod descriptors;
 mod direct;
 mod engines;
 mod languages;
@@ -97,6 +98,7 @@ impl Node {
         traces: Traces,
     ) -> Result<Self> {
         let models = engines::select(config)?;
+        descriptors::allow(config, models.len())?;
         let served = languages(config, &models);
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();

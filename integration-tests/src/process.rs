@@ -66,10 +66,16 @@ impl ProcessNode {
     #[must_use]
     pub fn start_limited(mebibytes: u32, sandbox: &Sandbox, settings: &Settings) -> Self {
         let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", mebibytes * 1024);
-        let before = ["sh".to_owned(), "-c".to_owned(), script];
-        let mut this = Self::start_by(before.to_vec(), sandbox, settings);
+        let mut this = Self::start_behind(&["sh", "-c", &script], sandbox, settings);
         this.wait_ready();
         this
+    }
+
+    /// Starts the executable by a command that takes it and its arguments as its own last arguments and becomes it.
+    #[must_use]
+    pub fn start_behind(before: &[&str], sandbox: &Sandbox, settings: &Settings) -> Self {
+        let before = before.iter().map(|word| (*word).to_owned());
+        Self::start_by(before.collect(), sandbox, settings)
     }
 
     fn start_by(before: Vec<String>, sandbox: &Sandbox, settings: &Settings) -> Self {

@@ -158,50 +158,6 @@ fn with_certificate(settings: Settings, folder: &Path, name: &str) -> Settings {
 }
 
 #[test]
-fn certificates_of_one_authority_let_nodes_in_and_those_of_another_do_not() {
-    let sandbox = Sandbox::new();
-    let (ours, theirs) = (
-        sandbox.folder().join("ours"),
-        sandbox.folder().join("theirs"),
-    );
-    let (good, text) = {
-        let output = Command::new(executables::babelmesh())
-            .args(["cluster", "certs", "--out"])
-            .arg(&ours)
-            .args(["--node", "one", "--node", "two"])
-            .output()
-            .unwrap();
-        (
-            output.status.success(),
-            String::from_utf8(output.stdout).unwrap(),
-        )
-    };
-    assert!(good && text.contains("two.key"), "{text}");
-    certs::make(&theirs, &["three".to_owned()], 1).unwrap();
-    let seed = free_address();
-    let node = |folder, name, listen| {
-        let settings = sandbox.node().clustered(listen, seed);
-        ProcessNode::start_cold(&sandbox, &with_certificate(settings, folder, name))
-    };
-    let friends = [node(&ours, "one", seed), node(&ours, "two", free_address())];
-    wait_until("friends meet", PATIENCE, || is_full(&friends));
-    let [one, two] = friends;
-    drop(two);
-    let pair = [one, node(&theirs, "three", free_address())];
-    wait_until("both answer", PATIENCE, || answers(&pair));
-    let stranger = &pair[1];
-    wait_until("both logs say why", PATIENCE, || {
-        let refused = pair[0].log();
-        let told = stranger.log();
-        refused.contains("a connection of another node was refused")
-            && refused.contains("certificate")
-            && told.contains("no connection to another node")
-            && told.contains("certificate")
-    });
-    assert_eq!(stranger.view().unwrap().members.len(), 1);
-}
-
-#[test]
 fn a_certificate_of_another_node_is_refused() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder().join("certs");

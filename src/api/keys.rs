@@ -147,6 +147,7 @@ impl KeyFile {
     fn load(path: &Path) -> Result<Self> {
         // The version first: a change in between is found by the next look.
         let version = version(path);
+        warn_if_open(path);
         Ok(Self {
             path: path.to_owned(),
             clients: RwLock::new(clients(path, &Clients::new())?),
@@ -178,6 +179,7 @@ impl KeyFile {
                 *known = clients;
                 let keys = known.len();
                 NodeEvent::KeysRead { keys }.emit();
+                warn_if_open(&self.path);
             }
             Err(error) => {
                 let error = format!("{error:#}");
@@ -185,6 +187,19 @@ impl KeyFile {
             }
         }
     }
+}
+
+/// Hashes do not give keys away, but who may write the file may add a key, and names of keys are nobody's business.
+fn warn_if_open(file: &Path) {
+    if let Some(mode) = open_to_others(file) {
+        NodeEvent::KeysOpen { file, mode }.emit();
+    }
+}
+
+/// The permissions of a file, if others than its owner have any.
+fn open_to_others(file: &Path) -> Option<u32> {
+    let mode = fs::metadata(file).ok()?.mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
 }
 
 fn version(file: &Path) -> Option<Version> {
@@ -328,6 +343,21 @@ mod tests {
         let keys = Keys::load(Some(&file)).unwrap();
         assert_eq!(keys.client(Some(&first)).unwrap_err(), Refused::Unknown);
         assert_eq!(names(&file).unwrap(), ["phone"]);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_write_is_noticed() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.toml");
+        create(&file, "backend").unwrap();
+        assert_eq!(open_to_others(&file), None);
+        for mode in [0o640, 0o604, 0o620, 0o666] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(open_to_others(&file), Some(mode));
+        }
+        assert_eq!(open_to_others(&folder.path().join("none")), None);
     }
 
     #[test]

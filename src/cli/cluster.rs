@@ -26,7 +26,7 @@ pub(super) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Make an authority and certificates for nodes, to try things with
+    /// Make an authority, a cookie and certificates for nodes, or add certificates to them
     Certs(CertsArgs),
     /// Have a node read no more, finish what it has read, say goodbye, and end
     Drain {
@@ -97,12 +97,15 @@ enum ClusterCommand {
 
 #[derive(Debug, Args)]
 struct CertsArgs {
-    /// Folder for the certificates; none of their files may be there
+    /// Folder of the certificates; no file is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Name of a node; once for each
-    #[arg(long = "node", value_name = "NAME", required = true, num_args = 1..)]
+    /// Name of a node of a new authority; repeat for each node
+    #[arg(long = "node", value_name = "NAME", required_unless_present = "add", conflicts_with = "add", num_args = 1..)]
     nodes: Vec<String>,
+    /// Name of a node to add with the authority that is in the folder; repeat for each node
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    add: Vec<String>,
     /// Days for which they are valid
     #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
@@ -123,7 +126,11 @@ struct How {
 pub(super) fn run(args: ClusterArgs) -> Result<ExitCode> {
     let (node, action, how) = match args.command {
         ClusterCommand::Certs(args) => {
-            for file in certs::make(&args.out, &args.nodes, args.days)? {
+            let files = match args.add.is_empty() {
+                true => certs::make(&args.out, &args.nodes, args.days)?,
+                false => certs::add(&args.out, &args.add, args.days)?,
+            };
+            for file in files {
                 writeln!(io::stdout(), "{}", file.display())?;
             }
             return Ok(ExitCode::SUCCESS);

@@ -74,7 +74,7 @@ impl Default for ClusterConfig {
 }
 
 /// Certificates of the cluster, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TlsConfig {
     /// Authorities that the nodes' certificates come from.
@@ -83,6 +83,22 @@ pub struct TlsConfig {
     pub certificate_file: Option<PathBuf>,
     /// Its key.
     pub key_file: Option<PathBuf>,
+    /// How often the files are read to see whether they have changed, in milliseconds.
+    pub reload_interval_ms: u64,
+    /// Days before its expiry from which on the certificate is warned about once a day.
+    pub expiry_warning_days: u32,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            reload_interval_ms: 10_000,
+            expiry_warning_days: 30,
+        }
+    }
 }
 
 impl TlsConfig {
@@ -161,6 +177,16 @@ impl ClusterConfig {
             tls.is_given() && rustls::pki_types::ServerName::try_from(node).is_err(),
             "tls",
             "needs a node.name that a certificate can hold: labels of at most 63 characters",
+        );
+        refuse_if(
+            !(100..=3_600_000).contains(&tls.reload_interval_ms),
+            "tls.reload_interval_ms",
+            "must be between 100 and 3600000",
+        );
+        refuse_if(
+            tls.expiry_warning_days > 365,
+            "tls.expiry_warning_days",
+            "must not be above 365",
         );
         let listen = listen.ok().map(|address| address.ip());
         let open = listen.is_some_and(|address| !address.is_loopback());

@@ -145,9 +145,7 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
                 Err(error) => {
                     outcome.settled = false;
                     let error = &format!("{error:#}");
-                    if transport.is_news(error) {
-                        NodeEvent::ClusterTrouble { error }.emit();
-                    }
+                    NodeEvent::ClusterTrouble { error }.emit();
                 }
             }
             // The dialler may have ended.

@@ -1,7 +1,7 @@
 //! What the parts of the cluster on this node all look at.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -147,44 +147,6 @@ impl Register for Shared {
     }
 }
 
-/// What was told a moment ago need not be told again: whoever is refused comes back every second.
-#[derive(Default)]
-pub(super) struct Quiet(Mutex<HashMap<String, Instant>>);
-
-impl Quiet {
-    /// How long the same is not told again.
-    const SPAN: Duration = Duration::from_secs(60);
-    /// How much is remembered.
-    const MOST: usize = 256;
-
-    /// Whether something has not been told for a while; it counts as told from now on.
-    pub(super) fn is_news(&self, what: &str, now: Instant) -> bool {
-        let mut told = lock(&self.0);
-        told.retain(|_, at| now.saturating_duration_since(*at) < Self::SPAN);
-        if told.contains_key(what) || told.len() >= Self::MOST {
-            return false;
-        }
-        told.insert(what.to_owned(), now);
-        true
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_is_told_once_a_minute_and_strangers_do_not_fill_the_memory() {
-        let (quiet, now) = (Quiet::default(), Instant::now());
-        assert!(quiet.is_news("a", now) && !quiet.is_news("a", now));
-        for number in 0..10_000 {
-            quiet.is_news(&number.to_string(), now);
-        }
-        assert_eq!(lock(&quiet.0).len(), Quiet::MOST);
-        assert!(quiet.is_news("a", now + Quiet::SPAN));
-    }
 }

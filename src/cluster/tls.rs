@@ -3,12 +3,16 @@
 //! A node dials addresses, not names: whom it has reached it learns from the other side, and only then compares that name with the
 //! certificate. So a certificate names its *node*, as DNS name, and is good wherever the node runs.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result};
 use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    ServerConfig, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -16,17 +20,18 @@ use rustls::{
     crypto::{
         WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
     },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
         ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
         danger::ClientCertVerifier,
     },
     sign::CertifiedKey,
 };
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::config::TlsConfig;
+use super::certificate::Credentials;
 
 /// Label of the value that binds a handshake to its TLS session.
 const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
@@ -36,50 +41,40 @@ const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Tls {
-    /// Reads certificates and the key.
-    pub(super) fn load(config: &TlsConfig) -> Result<Self> {
-        let (ca, certificate, key) = config
-            .files()
-            .context("cluster.tls names no certificates")?;
+    /// With these certificates and this key.
+    ///
+    /// # Errors
+    /// When they do not belong together, or nobody could use them.
+    pub(super) fn new(credentials: Credentials) -> Result<Self> {
+        let Credentials { roots, chain, key } = credentials;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(ca)? {
-            let added = roots.add(authority);
-            added.with_context(|| format!("reading {}", ca.display()))?;
-        }
-        let roots = Arc::new(roots);
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key)
-            .with_context(|| format!("reading the key {}", key.display()))?;
         let verifier: Arc<dyn ClientCertVerifier> =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
-                .build()
-                .with_context(|| format!("reading {}", ca.display()))?;
-        let unusable = || {
-            format!(
-                "using the certificate {} and its key",
-                certificate.display()
-            )
-        };
+                .build()?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())
-            .with_context(unusable)?;
+            .with_single_cert(chain.clone(), key.clone_key())?;
         let algorithms = provider.signature_verification_algorithms;
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyNode { roots, algorithms }))
-            .with_client_auth_cert(chain, key)
-            .with_context(unusable)?;
+            .with_client_auth_cert(chain.clone(), key)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
+            chain: chain.into(),
         })
+    }
+
+    /// The certificate that the other side is shown, and those between it and the authority.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 
     /// The accepting side.
@@ -97,15 +92,27 @@ impl Tls {
     }
 }
 
+/// Why there is no TLS session. The texts say whose certificate is meant, and name no time that passes.
+#[derive(Debug, Error)]
+pub(super) enum TlsError {
+    /// The certificate of the other side is not accepted.
+    #[error("its certificate is not accepted here: {0}")]
+    Refused(String),
+    /// The other side has none.
+    #[error("it shows no certificate")]
+    Missing,
+    /// The certificate of this node is not accepted.
+    #[error("it does not accept the certificate of this node: {0:?}")]
+    RefusedThere(AlertDescription),
+}
+
 /// What went wrong, so that whoever reads it knows whose certificate is meant.
 pub(super) fn explain(error: io::Error) -> anyhow::Error {
     use AlertDescription as Alert;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(cause)) => {
-            anyhow!("its certificate is not accepted here: {cause}")
-        }
-        Some(rustls::Error::NoCertificatesPresented) => anyhow!("it shows no certificate"),
+        Some(rustls::Error::InvalidCertificate(cause)) => TlsError::Refused(invalid(cause)).into(),
+        Some(rustls::Error::NoCertificatesPresented) => TlsError::Missing.into(),
         Some(rustls::Error::AlertReceived(
             alert @ (Alert::UnknownCA
             | Alert::BadCertificate
@@ -115,9 +122,30 @@ pub(super) fn explain(error: io::Error) -> anyhow::Error {
             | Alert::CertificateUnknown
             | Alert::CertificateRequired
             | Alert::DecryptError),
-        )) => anyhow!("it does not accept the certificate of this node: {alert:?}"),
+        )) => TlsError::RefusedThere(*alert).into(),
         _ => anyhow::Error::new(error).context("agreeing on TLS"),
     }
+}
+
+/// What is wrong with a certificate. The library's own text counts the seconds since it expired.
+fn invalid(cause: &CertificateError) -> String {
+    match cause {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("it expired at {}", date(not_after.as_secs()))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let from = date(not_before.as_secs());
+            format!("it is not valid before {from}; compare the clocks of both nodes")
+        }
+        cause => cause.to_string(),
+    }
+}
+
+/// A time in seconds since 1970 as a date in UTC.
+pub(super) fn date(seconds: u64) -> String {
+    // The library knows dates up to the year 9999.
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// A value that only the two ends of a TLS session know.
@@ -219,18 +247,4 @@ impl ServerCertVerifier for AnyNode {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let reading = || format!("reading the certificates {}", file.display());
-    let found = CertificateDer::pem_file_iter(file)
-        .with_context(reading)?
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(reading)?;
-    ensure!(
-        !found.is_empty(),
-        "reading the certificates {}: there is none",
-        file.display()
-    );
-    Ok(found)
 }

@@ -4,12 +4,13 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -20,10 +21,10 @@ use tokio::{
 };
 
 use super::{
+    certificate::Certificate,
     handshake::{self, Doorkeeper, HandshakeError, Identity, Peer},
     link::{Link, Wire},
-    shared::Quiet,
-    tls::{self, Tls},
+    tls::{self, TlsError},
 };
 use crate::{events::NodeEvent, node::error_chain};
 
@@ -44,33 +45,31 @@ pub(super) struct Contact {
 /// Makes connections.
 pub(super) struct Transport {
     me: Identity,
-    tls: Option<Tls>,
+    certificate: Option<Arc<Certificate>>,
     register: Arc<dyn Register>,
     within: Duration,
     serial: AtomicU64,
-    quiet: Quiet,
 }
 
 impl Transport {
     pub(super) fn new(
         me: Identity,
-        tls: Option<Tls>,
+        certificate: Option<Arc<Certificate>>,
         register: Arc<dyn Register>,
         within: Duration,
     ) -> Self {
         Self {
             me,
-            tls,
+            certificate,
             register,
             within,
             serial: AtomicU64::new(0),
-            quiet: Quiet::default(),
         }
     }
 
     /// Dials an address.
     pub(super) async fn dial(&self, address: SocketAddr) -> Result<Contact> {
-        if self.tls.is_none() && !address.ip().is_loopback() {
+        if self.certificate.is_none() && !address.ip().is_loopback() {
             return Err(anyhow!(
                 "without cluster.tls only loopback addresses are dialled"
             ));
@@ -96,25 +95,13 @@ impl Transport {
         if matches!(error.downcast_ref(), Some(HandshakeError::Itself)) {
             return;
         }
-        let error = error_chain(error.as_ref());
-        // Whoever dials has another port each time.
-        let whom = match dialled {
-            true => address.to_string(),
-            false => address.ip().to_string(),
-        };
-        if self.is_news(&format!("{whom} {error}")) {
-            NodeEvent::PeerRefused {
-                address: &address.to_string(),
-                dialled,
-                error: &error,
-            }
-            .emit();
+        NodeEvent::PeerRefused {
+            address,
+            dialled,
+            kind: &kind(error),
+            error: &error_chain(error.as_ref()),
         }
-    }
-
-    /// Whether something was not told of a moment ago.
-    pub(super) fn is_news(&self, what: &str) -> bool {
-        self.quiet.is_news(what, Instant::now())
+        .emit();
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -126,7 +113,7 @@ impl Transport {
 
     async fn shake(&self, stream: TcpStream, dialled: bool) -> Result<Contact> {
         stream.set_nodelay(true).context("dialling")?;
-        let Some(tls) = &self.tls else {
+        let Some(tls) = self.certificate.as_ref().map(|held| held.tls()) else {
             return self.agree(stream, None, &[], dialled).await;
         };
         let stream = match dialled {
@@ -156,7 +143,7 @@ impl Transport {
         };
         let peer = shaken.map_err(|error| match error {
             // Whoever dials hears only now what the other side thinks of its certificate.
-            HandshakeError::Io(error) if self.tls.is_some() => tls::explain(error),
+            HandshakeError::Io(error) if self.certificate.is_some() => tls::explain(error),
             error => error.into(),
         })?;
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
@@ -166,6 +153,29 @@ impl Transport {
             peer,
             dialled,
         })
+    }
+}
+
+/// Kind of a refusal: what the other side says, and times, are not part of it.
+fn kind(error: &anyhow::Error) -> String {
+    if let Some(error) = error.downcast_ref::<HandshakeError>() {
+        return match error {
+            HandshakeError::Io(error) => format!("{:?}", error.kind()),
+            HandshakeError::Foreign(what) => (*what).to_owned(),
+            HandshakeError::Protocol { .. } => "protocol".to_owned(),
+            HandshakeError::Cookie => "cookie".to_owned(),
+            HandshakeError::Unfit(why) => why.clone(),
+            HandshakeError::Refused(_) => "refused".to_owned(),
+            HandshakeError::Slow => "slow".to_owned(),
+            HandshakeError::Itself => "itself".to_owned(),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<TlsError>() {
+        return error.to_string();
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => format!("{:?}", error.kind()),
+        None => error.to_string(),
     }
 }
 
@@ -213,9 +223,7 @@ pub(super) async fn listen(
                 break;
             };
             oldest.abort();
-            if transport.is_news("crowded") {
-                NodeEvent::HandshakesCrowded { most }.emit();
-            }
+            NodeEvent::HandshakesCrowded { most }.emit();
         }
         let (transport, greet) = (Arc::clone(&transport), greet.clone());
         let task = tokio::spawn(async move {

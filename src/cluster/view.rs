@@ -20,6 +20,9 @@ pub struct ClusterView {
     pub languages: Vec<Coverage>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// When this node's certificate expires, in seconds since 1970; absent without certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_not_after: Option<u64>,
 }
 
 /// A node.
@@ -114,6 +117,7 @@ impl ClusterView {
             members,
             languages,
             warnings,
+            certificate_not_after: None,
         }
     }
 

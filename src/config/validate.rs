@@ -2,6 +2,7 @@
 
 mod cache;
 mod kafka;
+mod sizes;
 mod telemetry;
 
 use std::{net::SocketAddr, path::Path};
@@ -26,6 +27,9 @@ pub(super) use kafka::read_secrets;
 
 /// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
 const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
+
+/// More threads than any machine has a use for.
+const MAX_THREADS: u16 = 1_024;
 
 /// Variables with our prefix that are no keys.
 const RESERVED: [&str; 2] = ["BABELMESH_NODE_PID", "BABELMESH_CONFIG"];
@@ -288,6 +292,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         });
     kafka::check_topics(&config.kafka, errors);
     kafka::check_security(&config.kafka, errors);
+    sizes::check(config, errors);
 }
 
 fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
@@ -306,6 +311,11 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     ] {
         refuse_if(value == 0, path, "must be above zero");
     }
+    refuse_if(
+        http.threads > MAX_THREADS,
+        "http.threads",
+        "must not be above 1024",
+    );
     refuse_if(
         !http.cors_origins.iter().all(|origin| is_origin(origin)),
         "http.cors_origins",
@@ -349,7 +359,11 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
-    refuse_if(engine.threads == 0, "engine.threads", "must be at least 1");
+    refuse_if(
+        !(1..=MAX_THREADS).contains(&engine.threads),
+        "engine.threads",
+        "must be between 1 and 1024",
+    );
     refuse_if(
         engine.beam_size == 0,
         "engine.beam_size",

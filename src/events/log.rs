@@ -11,6 +11,9 @@ pub struct EventLog;
 
 impl Observer for EventLog {
     fn observe(&self, event: &Event) {
+        if !super::repeats::actors_line_may_be_written(event) {
+            return;
+        }
         match event {
             Event::ActorSpawned { pool, actor } => info!(%pool, %actor, "model actor spawned"),
             Event::ActorReady {

@@ -30,6 +30,13 @@ pub(super) fn cluster(page: &mut Page, view: &ClusterView) {
         "What babelmesh status warns of",
         view.warnings.len() as f64,
     );
+    if let Some(expires) = view.certificate_not_after {
+        page.value(
+            "certificate_expiry_timestamp_seconds",
+            "When the node's certificate expires, in seconds since 1970",
+            expires as f64,
+        );
+    }
 }
 
 /// Help that pools have from others and give to others.

@@ -126,6 +126,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_default_folder_can_be_made_where_containers_have_their_temporary_files() {
+        let base = tempfile::tempdir().unwrap();
+        // A tmpfs of Docker; an emptyDir of Kubernetes with fsGroup, whose folders get the group's bit.
+        for mode in [0o1777, 0o2777] {
+            let temporary = base.path().join(format!("{mode:o}"));
+            fs::create_dir(&temporary).unwrap();
+            fs::set_permissions(&temporary, Permissions::from_mode(mode)).unwrap();
+            let folder = temporary.join("babelmesh-10001");
+            let socket = folder.join("node.sock");
+            for _ in 0..2 {
+                // The second time after a container was killed.
+                drop(listen(&socket, &folder).unwrap());
+            }
+            let mode = fs::metadata(&folder).unwrap().mode();
+            assert_eq!(mode & 0o1777, 0o700);
+        }
+    }
+
+    #[tokio::test]
     async fn the_default_folder_is_this_users_alone() {
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("babelmesh-1");
