@@ -6,6 +6,7 @@
 
 mod address;
 mod body;
+mod catalogue;
 mod deepl;
 mod docs;
 mod edge;
@@ -196,6 +197,10 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(get("/languages", libretranslate::languages))
         .service(get("/frontend/settings", libretranslate::settings))
         .service(post("/translate_file", libretranslate::no_files))
+        .service(get(
+            "/download_file/{name:.*}",
+            libretranslate::no_downloads,
+        ))
         .service(post("/suggest", libretranslate::no_suggestions))
         .service(get("/spec", docs::document))
         .service(post("/v2/translate", deepl::translate))

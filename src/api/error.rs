@@ -28,6 +28,14 @@ impl Dialect {
         }
     }
 
+    /// The status of a request without the key that is needed.
+    pub(super) const fn missing_key(self) -> StatusCode {
+        match self {
+            Self::LibreTranslate => StatusCode::BAD_REQUEST,
+            Self::DeepL | Self::Meeshy => StatusCode::FORBIDDEN,
+        }
+    }
+
     /// The parameter that holds the API key, where no header does.
     pub(super) const fn key(self) -> &'static str {
         match self {
