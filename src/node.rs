@@ -36,7 +36,7 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource};
 
 use crate::{
-    api::{ApiServer, Health, ModelInfo, Parts},
+    api::{ApiServer, Health, ModelInfo, Parts, StartingServer},
     cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
     dashboard::Feed,
@@ -78,7 +78,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: brokers are reached and topics made, then the actors, then reading. Spans of `tracing` are not among its traces.
+    /// Starts a node: brokers are reached and topics made, then the actors, then reading. HTTP says meanwhile that the node starts. Spans of `tracing` are not among its traces.
     ///
     /// # Errors
     /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
@@ -98,6 +98,7 @@ impl Node {
     ) -> Result<Self> {
         let models = engines::select(config)?;
         let served = languages(config, &models);
+        let starting = StartingServer::start(&config.http)?;
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
         let telemetry = Arc::new(Telemetry::new(&traces));
@@ -177,9 +178,9 @@ impl Node {
             false => None,
         };
         let socket = SocketServer::start(socket, source.clone(), cluster.clone())?;
-        let http = match config.http.listen.as_str() {
-            "" => None,
-            _ => {
+        let http = match starting {
+            None => None,
+            Some(starting) => {
                 let parts = Parts {
                     intake: actors.intake(),
                     cluster: cluster.clone(),
@@ -190,7 +191,10 @@ impl Node {
                     health,
                     feed,
                 };
-                Some(ApiServer::start(config, parts, &clients, failures.clone())?)
+                let listener = starting.listener()?;
+                let server = ApiServer::start(config, listener, parts, &clients, failures.clone())?;
+                starting.stop().await;
+                Some(server)
             }
         };
         NodeEvent::Started {

@@ -162,6 +162,34 @@ fn deepl_and_meeshy_are_answered_as_their_clients_expect() {
 }
 
 #[test]
+fn answers_tell_which_tier_was_used_and_whether_the_cache_had_it() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s.set("cache.memory_mb", 16));
+    let meeshy = |text: &str| {
+        let body = json!({"text": text, "source_language": "en", "target_language": "fr", "model_type": "premium"});
+        http.post("/translate", &body).json()
+    };
+    let first = meeshy("Good night!");
+    assert_eq!(
+        first["model_type_used"], "basic",
+        "the node has no other: {first}"
+    );
+    assert_eq!(first["from_cache"], false);
+    assert_eq!(meeshy("Good night!")["from_cache"], true);
+    let untouched = meeshy("12:30");
+    assert!(untouched.get("model_type_used").is_none(), "{untouched}");
+    assert_eq!(untouched["from_cache"], false);
+    let deepl = |kind: Option<&str>| {
+        let body = json!({"text": ["Hello"], "target_lang": "FR", "model_type": kind});
+        http.post("/v2/translate", &body)
+    };
+    let used = |kind| deepl(kind).json()["translations"][0]["model_type_used"].clone();
+    assert_eq!(used(Some("prefer_quality_optimized")), "latency_optimized");
+    assert_eq!(used(None), Value::Null);
+    assert_eq!(deepl(Some("best")).status, 400);
+}
+
+#[test]
 fn what_is_wrong_with_a_request_is_said_in_the_form_of_its_api() {
     let sandbox = Sandbox::new();
     let (_node, http) = start(&sandbox, |s| {

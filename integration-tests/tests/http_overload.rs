@@ -5,12 +5,13 @@
 use std::{
     collections::BTreeMap,
     io::Write,
+    net::{TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, ProcessNode, Sandbox,
+    LocalNode, PATIENCE, ProcessNode, Sandbox, Settings,
     http::{HttpClient, read_answer, request},
     processes, wait_until,
 };
@@ -113,6 +114,29 @@ fn a_connection_that_was_refused_is_used_again() {
 }
 
 #[test]
+fn bodies_take_no_more_memory_together_than_is_configured() {
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
+    let settings = settings.set("http.max_body_bytes", 100_000);
+    let node = LocalNode::start(&settings.set("http.max_buffered_bytes", 150_000));
+    let http = node.http();
+    let head = "POST /translate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 90000\r\n\r\n";
+    let begin = format!("{head}q={}", "a".repeat(80_000));
+    let mut first = http.connect();
+    first.write_all(begin.as_bytes()).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    wait_until("the first body takes its room", PATIENCE, || {
+        let refused = http.raw(begin.as_bytes());
+        refused.status == 429 && refused.header("retry-after").is_some()
+    });
+    drop(first);
+    let text = json!({"q": "Hello", "source": "en", "target": "fr"});
+    wait_until("there is room again", PATIENCE, || {
+        http.post("/translate", &text).status == 200
+    });
+}
+
+#[test]
 fn a_node_that_still_loads_its_models_lives_and_says_what_is_missing() {
     let sandbox = Sandbox::new();
     let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
@@ -146,6 +170,79 @@ fn a_node_that_still_loads_its_models_lives_and_says_what_is_missing() {
     assert_eq!(http.post("/translate", &text).status, 200);
 }
 
+/// A node in a process that listens at a port that is free.
+fn start_process(sandbox: &Sandbox, settings: Settings) -> (ProcessNode, HttpClient) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let settings = settings.set("http.listen", format_args!("\"{address}\""));
+    (
+        ProcessNode::start_cold(sandbox, &settings),
+        HttpClient(address),
+    )
+}
+
+fn wait_until_it_listens(http: HttpClient) {
+    wait_until("the node listens", PATIENCE, || {
+        TcpStream::connect(http.0).is_ok()
+    });
+}
+
+#[test]
+fn a_node_without_brokers_lives_and_refuses_requests_in_the_form_of_their_api() {
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("kafka.bootstrap_servers", "127.0.0.1:1");
+    let (_node, http) = start_process(&sandbox, settings);
+    wait_until_it_listens(http);
+    assert_eq!(http.get("/live").json(), json!({"status": "alive"}));
+    assert_eq!(http.get("/health").json(), json!({"status": "ok"}));
+    let ready = http.get("/ready");
+    assert_eq!(ready.status, 503);
+    assert_eq!(
+        ready.json(),
+        json!({"ready": false, "missing": ["the node is starting"]})
+    );
+    for (path, name) in [
+        ("/translate", "error"),
+        ("/v2/translate", "message"),
+        ("/translate/batch", "detail"),
+    ] {
+        let answer = http.post(path, &json!({}));
+        assert_eq!(
+            (answer.status, answer.header("retry-after")),
+            (503, Some("1"))
+        );
+        assert_eq!(answer.json()[name], "The node is starting");
+    }
+    assert_eq!(http.send("HEAD", "/live", "", "").status, 200);
+}
+
+#[test]
+fn no_probe_is_left_without_an_answer_from_the_first_until_the_node_is_ready() {
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("engine.fake.load_ms", 2_000);
+    let (node, http) = start_process(&sandbox, settings);
+    wait_until_it_listens(http);
+    let started = Instant::now();
+    let mut probes = 0;
+    loop {
+        assert_eq!(http.get("/live").status, 200, "probe {probes}");
+        let ready = http.get("/ready");
+        assert!(
+            matches!(ready.status, 200 | 503),
+            "probe {probes}: {ready:?}"
+        );
+        probes += 1;
+        if ready.status == 200 {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{ready:?}");
+    }
+    let text = json!({"q": "Hello", "source": "en", "target": "fr"});
+    assert_eq!(http.post("/translate", &text).status, 200);
+    drop(node);
+}
+
 #[test]
 fn no_client_is_told_a_path_of_the_server() {
     let sandbox = Sandbox::new();
@@ -172,14 +269,11 @@ fn no_client_is_told_a_path_of_the_server() {
 #[test]
 fn malformed_heads_do_not_fill_the_log() {
     let sandbox = Sandbox::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
-    let settings = sandbox
-        .node()
-        .set("http.listen", format_args!("\"{address}\""));
-    let node = ProcessNode::start(&sandbox, &settings);
-    let http = HttpClient(address);
+    let (node, http) = start_process(&sandbox, sandbox.node());
+    wait_until_it_listens(http);
+    wait_until("the node is ready", PATIENCE, || {
+        http.get("/ready").status == 200
+    });
     for _ in 0..50 {
         let _ = http.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n");
         let _ = http.raw(b"GET / HTTP/9.9\r\n\r\n");

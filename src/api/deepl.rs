@@ -261,7 +261,7 @@ pub(super) async fn languages(
             Some("target") => &catalogue.targets,
             Some(_) => return Err(unsupported("type")),
         };
-        let body = languages.into_iter().map(|language| LanguageBody {
+        let body = languages.iter().map(|language| LanguageBody {
             language: language.as_str().to_ascii_uppercase(),
             name: language.english_name().to_owned(),
             supports_formality: false,

@@ -97,14 +97,11 @@ impl ApiError {
     }
 
     pub(super) fn ending() -> Self {
-        Self {
-            retry_after: Some(1),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "The node is stopping")
-        }
+        Self::unavailable("The node is stopping")
     }
 
-    /// No node of the cluster translated a text.
-    pub(super) fn no_node(why: &str) -> Self {
+    /// It cannot be done now, and may be soon.
+    pub(super) fn unavailable(why: &str) -> Self {
         Self {
             retry_after: Some(1),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why)

@@ -316,7 +316,7 @@ impl Api {
         if cluster.is_better_elsewhere(&order) {
             let answer = cluster.translate_among(order, Among::All).await;
             return answer.map_or_else(
-                || Err(ApiError::no_node("no node can do it")),
+                || Err(ApiError::unavailable("no node can do it")),
                 Translation::of,
             );
         }

@@ -41,7 +41,7 @@ impl Translation {
 
     /// What another node answered, or why none did.
     pub(super) fn of(answer: anyhow::Result<TranslationResult>) -> Result<Self, ApiError> {
-        let result = answer.map_err(|error| ApiError::no_node(&format!("{error:#}")))?;
+        let result = answer.map_err(|error| ApiError::unavailable(&format!("{error:#}")))?;
         if let Some(error) = result.error {
             return Err(RequestError::new(error.code, error.message).into());
         }
