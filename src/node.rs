@@ -177,7 +177,6 @@ impl Node {
             }
             false => None,
         };
-        let socket = SocketServer::start(socket, source.clone(), cluster.clone())?;
         let http = match starting {
             None => None,
             Some(starting) => {
@@ -187,16 +186,22 @@ impl Node {
                     models: model_infos(&models)?,
                     telemetry,
                     traces: traces.clone(),
-                    status: source,
+                    status: source.clone(),
                     health,
                     feed,
                 };
-                let listener = starting.listener()?;
-                let server = ApiServer::start(config, listener, parts, &clients, failures.clone())?;
-                starting.stop().await;
-                Some(server)
+                let listener = starting.hand_over().await?;
+                Some(ApiServer::start(
+                    config,
+                    listener,
+                    parts,
+                    &clients,
+                    failures.clone(),
+                )?)
             }
         };
+        // Who is answered here finds the node at its HTTP address too.
+        let socket = SocketServer::start(socket, source, cluster.clone())?;
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),

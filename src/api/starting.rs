@@ -75,16 +75,16 @@ impl StartingServer {
         }))
     }
 
-    /// The same listener for the server that comes after this one: no connection is refused between the two.
-    pub(crate) fn listener(&self) -> Result<TcpListener> {
-        Ok(self.listener.try_clone()?)
-    }
-
-    /// Answers those who are connected, and ends.
-    pub(crate) async fn stop(mut self) {
+    /// Answers those who are connected, ends, and leaves its listener to the server that comes after it: who connects between the two waits for that.
+    ///
+    /// # Errors
+    /// When the system has no file descriptor for it.
+    pub(crate) async fn hand_over(mut self) -> Result<TcpListener> {
+        let listener = self.listener.try_clone()?;
         self.handle.stop(true).await;
         let thread = self.thread.take();
         let _ = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
+        Ok(listener)
     }
 }
 
