@@ -132,6 +132,8 @@ fn library_name(language: Language) -> Option<Lang> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn languages(tags: &[&str]) -> Vec<Language> {
@@ -284,5 +286,19 @@ mod tests {
     fn a_long_text_costs_no_more_than_its_beginning() {
         let text = "Where is the train station, please? ".repeat(100_000);
         assert!(prose(&text).chars().count() <= 2 * SAMPLE_CHARS);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_a_candidate_or_its_other_script(text in "\\PC{0,200}", target in 0..4_usize) {
+            let candidates = languages(&["en", "zh", "ru", "fa"]);
+            let target = candidates[target];
+            if let Some(found) = detect(&text, &candidates, target) {
+                let language = found.language;
+                let known = candidates.contains(&language) || target.other_script() == Some(language);
+                prop_assert!(known, "{language}");
+                prop_assert!((0.0..=1.0).contains(&found.confidence));
+            }
+        }
     }
 }

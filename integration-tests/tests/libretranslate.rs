@@ -71,6 +71,28 @@ fn single_texts_are_translated() {
 }
 
 #[test]
+fn a_detected_language_is_read_by_a_model_of_its_variant() {
+    for (model, text) in [
+        ("pb", "Bom dia"),
+        ("pt", "Bom dia"),
+        ("zh", "早上好"),
+        ("zt", "早上好"),
+    ] {
+        let sandbox = Sandbox::new();
+        let settings = sandbox.node_with_models(&[("a-model", &[model], &["en"])]);
+        let node = LocalNode::start(&settings.set("http.listen", "\"127.0.0.1:0\""));
+        let body = json!({"q": text, "source": "auto", "target": "en", "format": "text"});
+        let answer = node.http().post("/translate", &body);
+        assert_eq!(answer.status, 200, "{model}: {answer:?}");
+        assert_eq!(
+            answer.json()["translatedText"],
+            format!("en:{text}"),
+            "{model}"
+        );
+    }
+}
+
+#[test]
 fn lists_of_texts_are_translated() {
     let sandbox = Sandbox::new();
     let (_node, http) = start(&sandbox, |s| s);
