@@ -6,6 +6,7 @@
 
 mod address;
 mod body;
+mod catalogue;
 mod deepl;
 mod docs;
 mod edge;
@@ -16,6 +17,7 @@ mod libretranslate;
 mod meeshy;
 mod observe;
 mod refusal;
+mod starting;
 mod state;
 mod tracing;
 mod translation;
@@ -36,8 +38,9 @@ use actix_web::{
     middleware::{Condition, DefaultHeaders, from_fn},
     web::{self, Data},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 pub use health::{Health, Readiness};
+pub(crate) use starting::StartingServer;
 pub use state::ModelInfo;
 pub(crate) use state::Parts;
 
@@ -65,19 +68,17 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Listens, if the configuration says where.
+    /// Serves those who connect to this listener.
     ///
     /// # Errors
-    /// When the address is taken, or the file of keys cannot be read.
+    /// When the file of keys cannot be read.
     pub(crate) fn start(
         config: &Config,
+        listener: TcpListener,
         parts: Parts,
         clients: &Clients,
         failures: Failures,
     ) -> Result<Self> {
-        let listen = &config.http.listen;
-        let listener =
-            TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
         let address = listener.local_addr()?;
         let health = Arc::clone(&parts.health);
         let asking = tokio::spawn(health::ask_models(
@@ -196,6 +197,10 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(get("/languages", libretranslate::languages))
         .service(get("/frontend/settings", libretranslate::settings))
         .service(post("/translate_file", libretranslate::no_files))
+        .service(get(
+            "/download_file/{name:.*}",
+            libretranslate::no_downloads,
+        ))
         .service(post("/suggest", libretranslate::no_suggestions))
         .service(get("/spec", docs::document))
         .service(post("/v2/translate", deepl::translate))

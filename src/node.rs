@@ -37,7 +37,7 @@ use source::Sources;
 pub use status::{NodeStatus, StatusSource};
 
 use crate::{
-    api::{ApiServer, Health, ModelInfo, Parts},
+    api::{ApiServer, Health, ModelInfo, Parts, StartingServer},
     cluster::{Cluster, Facts, LatePeers, PoolAbility},
     config::Config,
     dashboard::Feed,
@@ -79,7 +79,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: brokers are reached and topics made, then the actors, then reading. Spans of `tracing` are not among its traces.
+    /// Starts a node: brokers are reached and topics made, then the actors, then reading. HTTP says meanwhile that the node starts. Spans of `tracing` are not among its traces.
     ///
     /// # Errors
     /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
@@ -100,6 +100,7 @@ impl Node {
         let models = engines::select(config)?;
         descriptors::allow(config, models.len())?;
         let served = languages(config, &models);
+        let starting = StartingServer::start(&config.http)?;
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
         let telemetry = Arc::new(Telemetry::new(&traces));
@@ -178,23 +179,31 @@ impl Node {
             }
             false => None,
         };
-        let socket = SocketServer::start(socket, source.clone(), cluster.clone())?;
-        let http = match config.http.listen.as_str() {
-            "" => None,
-            _ => {
+        let http = match starting {
+            None => None,
+            Some(starting) => {
                 let parts = Parts {
                     intake: actors.intake(),
                     cluster: cluster.clone(),
                     models: model_infos(&models)?,
                     telemetry,
                     traces: traces.clone(),
-                    status: source,
+                    status: source.clone(),
                     health,
                     feed,
                 };
-                Some(ApiServer::start(config, parts, &clients, failures.clone())?)
+                let listener = starting.hand_over().await?;
+                Some(ApiServer::start(
+                    config,
+                    listener,
+                    parts,
+                    &clients,
+                    failures.clone(),
+                )?)
             }
         };
+        // Who is answered here finds the node at its HTTP address too.
+        let socket = SocketServer::start(socket, source, cluster.clone())?;
         NodeEvent::Started {
             node: &config.node.name,
             bootstrap: clients.bootstrap(),

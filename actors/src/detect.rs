@@ -1,72 +1,139 @@
 //! Language detection, by the `whatlang` library.
 
-use whatlang::{Detector, Lang};
+mod chinese;
 
-use crate::domain::Language;
+use std::{collections::HashMap, sync::LazyLock};
+
+use whatlang::{Detector, Info, Lang};
+
+use crate::{
+    domain::Language,
+    text::{self, Piece},
+};
+
+/// Characters of prose that are looked at; what follows adds nothing.
+const SAMPLE_CHARS: usize = 2_000;
+
+/// A language that a text seems to be in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detected {
+    /// The language.
+    pub language: Language,
+    /// How sure that is, from 0 to 1; 0 also where the text seems to be in a language that was no candidate.
+    pub confidence: f64,
+}
 
 /// The language of a text that is wanted in `target`, among `sources` that could be translated and the target itself. The target is the
 /// answer only when the library is sure of it: to send a text back untranslated is worse than to translate it from a language that is a guess.
 /// `None` when there is nothing to tell a language by.
 #[must_use]
-pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Language> {
+pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Detected> {
     let others: Vec<_> = sources
         .iter()
         .copied()
         .filter(|source| *source != target)
         .collect();
     let all: Vec<_> = others.iter().copied().chain([target]).collect();
-    match find(text, &all).map(|found| (found.language, found.sure)) {
-        Some((language, sure)) if language != target || sure => Some(language),
-        Some(_) => match others.as_slice() {
-            [] => Some(target),
-            [only] => Some(*only),
-            others => find(text, others).map(|found| found.language),
-        },
-        None => None,
+    let prose = prose(text);
+    let found = find(&prose, &all)?;
+    if found.detected.language != target {
+        return Some(found.detected);
+    }
+    if found.sure {
+        // Chinese in the other characters is not what is wanted.
+        let script = chinese::written_in(&prose).filter(|s| target.other_script() == Some(*s));
+        return Some(Detected {
+            language: script.unwrap_or(target),
+            ..found.detected
+        });
+    }
+    match others.as_slice() {
+        [] => Some(found.detected),
+        [only] => Some(Detected {
+            language: *only,
+            confidence: 0.0,
+        }),
+        others => find(&prose, others).map(|found| found.detected),
     }
 }
 
-/// The likeliest of some languages, with the library's confidence from 0 to 1. `None` when there is nothing to tell a language by.
+/// The likeliest of some languages. `None` when there is nothing to tell a language by.
 #[must_use]
-pub fn identify(text: &str, candidates: &[Language]) -> Option<(Language, f64)> {
-    find(text, candidates).map(|found| (found.language, found.confidence))
+pub fn identify(text: &str, candidates: &[Language]) -> Option<Detected> {
+    find(&prose(text), candidates).map(|found| found.detected)
+}
+
+/// The beginning of what a model would see of a text: words without markup, addresses, code, placeholders, emoji and numbers.
+fn prose(text: &str) -> String {
+    let mut sample = String::new();
+    let mut left = SAMPLE_CHARS;
+    for piece in text::segment(text, usize::MAX) {
+        if let Piece::Translatable(words) = piece {
+            sample.extend(words.chars().take(left));
+            sample.push(' ');
+            left = left.saturating_sub(words.chars().count());
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    sample
 }
 
 struct Found {
-    language: Language,
-    confidence: f64,
+    detected: Detected,
     sure: bool,
 }
 
 /// The likeliest of some languages.
-fn find(text: &str, candidates: &[Language]) -> Option<Found> {
+fn find(prose: &str, candidates: &[Language]) -> Option<Found> {
     let known: Vec<_> = candidates
         .iter()
         .filter_map(|c| Some((library_name(*c)?, *c)))
         .collect();
     let detector = Detector::with_allowlist(known.iter().map(|(lang, _)| *lang).collect());
-    let found = detector.detect(text)?;
-    let language = known.into_iter().find(|(lang, _)| *lang == found.lang())?.1;
+    let found = detector.detect(prose)?;
+    let mut same = known.iter().filter(|(lang, _)| *lang == found.lang());
+    let mut language = same.next()?.1;
+    if let Some((_, other)) = same.next()
+        && chinese::written_in(prose) == Some(*other)
+    {
+        language = *other;
+    }
     Some(Found {
-        language,
-        confidence: found.confidence(),
+        detected: Detected {
+            language,
+            confidence: honest(prose, &found),
+        },
         sure: found.is_reliable(),
     })
 }
 
-/// The library names languages by ISO 639-3.
+/// The library's confidence, from 0 to 1, if it would not rather name a language that was no candidate.
+fn honest(prose: &str, found: &Info) -> f64 {
+    match whatlang::detect(prose) {
+        Some(free) if free.is_reliable() && free.lang() != found.lang() => 0.0,
+        _ => found.confidence().clamp(0.0, 1.0),
+    }
+}
+
+/// The library's name for a language. It has one for both ways to write Chinese.
 fn library_name(language: Language) -> Option<Lang> {
-    let tag = language.as_str();
-    let code = match tag.len() {
-        2 => isolang::Language::from_639_1(tag)?.to_639_3(),
-        _ => tag,
-    };
-    // ISO 639-3 has a code for Chinese as a whole and one for Mandarin; texts are in the latter.
-    Lang::from_code(if code == "zho" { "cmn" } else { code })
+    static NAMES: LazyLock<HashMap<Language, Lang>> = LazyLock::new(|| {
+        let named = Lang::all().iter().filter_map(|lang| {
+            let language: Language = lang.code().parse().ok()?;
+            Some((language, *lang))
+        });
+        named.collect()
+    });
+    let name = |language| NAMES.get(&language).copied();
+    name(language).or_else(|| name(language.other_script()?))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn languages(tags: &[&str]) -> Vec<Language> {
@@ -76,7 +143,9 @@ mod tests {
     #[test]
     fn plain_sentences_are_told_apart() {
         let sources = languages(&["en", "de"]);
-        let found = |text| detect(text, &sources, "fr".parse().unwrap()).map(|l| l.to_string());
+        let found = |text| {
+            detect(text, &sources, "fr".parse().unwrap()).map(|found| found.language.to_string())
+        };
         assert_eq!(
             found("Where is the train station, please?").as_deref(),
             Some("en")
@@ -99,14 +168,18 @@ mod tests {
                 "Good night!",
                 "Come on, do it.",
             ] {
-                assert_eq!(detect(text, &english, target), Some(english[0]), "{text}");
+                let found = detect(text, &english, target).map(|found| found.language);
+                assert_eq!(found, Some(english[0]), "{text}");
             }
         }
     }
 
     #[test]
     fn a_clear_sentence_is_identified_with_confidence() {
-        let (language, confidence) = identify(
+        let Detected {
+            language,
+            confidence,
+        } = identify(
             "Where is the train station, please? I have to catch the train at eight.",
             &languages(&["en", "de", "fr"]),
         )
@@ -122,5 +195,110 @@ mod tests {
             detect("12345", &languages(&["en"]), "fr".parse().unwrap()),
             None
         );
+    }
+
+    #[test]
+    fn only_prose_is_looked_at() {
+        let candidates = languages(&["en", "de", "fr"]);
+        let found = |text| identify(text, &candidates).map(|found| found.language.to_string());
+        let markup = "<div class=\"main content wrapper\"><span style=\"text-decoration: underline\">Bonjour à tous</span></div>";
+        assert_eq!(found(markup).as_deref(), Some("fr"));
+        let address = "Guten Tag https://www.example.com/what-is-the-weather-like-today";
+        assert_eq!(found(address).as_deref(), Some("de"));
+        let code = "```\nlet the = when;\n```\nWo ist der Bahnhof?";
+        assert_eq!(found(code).as_deref(), Some("de"));
+        let others =
+            "@the_weather who.is.there@example.com {what} `where is the` Où est la gare ? 🎉 12:30";
+        assert_eq!(found(others).as_deref(), Some("fr"));
+        for none in [
+            "https://example.com/where-is-it",
+            "{what} `where is` 12:30 🎉",
+            "<p></p>",
+            "",
+        ] {
+            assert_eq!(found(none), None, "{none}");
+        }
+        let french = "fr".parse().unwrap();
+        let kept = detect(markup, &languages(&["en"]), french).map(|found| found.language);
+        assert_eq!(
+            kept,
+            Some(french),
+            "what is in the target language is not translated"
+        );
+    }
+
+    #[test]
+    fn a_text_in_a_language_that_is_no_candidate_has_no_confidence() {
+        let spanish = "¿Dónde está la estación de tren, por favor? Tengo que tomar el tren de las ocho de la mañana.";
+        let found = identify(spanish, &languages(&["en", "fr"])).unwrap();
+        assert!(found.confidence < f64::EPSILON, "{found:?}");
+        assert!(
+            identify(spanish, &languages(&["en", "es"]))
+                .unwrap()
+                .confidence
+                > 0.5
+        );
+    }
+
+    #[test]
+    fn languages_are_detected_under_whatever_code_they_have() {
+        let persian = "ایستگاه قطار کجاست؟ من باید به قطار ساعت هشت برسم.";
+        let found = identify(persian, &languages(&["en", "fa"])).unwrap();
+        assert_eq!(found.language.as_str(), "fa");
+        let norwegian =
+            "Hvor er jernbanestasjonen? Jeg må rekke toget klokka åtte i morgen tidlig.";
+        let found = identify(norwegian, &languages(&["en", "no"])).unwrap();
+        assert_eq!(found.language.as_str(), "nb");
+    }
+
+    #[test]
+    fn chinese_in_the_other_characters_is_not_taken_for_the_target() {
+        let (simplified, traditional) = (
+            "请问火车站在哪里？这里没有车。",
+            "請問火車站在哪裡？這裡沒有車。",
+        );
+        let found = |text, sources: &[&str], target: &str| {
+            let target = target.parse().unwrap();
+            detect(text, &languages(sources), target).map(|found| found.language.to_string())
+        };
+        assert_eq!(found(simplified, &["en"], "zh-TW").as_deref(), Some("zh"));
+        assert_eq!(
+            found(traditional, &["en"], "zh-TW").as_deref(),
+            Some("zh-Hant")
+        );
+        assert_eq!(
+            found(traditional, &["en"], "zh").as_deref(),
+            Some("zh-Hant")
+        );
+        assert_eq!(
+            found(traditional, &["zh", "zh-Hant"], "en").as_deref(),
+            Some("zh-Hant")
+        );
+        assert_eq!(
+            found(simplified, &["zh", "zh-Hant"], "en").as_deref(),
+            Some("zh")
+        );
+        // A model that reads one reads the other too: nobody asked for a script.
+        assert_eq!(found(traditional, &["zh"], "en").as_deref(), Some("zh"));
+    }
+
+    #[test]
+    fn a_long_text_costs_no_more_than_its_beginning() {
+        let text = "Where is the train station, please? ".repeat(100_000);
+        assert!(prose(&text).chars().count() <= 2 * SAMPLE_CHARS);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_a_candidate_or_its_other_script(text in "\\PC{0,200}", target in 0..4_usize) {
+            let candidates = languages(&["en", "zh", "ru", "fa"]);
+            let target = candidates[target];
+            if let Some(found) = detect(&text, &candidates, target) {
+                let language = found.language;
+                let known = candidates.contains(&language) || target.other_script() == Some(language);
+                prop_assert!(known, "{language}");
+                prop_assert!((0.0..=1.0).contains(&found.confidence));
+            }
+        }
     }
 }

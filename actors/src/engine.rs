@@ -3,8 +3,9 @@
 mod fake;
 mod process;
 mod process_table;
+mod spelling;
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 pub use babelmesh_engine_protocol::{
@@ -15,6 +16,7 @@ use crate::{domain::SpanRef, offload::PeerError};
 
 pub use fake::{FakeEngine, FakeSpec};
 pub use process::{ProcessEngine, ProcessSpec};
+pub use spelling::Spellings;
 
 /// A batch as an engine gets it.
 #[derive(Debug)]
@@ -111,5 +113,25 @@ impl EngineError {
     #[must_use]
     pub const fn leaves_engine_usable(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Peer(_))
+    }
+
+    /// What a client is told of it. What engines, peers and the system say may hold paths, which are for the log.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Start { .. } => "its engine cannot be started".to_owned(),
+            Self::Load(_) => "it cannot be loaded".to_owned(),
+            Self::Refused(_) => "its engine refused the text".to_owned(),
+            Self::Protocol(_) => "its engine broke the protocol".to_owned(),
+            Self::Peer(_) => "another node did not do it".to_owned(),
+            Self::Ended(_) | Self::Hung(_) | Self::Memory { .. } => self.to_string(),
+        }
+    }
+
+    /// The [`reason`](Self::reason) of whatever made a model actor fail.
+    #[must_use]
+    pub fn reason_of(error: &(dyn Error + 'static)) -> String {
+        let known = error.downcast_ref::<Self>();
+        known.map_or_else(|| "its model actor failed".to_owned(), Self::reason)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     cache::CacheSpace,
     containment::contain,
-    detect::detect,
+    detect::{Detected, detect},
     domain::{
         ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
     },
@@ -315,9 +315,12 @@ impl IntakeState {
             return Err(RequestError::new(ErrorCode::DeadlineExceeded, message));
         }
         let told = request.source()?;
-        let source = match told {
-            Some(source) => source,
-            None => self.detect(&request.text, target)?,
+        let (source, detected) = match told {
+            Some(source) => (source, None),
+            None => {
+                let found = self.detect(&request.text, target)?;
+                (found.language, Some(found.confidence))
+            }
         };
         let route = if source == target {
             None
@@ -329,22 +332,25 @@ impl IntakeState {
         Ok(Resolved {
             source,
             target,
-            detected: told.is_none(),
+            detected,
             deadline,
             route,
         })
     }
 
     /// The language of a text. One without any word is in every language, the target among them.
-    fn detect(&self, text: &str, target: Language) -> Result<Language, RequestError> {
-        if let Some(language) = detect(text, &self.sources, target) {
-            return Ok(language);
+    fn detect(&self, text: &str, target: Language) -> Result<Detected, RequestError> {
+        if let Some(found) = detect(text, &self.sources, target) {
+            return Ok(found);
         }
         if !text::segment(text, usize::MAX)
             .iter()
             .any(Piece::is_translatable)
         {
-            return Ok(target);
+            return Ok(Detected {
+                language: target,
+                confidence: 0.0,
+            });
         }
         Err(RequestError::new(
             ErrorCode::UndetectedLanguage,
@@ -364,7 +370,7 @@ enum Placed {
 struct Resolved {
     source: Language,
     target: Language,
-    detected: bool,
+    detected: Option<f64>,
     deadline: Option<Instant>,
     /// Index of the route; none when the text is in the target language already.
     route: Option<usize>,

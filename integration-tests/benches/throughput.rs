@@ -18,6 +18,7 @@ use babelmesh::{
 };
 use babelmesh_actors::engine::{
     Device, Engine, EngineBatch, LoadRequest, Precision, ProcessEngine, ProcessSpec, Segment,
+    Spellings,
 };
 use babelmesh_models::{EngineKind, Model, forms};
 
@@ -150,6 +151,7 @@ fn spec(form: &Path) -> Result<ProcessSpec> {
             max_input_tokens: 256,
             max_output_tokens: 256,
         },
+        spellings: Spellings::default(),
         load_timeout: Duration::from_secs(60),
         batch_timeout: Duration::from_secs(60),
         timeout_per_token: Duration::ZERO,

@@ -104,6 +104,39 @@ impl Sandbox {
             .set("limits.memory_mb", 1_000_000)
     }
 
+    /// Settings of one more node whose models are copies of the demo model: an id each, and the tags of the languages that it reads and writes.
+    #[must_use]
+    pub fn node_with_models(&self, models: &[(&str, &[&str], &[&str])]) -> Settings {
+        let demo = repository().join("models/demo-en-fr-de");
+        let manifest = std::fs::read_to_string(demo.join("model.toml"));
+        let manifest = manifest.expect("the demo model is there");
+        let rest = manifest
+            .split_once("tier = ")
+            .expect("the manifest has a tier")
+            .1;
+        for (id, sources, targets) in models {
+            let folder = self.folder().join("models").join(id);
+            std::fs::create_dir_all(&folder).expect("the sandbox is writable");
+            for file in std::fs::read_dir(&demo).expect("the demo model is there") {
+                let file = file.expect("the demo model is there");
+                if file.file_name() != "model.toml" {
+                    let link = folder.join(file.file_name());
+                    symlink(file.path(), link).expect("the sandbox is writable");
+                }
+            }
+            let head = format!(
+                "id = {id:?}\nname = {id:?}\ndescription = \"a copy\"\narchitecture = \"marian\"\n\
+                 source_languages = {sources:?}\ntarget_languages = {targets:?}\ntier = "
+            );
+            std::fs::write(folder.join("model.toml"), head + rest)
+                .expect("the sandbox is writable");
+        }
+        let folder = self.folder().join("models").display().to_string();
+        self.node()
+            .set("models.directories", format_args!("[{folder:?}]"))
+            .set("models.load", "[]")
+    }
+
     /// The `babelmesh` executable in the sandbox's own folder, with the demo model and the engines beside the executable.
     #[must_use]
     pub fn command(&self) -> Command {

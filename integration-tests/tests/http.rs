@@ -162,6 +162,34 @@ fn deepl_and_meeshy_are_answered_as_their_clients_expect() {
 }
 
 #[test]
+fn answers_tell_which_tier_was_used_and_whether_the_cache_had_it() {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s.set("cache.memory_mb", 16));
+    let meeshy = |text: &str| {
+        let body = json!({"text": text, "source_language": "en", "target_language": "fr", "model_type": "premium"});
+        http.post("/translate", &body).json()
+    };
+    let first = meeshy("Good night!");
+    assert_eq!(
+        first["model_type_used"], "basic",
+        "the node has no other: {first}"
+    );
+    assert_eq!(first["from_cache"], false);
+    assert_eq!(meeshy("Good night!")["from_cache"], true);
+    let untouched = meeshy("12:30");
+    assert!(untouched.get("model_type_used").is_none(), "{untouched}");
+    assert_eq!(untouched["from_cache"], false);
+    let deepl = |kind: Option<&str>| {
+        let body = json!({"text": ["Hello"], "target_lang": "FR", "model_type": kind});
+        http.post("/v2/translate", &body)
+    };
+    let used = |kind| deepl(kind).json()["translations"][0]["model_type_used"].clone();
+    assert_eq!(used(Some("prefer_quality_optimized")), "latency_optimized");
+    assert_eq!(used(None), Value::Null);
+    assert_eq!(deepl(Some("best")).status, 400);
+}
+
+#[test]
 fn what_is_wrong_with_a_request_is_said_in_the_form_of_its_api() {
     let sandbox = Sandbox::new();
     let (_node, http) = start(&sandbox, |s| {
@@ -252,7 +280,7 @@ fn what_is_wrong_with_a_request_is_said_in_the_form_of_its_api() {
     ] {
         let answer = http.send("POST", "/translate", json, body);
         assert_eq!(answer.status, 400, "{answer:?}");
-        assert!(error(&answer.json()).starts_with("Invalid request: "));
+        assert!(error(&answer.json()).starts_with("Invalid "));
     }
     assert_eq!(http.get("/nowhere").status, 404);
     assert_eq!(error(&http.get("/nowhere").json()), "Not found");
@@ -280,7 +308,7 @@ fn keys_open_the_translation_and_their_rate_is_limited_each_for_itself() {
     let refused = ask("");
     assert_eq!(
         (refused.status, error(&refused.json())),
-        (403, "Please contact the server operator to get an API key")
+        (400, "Please contact the server operator to get an API key")
     );
     let refused = ask("bm_wrong");
     assert_eq!(

@@ -145,7 +145,7 @@ fn json(body: &[u8]) -> Result<Parameters, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(Parameters::Json(object)),
         Ok(Value::Array(list)) => Ok(Parameters::List(list)),
-        Ok(_) => Err(ApiError::bad("Invalid request: the JSON is no object")),
+        Ok(_) => Err(ApiError::bad("Invalid JSON format")),
         // The parser's message may repeat what was sent.
         Err(error) => Err(ApiError::bad(format!(
             "Invalid request: the body is not JSON (line {}, column {})",

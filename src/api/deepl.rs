@@ -1,7 +1,9 @@
 //! The part of DeepL's API that its clients need to translate texts.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ErrorCode, Language};
+use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -45,6 +47,9 @@ pub(super) struct TranslationBody {
     text: String,
     /// Characters of the text.
     billed_characters: u64,
+    /// Kind of the model that was used, where `model_type` asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_type_used: Option<&'static str>,
 }
 
 /// A language.
@@ -77,7 +82,12 @@ pub(super) async fn translate(
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
         client.bill(texts.iter().map(count).sum());
-        let translations = api.translate_all(&texts, (&source, &target)).await;
+        let asked = given(&parameters, "model_type")?;
+        let tier = match asked.as_deref() {
+            Some("quality_optimized" | "prefer_quality_optimized") => ModelType::Premium,
+            _ => ModelType::Basic,
+        };
+        let translations = api.translate_all(&texts, (&source, &target), tier).await;
         let translations = translations.map_err(|error| match error.code() {
             Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
             _ => error,
@@ -94,6 +104,9 @@ pub(super) async fn translate(
                 detected_source_language: language.to_ascii_uppercase(),
                 text: translation.text,
                 billed_characters: count(text),
+                model_type_used: asked
+                    .as_ref()
+                    .map(|_| model_type(made.map_or(tier, |made| made.tier))),
             }
         });
         Ok(HttpResponse::Ok().json(Translations {
@@ -124,17 +137,26 @@ fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, Stri
     let tag = |name| -> Result<Option<String>, ApiError> {
         Ok(parameters.text(name)?.filter(|tag| !tag.is_empty()))
     };
-    let known = |tag: &str, name, known: std::collections::BTreeSet<Language>| {
+    let known = |tag: &str, name, known: &BTreeSet<Language>| {
         let language = tag.parse().ok().filter(|language| known.contains(language));
         language.ok_or_else(|| unsupported(name))
     };
+    let catalogue = api.catalogue();
     let target = tag("target_lang")?.ok_or_else(|| missing("target_lang"))?;
-    let target = known(&target, "target_lang", api.targets())?.to_string();
+    let target = known(&target, "target_lang", &catalogue.targets)?.to_string();
     let source = match tag("source_lang")? {
         None => "auto".to_owned(),
-        Some(tag) => known(&tag, "source_lang", api.sources())?.to_string(),
+        Some(tag) => known(&tag, "source_lang", &catalogue.sources)?.to_string(),
     };
     Ok((texts, source, target))
+}
+
+/// The kind of a model in DeepL's words.
+const fn model_type(tier: ModelType) -> &'static str {
+    match tier {
+        ModelType::Premium => "quality_optimized",
+        ModelType::Basic | ModelType::Medium => "latency_optimized",
+    }
 }
 
 /// Refuses options that would change the translation and are not supported. Hints are ignored.
@@ -157,6 +179,14 @@ fn check_options(parameters: &Parameters) -> Result<(), ApiError> {
     for (name, known) in [
         ("formality", ["default", "prefer_more", "prefer_less"]),
         ("split_sentences", ["0", "1", "nonewlines"]),
+        (
+            "model_type",
+            [
+                "quality_optimized",
+                "prefer_quality_optimized",
+                "latency_optimized",
+            ],
+        ),
         ("tag_handling", ["xml", "html", ""]),
     ] {
         let value = given(parameters, name)?;
@@ -225,12 +255,13 @@ pub(super) async fn languages(
 ) -> HttpResponse {
     // Clients put the kind into the query, or into a body even with GET.
     let answer = async |parameters: Parameters, _: &Client| {
+        let catalogue = api.catalogue();
         let languages = match parameters.text("type")?.as_deref() {
-            None | Some("source") => api.sources(),
-            Some("target") => api.targets(),
+            None | Some("source") => &catalogue.sources,
+            Some("target") => &catalogue.targets,
             Some(_) => return Err(unsupported("type")),
         };
-        let body = languages.into_iter().map(|language| LanguageBody {
+        let body = languages.iter().map(|language| LanguageBody {
             language: language.as_str().to_ascii_uppercase(),
             name: language.english_name().to_owned(),
             supports_formality: false,

@@ -28,6 +28,14 @@ impl Dialect {
         }
     }
 
+    /// The status of a request without the key that is needed.
+    pub(super) const fn missing_key(self) -> StatusCode {
+        match self {
+            Self::LibreTranslate => StatusCode::BAD_REQUEST,
+            Self::DeepL | Self::Meeshy => StatusCode::FORBIDDEN,
+        }
+    }
+
     /// The parameter that holds the API key, where no header does.
     pub(super) const fn key(self) -> &'static str {
         match self {
@@ -89,14 +97,11 @@ impl ApiError {
     }
 
     pub(super) fn ending() -> Self {
-        Self {
-            retry_after: Some(1),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "The node is stopping")
-        }
+        Self::unavailable("The node is stopping")
     }
 
-    /// No node of the cluster translated a text.
-    pub(super) fn no_node(why: &str) -> Self {
+    /// It cannot be done now, and may be soon.
+    pub(super) fn unavailable(why: &str) -> Self {
         Self {
             retry_after: Some(1),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why)

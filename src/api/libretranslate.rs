@@ -1,7 +1,13 @@
 //! LibreTranslate's API, so that its clients work unchanged.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ErrorCode, Language};
+use std::collections::BTreeSet;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web,
+};
+use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -12,7 +18,6 @@ use super::{
     keys::Client,
     meeshy,
     state::Api,
-    translation::Translation,
 };
 
 /// A text to translate.
@@ -39,7 +44,7 @@ pub(super) struct TranslateBody {
 /// The language of a text.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Detection {
-    /// How sure that is, from 0 to 100.
+    /// How sure that is, from 0 to 100; 0 where nothing tells the language, or it is one that no model has.
     confidence: f64,
     /// Its code.
     language: String,
@@ -56,6 +61,16 @@ pub(super) struct LanguageBody {
     targets: Vec<String>,
 }
 
+impl LanguageBody {
+    pub(super) fn new(language: Language, targets: &BTreeSet<Language>) -> Self {
+        Self {
+            code: language.to_string(),
+            name: language.english_name().to_owned(),
+            targets: targets.iter().map(Language::to_string).collect(),
+        }
+    }
+}
+
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {
@@ -68,8 +83,8 @@ pub(super) struct ErrorBody {
     post, path = "/translate", tag = "LibreTranslate", request_body = TranslateBody,
     responses(
         (status = 200, description = "`translatedText`, and `detectedLanguage` where the source is \"auto\""),
-        (status = 400, description = "Invalid request", body = ErrorBody),
-        (status = 403, description = "Missing or wrong API key", body = ErrorBody),
+        (status = 400, description = "Invalid request, or an API key is needed", body = ErrorBody),
+        (status = 403, description = "Wrong API key", body = ErrorBody),
         (status = 413, description = "Too large", body = ErrorBody),
         (status = 429, description = "Too many requests; see Retry-After", body = ErrorBody),
         (status = 503, description = "No model is available", body = ErrorBody),
@@ -104,18 +119,7 @@ struct Asked {
 
 impl Asked {
     fn read(api: &Api, parameters: &Parameters) -> Result<Self, ApiError> {
-        let mut texts = parameters
-            .texts("q")?
-            .ok_or_else(|| ApiError::missing("q"))?;
-        match &mut texts {
-            Texts::One(text) if text.is_empty() => return Err(ApiError::missing("q")),
-            Texts::Many(texts) if texts.is_empty() => return Err(ApiError::missing("q")),
-            Texts::One(text) if !parameters.is_json() => *text = unix_lines(text),
-            Texts::Many(texts) if texts.len() > api.max_texts => {
-                return Err(exceeds(texts.len(), api.max_texts));
-            }
-            _ => {}
-        }
+        let texts = texts(api, parameters)?;
         let source = required(parameters, "source")?;
         let target = required(parameters, "target")?;
         let alternatives = parameters.text("alternatives")?.unwrap_or_default();
@@ -125,9 +129,8 @@ impl Asked {
                 ApiError::bad("Invalid request: alternatives parameter is not a number")
             })?,
         };
-        let is_known = |language: &Language| {
-            api.sources().contains(language) || api.targets().contains(language)
-        };
+        let catalogue = api.catalogue();
+        let is_known = |language: &Language| catalogue.knows(*language);
         let asked = Self {
             texts,
             source: match source.as_str() {
@@ -137,12 +140,7 @@ impl Asked {
             target: language(&target, is_known)?,
             alternatives: alternatives >= 1.0,
         };
-        for text in asked.list() {
-            // A text has at most as many characters as bytes, so the common case counts nothing.
-            if text.len() > api.max_text_chars && text.chars().count() > api.max_text_chars {
-                return Err(exceeds(text.chars().count(), api.max_text_chars));
-            }
-        }
+        asked.texts.check_lengths(api.max_text_chars)?;
         match parameters.text("format")?.as_deref() {
             None | Some("" | "text" | "html") => Ok(asked),
             Some(format) => {
@@ -152,32 +150,29 @@ impl Asked {
         }
     }
 
-    fn list(&self) -> &[String] {
-        match &self.texts {
-            Texts::One(text) => std::slice::from_ref(text),
-            Texts::Many(texts) => texts,
-        }
-    }
-
     fn characters(&self) -> u64 {
-        self.list().iter().map(|t| t.chars().count() as u64).sum()
+        self.texts
+            .list()
+            .iter()
+            .map(|t| t.chars().count() as u64)
+            .sum()
     }
 
     async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
         let translations = api
-            .translate_all(self.list(), (&self.source, &target))
+            .translate_all(self.texts.list(), (&self.source, &target), ModelType::Basic)
             .await;
         let translations = translations.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";
-        let detected = |text: &String, translation: &Translation| {
-            let made = translation.made.as_ref();
-            let source = made.map_or_else(|| "en".to_owned(), |made| made.source.clone());
-            detection(api, text, source)
-        };
         let detections = || {
-            let pairs = self.list().iter().zip(&translations);
-            pairs.map(|(text, translation)| detected(text, translation))
+            translations.iter().map(|translation| {
+                let made = translation.made.as_ref();
+                let found = made.map(|made| (made.source.clone(), made.detected));
+                // LibreTranslate's own answer where there is nothing to tell a language by.
+                let (language, confidence) = found.unwrap_or_else(|| ("en".to_owned(), None));
+                Detection::new(language, confidence.unwrap_or_default())
+            })
         };
         let texts = || translations.iter().map(|translation| &translation.text);
         let mut answer = match &self.texts {
@@ -239,14 +234,51 @@ fn unix_lines(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn detection(api: &Api, text: &str, language: String) -> Detection {
-    let confidence = match api.identify(text) {
-        Some((found, confidence)) if found.as_str() == language => confidence,
-        _ => 0.0,
-    };
-    Detection {
-        confidence: (confidence * 1000.0).round() / 10.0,
-        language,
+impl Detection {
+    /// A language and how sure it is, from 0 to 1.
+    fn new(language: String, confidence: f64) -> Self {
+        Self {
+            confidence: (confidence * 1000.0).round() / 10.0,
+            language,
+        }
+    }
+}
+
+/// The texts of a request, not more than there may be.
+fn texts(api: &Api, parameters: &Parameters) -> Result<Texts, ApiError> {
+    if matches!(parameters, Parameters::List(_)) {
+        return Err(ApiError::bad("Invalid JSON format"));
+    }
+    match parameters.texts("q")? {
+        Some(Texts::One(text)) if !text.is_empty() => Ok(Texts::One(match parameters.is_json() {
+            true => text,
+            false => unix_lines(&text),
+        })),
+        Some(Texts::Many(texts)) if texts.len() > api.max_texts => {
+            Err(exceeds(texts.len(), api.max_texts))
+        }
+        Some(Texts::Many(texts)) if !texts.is_empty() => Ok(Texts::Many(texts)),
+        _ => Err(ApiError::missing("q")),
+    }
+}
+
+impl Texts {
+    fn list(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
+    /// Whether no text has more characters than this.
+    fn check_lengths(&self, limit: usize) -> Result<(), ApiError> {
+        for text in self.list() {
+            // A text has at most as many characters as bytes, so the common case counts nothing.
+            if text.len() > limit && text.chars().count() > limit {
+                return Err(exceeds(text.chars().count(), limit));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -264,24 +296,14 @@ pub(super) async fn detect(
     api: web::Data<Api>,
 ) -> HttpResponse {
     let answer = async |parameters: Parameters, _: &Client| {
-        let text = match parameters.texts("q")? {
-            Some(Texts::One(text)) => text,
-            Some(Texts::Many(texts)) => texts.join(" "),
-            None => String::new(),
-        };
-        if text.is_empty() {
-            return Err(ApiError::missing("q"));
-        }
-        let (language, confidence) = match api.identify(&text) {
-            Some((language, confidence)) => (language.to_string(), confidence),
+        let texts = texts(&api, &parameters)?;
+        texts.check_lengths(api.max_text_chars)?;
+        let detection = match api.identify(&texts.list().join("\n")) {
+            Some(found) => Detection::new(found.language.to_string(), found.confidence),
             // LibreTranslate's own answer where there is nothing to tell a language by.
-            None => ("en".to_owned(), 0.0),
+            None => Detection::new("en".to_owned(), 0.0),
         };
-        let confidence = (confidence * 1000.0).round() / 10.0;
-        Ok(HttpResponse::Ok().json([Detection {
-            confidence,
-            language,
-        }]))
+        Ok(HttpResponse::Ok().json([detection]))
     };
     let route = ("detect", Dialect::LibreTranslate);
     api.admitted(route, (&request, payload), answer).await
@@ -294,18 +316,10 @@ pub(super) async fn detect(
 )]
 pub(super) async fn languages(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
-        let (sources, targets) = (api.sources(), api.targets());
-        let all = sources.union(&targets);
-        let body = all.map(|language| LanguageBody {
-            code: language.to_string(),
-            name: language.english_name().to_owned(),
-            targets: targets
-                .iter()
-                .filter(|target| *target == language || api.serves(*language, **target))
-                .map(Language::to_string)
-                .collect(),
-        });
-        Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
+        let body = api.catalogue().languages.clone();
+        Ok(HttpResponse::Ok()
+            .content_type(ContentType::json())
+            .body(body))
     };
     api.answer("languages", Dialect::LibreTranslate, answer)
         .await
@@ -318,7 +332,8 @@ pub(super) async fn languages(api: web::Data<Api>) -> HttpResponse {
 )]
 pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
-        let first = |languages: std::collections::BTreeSet<Language>| {
+        let catalogue = api.catalogue();
+        let first = |languages: &BTreeSet<Language>| {
             let language = languages.first().copied();
             language.map(|l| json!({"code": l.to_string(), "name": l.english_name()}))
         };
@@ -329,10 +344,11 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
             "apiKeys": api.keys.are_needed(),
             "keyRequired": api.keys.are_needed(),
             "suggestions": false,
+            "filesTranslation": false,
             "supportedFilesFormat": [],
             "language": {
                 "source": {"code": "auto", "name": "Auto Detect"},
-                "target": first(api.targets()),
+                "target": first(&catalogue.targets),
             },
         })))
     };
@@ -340,18 +356,25 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
         .await
 }
 
+const NO_FILES: &str = "Files translation are disabled on this server.";
+
 /// Files are not translated.
 pub(super) async fn no_files(api: web::Data<Api>) -> HttpResponse {
-    refused(&api, "Files translation are disabled on this server.").await
+    refused(&api, ApiError::new(StatusCode::FORBIDDEN, NO_FILES)).await
+}
+
+/// No file was translated, so that none can be had.
+pub(super) async fn no_downloads(api: web::Data<Api>) -> HttpResponse {
+    refused(&api, ApiError::bad(NO_FILES)).await
 }
 
 /// Suggestions are not kept.
 pub(super) async fn no_suggestions(api: web::Data<Api>) -> HttpResponse {
-    refused(&api, "Suggestions are disabled on this server.").await
+    let message = "Suggestions are disabled on this server.";
+    refused(&api, ApiError::new(StatusCode::FORBIDDEN, message)).await
 }
 
-async fn refused(api: &Api, message: &str) -> HttpResponse {
-    let error = ApiError::new(actix_web::http::StatusCode::FORBIDDEN, message);
+async fn refused(api: &Api, error: ApiError) -> HttpResponse {
     let answer = async { Err(error) };
     api.answer("unsupported", Dialect::LibreTranslate, answer)
         .await

@@ -43,6 +43,10 @@ pub(super) struct ItemAnswer {
     target_language: String,
     confidence: f64,
     model_used: String,
+    /// Tier of that model; absent when none was needed.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_type_used: Option<ModelType>,
     from_cache: bool,
     processing_time_ms: f64,
 }
@@ -67,11 +71,14 @@ async fn translate(api: &Api, item: Item) -> Result<Value, ApiError> {
     let made = translation.made.as_ref();
     let answer = ItemAnswer {
         detected_language: made
-            .filter(|made| made.detected)
+            .filter(|made| made.detected.is_some())
             .map(|made| made.source.clone()),
         confidence: made.map_or(1.0, |made| (made.confidence * 1e4).round() / 1e4),
         model_used: made.map_or_else(String::new, |made| made.model_id.clone()),
-        from_cache: false,
+        model_type_used: made
+            .filter(|made| !made.model_id.is_empty())
+            .map(|made| made.tier),
+        from_cache: made.is_some_and(|made| made.from_cache),
         processing_time_ms: made.map_or(0.0, |made| made.took_ms),
         translated_text: translation.text,
         source_language: item.source_language,

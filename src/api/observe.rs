@@ -43,7 +43,7 @@ pub(super) async fn status(api: web::Data<Api>) -> HttpResponse {
         let readiness = api.parts.health.readiness(&status);
         let models = status.pools.iter().map(|pool| {
             let warm = pool.actors.iter().filter(|a| a.phase.is_warm()).count();
-            json!({"id": pool.model_id, "warmActors": warm, "wantedActors": pool.wanted, "failing": pool.failing})
+            json!({"id": pool.model_id, "warmActors": warm, "wantedActors": pool.wanted, "failing": pool.failing.is_some()})
         });
         let models: Vec<_> = models.collect();
         Ok(HttpResponse::Ok().json(json!({
@@ -68,11 +68,7 @@ pub(super) async fn metrics(request: HttpRequest, api: web::Data<Api>) -> HttpRe
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let format = Format::wanted_by(accept.unwrap_or_default());
-        let status = api.status().await;
-        let ready = api.parts.health.readiness(&status).ready;
-        let cluster = api.parts.cluster.as_ref().map(|cluster| cluster.view());
-        let telemetry = &api.parts.telemetry;
-        let page = telemetry.render(&status, cluster.as_ref(), ready, format);
+        let page = api.metrics(format).await;
         Ok(HttpResponse::Ok()
             .content_type(format.content_type())
             .body(page))

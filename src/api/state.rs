@@ -1,21 +1,25 @@
 //! What handlers share: who may ask, what can be translated, and how.
 
 use std::{
-    collections::BTreeSet,
+    collections::HashMap,
     net::SocketAddr,
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{Bytes, Payload},
+};
 use anyhow::Result;
 use babelmesh_actors::{
-    detect::identify,
-    domain::{ErrorCode, Language, ModelType, Priority, TranslationRequest},
+    detect::{Detected, identify},
+    domain::{ErrorCode, ModelType, Priority, TranslationRequest},
     intake::IntakeMessage,
     routing::Ability,
 };
@@ -26,6 +30,7 @@ use tokio::sync::Semaphore;
 use super::{
     address,
     body::{self, Parameters},
+    catalogue::Catalogue,
     edge::AllowedHosts,
     error::{ApiError, Dialect},
     health::Health,
@@ -38,15 +43,15 @@ use crate::{
     config::Config,
     dashboard::Feed,
     node::{NodeStatus, StatusSource, caller},
-    telemetry::{Telemetry, Traces},
+    telemetry::{Format, Telemetry, Traces},
 };
 
-/// Bytes of all bodies together, unless a single one may have more.
-const ROOM: usize = 128 << 20;
 /// How long it is believed what other nodes can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the node's status is shown before it is read again, however many ask for it.
 const STATUS_FRESH: Duration = Duration::from_millis(250);
+/// How old a status may be that is shown while pools are slow to answer.
+const STATUS_STALE: Duration = Duration::from_secs(10);
 /// After so many requests, addresses that have not asked lately are forgotten.
 const FORGET_EVERY: u64 = 10_000;
 
@@ -85,9 +90,9 @@ pub(crate) struct Parts {
 pub(super) struct Api {
     pub(super) parts: Parts,
     /// What the node's own models can do.
-    own: Arc<Vec<Ability>>,
+    own: Arc<Catalogue>,
     /// What all nodes can do, and when that was looked up.
-    known: Mutex<Option<(Instant, Arc<Vec<Ability>>)>>,
+    known: Mutex<Option<(Instant, Arc<Catalogue>)>>,
     pub(super) keys: Keys,
     pub(super) max_text_chars: usize,
     pub(super) max_texts: usize,
@@ -99,7 +104,11 @@ pub(super) struct Api {
     unknown_room: Arc<Semaphore>,
     pub(super) hosts: AllowedHosts,
     trusted_proxies: Vec<ipnet::IpNet>,
-    status: tokio::sync::Mutex<Option<(Instant, Arc<NodeStatus>)>>,
+    status: Mutex<Option<(Instant, Arc<NodeStatus>)>>,
+    /// Held by the request that reads the status for all.
+    reading_status: tokio::sync::Mutex<()>,
+    /// The page of metrics in each format, and the status that it was made of.
+    pages: Mutex<HashMap<Format, (Arc<NodeStatus>, Bytes)>>,
     slots: Arc<Semaphore>,
     limiter: Option<DefaultKeyedRateLimiter<String>>,
     requests: AtomicU64,
@@ -111,7 +120,7 @@ impl Api {
         let rate = NonZeroU32::new(http.requests_per_minute);
         let own = parts.models.iter().map(|model| model.ability.clone());
         Ok(Self {
-            own: Arc::new(own.collect()),
+            own: Arc::new(Catalogue::new(own.collect())),
             known: Mutex::default(),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
@@ -120,11 +129,13 @@ impl Api {
             timeout: Duration::from_millis(http.timeout_ms),
             read_timeout: Duration::from_millis(http.read_timeout_ms),
             max_body_bytes: http.max_body_bytes,
-            room: Arc::new(Semaphore::new(ROOM.max(http.max_body_bytes))),
-            unknown_room: Arc::new(Semaphore::new((ROOM / 2).max(http.max_body_bytes))),
+            room: Arc::new(Semaphore::new(http.max_buffered_bytes)),
+            unknown_room: Arc::new(Semaphore::new(http.max_unauthenticated_bytes)),
             hosts: AllowedHosts::new(&http.allowed_hosts, listen),
             trusted_proxies: http.proxies().unwrap_or_default(),
-            status: tokio::sync::Mutex::default(),
+            status: Mutex::default(),
+            reading_status: tokio::sync::Mutex::default(),
+            pages: Mutex::default(),
             slots: Arc::new(Semaphore::new(http.max_concurrent)),
             limiter: rate.map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate))),
             requests: AtomicU64::new(0),
@@ -170,7 +181,7 @@ impl Api {
                 Some(client) => client,
                 None => {
                     let key = parameters.text(dialect.key())?;
-                    let client = self.known_client(key.as_deref())?;
+                    let client = self.known_client(key.as_deref(), dialect)?;
                     self.check_rate(request, &client)?;
                     client
                 }
@@ -199,18 +210,18 @@ impl Api {
         if key.is_none() && self.keys.are_needed() {
             return Ok(None);
         }
-        let client = self.known_client(key)?;
+        let client = self.known_client(key, dialect)?;
         self.check_rate(request, &client)?;
         Ok(Some(client))
     }
 
-    fn known_client(&self, key: Option<&str>) -> Result<Arc<Client>, ApiError> {
-        self.keys.client(key).map_err(|refused| {
-            let message = match refused {
-                Refused::Missing => "Please contact the server operator to get an API key",
-                Refused::Unknown => "Invalid API key",
-            };
-            ApiError::new(actix_web::http::StatusCode::FORBIDDEN, message)
+    fn known_client(&self, key: Option<&str>, dialect: Dialect) -> Result<Arc<Client>, ApiError> {
+        self.keys.client(key).map_err(|refused| match refused {
+            Refused::Missing => {
+                let message = "Please contact the server operator to get an API key";
+                ApiError::new(dialect.missing_key(), message)
+            }
+            Refused::Unknown => ApiError::new(StatusCode::FORBIDDEN, "Invalid API key"),
         })
     }
 
@@ -232,17 +243,53 @@ impl Api {
         })
     }
 
-    /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile.
+    /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile; where they are slow, all but the first get
+    /// the last one that is known.
     pub(super) async fn status(&self) -> Arc<NodeStatus> {
-        let mut known = self.status.lock().await;
-        if let Some((at, status)) = &*known
-            && at.elapsed() < STATUS_FRESH
-        {
-            return Arc::clone(status);
+        if let Some(status) = self.known_status(STATUS_FRESH) {
+            return status;
         }
+        let _reading = match (
+            self.reading_status.try_lock(),
+            self.known_status(STATUS_STALE),
+        ) {
+            (Ok(reading), _) => reading,
+            (Err(_), Some(status)) => return status,
+            (Err(_), None) => {
+                let reading = self.reading_status.lock().await;
+                if let Some(status) = self.known_status(STATUS_FRESH) {
+                    return status;
+                }
+                reading
+            }
+        };
         let status = Arc::new(self.parts.status.read().await);
-        *known = Some((Instant::now(), Arc::clone(&status)));
+        *lock(&self.status) = Some((Instant::now(), Arc::clone(&status)));
         status
+    }
+
+    fn known_status(&self, within: Duration) -> Option<Arc<NodeStatus>> {
+        let known = lock(&self.status);
+        let (at, status) = known.as_ref()?;
+        (at.elapsed() < within).then(|| Arc::clone(status))
+    }
+
+    /// The node's metrics, made once for each status.
+    pub(super) async fn metrics(&self, format: Format) -> Bytes {
+        let status = self.status().await;
+        let mut pages = lock(&self.pages);
+        if let Some((of, page)) = pages.get(&format)
+            && Arc::ptr_eq(of, &status)
+        {
+            return page.clone();
+        }
+        let ready = self.parts.health.readiness(&status).ready;
+        let cluster = self.parts.cluster.as_ref().map(|cluster| cluster.view());
+        let telemetry = &self.parts.telemetry;
+        let page = telemetry.render(&status, cluster.as_ref(), ready, format);
+        let page = Bytes::from(page);
+        pages.insert(format, (status, page.clone()));
+        page
     }
 
     /// Translates a text for somebody who waits.
@@ -269,7 +316,7 @@ impl Api {
         if cluster.is_better_elsewhere(&order) {
             let answer = cluster.translate_among(order, Among::All).await;
             return answer.map_or_else(
-                || Err(ApiError::no_node("no node can do it")),
+                || Err(ApiError::unavailable("no node can do it")),
                 Translation::of,
             );
         }
@@ -289,8 +336,9 @@ impl Api {
         &self,
         texts: &[String],
         pair: (&str, &str),
+        tier: ModelType,
     ) -> Result<Vec<Translation>, ApiError> {
-        let one = async |text: &String| match self.translate(text, pair, ModelType::Basic).await {
+        let one = async |text: &String| match self.translate(text, pair, tier).await {
             Err(error) if error.code() == Some(ErrorCode::UndetectedLanguage) => {
                 Ok(Translation::untouched(text))
             }
@@ -310,48 +358,34 @@ impl Api {
     }
 
     /// What the models of this node and its cluster can do.
-    fn abilities(&self) -> Arc<Vec<Ability>> {
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
         let Some(cluster) = &self.parts.cluster else {
             return Arc::clone(&self.own);
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some((at, abilities)) if at.elapsed() < LOOK_AGAIN => Arc::clone(abilities),
-            _ => {
-                let all = match cluster.abilities() {
-                    // It has not told itself yet.
-                    all if all.is_empty() => Arc::clone(&self.own),
-                    all => Arc::new(all),
-                };
-                *known = Some((Instant::now(), Arc::clone(&all)));
-                all
-            }
-        }
+        let mut known = lock(&self.known);
+        let last = match &*known {
+            Some((at, last)) if at.elapsed() < LOOK_AGAIN => return Arc::clone(last),
+            Some((_, last)) => last,
+            None => &self.own,
+        };
+        let now = match cluster.abilities() {
+            // It has not told itself yet.
+            all if all.is_empty() => Arc::clone(&self.own),
+            all if all == last.abilities => Arc::clone(last),
+            all => Arc::new(Catalogue::new(all)),
+        };
+        *known = Some((Instant::now(), Arc::clone(&now)));
+        now
     }
 
-    /// Languages that are read.
-    pub(super) fn sources(&self) -> BTreeSet<Language> {
-        let abilities = self.abilities();
-        abilities.iter().flat_map(|a| &a.sources).copied().collect()
+    /// The language of a text among those that are read or written.
+    pub(super) fn identify(&self, text: &str) -> Option<Detected> {
+        identify(text, &self.catalogue().all)
     }
+}
 
-    /// Languages that are written.
-    pub(super) fn targets(&self) -> BTreeSet<Language> {
-        let abilities = self.abilities();
-        abilities.iter().flat_map(|a| &a.targets).copied().collect()
-    }
-
-    pub(super) fn serves(&self, source: Language, target: Language) -> bool {
-        self.abilities().iter().any(|a| a.serves(source, target))
-    }
-
-    /// The language of a text among those that are read or written, and how sure that is, from 0 to 1.
-    pub(super) fn identify(&self, text: &str) -> Option<(Language, f64)> {
-        let mut known = self.sources();
-        known.extend(self.targets());
-        let known: Vec<_> = known.into_iter().collect();
-        identify(text, &known)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The key of an `Authorization` header, DeepL's or the usual one.

@@ -1,6 +1,6 @@
 //! What came of a text, whichever node translated it.
 
-use babelmesh_actors::domain::{RequestError, Translated, TranslationResult};
+use babelmesh_actors::domain::{ModelType, RequestError, Translated, TranslationResult};
 
 use super::error::ApiError;
 
@@ -17,11 +17,16 @@ pub(super) struct Translation {
 pub(super) struct Made {
     /// Language that the text was in.
     pub(super) source: String,
-    /// Whether that was found out rather than told.
-    pub(super) detected: bool,
+    /// How sure that is, from 0 to 1, where it was found out; `None` where it was told.
+    pub(super) detected: Option<f64>,
     /// From 0 to 1.
     pub(super) confidence: f64,
+    /// Empty when no model was needed.
     pub(super) model_id: String,
+    /// Its tier.
+    pub(super) tier: ModelType,
+    /// Whether all of it was translated before, or is just then for another request.
+    pub(super) from_cache: bool,
     /// From the request to the end of the last batch, in milliseconds.
     pub(super) took_ms: f64,
 }
@@ -36,11 +41,12 @@ impl Translation {
 
     /// What another node answered, or why none did.
     pub(super) fn of(answer: anyhow::Result<TranslationResult>) -> Result<Self, ApiError> {
-        let result = answer.map_err(|error| ApiError::no_node(&format!("{error:#}")))?;
+        let result = answer.map_err(|error| ApiError::unavailable(&format!("{error:#}")))?;
         if let Some(error) = result.error {
             return Err(RequestError::new(error.code, error.message).into());
         }
-        let detected = result.detected_language.is_some();
+        let confidence = result.detection_confidence.unwrap_or_default();
+        let detected = result.detected_language.is_some().then_some(confidence);
         Ok(Self {
             text: result.translated_text.unwrap_or_default(),
             made: Some(Made {
@@ -48,6 +54,8 @@ impl Translation {
                 detected,
                 confidence: result.confidence_score,
                 model_id: result.model_id,
+                tier: result.model_type,
+                from_cache: result.from_cache,
                 took_ms: result.queue_time_ms + result.processing_time_ms,
             }),
         })
@@ -63,6 +71,8 @@ impl From<Translated> for Translation {
                 detected: translated.detected,
                 confidence: translated.confidence,
                 model_id: translated.model_id.to_string(),
+                tier: translated.model_type,
+                from_cache: translated.from_cache,
                 took_ms: took.as_secs_f64() * 1e3,
             }),
             text: translated.text,

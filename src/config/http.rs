@@ -29,6 +29,10 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// Largest body of a request, in bytes.
     pub max_body_bytes: usize,
+    /// All bodies in memory at a time, in bytes.
+    pub max_buffered_bytes: usize,
+    /// The same for bodies that must be read to find the client's key, in bytes; on top of the others.
+    pub max_unauthenticated_bytes: usize,
     /// Most texts of a request.
     pub max_texts: usize,
     /// Longest time for a translation, in milliseconds.
@@ -50,6 +54,8 @@ impl Default for HttpConfig {
             max_concurrent: 512,
             max_connections: 4_096,
             max_body_bytes: 2 << 20,
+            max_buffered_bytes: 128 << 20,
+            max_unauthenticated_bytes: 64 << 20,
             max_texts: 100,
             timeout_ms: 30_000,
             read_timeout_ms: 10_000,

@@ -144,6 +144,19 @@ fn origins_are_what_browsers_send() {
 }
 
 #[test]
+fn bodies_in_memory_have_room_for_the_largest() {
+    for key in ["http.max_buffered_bytes", "http.max_unauthenticated_bytes"] {
+        assert!(load(None, &[], &[(key, "2097152")]).is_ok(), "{key}");
+        for bad in ["0", "2097151", "2000000000000"] {
+            let errors = load(None, &[], &[(key, bad)]).expect_err(bad);
+            assert_eq!(errors.0[0].path, key, "{bad}");
+        }
+    }
+    let errors = load(None, &[], &[("http.max_concurrent", "1000001")]).unwrap_err();
+    assert_eq!(errors.0[0].path, "http.max_concurrent");
+}
+
+#[test]
 fn flags_go_over_the_environment_and_the_environment_over_the_file() {
     let path = folder().join("node.toml");
     let config = load(

@@ -295,6 +295,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     sizes::check(config, errors);
 }
 
+/// Most bytes of bodies that can be configured.
+const MAX_BUFFERED_BYTES: usize = 1 << 40;
+/// Most requests at a time that can be configured.
+const MAX_CONCURRENT: usize = 1_000_000;
+
 fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     let listens = !http.listen.is_empty();
     refuse_if(
@@ -311,6 +316,24 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     ] {
         refuse_if(value == 0, path, "must be above zero");
     }
+    for (value, path) in [
+        (http.max_buffered_bytes, "http.max_buffered_bytes"),
+        (
+            http.max_unauthenticated_bytes,
+            "http.max_unauthenticated_bytes",
+        ),
+    ] {
+        refuse_if(
+            value < http.max_body_bytes || value > MAX_BUFFERED_BYTES,
+            path,
+            "must be between http.max_body_bytes and 1 TiB",
+        );
+    }
+    refuse_if(
+        http.max_concurrent > MAX_CONCURRENT,
+        "http.max_concurrent",
+        "must be at most 1000000",
+    );
     refuse_if(
         http.threads > MAX_THREADS,
         "http.threads",

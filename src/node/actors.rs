@@ -269,10 +269,17 @@ pub(super) fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
 }
 
 pub(super) fn ability(model: &Model) -> Result<Ability> {
-    let parse = |tags: &[String]| {
-        let tags = tags.iter().map(|tag| tag.parse::<Language>());
-        tags.collect::<Result<Vec<_>, _>>()
-            .with_context(|| format!("model {}", model.id()))
+    let parse = |tags: &[String]| -> Result<Vec<Language>> {
+        let mut languages = Vec::with_capacity(tags.len());
+        for tag in tags {
+            let language = tag.parse();
+            let language = language.with_context(|| format!("model {}", model.id()))?;
+            // Two tags may name one language.
+            if !languages.contains(&language) {
+                languages.push(language);
+            }
+        }
+        Ok(languages)
     };
     let manifest = model.manifest();
     Ok(Ability {
@@ -284,7 +291,10 @@ pub(super) fn ability(model: &Model) -> Result<Ability> {
 
 /// A text for the first pair of languages of a model. What comes of it does not matter.
 pub(super) fn warm_up(model: &Model) -> Segment {
-    let first = |tags: &[String]| tags.first().cloned().unwrap_or_default();
+    let first = |tags: &[String]| {
+        let language = tags.first().and_then(|tag| tag.parse::<Language>().ok());
+        language.map_or_else(String::new, |language| language.to_string())
+    };
     let manifest = model.manifest();
     Segment {
         text: "1, 2, 3.".to_owned(),

@@ -11,7 +11,7 @@ use babelmesh_actors::{
     domain::ModelType,
     engine::{
         Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine,
-        ProcessSpec,
+        ProcessSpec, Spellings,
     },
     events::{Event, Observer},
 };
@@ -154,6 +154,10 @@ fn process_factory(
             max_input_tokens: limits.max_input_tokens,
             max_output_tokens: limits.max_output_tokens,
         },
+        spellings: Spellings::new(
+            &model.manifest().source_languages,
+            &model.manifest().target_languages,
+        ),
         load_timeout: Duration::from_millis(engine.load_timeout_ms),
         batch_timeout: Duration::from_millis(engine.batch_timeout_ms),
         timeout_per_token: Duration::from_millis(engine.timeout_per_token_ms),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A text form of metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Prometheus' text format 0.0.4, which everything reads.
     Prometheus,

@@ -53,7 +53,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         confidence: 1.0,
         source: "en".parse().unwrap(),
         target: "fr".parse().unwrap(),
-        detected: false,
+        detected: None,
         model_id: Arc::from("m"),
         model_type: Default::default(),
         worker: Arc::from("m-1"),

@@ -90,8 +90,8 @@ pub struct Job {
     pub source: Language,
     /// Language wanted.
     pub target: Language,
-    /// Whether the source language was detected rather than told.
-    pub detected: bool,
+    /// How sure the detection of the source language is, from 0 to 1; `None` where the language was told.
+    pub detected: Option<f64>,
     /// When the order loses its use.
     pub deadline: Option<Instant>,
 }
@@ -149,8 +149,8 @@ pub struct Translated {
     pub source: Language,
     /// Language it is in now.
     pub target: Language,
-    /// Whether the source language was detected rather than told.
-    pub detected: bool,
+    /// How sure the detection of the source language is, from 0 to 1; `None` where the language was told.
+    pub detected: Option<f64>,
     /// Model used; empty when nothing needed translation.
     pub model_id: Arc<str>,
     /// Its tier.

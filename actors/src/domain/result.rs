@@ -24,6 +24,9 @@ pub struct TranslationResult {
     /// The language that was found when the request said `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detected_language: Option<String>,
+    /// How sure that is, 0 to 1, to four decimals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection_confidence: Option<f64>,
     /// The target language as the request spelled it.
     pub target_language: String,
     /// Geometric mean of the model's token probabilities, 0 to 1, to four decimals; 0 in an error.
@@ -108,6 +111,7 @@ impl TranslationResult {
             error: Some(error.into()),
             source_language: request.source_language.clone(),
             detected_language: None,
+            detection_confidence: None,
             target_language: target.to_owned(),
             confidence_score: 0.0,
             model_type: request.model_type,
@@ -140,7 +144,8 @@ impl TranslationResult {
             translated_text: Some(translated.text.clone()),
             error: None,
             source_language: request.source_language.clone(),
-            detected_language: translated.detected.then(|| translated.source.to_string()),
+            detected_language: translated.detected.map(|_| translated.source.to_string()),
+            detection_confidence: translated.detected.map(|sure| rounded(sure, 1e4)),
             target_language: target.to_owned(),
             confidence_score: rounded(translated.confidence, 1e4),
             model_type: translated.model_type,

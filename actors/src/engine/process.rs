@@ -21,7 +21,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Engine, EngineBatch, EngineError, Usage, process_table::resident_bytes};
+use super::{Engine, EngineBatch, EngineError, Spellings, Usage, process_table::resident_bytes};
 
 /// How often a working engine's memory is looked at.
 const MEMORY_CHECK: Duration = Duration::from_millis(100);
@@ -37,6 +37,8 @@ pub struct ProcessSpec {
     pub program: PathBuf,
     /// What to load into it.
     pub load: LoadRequest,
+    /// How the model spells its languages.
+    pub spellings: Spellings,
     /// Longest time for start and load together.
     pub load_timeout: Duration,
     /// Longest time for a batch, before what its text adds.
@@ -223,10 +225,11 @@ impl Engine for ProcessEngine {
         };
         let limit = self.spec.batch_timeout + self.spec.timeout_per_token * batch.tokens;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = TranslateRequest {
-            id,
-            segments: batch.segments,
-        };
+        let mut segments = batch.segments;
+        for segment in &mut segments {
+            self.spec.spellings.apply(segment);
+        }
+        let request = TranslateRequest { id, segments };
         let hard_limit = self.spec.memory_limit.saturating_mul(HARD_LIMIT_FACTOR);
         match timeout(limit, Self::try_translate(running, request, hard_limit)).await {
             Ok(Err(error)) if !error.leaves_engine_usable() => Err(self.lose(error).await),

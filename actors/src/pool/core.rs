@@ -102,6 +102,8 @@ pub(super) struct Restart {
     pub(super) failures: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) last_error: Option<String>,
+    /// The same in the words for clients.
+    pub(super) reason: Option<String>,
 }
 
 impl Pool {

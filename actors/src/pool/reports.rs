@@ -115,7 +115,7 @@ impl Pool {
                 let (made, due) = (translations.len(), attempt.items.len());
                 let error =
                     EngineError::Protocol(format!("{made} translations for {due} segments"));
-                self.retry(attempt, &error.to_string(), ErrorCode::EngineFailed);
+                self.retry(attempt, &error, ErrorCode::EngineFailed);
             }
             (Work::Own(attempt), Ok(translations)) => {
                 let done = Done {
@@ -127,7 +127,7 @@ impl Pool {
                 self.translated(attempt, translations, done);
             }
             (Work::Own(attempt), Err(error)) => {
-                self.retry(attempt, &error.to_string(), ErrorCode::EngineFailed);
+                self.retry(attempt, &error, ErrorCode::EngineFailed);
             }
             (Work::Lent(loan), answer) => self.lent(loan, answer, (actor, batch.tokens, elapsed)),
         }
@@ -179,6 +179,7 @@ impl Pool {
         let delay = restart_delay(self.restart.failures, first, most);
         self.restart.not_before = Some(now + delay);
         self.restart.last_error = Some(error.to_string());
+        self.restart.reason = Some(EngineError::reason_of(error));
         let batch = member.take_batch();
         self.observe(Event::ActorFailed {
             pool: self.pool(),
@@ -192,7 +193,7 @@ impl Pool {
             self.totals.busy += now.saturating_duration_since(batch.since);
             match batch.work {
                 Work::Own(attempt) => {
-                    self.retry(attempt, &error.to_string(), ErrorCode::PoisonText);
+                    self.retry(attempt, error, ErrorCode::PoisonText);
                 }
                 Work::Lent(loan) => self.loan_failed(loan, PeerError::Failed(error.to_string())),
             }
@@ -216,7 +217,7 @@ impl Pool {
         }
     }
 
-    fn retry(&mut self, attempt: Attempt, error: &str, code: ErrorCode) {
+    fn retry(&mut self, attempt: Attempt, error: &(dyn Error + 'static), code: ErrorCode) {
         self.part_twins(&attempt.items);
         match after_failure(attempt) {
             AfterFailure::Retry(attempts) => self.retries.extend(attempts),
@@ -224,21 +225,19 @@ impl Pool {
         }
     }
 
-    fn poisoned(&mut self, item: &Item, error: &str, code: ErrorCode) {
+    fn poisoned(&mut self, item: &Item, error: &(dyn Error + 'static), code: ErrorCode) {
         if let Some(message_id) = self.jobs.message_id(item.job) {
             let message_id = message_id.to_owned();
-            let error = error.to_owned();
+            let error = error.to_string();
             self.observe(Event::TextPoisoned {
                 pool: self.pool(),
                 message_id,
                 error,
             });
         }
-        let outcome = self.jobs.fail(
-            item.job,
-            code,
-            &format!("the text makes the engine fail: {error}"),
-        );
+        let (model, reason) = (&self.spec.model_id, EngineError::reason_of(error));
+        let message = format!("the text makes model {model} fail: {reason}");
+        let outcome = self.jobs.fail(item.job, code, &message);
         self.finish(outcome.into_iter().collect());
     }
 

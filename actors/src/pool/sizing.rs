@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::Lane,
-    engine::Usage,
+    engine::{EngineError, Usage},
     events::{Event, StopReason},
     scaling::{Bounds, LaneBacklog, LaneBacklogs, OldestWaits, PoolSnapshot},
 };
@@ -142,6 +142,7 @@ impl Pool {
             }
             Err(error) => {
                 self.restart.last_error = Some(error.to_string());
+                self.restart.reason = Some(EngineError::reason_of(&error));
                 false
             }
         }

@@ -55,12 +55,9 @@ impl Pool {
                 .filter(|i| waits(i))
                 .copied(),
         );
-        let error = self
-            .restart
-            .last_error
-            .as_deref()
-            .unwrap_or("no model actor is warm");
-        let message = format!("model {} is not available: {error}", self.spec.model_id);
+        let reason = self.restart.reason.as_deref();
+        let reason = reason.unwrap_or("no model actor is warm");
+        let message = format!("model {} is not available: {reason}", self.spec.model_id);
         let code = ErrorCode::ModelUnavailable;
         let failed = stuck
             .into_iter()
