@@ -62,6 +62,15 @@ pub enum NodeEvent<'a> {
         /// Which.
         rebalance: &'a Rebalance<'a>,
     },
+    /// An engine's form of a model was damaged in the cache and has been derived again.
+    FormRepaired {
+        /// The model.
+        model: &'a str,
+        /// The engine.
+        engine: &'a str,
+        /// What was wrong with the form.
+        damage: &'a str,
+    },
     /// A topic was missing.
     TopicCreated {
         /// Its name.
@@ -251,6 +260,7 @@ impl NodeEvent<'_> {
                 Rebalance::Revoke(_) => "partitions_revoked",
                 Rebalance::Error(_) => "rebalance_failed",
             },
+            Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
             Self::TooFewPartitions { .. } => "too_few_partitions",
             Self::PublishFailed { .. } => "publish_failed",
@@ -328,6 +338,14 @@ impl NodeEvent<'_> {
                 }
                 Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
             },
+            Self::FormRepaired {
+                model,
+                engine,
+                damage,
+            } => warn!(
+                model,
+                engine, damage, "the cached form of a model was damaged and has been derived again"
+            ),
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
             Self::TooFewPartitions { few } => warn!(
                 topic = few.topic,

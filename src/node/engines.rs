@@ -1,5 +1,7 @@
 //! Which models a node has, and the engines that run them.
 
+mod form;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,14 +11,12 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use babelmesh_actors::{
     domain::ModelType,
-    engine::{
-        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine,
-        ProcessSpec,
-    },
+    engine::{Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessSpec},
     events::{Event, Observer},
 };
-use babelmesh_models::{EngineKind as FormKind, FormError, Model, ModelRegistry, Tier, forms};
+use babelmesh_models::{EngineKind as FormKind, FormError, Model, ModelRegistry, Tier};
 
+use self::form::{CachedForm, ProcessFactory};
 use super::cache_directory;
 use crate::config::{Config, EngineConfig, EngineKind, validate};
 
@@ -114,11 +114,14 @@ pub(super) fn factory(
         EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
         EngineKind::RustBert => &[FormKind::RustBert],
     };
-    let cache = cache_directory(config);
     let mut refused = None;
     for kind in kinds {
-        match forms::prepare(model, *kind, &cache) {
-            Ok(form) => return process_factory(config, model, *kind, &form, observer),
+        let form = CachedForm::new(model, *kind, &cache_directory(config));
+        match form.prepare() {
+            Ok(directory) => {
+                let spec = process_spec(config, model, *kind, &directory, observer)?;
+                return Ok(Arc::new(ProcessFactory::new(spec, form)));
+            }
             Err(error @ FormError::Unsupported { .. }) => refused = Some(error),
             Err(error) => {
                 return Err(error)
@@ -129,18 +132,18 @@ pub(super) fn factory(
     Err(refused.map_or_else(|| anyhow!("no engine is configured"), Into::into))
 }
 
-fn process_factory(
+fn process_spec(
     config: &Config,
     model: &Model,
     kind: FormKind,
     form: &Path,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn EngineFactory>> {
+) -> Result<ProcessSpec> {
     let engine = &config.engine;
     let program = executable(engine, kind)?;
     let pool: Arc<str> = Arc::from(model.id());
     let limits = &model.manifest().limits;
-    let spec = ProcessSpec {
+    Ok(ProcessSpec {
         program,
         load: LoadRequest {
             directory: form
@@ -164,8 +167,7 @@ fn process_factory(
                 line: line.to_owned(),
             });
         }),
-    };
-    Ok(Arc::new(ProcessFactory { kind, spec }))
+    })
 }
 
 fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
@@ -189,21 +191,6 @@ fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
         "the engine {kind} is not there: {} does not exist (build it with `make build`, or set engine.directory)",
         program.display()
     )
-}
-
-struct ProcessFactory {
-    kind: FormKind,
-    spec: ProcessSpec,
-}
-
-impl EngineFactory for ProcessFactory {
-    fn name(&self) -> &str {
-        self.kind.name()
-    }
-
-    fn create(&self) -> Box<dyn Engine> {
-        Box::new(ProcessEngine::new(self.spec.clone()))
-    }
 }
 
 struct FakeFactory {

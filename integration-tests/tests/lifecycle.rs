@@ -1,0 +1,106 @@
+//! Nodes whose models, engines or surroundings are broken: what starts, what is reported, and how nodes end.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
+
+use babelmesh::events::NodeEvent;
+use babelmesh_integration_tests::{
+    LocalNode, PATIENCE, Sandbox, Settings, executables, processes, request, wait_until,
+};
+use rustix::process::Signal;
+
+/// A node with CTranslate2 and the demo model.
+fn real_engine(sandbox: &Sandbox) -> Settings {
+    let settings = sandbox.node().actors(1);
+    settings
+        .set("engine.kind", "ctranslate2")
+        .set("engine.directory", executables::folder().display())
+        .set("pool.restart_first_ms", 20)
+        .set("pool.restart_most_ms", 200)
+}
+
+/// The folder with the forms of the demo model.
+fn forms(sandbox: &Sandbox) -> PathBuf {
+    sandbox.folder().join("cache").join("demo-en-fr-de")
+}
+
+/// The weights of the only form.
+fn weights(sandbox: &Sandbox) -> PathBuf {
+    let entries = fs::read_dir(forms(sandbox)).unwrap();
+    let mut found = entries
+        .map(|entry| entry.unwrap().path().join("model.bin"))
+        .filter(|path| path.is_file());
+    found.next().unwrap()
+}
+
+fn count(event: &str) -> u64 {
+    NodeEvent::counts()
+        .find(|(name, _)| *name == event)
+        .map_or(0, |(_, count)| count)
+}
+
+fn assert_translates(node: &LocalNode) {
+    let mut backend = node.backend();
+    backend.ask(&request("m", "Good morning.", &["de"], "c"));
+    backend.read_all(PATIENCE);
+    let translation = backend.ids.of("m", "de").text().to_lowercase();
+    assert!(translation.contains("morgen"), "{translation}");
+}
+
+#[test]
+fn a_form_that_is_damaged_between_two_starts_is_derived_again() {
+    let sandbox = Sandbox::new();
+    drop(LocalNode::start(&real_engine(&sandbox)));
+    assert_eq!(count("form_repaired"), 0);
+    let mut content = fs::read(weights(&sandbox)).unwrap();
+    content[300_000..500_000].fill(0);
+    fs::write(weights(&sandbox), content).unwrap();
+    let node = LocalNode::start(&real_engine(&sandbox));
+    assert_eq!(count("form_repaired"), 1);
+    assert_eq!(node.events().failures(), []);
+    assert_translates(&node);
+}
+
+#[test]
+fn a_form_that_is_damaged_while_a_node_runs_is_derived_again_before_the_next_load() {
+    let sandbox = Sandbox::new();
+    let node = LocalNode::start(&real_engine(&sandbox));
+    let engine = node.wait_for_strength(1)[0];
+    fs::remove_file(weights(&sandbox)).unwrap();
+    processes::signal(engine, Signal::KILL);
+    wait_until("the engine is dead", PATIENCE, || {
+        !processes::is_alive(engine)
+    });
+    assert_translates(&node);
+    assert_eq!(count("form_repaired"), 1);
+    assert_ne!(node.wait_for_strength(1)[0], engine);
+}
+
+#[test]
+fn a_form_that_does_not_load_is_read_whole_and_derived_again() {
+    let sandbox = Sandbox::new();
+    drop(LocalNode::start(&real_engine(&sandbox)));
+    let path = weights(&sandbox);
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(100_000)
+        .unwrap();
+    // The memo of verified files says that the file has not changed, as one on a file system with coarse times could.
+    let memo = forms(&sandbox).join(".verified.json");
+    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&memo).unwrap()).unwrap();
+    let found = fs::metadata(&path).unwrap();
+    known[path.to_str().unwrap()]["stamp"] = serde_json::json!({
+        "device": found.dev(),
+        "inode": found.ino(),
+        "bytes": found.len(),
+        "modified": [found.mtime(), found.mtime_nsec()],
+        "status_changed": [found.ctime(), found.ctime_nsec()],
+    });
+    fs::write(&memo, known.to_string()).unwrap();
+    let node = LocalNode::start(&real_engine(&sandbox));
+    assert_eq!(count("form_repaired"), 1);
+    assert_translates(&node);
+}
