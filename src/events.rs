@@ -62,6 +62,13 @@ pub enum NodeEvent<'a> {
         /// Which.
         rebalance: &'a Rebalance<'a>,
     },
+    /// A model cannot be served; the others are.
+    ModelBroken {
+        /// Its id, or the name of its folder.
+        model: &'a str,
+        /// What is wrong with it.
+        error: &'a str,
+    },
     /// An engine's form of a model was damaged in the cache and has been derived again.
     FormRepaired {
         /// The model.
@@ -260,6 +267,7 @@ impl NodeEvent<'_> {
                 Rebalance::Revoke(_) => "partitions_revoked",
                 Rebalance::Error(_) => "rebalance_failed",
             },
+            Self::ModelBroken { .. } => "model_broken",
             Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
             Self::TooFewPartitions { .. } => "too_few_partitions",
@@ -338,6 +346,9 @@ impl NodeEvent<'_> {
                 }
                 Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
             },
+            Self::ModelBroken { model, error } => {
+                error!(model, error, "a model is broken and is not served");
+            }
             Self::FormRepaired {
                 model,
                 engine,

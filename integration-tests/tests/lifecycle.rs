@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use babelmesh::events::NodeEvent;
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, Sandbox, Settings, executables, processes, request, wait_until,
+    LocalNode, PATIENCE, Sandbox, Settings, executables, processes, repository, request, wait_until,
 };
 use rustix::process::Signal;
 
@@ -103,4 +103,82 @@ fn a_form_that_does_not_load_is_read_whole_and_derived_again() {
     let node = LocalNode::start(&real_engine(&sandbox));
     assert_eq!(count("form_repaired"), 1);
     assert_translates(&node);
+}
+
+/// A folder below the sandbox's models with the demo model under another id.
+fn copy_demo(sandbox: &Sandbox, folder: &str, id: &str) -> PathBuf {
+    let (from, to) = (
+        repository().join("models/demo-en-fr-de"),
+        sandbox.folder().join("models").join(folder),
+    );
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    let manifest = fs::read_to_string(to.join("model.toml")).unwrap();
+    let manifest = manifest.replace("id = \"demo-en-fr-de\"", &format!("id = {id:?}"));
+    fs::write(to.join("model.toml"), manifest).unwrap();
+    to
+}
+
+/// The same node, with every model in the sandbox's own folder.
+fn own_models(sandbox: &Sandbox, settings: Settings) -> Settings {
+    let folder = sandbox.folder().join("models").display().to_string();
+    settings
+        .set("models.directories", format_args!("[{folder:?}]"))
+        .set("models.load", "[]")
+}
+
+#[test]
+fn broken_models_are_reported_and_the_rest_is_served() {
+    let sandbox = Sandbox::new();
+    copy_demo(&sandbox, "good", "good");
+    copy_demo(&sandbox, "later", "good");
+    let damaged = copy_demo(&sandbox, "damaged", "damaged");
+    fs::write(damaged.join("vocab.json"), "{}").unwrap();
+    let unreadable = copy_demo(&sandbox, "unreadable", "unreadable");
+    fs::write(unreadable.join("model.toml"), "id = ").unwrap();
+    let settings = own_models(&sandbox, real_engine(&sandbox)).set("http.listen", "127.0.0.1:0");
+    let node = LocalNode::start(&settings);
+    assert_translates(&node);
+    let broken = node.status().broken_models;
+    let named: Vec<_> = broken.iter().map(|b| b.model.as_str()).collect();
+    // The second of two models with one id is not served either.
+    assert_eq!(named, ["good", "unreadable", "damaged"]);
+    assert!(broken[0].error.contains("used twice"), "{broken:?}");
+    assert!(broken[1].error.contains("not valid TOML"), "{broken:?}");
+    assert!(broken[2].error.contains("vocab.json"), "{broken:?}");
+    assert_eq!(count("model_broken"), 3);
+
+    wait_until("the node is ready", PATIENCE, || {
+        node.http().get("/ready").status == 200
+    });
+    let ready = node.http().get("/ready").json();
+    assert_eq!(ready["broken"], serde_json::json!(named), "{ready}");
+    let told = node.http().get("/status").json().to_string();
+    assert!(!told.contains("vocab.json"), "clients see paths: {told}");
+    let metrics = node.http().get("/metrics").body;
+    assert!(metrics.contains("babelmesh_models_broken 3"), "{metrics}");
+}
+
+#[test]
+fn a_node_without_any_usable_model_ends_and_names_each() {
+    let sandbox = Sandbox::new();
+    for folder in ["one", "two"] {
+        let model = copy_demo(&sandbox, folder, folder);
+        fs::write(model.join("model.toml"), "id = ").unwrap();
+    }
+    let settings = own_models(&sandbox, sandbox.node());
+    let mut command = sandbox.command();
+    command.arg("node");
+    for (key, value) in settings.pairs() {
+        command.args(["--set", &format!("{key}={value}")]);
+    }
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&ended.stderr).into_owned();
+    for folder in ["one/model.toml", "two/model.toml"] {
+        assert!(error.contains(folder), "{error}");
+    }
 }
