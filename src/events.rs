@@ -64,6 +64,22 @@ pub enum NodeEvent<'a> {
         /// Which.
         rebalance: &'a Rebalance<'a>,
     },
+    /// A model cannot be served; the others are.
+    ModelBroken {
+        /// Its id, or the name of its folder.
+        model: &'a str,
+        /// What is wrong with it.
+        error: &'a str,
+    },
+    /// An engine's form of a model was damaged in the cache and has been derived again.
+    FormRepaired {
+        /// The model.
+        model: &'a str,
+        /// The engine.
+        engine: &'a str,
+        /// What was wrong with the form.
+        damage: &'a str,
+    },
     /// A topic was missing.
     TopicCreated {
         /// Its name.
@@ -311,6 +327,8 @@ impl NodeEvent<'_> {
                 Rebalance::Revoke(_) => "partitions_revoked",
                 Rebalance::Error(_) => "rebalance_failed",
             },
+            Self::ModelBroken { .. } => "model_broken",
+            Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
             Self::TooFewPartitions { .. } => "too_few_partitions",
             Self::PublishFailed { .. } => "publish_failed",
@@ -402,6 +420,17 @@ impl NodeEvent<'_> {
                 }
                 Rebalance::Error(error) => warn!(%error, "rebalancing failed"),
             },
+            Self::ModelBroken { model, error } => {
+                error!(model, error, "a model is broken and is not served");
+            }
+            Self::FormRepaired {
+                model,
+                engine,
+                damage,
+            } => warn!(
+                model,
+                engine, damage, "the cached form of a model was damaged and has been derived again"
+            ),
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
             Self::TooFewPartitions { few } => warn!(
                 topic = few.topic,

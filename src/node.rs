@@ -34,7 +34,7 @@ pub(crate) use engines::{chain as error_chain, select as select_models};
 pub use socket::{SocketRequest, ask, ask_cluster, ask_command, ask_translation, default_socket};
 pub use source::SourceStatus;
 use source::Sources;
-pub use status::{NodeStatus, StatusSource};
+pub use status::{BrokenModel, NodeStatus, StatusSource};
 
 use crate::{
     api::{ApiServer, Health, ModelInfo, Parts, StartingServer},
@@ -82,7 +82,7 @@ impl Node {
     /// Starts a node: brokers are reached and topics made, then the actors, then reading. HTTP says meanwhile that the node starts. Spans of `tracing` are not among its traces.
     ///
     /// # Errors
-    /// When no broker answers, a model cannot be found, or a setting is refused. What was started is stopped.
+    /// When no broker answers, no model can be served, or a setting is refused. What was started is stopped.
     pub async fn start(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
         Self::start_traced(config, observer, Traces::start(config)?).await
     }
@@ -97,9 +97,9 @@ impl Node {
         observer: Arc<dyn Observer>,
         traces: Traces,
     ) -> Result<Self> {
-        let models = engines::select(config)?;
-        descriptors::allow(config, models.len())?;
-        let served = languages(config, &models);
+        let selection = engines::select(config)?;
+        descriptors::allow(config, selection.models.len())?;
+        let served = languages(config, &selection.models);
         let starting = StartingServer::start(&config.http)?;
         let (clients, broker) = Self::connect(config, &served).await?;
         let failures = Failures::default();
@@ -122,12 +122,15 @@ impl Node {
         let peers = Arc::new(LatePeers::default());
         let actors = Actors::start(
             config,
-            &models,
+            selection,
             Arc::clone(&observer),
             failures.clone(),
             Arc::clone(&peers) as _,
         )
         .await?;
+        let models = actors.models().to_vec();
+        // Languages that only broken models write are left to other nodes.
+        let served = languages(config, &models);
         // Other nodes may serve other languages: their jobs are split here, and read there.
         let mut own = written_by(&models);
         own.retain(|language| served.contains(language));
@@ -366,7 +369,7 @@ fn facts(config: &Config, served: &[Language]) -> Result<Facts> {
         languages.iter().map(Language::to_string).collect()
     };
     // Models that are not loaded may be.
-    let registry = engines::registry(config)?;
+    let (registry, _) = engines::usable(config);
     let models = registry.iter().map(|model| {
         let manifest = model.manifest();
         let ability = PoolAbility {
@@ -424,7 +427,7 @@ fn watch_lag(
 /// When the configuration names none and a model cannot be found.
 pub(crate) fn served_languages(config: &Config) -> Result<Vec<Language>> {
     let models = match config.kafka.languages.is_empty() {
-        true => engines::select(config)?,
+        true => engines::select(config)?.models,
         false => Vec::new(),
     };
     Ok(languages(config, &models))

@@ -81,7 +81,7 @@ fn root() -> PathBuf {
 async fn engines_alone() -> Result<f64> {
     let model = Model::open(&root().join("models/demo-en-fr-de"))?;
     let cache = std::env::temp_dir().join("babelmesh-bench");
-    let form = forms::prepare(&model, EngineKind::Ctranslate2, &cache)?;
+    let form = forms::prepare(&model, EngineKind::Ctranslate2, &cache)?.directory;
     let texts = load::everyday();
     let mut segments: Vec<Segment> = (0..MESSAGES)
         .flat_map(|i| {

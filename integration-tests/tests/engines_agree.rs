@@ -54,7 +54,7 @@ fn executable(engine: EngineKind) -> PathBuf {
 fn form(engine: EngineKind) -> PathBuf {
     let model = Model::open(&repository().join("models/demo-en-fr-de")).unwrap();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("forms");
-    forms::prepare(&model, engine, &cache).unwrap()
+    forms::prepare(&model, engine, &cache).unwrap().directory
 }
 
 fn load_request(directory: &Path) -> LoadRequest {

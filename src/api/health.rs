@@ -52,6 +52,8 @@ pub struct Readiness {
     pub ready: bool,
     /// What is missing.
     pub missing: Vec<String>,
+    /// Models that are broken. The node serves the others, so it may be ready all the same.
+    pub broken: Vec<String>,
 }
 
 impl Health {
@@ -103,6 +105,11 @@ impl Health {
         Readiness {
             ready: missing.is_empty(),
             missing,
+            broken: status
+                .broken_models
+                .iter()
+                .map(|b| b.model.clone())
+                .collect(),
         }
     }
 

@@ -52,6 +52,7 @@ pub(super) async fn status(api: web::Data<Api>) -> HttpResponse {
             "version": status.version,
             "uptimeMs": status.uptime_ms,
             "missing": readiness.missing,
+            "broken": readiness.broken,
             "models": models,
         })))
     };

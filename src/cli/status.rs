@@ -187,6 +187,9 @@ fn text(status: &NodeStatus) -> String {
     if let Some(cache) = &status.cache {
         let _ = writeln!(text, "{}", cache_text(cache));
     }
+    for broken in &status.broken_models {
+        let _ = writeln!(text, "broken model {}: {}", broken.model, broken.error);
+    }
     for pool in &status.pools {
         let _ = writeln!(text, "\n{}", pool_text(pool));
     }

@@ -53,11 +53,11 @@ pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
     }
     runtime()?.block_on(async {
         let causes = Arc::new(Causes::default());
-        let models = select_models(&config)?;
+        let selection = select_models(&config)?;
         let failures = Failures::default();
         let observer = Arc::clone(&causes) as _;
         let actors =
-            Actors::start(&config, &models, observer, failures.clone(), Arc::new(())).await?;
+            Actors::start(&config, selection, observer, failures.clone(), Arc::new(())).await?;
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),

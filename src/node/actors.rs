@@ -11,7 +11,7 @@ use babelmesh_actors::{
     domain::Language,
     engine::Segment,
     events::Observer,
-    intake::{Intake, IntakeMessage, IntakeStart},
+    intake::{Intake, IntakeMessage, IntakeStart, Route},
     offload::Peers,
     pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus},
     retry::RetryPolicy,
@@ -22,8 +22,10 @@ use babelmesh_models::Model;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, rpc::CallResult};
 
 use super::{
-    engines, limits,
+    engines::{self, Selection},
+    limits,
     pools::{PoolEntry, Pools},
+    status::BrokenModel,
 };
 use crate::{
     cache::Cache,
@@ -31,26 +33,44 @@ use crate::{
     failure::Failures,
 };
 
+/// How long all actors may take to end.
+const STOP: Duration = Duration::from_secs(2);
+
 /// The actors of a node.
 pub struct Actors {
     root: ActorRef<NoMessage>,
     intake: ActorRef<IntakeMessage>,
     pools: Arc<Pools>,
+    models: Vec<Model>,
 }
 
 impl Actors {
-    /// Starts pools for `models` and an intake before them. Returns before any model is warm.
+    /// Starts pools for models and an intake before them. Returns before any model is warm. A model whose pool cannot be started is reported and left out.
     ///
     /// # Errors
-    /// When an engine executable is missing, a model's form cannot be made, or the certificates of a Redis cannot be read.
-    pub async fn start(
+    /// When no pool can be started, or the certificates of a Redis cannot be read. What was started is stopped.
+    pub(crate) async fn start(
         config: &Config,
-        models: &[Model],
+        selection: Selection,
         observer: Arc<dyn Observer>,
         failures: Failures,
         peers: Arc<dyn Peers>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
+        let started = Self::start_below(&root, config, selection, observer, peers).await;
+        if started.is_err() {
+            let _ = root.stop_and_wait(None, Some(STOP)).await;
+        }
+        started
+    }
+
+    async fn start_below(
+        root: &ActorRef<NoMessage>,
+        config: &Config,
+        selection: Selection,
+        observer: Arc<dyn Observer>,
+        peers: Arc<dyn Peers>,
+    ) -> Result<Self> {
         let pools = Pools {
             config: config.clone(),
             observer: Arc::clone(&observer),
@@ -59,15 +79,14 @@ impl Actors {
             cache: Cache::start(&config.cache)?,
             root: root.get_cell(),
             entries: RwLock::default(),
+            broken: RwLock::default(),
         };
-        let mut routes = Vec::with_capacity(models.len());
-        // Where pools rest until there is work, the first ones start an actor, which shows that the engine works.
-        let tried = limits::cores(&config.limits);
-        for (index, model) in models.iter().enumerate() {
-            let (route, entry) = pools.start(model, models.len(), index < tried).await?;
-            pools.add(entry);
-            routes.push(route);
+        for broken in selection.broken {
+            pools.report_broken(broken);
         }
+        let mut models = selection.models;
+        let routes = start_pools(&pools, &models).await?;
+        models.retain(|model| pools.of(model.id()).is_some());
         let max_text_chars = config.intake.max_text_chars;
         let start = IntakeStart {
             routes,
@@ -81,10 +100,16 @@ impl Actors {
         };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
         Ok(Self {
-            root,
+            root: root.clone(),
             intake,
             pools: Arc::new(pools),
+            models,
         })
+    }
+
+    /// The models that it was started with and that can be served.
+    pub(super) fn models(&self) -> &[Model] {
+        &self.models
     }
 
     /// The intake.
@@ -133,10 +158,34 @@ impl Actors {
         let wait = Some(Duration::from_secs(1));
         let _ = self.intake.drain_and_wait(wait).await;
         // Ends whatever is left below the root.
-        let _ = self
-            .root
-            .stop_and_wait(None, Some(Duration::from_secs(2)))
-            .await;
+        let _ = self.root.stop_and_wait(None, Some(STOP)).await;
+    }
+}
+
+/// Starts a pool for each model. A model whose pool cannot be started is reported; it is an error when that is all of them.
+async fn start_pools(pools: &Pools, models: &[Model]) -> Result<Vec<Route>> {
+    let mut routes = Vec::with_capacity(models.len());
+    // Where pools rest until there is work, the first ones start an actor, which shows that the engine works.
+    let tried = limits::cores(&pools.config.limits);
+    let mut first_error = None;
+    for (index, model) in models.iter().enumerate() {
+        match pools.start(model, models.len(), index < tried).await {
+            Ok((route, entry)) => {
+                pools.add(entry);
+                routes.push(route);
+            }
+            Err(error) => {
+                pools.report_broken(BrokenModel {
+                    model: model.id().to_owned(),
+                    error: format!("{error:#}"),
+                });
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error {
+        Some(error) if routes.is_empty() => Err(error),
+        _ => Ok(routes),
     }
 }
 

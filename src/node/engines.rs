@@ -1,5 +1,7 @@
 //! Which models a node has, and the engines that run them.
 
+mod form;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,50 +12,71 @@ use anyhow::{Context, Result, anyhow, bail};
 use babelmesh_actors::{
     domain::ModelType,
     engine::{
-        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessEngine,
-        ProcessSpec, Spellings,
+        Device, Engine, EngineFactory, FakeEngine, FakeSpec, LoadRequest, ProcessSpec, Spellings,
     },
     events::{Event, Observer},
 };
-use babelmesh_models::{EngineKind as FormKind, FormError, Model, ModelRegistry, Tier, forms};
+use babelmesh_models::{
+    EngineKind as FormKind, FormError, Model, ModelRegistry, RegistryError, Tier,
+};
 
-use super::cache_directory;
+use self::form::{CachedForm, ProcessFactory};
+use super::{cache_directory, status::BrokenModel};
 use crate::config::{Config, EngineConfig, EngineKind, validate};
 
-/// The models that the configuration asks for.
+/// The models that a node starts with.
+pub(crate) struct Selection {
+    /// Those that the configuration asks for, as far as they can be used.
+    pub(crate) models: Vec<Model>,
+    /// Those that it asks for and that cannot.
+    pub(crate) broken: Vec<BrokenModel>,
+}
+
+/// The models that the configuration asks for. One that is broken does not hinder the others.
 ///
 /// # Errors
-/// When a folder or a model that is named is not there, or none is.
-pub(crate) fn select(config: &Config) -> Result<Vec<Model>> {
-    let registry = registry(config)?;
+/// When a model that is named is nowhere, or no model is left.
+pub(crate) fn select(config: &Config) -> Result<Selection> {
+    let (registry, errors) = usable(config);
+    let broken = errors.iter().map(|error| BrokenModel {
+        model: error.subject(),
+        error: chain(error),
+    });
+    let mut broken: Vec<_> = broken.collect();
     let wanted = &config.models.load;
-    let models: Vec<Model> = if wanted.is_empty() {
-        registry.iter().cloned().collect()
+    let mut models: Vec<Model> = Vec::new();
+    if wanted.is_empty() {
+        models.extend(registry.iter().cloned());
     } else {
-        let find = |id: &String| {
-            let known = || {
-                registry
-                    .iter()
-                    .map(Model::id)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            registry
-                .get(id)
-                .cloned()
-                .ok_or_else(|| anyhow!("models.load: there is no model {id}, only {}", known()))
-        };
-        wanted.iter().map(find).collect::<Result<_>>()?
-    };
+        broken.retain(|broken| wanted.contains(&broken.model));
+        for id in wanted {
+            match registry.get(id) {
+                Some(model) => models.push(model.clone()),
+                None if errors.is_empty() => {
+                    let known: Vec<_> = registry.iter().map(Model::id).collect();
+                    bail!(
+                        "models.load: there is no model {id}, only {}",
+                        known.join(", ")
+                    );
+                }
+                None if broken.iter().any(|broken| broken.model == *id) => {}
+                None => broken.push(BrokenModel {
+                    model: id.clone(),
+                    error: format!("no such model can be read{}", lines(&errors)),
+                }),
+            }
+        }
+    }
     if models.is_empty() {
         let folders = folders(config);
         let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
         bail!(
-            "models.directories: there is no model in {}",
-            folders.join(", ")
+            "models.directories: there is no usable model in {}{}",
+            folders.join(", "),
+            lines(&errors)
         );
     }
-    Ok(models)
+    Ok(Selection { models, broken })
 }
 
 /// Every model in the configured folders.
@@ -61,15 +84,23 @@ pub(crate) fn select(config: &Config) -> Result<Vec<Model>> {
 /// # Errors
 /// Every manifest that cannot be read, all at once.
 pub fn registry(config: &Config) -> Result<ModelRegistry> {
+    match usable(config) {
+        (registry, errors) if errors.is_empty() => Ok(registry),
+        (_, errors) => Err(anyhow!("reading the model directories{}", lines(&errors))),
+    }
+}
+
+/// Every model in the configured folders that can be used, and what is wrong with the others.
+pub(super) fn usable(config: &Config) -> (ModelRegistry, Vec<RegistryError>) {
     let folders = folders(config);
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-    ModelRegistry::scan(&folders).map_err(|errors| {
-        let lines: Vec<_> = errors
-            .iter()
-            .map(|error| format!("\n  {}", chain(error)))
-            .collect();
-        anyhow!("reading the model directories{}", lines.concat())
-    })
+    ModelRegistry::scan_usable(&folders)
+}
+
+/// Errors, each in a line of its own.
+pub(super) fn lines(errors: &[RegistryError]) -> String {
+    let lines = errors.iter().map(|error| format!("\n  {}", chain(error)));
+    lines.collect()
 }
 
 /// The configured folders. A relative one that is not below the working directory is looked for beside the executable, where a build or a
@@ -114,11 +145,14 @@ pub(super) fn factory(
         EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
         EngineKind::RustBert => &[FormKind::RustBert],
     };
-    let cache = cache_directory(config);
     let mut refused = None;
     for kind in kinds {
-        match forms::prepare(model, *kind, &cache) {
-            Ok(form) => return process_factory(config, model, *kind, &form, observer),
+        let form = CachedForm::new(model, *kind, &cache_directory(config));
+        match form.prepare() {
+            Ok(directory) => {
+                let spec = process_spec(config, model, *kind, &directory, observer)?;
+                return Ok(Arc::new(ProcessFactory::new(spec, form)));
+            }
             Err(error @ FormError::Unsupported { .. }) => refused = Some(error),
             Err(error) => {
                 return Err(error)
@@ -129,18 +163,18 @@ pub(super) fn factory(
     Err(refused.map_or_else(|| anyhow!("no engine is configured"), Into::into))
 }
 
-fn process_factory(
+fn process_spec(
     config: &Config,
     model: &Model,
     kind: FormKind,
     form: &Path,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn EngineFactory>> {
+) -> Result<ProcessSpec> {
     let engine = &config.engine;
     let program = executable(engine, kind)?;
     let pool: Arc<str> = Arc::from(model.id());
     let limits = &model.manifest().limits;
-    let spec = ProcessSpec {
+    Ok(ProcessSpec {
         program,
         load: LoadRequest {
             directory: form
@@ -168,8 +202,7 @@ fn process_factory(
                 line: line.to_owned(),
             });
         }),
-    };
-    Ok(Arc::new(ProcessFactory { kind, spec }))
+    })
 }
 
 fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
@@ -193,21 +226,6 @@ fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
         "the engine {kind} is not there: {} does not exist (build it with `make build`, or set engine.directory)",
         program.display()
     )
-}
-
-struct ProcessFactory {
-    kind: FormKind,
-    spec: ProcessSpec,
-}
-
-impl EngineFactory for ProcessFactory {
-    fn name(&self) -> &str {
-        self.kind.name()
-    }
-
-    fn create(&self) -> Box<dyn Engine> {
-        Box::new(ProcessEngine::new(self.spec.clone()))
-    }
 }
 
 struct FakeFactory {

@@ -16,8 +16,8 @@ use babelmesh_actors::{
 use babelmesh_models::Model;
 use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
 
-use super::{actors, engines};
-use crate::{cache::Cache, config::Config};
+use super::{actors, engines, status::BrokenModel};
+use crate::{cache::Cache, config::Config, events::NodeEvent};
 
 /// How long an intake may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ pub(super) struct Pools {
     /// Supervises them.
     pub(super) root: ActorCell,
     pub(super) entries: RwLock<Vec<PoolEntry>>,
+    /// Models that cannot be served.
+    pub(super) broken: RwLock<Vec<BrokenModel>>,
 }
 
 impl Pools {
@@ -72,6 +74,23 @@ impl Pools {
         others
             .flat_map(|entry| entry.targets.iter().copied())
             .collect()
+    }
+
+    /// Models that cannot be served.
+    pub(super) fn broken(&self) -> Vec<BrokenModel> {
+        let broken = self.broken.read().unwrap_or_else(PoisonError::into_inner);
+        broken.clone()
+    }
+
+    /// Reports a model that cannot be served.
+    pub(super) fn report_broken(&self, model: BrokenModel) {
+        NodeEvent::ModelBroken {
+            model: &model.model,
+            error: &model.error,
+        }
+        .emit();
+        let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
+        broken.push(model);
     }
 
     /// Starts a pool on a node with so many models, with an actor at once or when its bounds ask for one. The route is for the intake; the entry counts once it is [added](Self::add).
@@ -136,10 +155,11 @@ impl Pools {
         if self.of(id).is_some() {
             return Ok(Applied::Unchanged);
         }
-        let registry = engines::registry(&self.config)?;
-        let model = registry
-            .get(id)
-            .with_context(|| format!("there is no model {id} in models.directories"))?;
+        let (registry, errors) = engines::usable(&self.config);
+        let model = registry.get(id).with_context(|| {
+            let errors = engines::lines(&errors);
+            format!("there is no usable model {id} in models.directories{errors}")
+        })?;
         let (route, entry) = self.start(model, self.all().len() + 1, true).await?;
         let asked = intake.call(
             |reply| IntakeMessage::Load(Box::new(route), reply),
@@ -148,6 +168,8 @@ impl Pools {
         match asked.await {
             Ok(CallResult::Success(Applied::Changed)) => {
                 self.add(entry);
+                let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
+                broken.retain(|broken| broken.model != id);
                 Ok(Applied::Changed)
             }
             other => {

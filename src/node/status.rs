@@ -40,9 +40,22 @@ pub struct NodeStatus {
     pub topic_problems: Vec<TopicProblem>,
     /// Its pools.
     pub pools: Vec<PoolStatus>,
+    /// Models that it should serve and cannot.
+    #[serde(default)]
+    pub broken_models: Vec<BrokenModel>,
     /// What it remembers, if anything.
     #[serde(default)]
     pub cache: Option<CacheStatus>,
+}
+
+/// A model that the node should serve and cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokenModel {
+    /// Its id, or the name of its folder when the id cannot be read.
+    pub model: String,
+    /// What is wrong with it. Names files of the node: for operators only.
+    pub error: String,
 }
 
 /// Where a node's status is read, whenever and by whomever it is asked for.
@@ -69,7 +82,7 @@ impl StatusSource {
         let about = &*self.0;
         let pools = about.pools.all();
         let asked = pools.iter().map(|entry| actors::status(&entry.pool));
-        let pools = futures_util::future::join_all(asked)
+        let pools: Vec<PoolStatus> = futures_util::future::join_all(asked)
             .await
             .into_iter()
             .flatten()
@@ -85,6 +98,7 @@ impl StatusSource {
             jobs: about.sources.jobs.status(),
             topics: about.sources.topics.all().into_iter().collect(),
             topic_problems: about.sources.problems(),
+            broken_models: about.pools.broken(),
             cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }

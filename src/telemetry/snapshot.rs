@@ -42,6 +42,11 @@ pub(super) fn registry(
         "Whether a warm model answered lately and the brokers can be reached",
         f64::from(u8::from(ready)),
     );
+    page.value(
+        "models_broken",
+        "Models that the node should serve and cannot",
+        status.broken_models.len() as f64,
+    );
     let events = NodeEvent::counts();
     let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));
     page.counter(

@@ -206,6 +206,7 @@ fn node() -> (Telemetry, NodeStatus) {
         delivery: Delivery::ExactlyOnce,
         requests: source.clone(),
         jobs: source,
+        broken_models: Vec::new(),
         pools: vec![PoolStatus {
             model_id: "m".to_owned(),
             engine: "fake".to_owned(),

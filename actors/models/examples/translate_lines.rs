@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let model = Model::open(Path::new(model))?;
     let cache = env::temp_dir().join("babelmesh-forms");
     let started = Instant::now();
-    let directory = forms::prepare(&model, engine, &cache)?;
+    let directory = forms::prepare(&model, engine, &cache)?.directory;
     let prepared = started.elapsed();
     let path = executable(engine)?;
     let mut engine = BlockingEngine::start(&path)

@@ -2,9 +2,10 @@
 //!
 //! A model folder holds each number once. What an engine wants beside that is derived at first use, into a
 //! cache folder whose name contains a digest of the manifest (and so of every file) and a version of the form: a changed
-//! model never meets an old form.
+//! model never meets an old form. A form has a list of its files' digests, and one that is damaged is derived again.
 
 mod ctranslate2;
+mod digests;
 mod engine_file;
 mod rust_bert;
 
@@ -12,22 +13,31 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
+pub use digests::Damage;
 pub use engine_file::{ENGINE_FILE, EngineFile, EngineFileError, SOURCE_SPM, VOCABULARY, WEIGHTS};
 
 use crate::{
     digest,
     manifest::Role,
     marian::{self, MarianConfig},
+    memo::VerificationMemo,
     model::{Model, ModelError},
     weights::{Weights, WeightsError},
 };
 
 /// Raised with every change of what the forms contain.
 const FORM_VERSION: u32 = 1;
+/// Name of the memo of verified files, beside a model's forms.
+const MEMO: &str = ".verified.json";
+/// How the names of folders begin in which forms are derived.
+const SCRATCH: &str = ".deriving-";
+/// A scratch folder of this age was left by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// A native engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,10 +127,19 @@ pub enum FormError {
     },
 }
 
-/// Returns the folder with the form of `model` that `engine` loads, deriving it first where the cache does
-/// not have it. Several processes may do so at once: each writes a folder of its own and the first to finish wins.
+/// A form that an engine can load.
+#[derive(Debug)]
+pub struct Form {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// What was wrong with the form that was found and is replaced by this one.
+    pub repaired: Option<Damage>,
+}
+
+/// Returns the form of `model` that `engine` loads, deriving it first where the cache does not have it or it is damaged.
+/// Several processes may do so at once: each writes a folder of its own and the first to finish wins.
 ///
-/// Only files' lengths are checked when the form is there; their digests are when it is derived.
+/// The files of model and form are compared with their digests, unless they are as they were at the last comparison.
 ///
 /// # Errors
 /// Any [`FormError`].
@@ -128,14 +147,59 @@ pub fn prepare(
     model: &Model,
     engine: EngineKind,
     cache_directory: &Path,
-) -> Result<PathBuf, FormError> {
-    model.check_lengths()?;
+) -> Result<Form, FormError> {
+    prepare_with(model, engine, cache_directory, VerificationMemo::open)
+}
+
+/// The same, but every file is read, whatever earlier comparisons said: for a form that the engine failed to load.
+///
+/// # Errors
+/// Any [`FormError`].
+pub fn prepare_without_memo(
+    model: &Model,
+    engine: EngineKind,
+    cache_directory: &Path,
+) -> Result<Form, FormError> {
+    prepare_with(model, engine, cache_directory, VerificationMemo::empty)
+}
+
+fn prepare_with(
+    model: &Model,
+    engine: EngineKind,
+    cache_directory: &Path,
+    memo: impl FnOnce(&Path) -> VerificationMemo,
+) -> Result<Form, FormError> {
     let parent = cache_directory.join(model.id());
-    let wanted = parent.join(folder_name(model, engine));
-    if wanted.join(ENGINE_FILE).is_file() {
-        return Ok(wanted);
+    let directory = parent.join(folder_name(model, engine));
+    let mut memo = memo(&parent.join(MEMO));
+    model.verify_with(&mut memo)?;
+    let repaired = match digests::check(&directory, &mut memo) {
+        Ok(()) => {
+            memo.save();
+            return Ok(Form {
+                directory,
+                repaired: None,
+            });
+        }
+        Err(damage) => directory.exists().then_some(damage),
+    };
+    derive(model, engine, &parent, &directory)?;
+    if digests::check(&directory, &mut memo).is_ok() {
+        memo.save();
     }
-    model.verify()?;
+    Ok(Form {
+        directory,
+        repaired,
+    })
+}
+
+/// Derives a form into a scratch folder and then puts it into its place, instead of whatever is there.
+fn derive(
+    model: &Model,
+    engine: EngineKind,
+    parent: &Path,
+    directory: &Path,
+) -> Result<(), FormError> {
     let parts = Parts::read(model)?;
     let in_cache = |path: &Path| {
         let path = path.to_owned();
@@ -145,11 +209,12 @@ pub fn prepare(
             source,
         }
     };
-    fs::create_dir_all(&parent).map_err(in_cache(&parent))?;
+    fs::create_dir_all(parent).map_err(in_cache(parent))?;
+    remove_abandoned(parent);
     let scratch = tempfile::Builder::new()
-        .prefix(".deriving-")
-        .tempdir_in(&parent)
-        .map_err(in_cache(&parent))?;
+        .prefix(SCRATCH)
+        .tempdir_in(parent)
+        .map_err(in_cache(parent))?;
     // A folder inside, because only its owner may read the temporary one itself.
     let made = scratch.path().join("form");
     fs::create_dir(&made).map_err(in_cache(&made))?;
@@ -157,13 +222,39 @@ pub fn prepare(
         EngineKind::Ctranslate2 => ctranslate2::write(model, &parts, &made)?,
         EngineKind::RustBert => rust_bert::write(model, &parts, &made)?,
     }
-    parts.write_common(model, &made).map_err(in_cache(&made))?;
-    match fs::rename(&made, &wanted) {
-        // Another process was faster, and what it wrote is the same.
-        Err(_) if wanted.join(ENGINE_FILE).is_file() => {}
-        result => result.map_err(in_cache(&wanted))?,
+    parts
+        .write_common(model, &made)
+        .and_then(|()| digests::write(&made))
+        .map_err(in_cache(&made))?;
+    // The damaged one goes with the scratch folder. Engines that have it open keep it.
+    match fs::rename(directory, scratch.path().join("damaged")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(in_cache(directory)(error));
+        }
+        _ => {}
     }
-    Ok(wanted)
+    match fs::rename(&made, directory) {
+        // Another process was faster, and what it wrote is the same.
+        Err(_) if directory.join(digests::DIGESTS).is_file() => Ok(()),
+        result => result.map_err(in_cache(directory)),
+    }
+}
+
+/// Removes scratch folders that killed processes left. What cannot be removed only takes space.
+fn remove_abandoned(parent: &Path) {
+    let is_abandoned = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let age = entry
+            .metadata()
+            .and_then(|found| found.modified())
+            .map(|modified| SystemTime::now().duration_since(modified));
+        name.to_string_lossy().starts_with(SCRATCH)
+            && age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED))
+    };
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries.filter(is_abandoned) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 fn folder_name(model: &Model, engine: EngineKind) -> String {

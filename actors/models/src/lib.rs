@@ -11,7 +11,7 @@
 //! // Every manifest that cannot be read is reported, all at once.
 //! let registry = ModelRegistry::scan(&["models".as_ref()]).map_err(|errors| format!("{errors:?}"))?;
 //! let model = registry.find("en", "fr", Tier::Basic).expect("a model for English to French");
-//! let directory = forms::prepare(model, EngineKind::Ctranslate2, "cache".as_ref())?;
+//! let directory = forms::prepare(model, EngineKind::Ctranslate2, "cache".as_ref())?.directory;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -20,6 +20,7 @@ pub mod forms;
 pub mod import;
 pub mod manifest;
 mod marian;
+mod memo;
 mod model;
 mod registry;
 mod weights;

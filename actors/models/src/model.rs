@@ -9,6 +9,7 @@ use std::{
 use crate::{
     digest,
     manifest::{self, Manifest, ManifestError, Role, Tier},
+    memo::VerificationMemo,
 };
 
 /// A model folder whose manifest has been read and checked.
@@ -160,30 +161,20 @@ impl Model {
     /// [`ModelError::Files`] with every problem at once.
     pub fn verify(&self) -> Result<(), ModelError> {
         self.check_each(|path, entry| {
-            same_length(path, entry.bytes)?;
             let found = digest::of_file(path)?;
-            if found == entry.sha256 {
-                Ok(())
-            } else {
-                Err(Defect::Digest {
-                    expected: entry.sha256.clone(),
-                    found,
-                })
-            }
+            let same = found == entry.sha256;
+            Ok(if same { Ok(()) } else { Err(found) })
         })
     }
 
-    /// Checks that every file is there with the right length, which costs no reading.
-    ///
-    /// # Errors
-    /// [`ModelError::Files`] with every problem at once.
-    pub fn check_lengths(&self) -> Result<(), ModelError> {
-        self.check_each(|path, entry| same_length(path, entry.bytes))
+    /// The same, without reading files that the memo knows.
+    pub(crate) fn verify_with(&self, memo: &mut VerificationMemo) -> Result<(), ModelError> {
+        self.check_each(|path, entry| memo.verify(path, &entry.sha256))
     }
 
     fn check_each(
         &self,
-        check: impl Fn(&Path, &manifest::FileEntry) -> Result<(), Defect>,
+        mut check: impl FnMut(&Path, &manifest::FileEntry) -> io::Result<Result<(), String>>,
     ) -> Result<(), ModelError> {
         let problems = self
             .manifest
@@ -191,9 +182,11 @@ impl Model {
             .values()
             .filter_map(|entry| {
                 let path = self.directory.join(&entry.name);
-                check(&path, entry)
-                    .err()
-                    .map(|defect| FileProblem { path, defect })
+                let defect = match same_length(&path, entry.bytes) {
+                    Ok(()) => defect(check(&path, entry), entry),
+                    Err(defect) => Some(defect),
+                };
+                defect.map(|defect| FileProblem { path, defect })
             })
             .collect::<Vec<_>>();
         if problems.is_empty() {
@@ -204,6 +197,18 @@ impl Model {
                 problems,
             })
         }
+    }
+}
+
+/// What a comparison of digests found.
+fn defect(compared: io::Result<Result<(), String>>, entry: &manifest::FileEntry) -> Option<Defect> {
+    match compared {
+        Ok(Ok(())) => None,
+        Ok(Err(found)) => Some(Defect::Digest {
+            expected: entry.sha256.clone(),
+            found,
+        }),
+        Err(error) => Some(error.into()),
     }
 }
 

@@ -43,6 +43,24 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// What the problem is with: the id of a model where it is known, else the name of its folder.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let name = |path: &Path| {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            name.to_string_lossy().into_owned()
+        };
+        match self {
+            Self::Unreadable { directory, .. } => name(directory),
+            Self::DuplicateId { id, .. } | Self::Model(ModelError::Files { id, .. }) => id.clone(),
+            Self::Model(
+                ModelError::Unreadable { path, .. } | ModelError::Manifest { path, .. },
+            ) => name(path.parent().unwrap_or(path)),
+        }
+    }
+}
+
 impl ModelRegistry {
     /// Opens every model in these folders. A folder is a model itself (it has a `model.toml`), or
     /// holds one model in each subfolder that has one.
@@ -50,6 +68,16 @@ impl ModelRegistry {
     /// # Errors
     /// Every problem at once.
     pub fn scan(directories: &[&Path]) -> Result<Self, Vec<RegistryError>> {
+        match Self::scan_usable(directories) {
+            (registry, errors) if errors.is_empty() => Ok(registry),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// The same, but what cannot be used does not hinder the rest: the models that can be used, and every problem. Of two models with the same
+    /// id, the first one counts: in the order of the folders, then of the names of their subfolders.
+    #[must_use]
+    pub fn scan_usable(directories: &[&Path]) -> (Self, Vec<RegistryError>) {
         let mut registry = Self::default();
         let mut errors = Vec::new();
         for directory in directories {
@@ -64,11 +92,7 @@ impl ModelRegistry {
                 }
             }
         }
-        if errors.is_empty() {
-            Ok(registry)
-        } else {
-            Err(errors)
-        }
+        (registry, errors)
     }
 
     fn add(&mut self, directory: &Path) -> Result<(), RegistryError> {

@@ -160,12 +160,45 @@ fn two_models_of_one_id_are_an_error() {
 }
 
 #[test]
+fn what_cannot_be_used_does_not_hinder_the_rest() {
+    let (from, parent) = (hugging_face(), tempdir().unwrap());
+    for (folder, id) in [("one", "same"), ("two", "same"), ("good", "good")] {
+        let options = ImportOptions {
+            id: Some(id.into()),
+            ..options()
+        };
+        import(from.path(), &parent.path().join(folder), &options).unwrap();
+    }
+    let broken = parent.path().join("broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("model.toml"), "id = ").unwrap();
+    let folders = [Path::new("/nowhere"), parent.path()];
+    let (registry, errors) = ModelRegistry::scan_usable(&folders);
+    let ids: Vec<_> = registry.iter().map(Model::id).collect();
+    assert_eq!(ids, ["good", "same"]);
+    let first = registry.get("same").unwrap().directory();
+    assert_eq!(first, parent.path().join("one"));
+    let subjects: Vec<_> = errors.iter().map(RegistryError::subject).collect();
+    assert_eq!(subjects, ["nowhere", "broken", "same"]);
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert!(
+        texts[2].contains("/one") && texts[2].contains("/two"),
+        "{texts:?}"
+    );
+    assert_eq!(ModelRegistry::scan(&folders).unwrap_err().len(), 3);
+}
+
+#[test]
 fn a_form_is_derived_once_however_many_ask_for_it() {
     let model = Model::open(&models().join("demo-en-fr-de")).unwrap();
     for engine in EngineKind::ALL {
         let cache = tempdir().unwrap();
         let folders = thread::scope(|scope| {
-            let prepare = || forms::prepare(&model, engine, cache.path()).unwrap();
+            let prepare = || {
+                forms::prepare(&model, engine, cache.path())
+                    .unwrap()
+                    .directory
+            };
             let workers = (0..3).map(|_| scope.spawn(prepare)).collect::<Vec<_>>();
             workers
                 .into_iter()
@@ -173,7 +206,8 @@ fn a_form_is_derived_once_however_many_ask_for_it() {
                 .collect::<Vec<_>>()
         });
         assert!(folders.iter().all(|folder| *folder == folders[0]));
-        assert_eq!(names(&cache.path().join(model.id())).len(), 1);
+        let made = names(&cache.path().join(model.id()));
+        assert_eq!(made.len(), 2, "a form and the memo: {made:?}");
         let file = EngineFile::read(&folders[0]).unwrap();
         assert_eq!(file.language_token("de").as_deref(), Some(">>de<<"));
     }
