@@ -87,14 +87,14 @@ pub trait Host: Send + Sync + 'static {
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
 
-    /// Has the pool of a model translate a batch of another node, behind its own work. `span` is the batch there, where it is watched.
+    /// Has the pool of a model translate a batch of another node, behind its own work, if it is of the same space. `span` is the batch there, where it is watched.
     ///
     /// # Errors
     /// Why it does not.
     async fn lend(
         &self,
         from: &str,
-        model: &str,
+        (model, space): (&str, String),
         segments: Vec<Segment>,
         span: Option<SpanRef>,
     ) -> Result<Vec<Translation>, PeerError>;

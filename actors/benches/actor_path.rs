@@ -18,7 +18,7 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
@@ -123,6 +123,7 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
         trace: None,
         replays: 0,
         fresh: false,
+        reach: Reach::Node,
         sink: Arc::clone(sink),
     }
 }

@@ -14,7 +14,8 @@ use crate::{
     containment::contain,
     detect::detect,
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
+        ErrorCode, Job, JobOutcome, Language, ModelType, Order, Reach, RequestError, deliver_all,
+        parse_language,
     },
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
@@ -322,9 +323,7 @@ impl IntakeState {
         let route = if source == target {
             None
         } else {
-            let abilities = self.start.routes.iter().map(|route| &route.ability);
-            let chosen = routing::choose(abilities, source, target, request.model_type);
-            Some(chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))?)
+            Some(self.choose(&order.reach, (source, target), request.model_type)?)
         };
         Ok(Resolved {
             source,
@@ -333,6 +332,25 @@ impl IntakeState {
             deadline,
             route,
         })
+    }
+
+    fn choose(
+        &self,
+        reach: &Reach,
+        (source, target): (Language, Language),
+        tier: ModelType,
+    ) -> Result<usize, RequestError> {
+        let routes = &self.start.routes;
+        if let Reach::Model(model) = reach {
+            let found = routes.iter().position(|route| route.model == *model);
+            return found.ok_or_else(|| {
+                let message = format!("there is no model {model}");
+                RequestError::new(ErrorCode::ModelUnavailable, message)
+            });
+        }
+        let abilities = routes.iter().map(|route| &route.ability);
+        let chosen = routing::choose(abilities, source, target, tier);
+        chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))
     }
 
     /// The language of a text. One without any word is in every language, the target among them.

@@ -1,9 +1,12 @@
 //! Which model translates what.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{ErrorCode, Language, ModelType, RequestError};
 
 /// What a model can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ability {
     /// Languages it reads.
     pub sources: Vec<Language>,

@@ -43,7 +43,7 @@ use crate::{
 
 /// Bytes of all bodies together, unless a single one may have more.
 const ROOM: usize = 128 << 20;
-/// How long it is believed what other nodes can do.
+/// How long it is believed what this node and others can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the node's status is shown before it is read again, however many ask for it.
 const STATUS_FRESH: Duration = Duration::from_millis(250);
@@ -67,8 +67,6 @@ pub(crate) struct Parts {
     pub intake: ActorRef<IntakeMessage>,
     /// The node's part of the cluster, if it is in one.
     pub(crate) cluster: Option<Arc<Cluster>>,
-    /// The node's models.
-    pub models: Vec<ModelInfo>,
     /// The node's metrics.
     pub telemetry: Arc<Telemetry>,
     /// Where traces go.
@@ -84,9 +82,7 @@ pub(crate) struct Parts {
 /// What handlers share.
 pub(super) struct Api {
     pub(super) parts: Parts,
-    /// What the node's own models can do.
-    own: Arc<Vec<Ability>>,
-    /// What all nodes can do, and when that was looked up.
+    /// What this node and its cluster can do, and when that was looked up.
     known: Mutex<Option<(Instant, Arc<Vec<Ability>>)>>,
     pub(super) keys: Keys,
     pub(super) max_text_chars: usize,
@@ -109,9 +105,7 @@ impl Api {
     pub(super) fn new(config: &Config, listen: SocketAddr, parts: Parts) -> Result<Self> {
         let http = &config.http;
         let rate = NonZeroU32::new(http.requests_per_minute);
-        let own = parts.models.iter().map(|model| model.ability.clone());
         Ok(Self {
-            own: Arc::new(own.collect()),
             known: Mutex::default(),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
@@ -311,22 +305,24 @@ impl Api {
 
     /// What the models of this node and its cluster can do.
     fn abilities(&self) -> Arc<Vec<Ability>> {
-        let Some(cluster) = &self.parts.cluster else {
-            return Arc::clone(&self.own);
-        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some((at, abilities)) if at.elapsed() < LOOK_AGAIN => Arc::clone(abilities),
-            _ => {
-                let all = match cluster.abilities() {
-                    // It has not told itself yet.
-                    all if all.is_empty() => Arc::clone(&self.own),
-                    all => Arc::new(all),
-                };
-                *known = Some((Instant::now(), Arc::clone(&all)));
-                all
-            }
+        if let Some((at, abilities)) = &*known
+            && at.elapsed() < LOOK_AGAIN
+        {
+            return Arc::clone(abilities);
         }
+        let mut all = match &self.parts.cluster {
+            Some(cluster) => cluster.abilities(),
+            None => Vec::new(),
+        };
+        if all.is_empty() {
+            // There is no cluster, or it has not told itself yet.
+            let models = self.parts.status.models();
+            all = models.into_iter().map(|model| model.ability).collect();
+        }
+        let all = Arc::new(all);
+        *known = Some((Instant::now(), Arc::clone(&all)));
+        all
     }
 
     /// Languages that are read.

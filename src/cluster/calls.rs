@@ -165,10 +165,12 @@ impl Cluster {
         let target: Language = target.parse()?;
         let source = match request.source_language.as_str() {
             "auto" => None,
-            tag => Some(tag.parse::<Language>()?.to_string()),
+            tag => Some(tag.parse::<Language>()?),
         };
+        // What is in the language wanted already needs no model that reads it.
+        let source = source.filter(|source| *source != target);
         let need = Need {
-            source,
+            source: source.map(|source| source.to_string()),
             target: target.to_string(),
             tier: request.model_type,
         };

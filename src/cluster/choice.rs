@@ -20,8 +20,7 @@ pub(super) struct Need {
 
 /// The nodes that can do it now, the one that would be done soonest first.
 ///
-/// A pool that lacks the tier or the source comes after all that have both: intakes fall back on other tiers, and go by way of a third
-/// language.
+/// Pools that do not read the source are none; one of another tier comes after all that have it, as intakes fall back on other tiers.
 #[must_use]
 pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
     let mut able: Vec<(bool, f64, &str)> = members
@@ -48,10 +47,12 @@ pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
 /// Whether a node's best pool for it fits altogether, and how long a job waits there, in milliseconds.
 fn best_pool(member: &MemberView, need: &Need) -> Option<(bool, f64)> {
     let report = member.report.as_ref().filter(|report| !report.draining)?;
-    let able = report.pools.iter().filter(|pool| pool.serves(&need.target));
-    let rated = able.map(|pool| {
+    let able = report.pools.iter().filter(|pool| {
         let reads = |source: &String| pool.ability.sources.contains(source);
-        let fits = pool.ability.tier == need.tier && need.source.as_ref().is_none_or(reads);
+        pool.serves(&need.target) && need.source.as_ref().is_none_or(reads)
+    });
+    let rated = able.map(|pool| {
+        let fits = pool.ability.tier == need.tier;
         let speed = pool.tokens_per_second_of_an_actor * f64::from(pool.warm.max(1));
         let queue = match speed > 0.0 {
             true => pool.backlog_tokens as f64 / speed * 1e3,
@@ -179,5 +180,21 @@ mod tests {
             ..need("fr")
         };
         assert_eq!(candidates(&[basic, premium], &need), ["n01", "n00"]);
+    }
+
+    #[test]
+    fn a_node_that_cannot_read_the_source_is_no_candidate_however_idle() {
+        let mut german = member(0, MemberState::Own, "fr", 0);
+        german.report.as_mut().unwrap().pools[0].ability.sources = vec!["de".to_owned()];
+        let mut premium = member(1, MemberState::Alive, "fr", 4_000);
+        premium.report.as_mut().unwrap().pools[0].ability.tier = ModelType::Premium;
+        let of = |source: &str| Need {
+            source: Some(source.to_owned()),
+            ..need("fr")
+        };
+        let members = [german, premium];
+        assert_eq!(candidates(&members, &of("en")), ["n01"]);
+        assert_eq!(candidates(&members, &of("de")), ["n00"]);
+        assert!(candidates(&members, &of("es")).is_empty());
     }
 }

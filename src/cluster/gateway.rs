@@ -287,12 +287,15 @@ impl GatewayState {
             let done = match asked.what {
                 Ask::Lend {
                     model,
+                    space,
                     segments,
                     span,
                     ..
-                } => Ok(Answer::Lent(
-                    host.lend(&asked.from.node, &model, segments, span).await,
-                )),
+                } => {
+                    let pool = (model.as_str(), space);
+                    let lent = host.lend(&asked.from.node, pool, segments, span);
+                    Ok(Answer::Lent(lent.await))
+                }
                 // Whoever asked waits no longer than that. A command is not cut off half way.
                 Ask::Translate { request, span } => {
                     tokio::time::timeout(within, host.translate(request, span))

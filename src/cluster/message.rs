@@ -96,6 +96,8 @@ pub(super) enum Ask {
         number: u64,
         /// The pool's model.
         model: String,
+        /// What its translations depend on, as reports name it.
+        space: String,
         /// What to translate.
         segments: Vec<Segment>,
         /// The batch as a span of its node, where it is watched.

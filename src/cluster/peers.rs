@@ -75,9 +75,9 @@ impl Peers for LatePeers {
     }
 }
 
-/// Whether two pools answer the same to the same text.
+/// Whether two pools answer the same to the same text. A pool that does not know its space yet is the same as none.
 fn is_same(pool: &PoolReport, own: &PoolReport) -> bool {
-    pool.model == own.model && pool.fingerprint == own.fingerprint && pool.engine == own.engine
+    pool.model == own.model && !own.space.is_empty() && pool.space == own.space
 }
 
 struct ClusterLink {
@@ -102,6 +102,7 @@ impl PeerLink for ClusterLink {
         let what = Ask::Lend {
             number,
             model: self.model.clone(),
+            space: self.shared.space_of(&self.model),
             segments: batch.segments,
             span: batch.span,
         };
@@ -149,5 +150,23 @@ impl Drop for Recall<'_> {
             // One that has just gone needs not be told.
             let _ = gateway.cast(GatewayMessage::Tell(bytes));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::report::tests::report;
+
+    #[test]
+    fn only_pools_of_one_known_space_help_each_other() {
+        let pool = |space: &str| PoolReport {
+            space: space.to_owned(),
+            ..report(&["fr"]).pools.remove(0)
+        };
+        assert!(is_same(&pool("a"), &pool("a")));
+        assert!(!is_same(&pool("a"), &pool("b")));
+        assert!(!is_same(&pool(""), &pool("a")));
+        assert!(!is_same(&pool(""), &pool("")));
     }
 }

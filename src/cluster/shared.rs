@@ -72,6 +72,14 @@ impl Shared {
         lock(&self.report)
     }
 
+    /// What translations of a model depend on here; empty when that is not known.
+    pub(super) fn space_of(&self, model: &str) -> String {
+        let report = self.report();
+        let mut pools = report.iter().flat_map(|own| &own.pools);
+        let pool = pools.find(|pool| pool.model == model);
+        pool.map_or_else(String::new, |pool| pool.space.clone())
+    }
+
     /// From a word to its answer, by node, of those that there is a connection to.
     pub(super) fn round_trips(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
         lock(&self.round_trips)

@@ -148,12 +148,12 @@ impl PoolLags {
     pub(super) fn set(&self, tokens_of: impl Fn(Language) -> u64) {
         let pools = self.0.all();
         let sharing = |target: &Language| {
-            let writes = |pool: &&PoolEntry| pool.targets.contains(target);
+            let writes = |pool: &&PoolEntry| pool.ability.targets.contains(target);
             pools.iter().filter(writes).count() as u64
         };
         for pool in &pools {
             let share = |target: &Language| tokens_of(*target) / sharing(target).max(1);
-            pool.lag.set(pool.targets.iter().map(share).sum());
+            pool.lag.set(pool.ability.targets.iter().map(share).sum());
         }
     }
 }
@@ -203,8 +203,14 @@ impl Actor for Root {
     }
 }
 
-/// The spec of a model's pool on a node with so many models.
-pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool) -> PoolSpec {
+/// The spec of the pool of a model that translates this in this space, on a node with so many models.
+pub(super) fn spec(
+    config: &Config,
+    model: &Model,
+    (ability, space): (Ability, CacheSpace),
+    models: usize,
+    initial: bool,
+) -> PoolSpec {
     let pool = &config.pool;
     let threads = usize::from(config.engine.threads);
     let cores = limits::cores(&config.limits);
@@ -218,6 +224,8 @@ pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool)
     PoolSpec {
         model_id: Arc::from(model.id()),
         model_type: engines::model_type(model.tier()),
+        ability,
+        space: Some(space),
         bounds: Bounds {
             min: pool.min_actors.unwrap_or(min).min(max),
             max,

@@ -66,6 +66,8 @@ pub struct Pool {
     pub(super) totals: Totals,
     pub(super) failed_jobs: u64,
     pub(super) cold_start: Option<Duration>,
+    /// The numeric type that an engine reported last.
+    pub(super) numeric: Option<String>,
     pub(super) actor_memory: u64,
     pub(super) idle_since: Option<Instant>,
     pub(super) restart: Restart,
@@ -136,6 +138,7 @@ impl Pool {
             totals: Totals::default(),
             failed_jobs: 0,
             cold_start: None,
+            numeric: None,
             idle_since: Some(now),
             restart: Restart::default(),
             last_warm: now,

@@ -12,7 +12,9 @@ use std::{
 use async_trait::async_trait;
 use babelmesh_actors::{
     cache::{CacheSpace, TranslationCache},
-    domain::{ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{
+        ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest,
+    },
     engine::{
         Engine, EngineBatch, EngineError, EngineFactory, FakeEngine, FakeSpec, LoadReport, Segment,
         Translation, Usage,
@@ -114,6 +116,7 @@ pub(crate) fn order(offset: i64, request: TranslationRequest, outcomes: &Arc<Out
         trace: None,
         replays: 0,
         fresh: false,
+        reach: Reach::Node,
         sink: Arc::clone(outcomes) as _,
     }
 }
