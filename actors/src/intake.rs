@@ -1,9 +1,10 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod failover;
 mod retrying;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use crate::{
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
-    routing::{self, Ability},
+    routing::{self, Ability, Candidate},
     text::{self, Piece},
 };
 use commands::{Commanded, sources};
@@ -51,6 +52,13 @@ pub enum IntakeMessage {
         outcomes: Vec<JobOutcome>,
         /// How often they were tried before.
         tries: u32,
+    },
+    /// The pool of this model is broken, or works again. Sent by pools.
+    Condition {
+        /// Model id.
+        model: Arc<str>,
+        /// Whether it is broken.
+        broken: bool,
     },
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
@@ -112,7 +120,9 @@ pub struct IntakeState {
     /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
-    retries: bool,
+    /// Models whose pools are broken.
+    broken: BTreeSet<Arc<str>>,
+    stopping: bool,
 }
 
 impl Actor for Intake {
@@ -122,15 +132,19 @@ impl Actor for Intake {
 
     async fn pre_start(
         &self,
-        _: ActorRef<IntakeMessage>,
+        myself: ActorRef<IntakeMessage>,
         start: IntakeStart,
     ) -> Result<IntakeState, ActorProcessingErr> {
+        for route in &start.routes {
+            failover::watch(route, &myself)?;
+        }
         Ok(IntakeState {
-            retries: start.retry.attempts > 0,
             sources: sources(&start.routes),
             start,
             commanded: Commanded::default(),
             waiting: Waiting::default(),
+            broken: BTreeSet::new(),
+            stopping: false,
         })
     }
 
@@ -142,7 +156,10 @@ impl Actor for Intake {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             IntakeMessage::Offer(orders) => state.offer(&myself, orders, 0)?,
-            IntakeMessage::Failed { outcomes, tries } => state.failed(&myself, outcomes, tries),
+            IntakeMessage::Failed { outcomes, tries } => {
+                state.failed(&myself, outcomes, tries)?;
+            }
+            IntakeMessage::Condition { model, broken } => state.condition(model, broken)?,
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
@@ -150,7 +167,7 @@ impl Actor for Intake {
                 }
             }
             IntakeMessage::StopRetrying => {
-                state.retries = false;
+                state.stopping = true;
                 // Nobody could let them go on later.
                 state.release()?;
                 deliver_all(state.waiting.take_all());
@@ -162,7 +179,7 @@ impl Actor for Intake {
                 let _ = reply.send(state.resume(target)?);
             }
             IntakeMessage::Load(route, reply) => {
-                let _ = reply.send(state.load(*route)?);
+                let _ = reply.send(state.load(*route, &myself)?);
             }
             IntakeMessage::Unload {
                 model,
@@ -193,7 +210,7 @@ impl IntakeState {
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
-                        if self.retries {
+                        if !self.stopping && !matches!(job.order.reach, Reach::Model(_)) {
                             wrapper.wrap(&mut job.order);
                         }
                         submissions[route].push(Submission::new(*job, cut));
@@ -221,7 +238,13 @@ impl IntakeState {
     }
 
     /// Has jobs that failed for now wait, and ends those for which that is of no use.
-    fn failed(&mut self, myself: &ActorRef<IntakeMessage>, outcomes: Vec<JobOutcome>, tries: u32) {
+    fn failed(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        outcomes: Vec<JobOutcome>,
+        tries: u32,
+    ) -> Result<(), ActorProcessingErr> {
+        let outcomes = self.fail_over(myself, outcomes, tries)?;
         let (now, jitter) = (Instant::now(), rand::random());
         let policy = &self.start.retry;
         // The delay is the same for all of them; whether it is worth it is not.
@@ -232,7 +255,7 @@ impl IntakeState {
             };
             let deadline = outcome.order.deadline();
             match decide(tries, error.code, now, deadline, policy, jitter) {
-                AfterError::Retry { after } if self.retries => {
+                AfterError::Retry { after } if !self.stopping => {
                     wait = Some((error.code, after));
                     true
                 }
@@ -254,6 +277,7 @@ impl IntakeState {
             });
             myself.send_after(after, move || IntakeMessage::Due(number));
         }
+        Ok(())
     }
 
     /// Cuts a job's text into pieces for a route.
@@ -348,9 +372,13 @@ impl IntakeState {
                 RequestError::new(ErrorCode::ModelUnavailable, message)
             });
         }
-        let abilities = routes.iter().map(|route| &route.ability);
-        let chosen = routing::choose(abilities, source, target, tier);
-        chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))
+        let candidates = routes.iter().map(|route| Candidate {
+            ability: &route.ability,
+            works: self.works(route),
+        });
+        let chosen = routing::choose(candidates, source, target, tier);
+        let chosen = chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error));
+        Ok(chosen?.index)
     }
 
     /// The language of a text. One without any word is in every language, the target among them.

@@ -17,6 +17,7 @@ use super::{
     budget::{Seat, Slot},
     caching::Known,
     closing::Closing,
+    failover::Watched,
     failure::Attempt,
     holding::Held,
     jobs::{Jobs, Submission},
@@ -71,6 +72,7 @@ pub struct Pool {
     pub(super) actor_memory: u64,
     pub(super) idle_since: Option<Instant>,
     pub(super) restart: Restart,
+    pub(super) watched: Watched,
     pub(super) last_warm: Instant,
     pub(super) last_urgent: Option<Instant>,
     /// Jobs that are held back.
@@ -102,6 +104,8 @@ pub(super) struct Ticks {
 #[derive(Default)]
 pub(super) struct Restart {
     pub(super) failures: u32,
+    /// Failures of engines that were never warm, since the last one that was.
+    pub(super) failed_starts: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) last_error: Option<String>,
 }
@@ -141,6 +145,7 @@ impl Pool {
             numeric: None,
             idle_since: Some(now),
             restart: Restart::default(),
+            watched: Watched::default(),
             last_warm: now,
             last_urgent: None,
             held: Held::default(),

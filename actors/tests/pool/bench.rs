@@ -288,6 +288,22 @@ impl Bench {
         start_pool(spec, &self.engines, &self.events, (Arc::new(()), None)).await
     }
 
+    /// The same with engines of its own, which can be changed.
+    pub(crate) async fn pool_with(
+        &self,
+        model: &str,
+        fake: FakeSpec,
+    ) -> (ActorRef<PoolMessage>, Arc<Fakes>) {
+        let engines = Arc::new(Fakes {
+            spec: Mutex::new(fake),
+            seen: Arc::default(),
+        });
+        let mut spec = PoolSpec::new(model, 1);
+        spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
+        let pool = start_pool(spec, &engines, &self.events, (Arc::new(()), None)).await;
+        (pool, engines)
+    }
+
     pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {
         let message = |reply| PoolMessage::SetBounds(Bounds { min, max }, reply);
         match self.pool.call(message, Some(LONG)).await {
