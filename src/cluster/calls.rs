@@ -14,7 +14,7 @@ use super::{
     Cluster,
     choice::{Need, candidates},
     command::{Command, CommandDone},
-    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker},
+    message::{self, Answer, Ask, Asked, GatewayMessage},
 };
 use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 
@@ -209,11 +209,8 @@ impl Cluster {
         let gateway = self.shared.gateway_of(node);
         let gateway =
             gateway.with_context(|| format!("there is no connection to a node {node}"))?;
-        let me = self.shared.me();
-        let from = Speaker {
-            node: me.name.clone(),
-            incarnation: me.incarnation.get(),
-        };
+        let from = self.shared.speaker_to(node);
+        let from = from.with_context(|| format!("there is no connection to a node {node}"))?;
         let bytes = message::write(&Asked { from, what })?;
         let asked = gateway.call(|reply| GatewayMessage::Ask(bytes, reply), Some(within));
         match asked.await {

@@ -17,7 +17,7 @@ use babelmesh_actors::{
 use ractor::rpc::CallResult;
 
 use super::{
-    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker, Tell, Told},
+    message::{self, Answer, Ask, Asked, GatewayMessage, Tell, Told},
     report::PoolReport,
     shared::Shared,
 };
@@ -94,11 +94,7 @@ impl PeerLink for ClusterLink {
         let gone = || PeerError::Gone(format!("there is no connection to {}", self.node));
         let gateway = self.shared.gateway_of(&self.node).ok_or_else(gone)?;
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let me = self.shared.me();
-        let from = Speaker {
-            node: me.name.clone(),
-            incarnation: me.incarnation.get(),
-        };
+        let from = self.shared.speaker_to(&self.node).ok_or_else(gone)?;
         let what = Ask::Lend {
             number,
             model: self.model.clone(),
@@ -106,10 +102,7 @@ impl PeerLink for ClusterLink {
             segments: batch.segments,
             span: batch.span,
         };
-        let bytes = message::write(&Asked {
-            from: from.clone(),
-            what,
-        });
+        let bytes = message::write(&Asked { from, what });
         let bytes = bytes.map_err(|error| PeerError::Unsuitable(error.to_string()))?;
         let mut recall = Recall {
             link: self,

@@ -20,6 +20,9 @@ pub struct ClusterView {
     pub languages: Vec<Coverage>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// Messages that were dropped since the start because they came over no connection of this node: another one's, or one that had just ended.
+    #[serde(default)]
+    pub forged_messages: u64,
 }
 
 /// A node.
@@ -114,6 +117,7 @@ impl ClusterView {
             members,
             languages,
             warnings,
+            forged_messages: 0,
         }
     }
 
