@@ -11,6 +11,7 @@ mod choice;
 pub mod command;
 mod config;
 mod dialer;
+mod errands;
 mod gateway;
 pub mod handshake;
 mod link;
@@ -47,6 +48,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use calls::Among;
 pub use config::{ClusterConfig, TlsConfig};
+pub use errands::LateElsewhere;
 pub use peers::LatePeers;
 pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
@@ -107,6 +109,8 @@ pub struct Cluster {
     server: ActorRef<NodeServerMessage>,
     host: Arc<dyn Host>,
     call_timeout: Duration,
+    /// How long after the start of this node others may be unknown to it.
+    discovery: Duration,
     traces: Traces,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -212,6 +216,7 @@ impl Cluster {
             server,
             host,
             call_timeout: cluster.call_timeout(),
+            discovery: Duration::from_millis(cluster.discovery_ms),
             traces,
             tasks: Mutex::new(tasks),
         }))

@@ -22,7 +22,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use babelmesh_actors::{domain::Language, events::Observer};
+use babelmesh_actors::{domain::Language, elsewhere::Elsewhere, events::Observer};
 use babelmesh_models::Model;
 use tokio::task::JoinHandle;
 
@@ -36,7 +36,7 @@ pub use status::{NodeStatus, StatusSource};
 
 use crate::{
     api::{ApiServer, Health, Parts},
-    cluster::{Cluster, Facts, LatePeers},
+    cluster::{Cluster, Facts, LateElsewhere, LatePeers},
     config::Config,
     dashboard::Feed,
     events::NodeEvent,
@@ -116,12 +116,18 @@ impl Node {
             None => observer,
         };
         let peers = Arc::new(LatePeers::default());
+        let others = Arc::new(LateElsewhere::default());
+        let elsewhere: Arc<dyn Elsewhere> = match config.cluster.enabled {
+            true => Arc::clone(&others) as _,
+            false => Arc::new(()),
+        };
         let actors = Actors::start(
             config,
             &models,
             Arc::clone(&observer),
             failures.clone(),
             Arc::clone(&peers) as _,
+            elsewhere,
         )
         .await?;
         // Other nodes may serve other languages: their jobs are split here, and read there.
@@ -171,6 +177,7 @@ impl Node {
                     (traces.clone(), failures.clone()),
                 )
                 .await?;
+                others.arrive(Arc::clone(&started), config.cluster.max_forwarded);
                 Some(started)
             }
             false => None,

@@ -102,6 +102,8 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         max_text_chars: 10_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        elsewhere: Arc::new(()),
+        patience: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }

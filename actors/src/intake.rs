@@ -1,30 +1,29 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod errands;
 mod failover;
+mod placing;
 mod retrying;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     cache::CacheSpace,
     containment::contain,
-    detect::detect,
-    domain::{
-        ErrorCode, Job, JobOutcome, Language, ModelType, Order, Reach, RequestError, deliver_all,
-        parse_language,
-    },
+    domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
+    elsewhere::Elsewhere,
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
-    routing::{self, Ability, Candidate},
-    text::{self, Piece},
+    routing::Ability,
 };
 use commands::{Commanded, sources};
+use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
 
 /// A pool and what its model can do.
@@ -108,6 +107,10 @@ pub struct IntakeStart {
     pub retry: RetryPolicy,
     /// Gets the events.
     pub observer: Arc<dyn Observer>,
+    /// Other nodes; `()` for none.
+    pub elsewhere: Arc<dyn Elsewhere>,
+    /// How long jobs wait for another node that is missing, each time they are tried.
+    pub patience: Duration,
 }
 
 /// The actor.
@@ -123,6 +126,8 @@ pub struct IntakeState {
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
     stopping: bool,
+    /// The same for jobs that are with other nodes.
+    stop: watch::Sender<bool>,
 }
 
 impl Actor for Intake {
@@ -145,6 +150,7 @@ impl Actor for Intake {
             waiting: Waiting::default(),
             broken: BTreeSet::new(),
             stopping: false,
+            stop: watch::Sender::new(false),
         })
     }
 
@@ -163,11 +169,12 @@ impl Actor for Intake {
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
-                    state.offer(&myself, orders.collect(), tries + 1)?;
+                    state.offer(&myself, orders.collect(), tries)?;
                 }
             }
             IntakeMessage::StopRetrying => {
                 state.stopping = true;
+                state.stop.send_replace(true);
                 // Nobody could let them go on later.
                 state.release()?;
                 deliver_all(state.waiting.take_all());
@@ -196,7 +203,7 @@ impl Actor for Intake {
 
 impl IntakeState {
     fn offer(
-        &self,
+        &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<Order>,
         tries: u32,
@@ -205,21 +212,31 @@ impl IntakeState {
         let mut wrapper = Wrapper::new(myself, tries);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
         submissions.resize_with(self.start.routes.len(), Vec::new);
-        let mut ended = Vec::new();
+        let (mut ended, mut early) = (Vec::new(), Vec::new());
         for order in orders {
+            let may_retry = !self.stopping && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
-                        if !self.stopping && !matches!(job.order.reach, Reach::Model(_)) {
+                        if may_retry {
                             wrapper.wrap(&mut job.order);
                         }
                         submissions[route].push(Submission::new(*job, cut));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
+                Placed::Away(mut job) => {
+                    if may_retry {
+                        wrapper.wrap(&mut job.order);
+                    }
+                    self.send_away(*job);
+                }
+                Placed::Early(outcome) if self.stopping => ended.push(*outcome),
+                Placed::Early(outcome) => early.push(*outcome),
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
         }
+        self.hold_early(myself, early, tries);
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);
             deliver_all(ended);
@@ -273,7 +290,7 @@ impl IntakeState {
             });
             let number = self.waiting.put(Run {
                 outcomes: again,
-                tries,
+                tries: tries + 1,
             });
             myself.send_after(after, move || IntakeMessage::Due(number));
         }
@@ -300,118 +317,4 @@ impl IntakeState {
             RequestError::new(ErrorCode::InternalError, message)
         })
     }
-
-    fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
-        let resolved = self.contained(|| self.resolve(&order, now, tries));
-        match resolved.and_then(|resolved| resolved) {
-            Ok(Resolved {
-                source,
-                target,
-                detected,
-                deadline,
-                route,
-            }) => {
-                let job = Job {
-                    order,
-                    source,
-                    target,
-                    detected,
-                    deadline,
-                };
-                match route {
-                    Some(route) => Placed::In(route, Box::new(job)),
-                    None => Placed::Ended(Box::new(job.untouched())),
-                }
-            }
-            Err(error) => Placed::Ended(Box::new(order.failed(error))),
-        }
-    }
-
-    fn resolve(&self, order: &Order, now: Instant, tries: u32) -> Result<Resolved, RequestError> {
-        let request = &order.request;
-        request.validate(self.start.max_text_chars)?;
-        let target = parse_language("targetLanguage", order.target_tag())?;
-        let deadline = order.deadline();
-        if deadline.is_some_and(|at| at <= now) {
-            let message = match tries {
-                0 => "the deadline passed before the message was read",
-                _ => "the deadline passed before the model was available",
-            };
-            return Err(RequestError::new(ErrorCode::DeadlineExceeded, message));
-        }
-        let told = request.source()?;
-        let source = match told {
-            Some(source) => source,
-            None => self.detect(&request.text, target)?,
-        };
-        let route = if source == target {
-            None
-        } else {
-            Some(self.choose(&order.reach, (source, target), request.model_type)?)
-        };
-        Ok(Resolved {
-            source,
-            target,
-            detected: told.is_none(),
-            deadline,
-            route,
-        })
-    }
-
-    fn choose(
-        &self,
-        reach: &Reach,
-        (source, target): (Language, Language),
-        tier: ModelType,
-    ) -> Result<usize, RequestError> {
-        let routes = &self.start.routes;
-        if let Reach::Model(model) = reach {
-            let found = routes.iter().position(|route| route.model == *model);
-            return found.ok_or_else(|| {
-                let message = format!("there is no model {model}");
-                RequestError::new(ErrorCode::ModelUnavailable, message)
-            });
-        }
-        let candidates = routes.iter().map(|route| Candidate {
-            ability: &route.ability,
-            works: self.works(route),
-        });
-        let chosen = routing::choose(candidates, source, target, tier);
-        let chosen = chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error));
-        Ok(chosen?.index)
-    }
-
-    /// The language of a text. One without any word is in every language, the target among them.
-    fn detect(&self, text: &str, target: Language) -> Result<Language, RequestError> {
-        if let Some(language) = detect(text, &self.sources, target) {
-            return Ok(language);
-        }
-        if !text::segment(text, usize::MAX)
-            .iter()
-            .any(Piece::is_translatable)
-        {
-            return Ok(target);
-        }
-        Err(RequestError::new(
-            ErrorCode::UndetectedLanguage,
-            format!(
-                "the text is in none of the languages {}",
-                routing::list(&self.sources)
-            ),
-        ))
-    }
-}
-
-enum Placed {
-    In(usize, Box<Job>),
-    Ended(Box<JobOutcome>),
-}
-
-struct Resolved {
-    source: Language,
-    target: Language,
-    detected: bool,
-    deadline: Option<Instant>,
-    /// Index of the route; none when the text is in the target language already.
-    route: Option<usize>,
 }

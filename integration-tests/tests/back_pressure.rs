@@ -111,6 +111,8 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         max_text_chars: 1_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        elsewhere: Arc::new(()),
+        patience: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }

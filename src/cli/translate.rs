@@ -56,8 +56,15 @@ pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
         let models = select_models(&config)?;
         let failures = Failures::default();
         let observer = Arc::clone(&causes) as _;
-        let actors =
-            Actors::start(&config, &models, observer, failures.clone(), Arc::new(())).await?;
+        let actors = Actors::start(
+            &config,
+            &models,
+            observer,
+            failures.clone(),
+            Arc::new(()),
+            Arc::new(()),
+        )
+        .await?;
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),

@@ -218,6 +218,11 @@ impl NodeReport {
 }
 
 impl PoolReport {
+    /// Whether its actors fail and none can take a batch.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.failing && self.warm == 0
+    }
+
     /// Whether it can take a job with this target now.
     #[must_use]
     pub fn serves(&self, target: &str) -> bool {

@@ -102,6 +102,11 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// How long this node's part of the cluster has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// A node has introduced itself, to be called back.
     pub(super) fn hint(&self, node: &str) {
         let mut hints = lock(&self.hints);

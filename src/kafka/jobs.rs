@@ -95,7 +95,7 @@ impl JobReader {
             trace: record::accepted(message, &self.traces),
             replays: record::replays(message),
             fresh: false,
-            reach: Reach::Node,
+            reach: Reach::Cluster,
             sink: Arc::clone(&self.sink),
         })
     }

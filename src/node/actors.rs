@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use babelmesh_actors::{
     cache::CacheSpace,
     domain::Language,
+    elsewhere::Elsewhere,
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart},
@@ -49,6 +50,7 @@ impl Actors {
         observer: Arc<dyn Observer>,
         failures: Failures,
         peers: Arc<dyn Peers>,
+        elsewhere: Arc<dyn Elsewhere>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
         let pools = Pools {
@@ -78,6 +80,8 @@ impl Actors {
                 most: Duration::from_millis(config.retry.most_ms),
             },
             observer,
+            elsewhere,
+            patience: Duration::from_millis(config.pool.unavailable_after_ms),
         };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
         Ok(Self {

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, JobOutcome, Reach},
+    elsewhere::Place,
     pool::PoolMessage,
     routing::Ability,
 };
 
-use super::{IntakeMessage, IntakeState, Resolved, Route};
+use super::{IntakeMessage, IntakeState, Route, placing::Resolved};
 
 /// Has a route's pool tell of its condition.
 pub(super) fn watch(
@@ -57,7 +58,8 @@ impl IntakeState {
             .routes
             .iter()
             .partition(|route| self.works(route));
-        let others: Vec<Ability> = working.iter().map(|r| r.ability.clone()).collect();
+        let mut others: Vec<Ability> = working.iter().map(|r| r.ability.clone()).collect();
+        others.extend_from_slice(self.start.elsewhere.abroad().now());
         if others.is_empty() {
             return Ok(());
         }
@@ -101,7 +103,8 @@ impl IntakeState {
         }
         match self.contained(|| self.resolve(order, now, tries)) {
             Ok(Ok(Resolved {
-                route: Some(route), ..
+                place: Some(Place::Here(route)),
+                ..
             })) => self.works(&self.start.routes[route]),
             _ => false,
         }
