@@ -83,7 +83,6 @@ impl ApiServer {
         let health = Arc::clone(&parts.health);
         let asking = tokio::spawn(health::ask_models(
             Arc::clone(&health),
-            parts.models.clone(),
             parts.intake.clone(),
             parts.status.clone(),
         ));

@@ -12,6 +12,7 @@ mod choice;
 pub mod command;
 mod config;
 mod dialer;
+mod errands;
 mod gateway;
 pub mod handshake;
 mod link;
@@ -48,6 +49,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use calls::Among;
 pub use config::{ClusterConfig, TlsConfig};
+pub use errands::LateElsewhere;
 pub use peers::LatePeers;
 pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
@@ -88,14 +90,14 @@ pub trait Host: Send + Sync + 'static {
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
 
-    /// Has the pool of a model translate a batch of another node, behind its own work. `span` is the batch there, where it is watched.
+    /// Has the pool of a model translate a batch of another node, behind its own work, if it is of the same space. `span` is the batch there, where it is watched.
     ///
     /// # Errors
     /// Why it does not.
     async fn lend(
         &self,
         from: &str,
-        model: &str,
+        (model, space): (&str, String),
         segments: Vec<Segment>,
         span: Option<SpanRef>,
     ) -> Result<Vec<Translation>, PeerError>;
@@ -109,6 +111,8 @@ pub struct Cluster {
     host: Arc<dyn Host>,
     call_timeout: Duration,
     certificate: Option<Arc<Certificate>>,
+    /// How long after the start of this node others may be unknown to it.
+    discovery: Duration,
     traces: Traces,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -221,6 +225,7 @@ impl Cluster {
             host,
             call_timeout: cluster.call_timeout(),
             certificate,
+            discovery: Duration::from_millis(cluster.discovery_ms),
             traces,
             tasks: Mutex::new(tasks),
         }))

@@ -23,9 +23,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use babelmesh_actors::{domain::Language, events::Observer};
+use babelmesh_actors::{domain::Language, elsewhere::Elsewhere, events::Observer};
 use babelmesh_models::Model;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 pub use actors::Actors;
@@ -37,8 +36,8 @@ use source::Sources;
 pub use status::{BrokenModel, NodeStatus, StatusSource};
 
 use crate::{
-    api::{ApiServer, Health, ModelInfo, Parts, StartingServer},
-    cluster::{Cluster, Facts, LatePeers, PoolAbility},
+    api::{ApiServer, Health, Parts, StartingServer},
+    cluster::{Cluster, Facts, LateElsewhere, LatePeers},
     config::Config,
     dashboard::Feed,
     events::NodeEvent,
@@ -120,12 +119,18 @@ impl Node {
             None => observer,
         };
         let peers = Arc::new(LatePeers::default());
+        let others = Arc::new(LateElsewhere::default());
+        let elsewhere: Arc<dyn Elsewhere> = match config.cluster.enabled {
+            true => Arc::clone(&others) as _,
+            false => Arc::new(()),
+        };
         let actors = Actors::start(
             config,
             selection,
             Arc::clone(&observer),
             failures.clone(),
             Arc::clone(&peers) as _,
+            elsewhere,
         )
         .await?;
         let models = actors.models().to_vec();
@@ -168,7 +173,7 @@ impl Node {
         ));
         let cluster = match config.cluster.enabled {
             true => {
-                let facts = facts(config, &served)?;
+                let facts = facts(config, &served);
                 let host = Arc::clone(&deeds) as _;
                 let started = Cluster::start(
                     config,
@@ -178,6 +183,7 @@ impl Node {
                     (traces.clone(), failures.clone()),
                 )
                 .await?;
+                others.arrive(Arc::clone(&started), config.cluster.max_forwarded);
                 Some(started)
             }
             false => None,
@@ -188,7 +194,6 @@ impl Node {
                 let parts = Parts {
                     intake: actors.intake(),
                     cluster: cluster.clone(),
-                    models: model_infos(&models)?,
                     telemetry,
                     traces: traces.clone(),
                     status: source.clone(),
@@ -363,41 +368,11 @@ impl Node {
 }
 
 /// What other nodes are told that does not change.
-fn facts(config: &Config, served: &[Language]) -> Result<Facts> {
-    let tags = |tags: &[String]| -> Vec<String> {
-        let languages = distinct(tags.iter());
-        languages.iter().map(Language::to_string).collect()
-    };
-    // Models that are not loaded may be.
-    let (registry, _) = engines::usable(config);
-    let models = registry.iter().map(|model| {
-        let manifest = model.manifest();
-        let ability = PoolAbility {
-            sources: tags(&manifest.source_languages),
-            targets: tags(&manifest.target_languages),
-            tier: engines::model_type(model.tier()),
-        };
-        let fingerprint = Sha256::digest(manifest.to_toml());
-        let fingerprint = fingerprint.iter().take(8).map(|b| format!("{b:02x}"));
-        (model.id().to_owned(), (ability, fingerprint.collect()))
-    });
-    Ok(Facts {
+fn facts(config: &Config, served: &[Language]) -> Facts {
+    Facts {
         cores: limits::cores(&config.limits),
         languages: served.iter().map(Language::to_string).collect(),
-        models: models.collect(),
-    })
-}
-
-/// The models as the HTTP API shows them.
-fn model_infos(models: &[Model]) -> Result<Vec<ModelInfo>> {
-    let info = |model: &Model| {
-        Ok(ModelInfo {
-            id: model.id().to_owned(),
-            ability: actors::ability(model)?,
-            licence: model.manifest().licence.clone(),
-        })
-    };
-    models.iter().map(info).collect()
+    }
 }
 
 /// Tells the pools what is unread, from now on.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
@@ -102,6 +102,8 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         max_text_chars: 10_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        elsewhere: Arc::new(()),
+        patience: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }
@@ -123,6 +125,7 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
         trace: None,
         replays: 0,
         fresh: false,
+        reach: Reach::Node,
         sink: Arc::clone(sink),
     }
 }

@@ -40,6 +40,19 @@ impl CacheSpace {
         Self(hash)
     }
 
+    /// Names the space with this numeric type, as an engine reported it: equal names, equal translations.
+    #[must_use]
+    pub fn digest(&self, numeric: &str) -> String {
+        let mut hash = self.0.clone();
+        add(&mut hash, numeric);
+        let whole = hash.finalize();
+        whole
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     /// The key of a piece of text in this space.
     #[must_use]
     pub fn key(&self, source: Language, target: Language, text: &str) -> CacheKey {

@@ -5,8 +5,10 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     panic::{self, AssertUnwindSafe},
     sync::Once,
+    task::Poll,
 };
 
 /// Longest description of a panic that is kept, in characters.
@@ -51,6 +53,19 @@ pub fn contain<T>(task: impl FnOnce() -> T) -> Result<T, Contained> {
         let said = LAST.take();
         Contained(said.unwrap_or_else(|| "a panic without a message".to_owned()))
     })
+}
+
+/// The same for a future: a panic in any of its steps ends it.
+///
+/// # Errors
+/// [`Contained`] when a step panics.
+pub async fn contain_future<F: Future>(future: F) -> Result<F::Output, Contained> {
+    let mut future = Box::pin(future);
+    poll_fn(move |context| {
+        contain(|| future.as_mut().poll(context))
+            .map_or_else(|panic| Poll::Ready(Err(panic)), |step| step.map(Ok))
+    })
+    .await
 }
 
 /// Has the panic hook keep what contained panics say instead of printing it. Other panics go to the hook that was there before.

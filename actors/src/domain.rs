@@ -10,7 +10,7 @@ mod trace;
 
 pub use error::{ErrorCode, RequestError};
 pub(crate) use job::deliver_all;
-pub use job::{Job, JobOutcome, Order, OutcomeSink, Ticket, Translated};
+pub use job::{Job, JobOutcome, Order, OutcomeSink, Reach, Ticket, Translated};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
 pub(crate) use request::parse_language;

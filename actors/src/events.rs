@@ -116,6 +116,25 @@ pub enum Event {
         /// Message and place of the panic.
         panic: String,
     },
+    /// None of a pool's engines is warm, and starting them fails or takes too long: its jobs go to other models for now.
+    PoolBroken {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// Why.
+        error: String,
+    },
+    /// An engine of a pool that was broken is warm again.
+    PoolRestored {
+        /// Pool (model id).
+        pool: Arc<str>,
+    },
+    /// A broken pool handed jobs back that another model can do.
+    JobsHandedOver {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// How many.
+        jobs: usize,
+    },
     /// Jobs lost their use before they were translated.
     JobsExpired {
         /// Pool (model id).

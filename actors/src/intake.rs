@@ -1,28 +1,29 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod errands;
+mod failover;
+mod placing;
 mod retrying;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     cache::CacheSpace,
     containment::contain,
-    detect::{Detected, detect},
-    domain::{
-        ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
-    },
+    domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
+    elsewhere::Elsewhere,
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
     retry::{AfterError, RetryPolicy, decide},
-    routing::{self, Ability},
-    text::{self, Piece},
+    routing::Ability,
 };
 use commands::{Commanded, sources};
+use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
 
 /// A pool and what its model can do.
@@ -50,6 +51,13 @@ pub enum IntakeMessage {
         outcomes: Vec<JobOutcome>,
         /// How often they were tried before.
         tries: u32,
+    },
+    /// The pool of this model is broken, or works again. Sent by pools.
+    Condition {
+        /// Model id.
+        model: Arc<str>,
+        /// Whether it is broken.
+        broken: bool,
     },
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
@@ -99,6 +107,10 @@ pub struct IntakeStart {
     pub retry: RetryPolicy,
     /// Gets the events.
     pub observer: Arc<dyn Observer>,
+    /// Other nodes; `()` for none.
+    pub elsewhere: Arc<dyn Elsewhere>,
+    /// How long jobs wait for another node that is missing, each time they are tried.
+    pub patience: Duration,
 }
 
 /// The actor.
@@ -111,7 +123,11 @@ pub struct IntakeState {
     /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
-    retries: bool,
+    /// Models whose pools are broken.
+    broken: BTreeSet<Arc<str>>,
+    stopping: bool,
+    /// The same for jobs that are with other nodes.
+    stop: watch::Sender<bool>,
 }
 
 impl Actor for Intake {
@@ -121,15 +137,20 @@ impl Actor for Intake {
 
     async fn pre_start(
         &self,
-        _: ActorRef<IntakeMessage>,
+        myself: ActorRef<IntakeMessage>,
         start: IntakeStart,
     ) -> Result<IntakeState, ActorProcessingErr> {
+        for route in &start.routes {
+            failover::watch(route, &myself)?;
+        }
         Ok(IntakeState {
-            retries: start.retry.attempts > 0,
             sources: sources(&start.routes),
             start,
             commanded: Commanded::default(),
             waiting: Waiting::default(),
+            broken: BTreeSet::new(),
+            stopping: false,
+            stop: watch::Sender::new(false),
         })
     }
 
@@ -141,15 +162,19 @@ impl Actor for Intake {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             IntakeMessage::Offer(orders) => state.offer(&myself, orders, 0)?,
-            IntakeMessage::Failed { outcomes, tries } => state.failed(&myself, outcomes, tries),
+            IntakeMessage::Failed { outcomes, tries } => {
+                state.failed(&myself, outcomes, tries)?;
+            }
+            IntakeMessage::Condition { model, broken } => state.condition(model, broken)?,
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
-                    state.offer(&myself, orders.collect(), tries + 1)?;
+                    state.offer(&myself, orders.collect(), tries)?;
                 }
             }
             IntakeMessage::StopRetrying => {
-                state.retries = false;
+                state.stopping = true;
+                state.stop.send_replace(true);
                 // Nobody could let them go on later.
                 state.release()?;
                 deliver_all(state.waiting.take_all());
@@ -161,7 +186,7 @@ impl Actor for Intake {
                 let _ = reply.send(state.resume(target)?);
             }
             IntakeMessage::Load(route, reply) => {
-                let _ = reply.send(state.load(*route)?);
+                let _ = reply.send(state.load(*route, &myself)?);
             }
             IntakeMessage::Unload {
                 model,
@@ -178,7 +203,7 @@ impl Actor for Intake {
 
 impl IntakeState {
     fn offer(
-        &self,
+        &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<Order>,
         tries: u32,
@@ -187,21 +212,31 @@ impl IntakeState {
         let mut wrapper = Wrapper::new(myself, tries);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
         submissions.resize_with(self.start.routes.len(), Vec::new);
-        let mut ended = Vec::new();
+        let (mut ended, mut early) = (Vec::new(), Vec::new());
         for order in orders {
+            let may_retry = !self.stopping && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
-                        if self.retries {
+                        if may_retry {
                             wrapper.wrap(&mut job.order);
                         }
                         submissions[route].push(Submission::new(*job, cut));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
+                Placed::Away(mut job) => {
+                    if may_retry {
+                        wrapper.wrap(&mut job.order);
+                    }
+                    self.send_away(*job);
+                }
+                Placed::Early(outcome) if self.stopping => ended.push(*outcome),
+                Placed::Early(outcome) => early.push(*outcome),
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
         }
+        self.hold_early(myself, early, tries);
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);
             deliver_all(ended);
@@ -220,7 +255,13 @@ impl IntakeState {
     }
 
     /// Has jobs that failed for now wait, and ends those for which that is of no use.
-    fn failed(&mut self, myself: &ActorRef<IntakeMessage>, outcomes: Vec<JobOutcome>, tries: u32) {
+    fn failed(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        outcomes: Vec<JobOutcome>,
+        tries: u32,
+    ) -> Result<(), ActorProcessingErr> {
+        let outcomes = self.fail_over(myself, outcomes, tries)?;
         let (now, jitter) = (Instant::now(), rand::random());
         let policy = &self.start.retry;
         // The delay is the same for all of them; whether it is worth it is not.
@@ -231,7 +272,7 @@ impl IntakeState {
             };
             let deadline = outcome.order.deadline();
             match decide(tries, error.code, now, deadline, policy, jitter) {
-                AfterError::Retry { after } if self.retries => {
+                AfterError::Retry { after } if !self.stopping => {
                     wait = Some((error.code, after));
                     true
                 }
@@ -249,10 +290,11 @@ impl IntakeState {
             });
             let number = self.waiting.put(Run {
                 outcomes: again,
-                tries,
+                tries: tries + 1,
             });
             myself.send_after(after, move || IntakeMessage::Due(number));
         }
+        Ok(())
     }
 
     /// Cuts a job's text into pieces for a route.
@@ -275,103 +317,4 @@ impl IntakeState {
             RequestError::new(ErrorCode::InternalError, message)
         })
     }
-
-    fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
-        let resolved = self.contained(|| self.resolve(&order, now, tries));
-        match resolved.and_then(|resolved| resolved) {
-            Ok(Resolved {
-                source,
-                target,
-                detected,
-                deadline,
-                route,
-            }) => {
-                let job = Job {
-                    order,
-                    source,
-                    target,
-                    detected,
-                    deadline,
-                };
-                match route {
-                    Some(route) => Placed::In(route, Box::new(job)),
-                    None => Placed::Ended(Box::new(job.untouched())),
-                }
-            }
-            Err(error) => Placed::Ended(Box::new(order.failed(error))),
-        }
-    }
-
-    fn resolve(&self, order: &Order, now: Instant, tries: u32) -> Result<Resolved, RequestError> {
-        let request = &order.request;
-        request.validate(self.start.max_text_chars)?;
-        let target = parse_language("targetLanguage", order.target_tag())?;
-        let deadline = order.deadline();
-        if deadline.is_some_and(|at| at <= now) {
-            let message = match tries {
-                0 => "the deadline passed before the message was read",
-                _ => "the deadline passed before the model was available",
-            };
-            return Err(RequestError::new(ErrorCode::DeadlineExceeded, message));
-        }
-        let told = request.source()?;
-        let (source, detected) = match told {
-            Some(source) => (source, None),
-            None => {
-                let found = self.detect(&request.text, target)?;
-                (found.language, Some(found.confidence))
-            }
-        };
-        let route = if source == target {
-            None
-        } else {
-            let abilities = self.start.routes.iter().map(|route| &route.ability);
-            let chosen = routing::choose(abilities, source, target, request.model_type);
-            Some(chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))?)
-        };
-        Ok(Resolved {
-            source,
-            target,
-            detected,
-            deadline,
-            route,
-        })
-    }
-
-    /// The language of a text. One without any word is in every language, the target among them.
-    fn detect(&self, text: &str, target: Language) -> Result<Detected, RequestError> {
-        if let Some(found) = detect(text, &self.sources, target) {
-            return Ok(found);
-        }
-        if !text::segment(text, usize::MAX)
-            .iter()
-            .any(Piece::is_translatable)
-        {
-            return Ok(Detected {
-                language: target,
-                confidence: 0.0,
-            });
-        }
-        Err(RequestError::new(
-            ErrorCode::UndetectedLanguage,
-            format!(
-                "the text is in none of the languages {}",
-                routing::list(&self.sources)
-            ),
-        ))
-    }
-}
-
-enum Placed {
-    In(usize, Box<Job>),
-    Ended(Box<JobOutcome>),
-}
-
-struct Resolved {
-    source: Language,
-    target: Language,
-    detected: Option<f64>,
-    deadline: Option<Instant>,
-    /// Index of the route; none when the text is in the target language already.
-    route: Option<usize>,
 }

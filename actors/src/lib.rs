@@ -16,6 +16,7 @@ pub mod containment;
 pub mod delivery;
 pub mod detect;
 pub mod domain;
+pub mod elsewhere;
 pub mod engine;
 pub mod events;
 pub mod flow;

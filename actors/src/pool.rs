@@ -8,6 +8,7 @@ mod closing;
 mod command;
 mod core;
 mod dispatching;
+mod failover;
 mod failure;
 mod guests;
 mod holding;
@@ -31,7 +32,11 @@ pub use batching::BatchBudget;
 pub use budget::{NodeBudget, Notice, Permit, Seat, Slot};
 pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
-pub use failure::{AfterFailure, Attempt, POISON_AFTER, after_failure, restart_delay};
+pub use failover::ConditionWatch;
+pub use failure::{
+    AfterFailure, Attempt, BROKEN_AFTER, Condition, POISON_AFTER, after_failure, is_broken,
+    restart_delay,
+};
 pub(crate) use jobs::Cut;
 pub use jobs::Submission;
 pub use lag::PoolLag;

@@ -1,9 +1,14 @@
 //! Which model translates what.
 
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{ErrorCode, Language, ModelType, RequestError};
 
 /// What a model can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ability {
     /// Languages it reads.
     pub sources: Vec<Language>,
@@ -21,34 +26,54 @@ impl Ability {
     }
 }
 
-/// The model for a pair of languages: the one whose tier is nearest to the one wanted, the better one of two that are equally
-/// near, the first of several that are equal. Returns its index.
+/// A model that may be chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// What it can do.
+    pub ability: &'a Ability,
+    /// Whether it works, as far as is known.
+    pub works: bool,
+}
+
+/// The model that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its index among the candidates.
+    pub index: usize,
+    /// Whether it works, as far as is known.
+    pub works: bool,
+}
+
+/// The model for a pair of languages: one that works before one that does not, then the one whose tier is nearest to the one wanted, the
+/// better one of two that are equally near, the first of several that are equal.
 ///
 /// # Errors
 /// [`ErrorCode::UnsupportedLanguage`] when no model writes the target, [`ErrorCode::UnsupportedPair`] when none that does
 /// reads the source.
 pub fn choose<'a>(
-    abilities: impl IntoIterator<Item = &'a Ability>,
+    candidates: impl IntoIterator<Item = Candidate<'a>>,
     source: Language,
     target: Language,
     tier: ModelType,
-) -> Result<usize, RequestError> {
+) -> Result<Chosen, RequestError> {
     let distance = |ability: &Ability| (ability.tier as i8 - tier as i8).abs();
     let mut known = false;
     let mut sources: Vec<Language> = Vec::new();
-    let best = abilities
+    let best = candidates
         .into_iter()
         .enumerate()
-        .filter(|(_, ability)| {
+        .filter(|(_, Candidate { ability, .. })| {
             if ability.targets.contains(&target) {
                 known = true;
                 sources.extend(&ability.sources);
             }
             ability.serves(source, target)
         })
-        .min_by_key(|(_, ability)| (distance(ability), std::cmp::Reverse(ability.tier)));
-    if let Some((index, _)) = best {
-        return Ok(index);
+        .min_by_key(|(_, Candidate { ability, works })| {
+            (!works, distance(ability), Reverse(ability.tier))
+        });
+    if let Some((index, Candidate { works, .. })) = best {
+        return Ok(Chosen { index, works });
     }
     if known {
         sources.sort_unstable();
@@ -93,13 +118,45 @@ mod tests {
         }
     }
 
+    fn working(models: &[Ability]) -> impl Iterator<Item = Candidate<'_>> {
+        models.iter().map(|ability| Candidate {
+            ability,
+            works: true,
+        })
+    }
+
+    #[test]
+    fn a_model_that_works_is_taken_before_one_that_does_not_whatever_their_tiers() {
+        let models = [ModelType::Basic, ModelType::Medium, ModelType::Premium]
+            .map(|tier| ability(&["en"], &["fr"], tier));
+        let choice = |works: [bool; 3]| {
+            let all = models.iter().zip(works);
+            let all = all.map(|(ability, works)| Candidate { ability, works });
+            choose(all, language("en"), language("fr"), ModelType::Basic)
+                .unwrap()
+                .index
+        };
+        assert_eq!(choice([true, true, true]), 0);
+        assert_eq!(choice([false, true, true]), 1);
+        assert_eq!(choice([false, false, true]), 2);
+        assert_eq!(
+            choice([false, false, false]),
+            0,
+            "it waits for the one it wants"
+        );
+    }
+
     #[test]
     fn the_nearest_tier_is_taken_and_the_better_of_two() {
         let models = [
             ability(&["en"], &["fr"], ModelType::Basic),
             ability(&["en"], &["fr"], ModelType::Premium),
         ];
-        let choice = |tier| choose(&models, language("en"), language("fr"), tier).unwrap();
+        let choice = |tier| {
+            choose(working(&models), language("en"), language("fr"), tier)
+                .unwrap()
+                .index
+        };
         assert_eq!(choice(ModelType::Basic), 0);
         assert_eq!(choice(ModelType::Premium), 1);
         assert_eq!(choice(ModelType::Medium), 1, "the better one of two");
@@ -110,7 +167,7 @@ mod tests {
         let models = [ability(&["en"], &["fr"], ModelType::Basic)];
         let code = |source, target| {
             choose(
-                &models,
+                working(&models),
                 language(source),
                 language(target),
                 ModelType::Basic,
@@ -126,18 +183,23 @@ mod tests {
         #[test]
         fn the_model_that_is_chosen_serves_the_pair(
             models in prop::collection::vec(
-                (prop::collection::vec(0usize..4, 1..3), prop::collection::vec(0usize..4, 1..3), 0usize..3), 0..6),
+                (prop::collection::vec(0usize..4, 1..3), prop::collection::vec(0usize..4, 1..3), 0usize..3, any::<bool>()), 0..6),
             source in 0usize..4, target in 0usize..4, tier in 0usize..3,
         ) {
             const TAGS: [&str; 4] = ["en", "fr", "de", "es"];
             const TIERS: [ModelType; 3] = [ModelType::Basic, ModelType::Medium, ModelType::Premium];
             let tags = |indices: &[usize]| indices.iter().map(|i| TAGS[*i]).collect::<Vec<_>>();
-            let models: Vec<_> = models.iter().map(|(s, t, tier)| ability(&tags(s), &tags(t), TIERS[*tier])).collect();
+            let models: Vec<_> = models.iter().map(|(s, t, tier, works)| (ability(&tags(s), &tags(t), TIERS[*tier]), *works)).collect();
             let (source, target) = (language(TAGS[source]), language(TAGS[target]));
-            let some = models.iter().any(|m| m.serves(source, target));
-            match choose(&models, source, target, TIERS[tier]) {
-                Ok(index) => prop_assert!(models[index].serves(source, target)),
-                Err(_) => prop_assert!(!some),
+            let serving = |works: bool| models.iter().any(|(m, w)| *w == works && m.serves(source, target));
+            let all = models.iter().map(|(ability, works)| Candidate { ability, works: *works });
+            match choose(all, source, target, TIERS[tier]) {
+                Ok(Chosen { index, works }) => {
+                    prop_assert!(models[index].0.serves(source, target));
+                    prop_assert_eq!(models[index].1, works);
+                    prop_assert!(works || !serving(true), "one that works was passed over");
+                }
+                Err(_) => prop_assert!(!serving(true) && !serving(false)),
             }
         }
     }

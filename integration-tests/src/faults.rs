@@ -10,7 +10,7 @@ pub const GROW: &str = "[[grow]]";
 pub const BLOAT: &str = "[[bloat]]";
 /// In a text: it takes the engine 200 ms.
 pub const SLOW: &str = "[[slow]]";
-/// A file of this name beside the engine's link: loading fails.
+/// A file of this name beside the engine's link: loading fails, of all models if the file is empty, else of the one whose id it holds.
 pub const FAIL_LOAD: &str = "fail-load";
 /// Bytes that [`GROW`] takes.
 pub const STEP: usize = 64 << 20;

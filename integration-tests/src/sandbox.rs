@@ -3,6 +3,7 @@
 use std::{
     env,
     fmt::Display,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -135,6 +136,32 @@ impl Sandbox {
         self.node()
             .set("models.directories", format_args!("[{folder:?}]"))
             .set("models.load", "[]")
+    }
+
+    /// Copies the demo model into a folder of models of the sandbox, under another id and for other languages, which only the fake and the faulty
+    /// engine can translate. Returns what `models.directories` says of that folder.
+    #[must_use]
+    pub fn model(&self, folder: &str, id: &str, sources: &[&str], targets: &[&str]) -> String {
+        let (from, folder) = (
+            repository().join("models/demo-en-fr-de"),
+            self.folder().join(folder),
+        );
+        let to = folder.join(id);
+        fs::create_dir_all(&to).expect("the sandbox is writable");
+        for entry in fs::read_dir(from).expect("the demo model is there") {
+            let path = entry.expect("its folder can be listed").path();
+            let name = path.file_name().expect("entries have names");
+            fs::copy(&path, to.join(name)).expect("the sandbox is writable");
+        }
+        let manifest = to.join("model.toml");
+        let text = fs::read_to_string(&manifest).expect("a model has a manifest");
+        let replaced = text
+            .replace("id = \"demo-en-fr-de\"", &format!("id = {id:?}"))
+            .replace("[\"en\"]", &format!("{sources:?}"))
+            .replace("[\n    \"fr\",\n    \"de\",\n]", &format!("{targets:?}"));
+        assert_ne!(text, replaced, "the demo model's manifest is as it was");
+        fs::write(manifest, replaced).expect("the sandbox is writable");
+        format!("[{:?}]", folder.display().to_string())
     }
 
     /// The `babelmesh` executable in the sandbox's own folder, with the demo model and the engines beside the executable.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     events::Event,
     flow::{Flow, Gate, WaterMarks},
@@ -111,6 +111,8 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         max_text_chars: 1_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        elsewhere: Arc::new(()),
+        patience: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }
@@ -165,6 +167,7 @@ fn a_source_of_a_million_jobs_is_held_back_and_memory_stays_as_it_is() {
                 trace: None,
                 replays: 0,
                 fresh: false,
+                reach: Reach::Node,
                 sink: Arc::clone(&sink) as Arc<dyn OutcomeSink>,
             }
         };

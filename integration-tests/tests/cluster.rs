@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -21,7 +20,7 @@ use babelmesh::{
 };
 use babelmesh_integration_tests::{
     COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, free_address, http::HttpClient,
-    repository, wait_until,
+    wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -346,24 +345,7 @@ fn translate(socket: &Path, to: &str, via: &str) -> (bool, String) {
 
 /// A model for Spanish alone, which only the fake engine can run.
 fn spanish(sandbox: &Sandbox) -> String {
-    let (from, to) = (
-        repository().join("models/demo-en-fr-de"),
-        sandbox.folder().join("models/only-es"),
-    );
-    fs::create_dir_all(&to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-    }
-    let manifest = fs::read_to_string(to.join("model.toml")).unwrap();
-    let manifest = manifest
-        .replace("id = \"demo-en-fr-de\"", "id = \"only-es\"")
-        .replace("    \"fr\",\n    \"de\",\n", "    \"es\",\n");
-    fs::write(to.join("model.toml"), manifest).unwrap();
-    format!(
-        "[{:?}]",
-        sandbox.folder().join("models").display().to_string()
-    )
+    sandbox.model("models", "only-es", &["en"], &["es"])
 }
 
 #[test]
@@ -506,6 +488,58 @@ fn http_requests_are_answered_by_a_node_that_has_the_model() {
         "nobody waits for the dead"
     );
     assert_eq!(translate("en", "fr").status, 200);
+}
+
+#[test]
+fn a_model_that_is_loaded_at_run_time_is_listed_served_by_all_and_part_of_readiness() {
+    let sandbox = Sandbox::new();
+    let seed = free_address();
+    let (edge, other_edge) = (free_address(), free_address());
+    let demo = sandbox.model("models", "demo-en-fr-de", &["en"], &["fr", "de"]);
+    let models = sandbox.model("models", "late-es", &["en"], &["es"]);
+    assert_eq!(demo, models);
+    let settings = |at: SocketAddr, edge: SocketAddr| {
+        let settings = sandbox.node().clustered(at, seed);
+        settings
+            .set("http.listen", format_args!("\"{edge}\""))
+            .set("kafka.languages", r#"["fr", "de", "es"]"#)
+    };
+    let here = settings(seed, edge);
+    let there = settings(free_address(), other_edge).set("models.directories", models);
+    let mut nodes = [here, there].map(|s| ProcessNode::start_cold(&sandbox, &s));
+    for node in &mut nodes {
+        node.wait_ready();
+    }
+    wait_until("they meet", PATIENCE, || is_full(&nodes));
+    let (here, there) = (HttpClient(edge), HttpClient(other_edge));
+    let body = json!({"q": "Good morning, my friend.", "source": "en", "target": "es"});
+    let lists = |path: &str, what: &str| there.get(path).body.contains(what);
+    assert_eq!(here.post("/translate", &body).status, 400);
+    assert!(!lists("/models", "late-es") && !lists("/languages", "\"es\""));
+    let (socket, name) = (nodes[0].socket().to_owned(), nodes[1].name());
+    let command = |what: &str| cli(&["cluster", what, &name, "late-es"], &socket);
+    let (good, text) = command("load");
+    assert!(good, "{text}");
+    for client in [&here, &there] {
+        wait_until("its language is listed", PATIENCE, || {
+            client.get("/languages").body.contains("\"es\"")
+        });
+        let answer = client.post("/translate", &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains("es:Good morning"), "{}", answer.body);
+    }
+    assert!(lists("/models", "late-es"));
+    assert!(!here.get("/models").body.contains("late-es"));
+    let ready = there.get("/ready");
+    assert_eq!(ready.status, 200, "{}", ready.body);
+    let (good, text) = command("unload");
+    assert!(good, "{text}");
+    assert!(!lists("/models", "late-es"));
+    for client in [&here, &there] {
+        wait_until("its language is not listed", PATIENCE, || {
+            !client.get("/languages").body.contains("\"es\"")
+        });
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use babelmesh::{
 };
 use babelmesh_integration_tests::{
     Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
-    executables, free_address, free_addresses, measured, meet, repository, request, wait_until,
+    executables, free_address, free_addresses, measured, meet, request, wait_until,
 };
 
 /// How long it may take until everything is answered.
@@ -167,23 +167,9 @@ fn two_nodes_with_a_share_of_a_core_each_carry_nearly_twice_the_load_of_one() {
 
 /// A model for Spanish alone, beside the demo model.
 fn with_spanish(sandbox: &Sandbox) -> String {
-    let models = sandbox.folder().join("models");
-    for (name, replaced) in [("demo-en-fr-de", false), ("only-es", true)] {
-        let (from, to) = (repository().join("models/demo-en-fr-de"), models.join(name));
-        fs::create_dir_all(&to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-        }
-        if replaced {
-            let manifest = fs::read_to_string(to.join("model.toml")).unwrap();
-            let manifest = manifest
-                .replace("id = \"demo-en-fr-de\"", "id = \"only-es\"")
-                .replace("    \"fr\",\n    \"de\",\n", "    \"es\",\n");
-            fs::write(to.join("model.toml"), manifest).unwrap();
-        }
-    }
-    format!("[{:?}]", models.display().to_string())
+    let demo = sandbox.model("models", "demo-en-fr-de", &["en"], &["fr", "de"]);
+    assert_eq!(demo, sandbox.model("models", "only-es", &["en"], &["es"]));
+    demo
 }
 
 #[test]

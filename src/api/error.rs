@@ -108,9 +108,13 @@ impl ApiError {
         }
     }
 
-    /// Whether it is this node's fault, so that another one may do better.
+    /// Whether it is for want of a model on this node, so that another one may do better.
     pub(super) fn is_worth_another_node(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
+        let lacking = matches!(
+            self.code,
+            Some(ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage)
+        );
+        lacking || self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     pub(super) fn response(&self, dialect: Dialect) -> HttpResponse {

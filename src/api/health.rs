@@ -8,15 +8,15 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{Priority, TranslationRequest},
+    domain::{Priority, Reach, TranslationRequest},
     events::{Event, Observer},
     intake::IntakeMessage,
+    pool::PoolStatus,
     routing::Ability,
 };
 use ractor::ActorRef;
 use serde::Serialize;
 
-use super::state::ModelInfo;
 use crate::{
     kafka::{client::Clients, contact::Contact, topic_health::TopicProblem},
     node::{NodeStatus, caller},
@@ -113,15 +113,16 @@ impl Health {
         }
     }
 
-    fn stale<'m>(&self, models: &'m [ModelInfo]) -> Vec<&'m ModelInfo> {
+    /// The pools that have answered before, and not lately.
+    fn stale<'p>(&self, pools: &'p [PoolStatus]) -> Vec<&'p PoolStatus> {
         let known = self.known();
-        let is_stale = |model: &&ModelInfo| {
+        let is_stale = |pool: &&PoolStatus| {
             known
                 .answered
-                .get(model.id.as_str())
+                .get(pool.model_id.as_str())
                 .is_some_and(|at| at.elapsed() > ASK_AFTER)
         };
-        models.iter().filter(is_stale).collect()
+        pools.iter().filter(is_stale).collect()
     }
 }
 
@@ -138,28 +139,26 @@ impl Observer for Health {
 /// Asks models that have not answered for a while, until it is aborted. One that never was warm is not asked: its actor's warm-up does that.
 pub(super) async fn ask_models(
     health: Arc<Health>,
-    models: Vec<ModelInfo>,
     intake: ActorRef<IntakeMessage>,
     status: crate::node::StatusSource,
 ) {
     loop {
         tokio::time::sleep(ASK_AFTER / 4).await;
-        let stale = health.stale(&models);
-        if stale.is_empty() {
-            continue;
-        }
+        // Models come and go while the node runs.
         let pools = status.read().await.pools;
-        for model in stale {
-            let asleep = |id: &str| pools.iter().any(|p| p.model_id == id && p.wanted == 0);
-            if asleep(&model.id) {
-                continue;
-            }
-            if let Some(question) = question(&model.ability) {
-                // The answer is seen as an event; what a failure means, time tells.
-                let asking = caller::translate(&intake, question);
-                let _ = tokio::time::timeout(ANSWER_WITHIN, asking).await;
-            }
-        }
+        let awake = health
+            .stale(&pools)
+            .into_iter()
+            .filter(|pool| pool.wanted > 0);
+        let asked = awake.filter_map(|pool| {
+            let question = pool.ability.as_ref().and_then(question)?;
+            // Another model of the same pair must not answer for this one.
+            let reach = Reach::Model(Arc::from(pool.model_id.as_str()));
+            let asking = caller::translate(&intake, question, reach);
+            Some(tokio::time::timeout(ANSWER_WITHIN, asking))
+        });
+        // The answers are seen as events; what a failure means, time tells. One that fails does not keep the others waiting.
+        futures_util::future::join_all(asked).await;
     }
 }
 

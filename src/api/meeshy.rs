@@ -163,7 +163,7 @@ pub(super) async fn models(api: web::Data<Api>) -> HttpResponse {
         let tags = |languages: &[babelmesh_actors::domain::Language]| {
             languages.iter().map(ToString::to_string).collect()
         };
-        let body = api.parts.models.iter().map(|model| {
+        let body = api.parts.status.models().into_iter().map(|model| {
             let pool = status.pools.iter().find(|pool| pool.model_id == model.id);
             let warm = pool.map_or(0, |pool| {
                 pool.actors.iter().filter(|a| a.phase.is_warm()).count()

@@ -46,7 +46,7 @@ use crate::{
     telemetry::{Format, Telemetry, Traces},
 };
 
-/// How long it is believed what other nodes can do.
+/// How long it is believed what this node and others can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the node's status is shown before it is read again, however many ask for it.
 const STATUS_FRESH: Duration = Duration::from_millis(250);
@@ -72,8 +72,6 @@ pub(crate) struct Parts {
     pub intake: ActorRef<IntakeMessage>,
     /// The node's part of the cluster, if it is in one.
     pub(crate) cluster: Option<Arc<Cluster>>,
-    /// The node's models.
-    pub models: Vec<ModelInfo>,
     /// The node's metrics.
     pub telemetry: Arc<Telemetry>,
     /// Where traces go.
@@ -89,9 +87,7 @@ pub(crate) struct Parts {
 /// What handlers share.
 pub(super) struct Api {
     pub(super) parts: Parts,
-    /// What the node's own models can do.
-    own: Arc<Catalogue>,
-    /// What all nodes can do, and when that was looked up.
+    /// What this node and its cluster can do, and when that was looked up.
     known: Mutex<Option<(Instant, Arc<Catalogue>)>>,
     pub(super) keys: Keys,
     pub(super) max_text_chars: usize,
@@ -118,9 +114,7 @@ impl Api {
     pub(super) fn new(config: &Config, listen: SocketAddr, parts: Parts) -> Result<Self> {
         let http = &config.http;
         let rate = NonZeroU32::new(http.requests_per_minute);
-        let own = parts.models.iter().map(|model| model.ability.clone());
         Ok(Self {
-            own: Arc::new(Catalogue::new(own.collect())),
             known: Mutex::default(),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
@@ -359,20 +353,24 @@ impl Api {
 
     /// What the models of this node and its cluster can do.
     pub(super) fn catalogue(&self) -> Arc<Catalogue> {
-        let Some(cluster) = &self.parts.cluster else {
-            return Arc::clone(&self.own);
-        };
         let mut known = lock(&self.known);
         let last = match &*known {
             Some((at, last)) if at.elapsed() < LOOK_AGAIN => return Arc::clone(last),
-            Some((_, last)) => last,
-            None => &self.own,
+            Some((_, last)) => Some(last),
+            None => None,
         };
-        let now = match cluster.abilities() {
-            // It has not told itself yet.
-            all if all.is_empty() => Arc::clone(&self.own),
-            all if all == last.abilities => Arc::clone(last),
-            all => Arc::new(Catalogue::new(all)),
+        let mut all = match &self.parts.cluster {
+            Some(cluster) => cluster.abilities(),
+            None => Vec::new(),
+        };
+        if all.is_empty() {
+            // There is no cluster, or it has not told itself yet.
+            let models = self.parts.status.models();
+            all = models.into_iter().map(|model| model.ability).collect();
+        }
+        let now = match last {
+            Some(last) if last.abilities == all => Arc::clone(last),
+            _ => Arc::new(Catalogue::new(all)),
         };
         *known = Some((Instant::now(), Arc::clone(&now)));
         now

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use babelmesh_actors::{
-    domain::{Priority, TranslationRequest},
+    domain::{Priority, Reach, TranslationRequest},
     events::{Event, Observer},
 };
 use clap::Args;
@@ -56,8 +56,15 @@ pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
         let selection = select_models(&config)?;
         let failures = Failures::default();
         let observer = Arc::clone(&causes) as _;
-        let actors =
-            Actors::start(&config, selection, observer, failures.clone(), Arc::new(())).await?;
+        let actors = Actors::start(
+            &config,
+            selection,
+            observer,
+            failures.clone(),
+            Arc::new(()),
+            Arc::new(()),
+        )
+        .await?;
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),
@@ -138,7 +145,7 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     if text.trim().is_empty() {
         return Ok(text.to_owned());
     }
-    match caller::translate(&actors.intake(), request(args, text)).await {
+    match caller::translate(&actors.intake(), request(args, text), Reach::Node).await {
         Ok(Ok(translated)) => Ok(translated.text),
         Ok(Err(error)) => bail!("{}: {error}", error.code.name()),
         Err(_) => bail!("the pool ended before it answered"),

@@ -1,10 +1,12 @@
 //! What a node asks other nodes to do.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::{
+    detect::detect,
     domain::{ErrorCode, Language, TranslationRequest, TranslationResult},
+    elsewhere::Abroad,
     routing::Ability,
 };
 use ractor::rpc::CallResult;
@@ -14,7 +16,8 @@ use super::{
     Cluster,
     choice::{Need, candidates},
     command::{Command, CommandDone},
-    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker},
+    message::{self, Answer, Ask, Asked, GatewayMessage},
+    view::MemberState,
 };
 use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 
@@ -114,12 +117,16 @@ impl Cluster {
         };
         let request = serde_json::to_vec(&request)?;
         let mut last = anyhow!("no node was tried");
+        let mut refused = None;
         for node in nodes.iter().take(TRIES) {
             match self.translate_at(node, request.clone(), within).await {
                 Ok(result) if !is_worth_another(&result) => return Ok(result),
                 Ok(result) => {
-                    let error = result.error.map_or_else(String::new, |error| error.message);
+                    let error = result.error.as_ref().map_or("", |error| &error.message);
                     last = anyhow!("{node} cannot translate it now: {error}");
+                    // What one node lacks another may have; what none has is the sender's to know.
+                    let is_lacking = result.error.as_ref().is_some_and(|e| !e.retriable);
+                    refused = is_lacking.then_some(result);
                 }
                 Err(error) => last = error,
             }
@@ -129,7 +136,7 @@ impl Cluster {
             }
             .emit();
         }
-        Err(last)
+        refused.ok_or(last)
     }
 
     /// Has a node carry a command out, this one or another.
@@ -164,11 +171,13 @@ impl Cluster {
         );
         let target: Language = target.parse()?;
         let source = match request.source_language.as_str() {
-            "auto" => None,
-            tag => Some(tag.parse::<Language>()?.to_string()),
+            "auto" => self.detected(&request.text, target),
+            tag => Some(tag.parse::<Language>()?),
         };
+        // What is in the language wanted already needs no model that reads it.
+        let source = source.filter(|source| *source != target);
         let need = Need {
-            source,
+            source: source.map(|source| source.to_string()),
             target: target.to_string(),
             tier: request.model_type,
         };
@@ -178,6 +187,74 @@ impl Cluster {
             "no node of this cluster has a model for {target}"
         );
         Ok(nodes)
+    }
+
+    /// The language of a text, where nodes differ in what they read; none where any of them will do.
+    fn detected(&self, text: &str, target: Language) -> Option<Language> {
+        let abilities = self.abilities();
+        let all = abilities.iter().flat_map(|ability| &ability.sources);
+        let sources: BTreeSet<Language> = all.copied().collect();
+        let mut writing = abilities.iter().filter(|a| a.targets.contains(&target));
+        let read_all = |a: &Ability| sources.iter().all(|source| a.sources.contains(source));
+        if writing.all(read_all) {
+            return None;
+        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        detect(text, &sources, target).map(|found| found.language)
+    }
+
+    /// What other nodes can do, now and later.
+    pub(super) fn abroad(&self) -> Abroad {
+        let view = self.shared.view();
+        let others: Vec<_> = view
+            .members
+            .iter()
+            .filter(|member| member.state != MemberState::Own)
+            .collect();
+        let roster = self.shared.roster();
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        for member in &others {
+            let report = member.report.as_ref();
+            let works = member.state.is_up() && member.linked;
+            let Some(report) = report.filter(|report| works && !report.draining) else {
+                later.extend_from_slice(roster.abilities_of(&member.node));
+                continue;
+            };
+            for pool in &report.pools {
+                let Some(ability) = pool.ability.parse() else {
+                    continue;
+                };
+                match pool.is_broken() {
+                    true => later.push(ability),
+                    false => now.push(ability),
+                }
+            }
+        }
+        let is_known = !others.is_empty() && others.iter().all(|m| m.report.is_some());
+        let is_incomplete = !is_known && self.shared.age() < self.discovery;
+        Abroad::new(now, later, is_incomplete)
+    }
+
+    /// Has a node translate a request, as JSON; none when it has too much to do.
+    pub(super) async fn translate_once(
+        &self,
+        node: &str,
+        request: Vec<u8>,
+        within: Duration,
+    ) -> Result<Option<TranslationResult>> {
+        forwarded_to(node);
+        let span = self.traces.current();
+        let what = Ask::Translate { request, span };
+        match self.ask(node, what, within).await? {
+            Answer::Translated(result) => {
+                let result = serde_json::from_slice(&result);
+                result
+                    .map(Some)
+                    .with_context(|| format!("reading the result of {node}"))
+            }
+            Answer::Busy => Ok(None),
+            other => bail!("{node}: {}", reason(other)),
+        }
     }
 
     async fn translate_at(
@@ -207,11 +284,8 @@ impl Cluster {
         let gateway = self.shared.gateway_of(node);
         let gateway =
             gateway.with_context(|| format!("there is no connection to a node {node}"))?;
-        let me = self.shared.me();
-        let from = Speaker {
-            node: me.name.clone(),
-            incarnation: me.incarnation.get(),
-        };
+        let from = self.shared.speaker_to(node);
+        let from = from.with_context(|| format!("there is no connection to a node {node}"))?;
         let bytes = message::write(&Asked { from, what })?;
         let asked = gateway.call(|reply| GatewayMessage::Ask(bytes, reply), Some(within));
         match asked.await {
@@ -226,7 +300,12 @@ fn is_worth_another(result: &TranslationResult) -> bool {
     let code = result.error.as_ref().map(|error| error.code);
     matches!(
         code,
-        Some(ErrorCode::ModelUnavailable | ErrorCode::ShuttingDown)
+        Some(
+            ErrorCode::ModelUnavailable
+                | ErrorCode::ShuttingDown
+                | ErrorCode::UnsupportedPair
+                | ErrorCode::UnsupportedLanguage
+        )
     )
 }
 

@@ -20,20 +20,20 @@ pub(super) struct Need {
 
 /// The nodes that can do it now, the one that would be done soonest first.
 ///
-/// A pool that lacks the tier or the source comes after all that have both: intakes fall back on other tiers, and go by way of a third
-/// language.
+/// Pools that do not read the source are none. One whose actors fail comes after all that work, and one of another tier after all that have it,
+/// as intakes fall back on other tiers.
 #[must_use]
 pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
-    let mut able: Vec<(bool, f64, &str)> = members
+    let mut able: Vec<((bool, bool), f64, &str)> = members
         .iter()
         .filter(|member| member.state.is_up() && member.linked)
         .filter_map(|member| {
-            let (fits, wait) = best_pool(member, need)?;
+            let (rank, wait) = best_pool(member, need)?;
             let way = match member.state {
                 MemberState::Own => 0.0,
                 _ => WAY_MS,
             };
-            Some((!fits, wait + way, member.node.as_str()))
+            Some((rank, wait + way, member.node.as_str()))
         })
         .collect();
     able.sort_by(|a, b| {
@@ -45,21 +45,23 @@ pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
         .collect()
 }
 
-/// Whether a node's best pool for it fits altogether, and how long a job waits there, in milliseconds.
-fn best_pool(member: &MemberView, need: &Need) -> Option<(bool, f64)> {
+/// Whether a node's best pool for it is broken and of another tier, and how long a job waits there, in milliseconds.
+fn best_pool(member: &MemberView, need: &Need) -> Option<((bool, bool), f64)> {
     let report = member.report.as_ref().filter(|report| !report.draining)?;
-    let able = report.pools.iter().filter(|pool| pool.serves(&need.target));
-    let rated = able.map(|pool| {
+    let able = report.pools.iter().filter(|pool| {
         let reads = |source: &String| pool.ability.sources.contains(source);
-        let fits = pool.ability.tier == need.tier && need.source.as_ref().is_none_or(reads);
+        pool.serves(&need.target) && need.source.as_ref().is_none_or(reads)
+    });
+    let rated = able.map(|pool| {
+        let rank = (pool.is_broken(), pool.ability.tier != need.tier);
         let speed = pool.tokens_per_second_of_an_actor * f64::from(pool.warm.max(1));
         let queue = match speed > 0.0 {
             true => pool.backlog_tokens as f64 / speed * 1e3,
             false => 0.0,
         };
-        (fits, queue.max(pool.delay_ms as f64))
+        (rank, queue.max(pool.delay_ms as f64))
     });
-    rated.min_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)))
+    rated.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
 }
 
 #[cfg(test)]
@@ -179,5 +181,32 @@ mod tests {
             ..need("fr")
         };
         assert_eq!(candidates(&[basic, premium], &need), ["n01", "n00"]);
+    }
+
+    #[test]
+    fn a_node_whose_actors_fail_comes_last_however_little_waits_there() {
+        let mut broken = member(0, MemberState::Own, "fr", 0);
+        let pool = &mut broken.report.as_mut().unwrap().pools[0];
+        // One that wants actors and has none is no candidate at all.
+        (pool.failing, pool.warm, pool.wanted) = (true, 0, 0);
+        let mut premium = member(1, MemberState::Alive, "fr", 4_000);
+        premium.report.as_mut().unwrap().pools[0].ability.tier = ModelType::Premium;
+        assert_eq!(candidates(&[broken, premium], &need("fr")), ["n01", "n00"]);
+    }
+
+    #[test]
+    fn a_node_that_cannot_read_the_source_is_no_candidate_however_idle() {
+        let mut german = member(0, MemberState::Own, "fr", 0);
+        german.report.as_mut().unwrap().pools[0].ability.sources = vec!["de".to_owned()];
+        let mut premium = member(1, MemberState::Alive, "fr", 4_000);
+        premium.report.as_mut().unwrap().pools[0].ability.tier = ModelType::Premium;
+        let of = |source: &str| Need {
+            source: Some(source.to_owned()),
+            ..need("fr")
+        };
+        let members = [german, premium];
+        assert_eq!(candidates(&members, &of("en")), ["n01"]);
+        assert_eq!(candidates(&members, &of("de")), ["n00"]);
+        assert!(candidates(&members, &of("es")).is_empty());
     }
 }

@@ -46,6 +46,10 @@ pub struct ClusterConfig {
     pub redial_most_ms: u64,
     /// Longest time for another node to answer a request, in milliseconds.
     pub call_timeout_ms: u64,
+    /// How long after its start a node supposes that it does not know all others yet, in milliseconds: jobs that it cannot place wait.
+    pub discovery_ms: u64,
+    /// Jobs in each lane that other nodes may do for this one at a time.
+    pub max_forwarded: usize,
     /// Certificates; needed wherever `listen` is not loopback.
     pub tls: TlsConfig,
 }
@@ -68,6 +72,8 @@ impl Default for ClusterConfig {
             redial_first_ms: 200,
             redial_most_ms: 1_000,
             call_timeout_ms: 10_000,
+            discovery_ms: 5_000,
+            max_forwarded: 64,
             tls: TlsConfig::default(),
         }
     }
@@ -208,6 +214,7 @@ impl ClusterConfig {
             ("max_handshakes", self.max_handshakes as u64),
             ("redial_first_ms", self.redial_first_ms),
             ("call_timeout_ms", self.call_timeout_ms),
+            ("max_forwarded", self.max_forwarded as u64),
         ];
         for (key, value) in above_zero {
             refuse_if(value == 0, key, "must be above zero");

@@ -24,7 +24,7 @@ use super::{
     message::{self, Answer, Ask, Asked, GatewayMessage, Speaker, Tell, Told},
     report::NodeReport,
     roster::Change,
-    shared::Shared,
+    shared::{LinkState, Shared},
     transport::Contact,
 };
 use crate::events::NodeEvent;
@@ -164,7 +164,11 @@ impl GatewayState {
             // The library's part has ended, and the node with it.
             return;
         }
-        self.start.shared.links().insert(name.clone(), None);
+        let state = LinkState {
+            number: None,
+            session: Some(open.peer.session),
+        };
+        self.start.shared.links().insert(name.clone(), state);
         self.links.insert(name, open);
         let overdue = move || GatewayMessage::Overdue { label };
         myself.send_after(self.start.settle, overdue);
@@ -177,7 +181,11 @@ impl GatewayState {
         link.usable = true;
         let peer = link.peer.clone();
         let shared = &self.start.shared;
-        shared.links().insert(peer.name.clone(), Some(node_id));
+        let state = LinkState {
+            number: Some(node_id),
+            session: Some(peer.session),
+        };
+        shared.links().insert(peer.name.clone(), state);
         let change =
             shared
                 .roster()
@@ -229,25 +237,37 @@ impl GatewayState {
                 return NodeEvent::ClusterTrouble { error }.emit();
             }
         };
-        if !self.links.contains_key(&from.node) {
+        let Some(node) = self.name_of(from) else {
             return;
-        }
+        };
         let (now, incarnation) = (Instant::now(), from.incarnation);
         let sign = match what {
             Tell::Farewell => Sign::Farewell { incarnation },
             _ => Sign::Heard { incarnation },
         };
         let mut roster = self.start.shared.roster();
-        let change = roster.sign(&from.node, sign, now);
+        let change = roster.sign(&node, sign, now);
         if let Tell::Report(report, others) = what {
-            roster.reported(&from.node, incarnation, *report);
+            roster.reported(&node, incarnation, *report);
             roster.heard_of(others, now);
             drop(roster);
         } else {
             drop(roster);
-            self.told_briefly(&from.node, &what);
+            self.told_briefly(&node, &what);
         }
         self.changed(change);
+    }
+
+    /// The node that said something: whoever is at the other end of the connection that it came over. None if there is no such connection.
+    fn name_of(&self, from: Speaker) -> Option<String> {
+        let mut links = self.links.iter();
+        let found = links.find(|(_, link)| link.peer.session == from.session);
+        if found.is_none() {
+            self.start.shared.note_forged();
+            let error = "a message came over no connection of this node and was dropped";
+            NodeEvent::ClusterTrouble { error }.emit();
+        }
+        found.map(|(name, _)| name.clone())
     }
 
     fn told_briefly(&mut self, from: &str, what: &Tell) {
@@ -274,12 +294,16 @@ impl GatewayState {
             Ok(asked) => asked,
             Err(error) => return answer(reply, Answer::Failed(error.to_string())),
         };
+        let Some(node) = self.name_of(asked.from) else {
+            let error = "it came over no connection of this node".to_owned();
+            return answer(reply, Answer::Failed(error));
+        };
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             return answer(reply, Answer::Busy);
         };
         let host = Arc::clone(&self.start.host);
         let loan = match &asked.what {
-            Ask::Lend { number, .. } => Some((asked.from.node.clone(), *number)),
+            Ask::Lend { number, .. } => Some((node.clone(), *number)),
             _ => None,
         };
         let within = reply.get_timeout().unwrap_or(LONGEST);
@@ -287,12 +311,15 @@ impl GatewayState {
             let done = match asked.what {
                 Ask::Lend {
                     model,
+                    space,
                     segments,
                     span,
                     ..
-                } => Ok(Answer::Lent(
-                    host.lend(&asked.from.node, &model, segments, span).await,
-                )),
+                } => {
+                    let pool = (model.as_str(), space);
+                    let lent = host.lend(&node, pool, segments, span);
+                    Ok(Answer::Lent(lent.await))
+                }
                 // Whoever asked waits no longer than that. A command is not cut off half way.
                 Ask::Translate { request, span } => {
                     tokio::time::timeout(within, host.translate(request, span))
@@ -300,10 +327,7 @@ impl GatewayState {
                         .unwrap_or_else(|_| Err("it was not translated in time".to_owned()))
                         .map(Answer::Translated)
                 }
-                Ask::Command(command) => host
-                    .command(command, &asked.from.node)
-                    .await
-                    .map(Answer::Done),
+                Ask::Command(command) => host.command(command, &node).await.map(Answer::Done),
             };
             answer(reply, done.unwrap_or_else(Answer::Failed));
             drop(permit);
@@ -346,12 +370,11 @@ impl GatewayState {
     }
 
     fn tell(&self, node: &str, what: &Tell) {
-        let me = self.start.shared.me();
+        let Some(from) = self.start.shared.speaker_to(node) else {
+            return;
+        };
         let told = Told {
-            from: Speaker {
-                node: me.name.clone(),
-                incarnation: me.incarnation.get(),
-            },
+            from,
             what: what.clone(),
         };
         match message::write(&told) {
@@ -410,3 +433,6 @@ impl NodeEventSubscription for Watcher {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

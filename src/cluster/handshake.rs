@@ -18,7 +18,7 @@
 //! and a caller that calls again has lost the connection before.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::config::Secret;
 
 /// Version of everything that nodes say to each other. It changes with any of it.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// What every frame begins with.
 const MARK: [u8; 4] = *b"bmsh";
@@ -122,6 +122,16 @@ pub struct Identity {
     pub protocol: u16,
 }
 
+/// What both ends of a connection know of it and nobody else does. Each message over it carries this, so that no member can speak for another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SessionKey([u8; 32]);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
+}
+
 /// The node at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -133,6 +143,8 @@ pub struct Peer {
     pub incarnation: u64,
     /// Whether this connection is to be kept; if not, it was an introduction.
     pub kept: bool,
+    /// Names the connection.
+    pub session: SessionKey,
 }
 
 /// What the rest of the node knows that bears on a handshake.
@@ -251,6 +263,7 @@ async fn dial_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
         address: theirs.address,
         incarnation: welcome.incarnation,
         kept: welcome.kept,
+        session: transcript.session(me),
     })
 }
 
@@ -288,6 +301,7 @@ async fn accept_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
         address: theirs.address,
         incarnation: ready.incarnation,
         kept,
+        session: transcript.session(me),
     })
 }
 
@@ -356,6 +370,11 @@ impl Transcript {
 
     fn code(&self, me: &Identity, role: &str) -> [u8; 32] {
         self.mac(me, role).finalize().into_bytes().into()
+    }
+
+    /// The nonces, and the TLS session where there is one, make it a secret of both ends.
+    fn session(&self, me: &Identity) -> SessionKey {
+        SessionKey(self.code(me, "session"))
     }
 
     fn check(&self, me: &Identity, role: &str, code: &[u8; 32]) -> Result<(), HandshakeError> {

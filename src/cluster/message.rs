@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::{
     command::{Command, CommandDone},
+    handshake::SessionKey,
     report::NodeReport,
     transport::Contact,
 };
@@ -41,10 +42,10 @@ pub(super) enum MessageError {
     Unreadable(postcard::Error),
 }
 
-/// Who speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Who speaks: the node at the other end of the connection of this key, whatever else it may say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Speaker {
-    pub(super) node: String,
+    pub(super) session: SessionKey,
     pub(super) incarnation: u64,
 }
 
@@ -96,6 +97,8 @@ pub(super) enum Ask {
         number: u64,
         /// The pool's model.
         model: String,
+        /// What its translations depend on, as reports name it.
+        space: String,
         /// What to translate.
         segments: Vec<Segment>,
         /// The batch as a span of its node, where it is watched.
@@ -223,9 +226,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_again(node in "[a-z]{1,20}", incarnation: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let from = Speaker { node, incarnation };
-            let told = Told { from: from.clone(), what: Tell::Beat(incarnation) };
+        fn what_is_written_is_read_again(session: [u8; 32], incarnation: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let session = postcard::from_bytes(&postcard::to_stdvec(&session).unwrap()).unwrap();
+            let from = Speaker { session, incarnation };
+            let told = Told { from, what: Tell::Beat(incarnation) };
             prop_assert_eq!(&read::<Told>(&write(&told).unwrap()).unwrap(), &told);
             let asked = Asked { from, what: Ask::Translate { request: bytes, span: None } };
             prop_assert_eq!(&read::<Asked>(&write(&asked).unwrap()).unwrap(), &asked);

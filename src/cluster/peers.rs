@@ -17,7 +17,7 @@ use babelmesh_actors::{
 use ractor::rpc::CallResult;
 
 use super::{
-    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker, Tell, Told},
+    message::{self, Answer, Ask, Asked, GatewayMessage, Tell, Told},
     report::PoolReport,
     shared::Shared,
 };
@@ -75,9 +75,9 @@ impl Peers for LatePeers {
     }
 }
 
-/// Whether two pools answer the same to the same text.
+/// Whether two pools answer the same to the same text. A pool that does not know its space yet is the same as none.
 fn is_same(pool: &PoolReport, own: &PoolReport) -> bool {
-    pool.model == own.model && pool.fingerprint == own.fingerprint && pool.engine == own.engine
+    pool.model == own.model && !own.space.is_empty() && pool.space == own.space
 }
 
 struct ClusterLink {
@@ -94,21 +94,15 @@ impl PeerLink for ClusterLink {
         let gone = || PeerError::Gone(format!("there is no connection to {}", self.node));
         let gateway = self.shared.gateway_of(&self.node).ok_or_else(gone)?;
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let me = self.shared.me();
-        let from = Speaker {
-            node: me.name.clone(),
-            incarnation: me.incarnation.get(),
-        };
+        let from = self.shared.speaker_to(&self.node).ok_or_else(gone)?;
         let what = Ask::Lend {
             number,
             model: self.model.clone(),
+            space: self.shared.space_of(&self.model),
             segments: batch.segments,
             span: batch.span,
         };
-        let bytes = message::write(&Asked {
-            from: from.clone(),
-            what,
-        });
+        let bytes = message::write(&Asked { from, what });
         let bytes = bytes.map_err(|error| PeerError::Unsuitable(error.to_string()))?;
         let mut recall = Recall {
             link: self,
@@ -149,5 +143,23 @@ impl Drop for Recall<'_> {
             // One that has just gone needs not be told.
             let _ = gateway.cast(GatewayMessage::Tell(bytes));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::report::tests::report;
+
+    #[test]
+    fn only_pools_of_one_known_space_help_each_other() {
+        let pool = |space: &str| PoolReport {
+            space: space.to_owned(),
+            ..report(&["fr"]).pools.remove(0)
+        };
+        assert!(is_same(&pool("a"), &pool("a")));
+        assert!(!is_same(&pool("a"), &pool("b")));
+        assert!(!is_same(&pool(""), &pool("a")));
+        assert!(!is_same(&pool(""), &pool("")));
     }
 }

@@ -1,6 +1,6 @@
 //! What a node tells the others about itself, small enough to be sent every second.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use babelmesh_actors::{
     domain::{Lane, Language, ModelType},
@@ -50,8 +50,8 @@ pub struct PoolReport {
     pub engine: String,
     /// What the model is.
     pub ability: PoolAbility,
-    /// Tells the model's files from others of the same id.
-    pub fingerprint: String,
+    /// Names everything that its translations depend on beside text and languages; empty when that is not known.
+    pub space: String,
     /// Model actors.
     pub actors: u32,
     /// Those of them that can take a batch.
@@ -99,6 +99,15 @@ pub struct PoolAbility {
 }
 
 impl PoolAbility {
+    fn of(ability: Option<&Ability>) -> Self {
+        let tags = |languages: &[Language]| languages.iter().map(Language::to_string).collect();
+        Self {
+            sources: ability.map_or_else(Vec::new, |a| tags(&a.sources)),
+            targets: ability.map_or_else(Vec::new, |a| tags(&a.targets)),
+            tier: ability.map_or(ModelType::Basic, |a| a.tier),
+        }
+    }
+
     /// The same with languages in place of tags; `None` when a tag is none, as it may be to a node of another version.
     #[must_use]
     pub fn parse(&self) -> Option<Ability> {
@@ -152,8 +161,6 @@ pub struct Facts {
     pub cores: usize,
     /// Languages that there are topics for.
     pub languages: Vec<String>,
-    /// What each model can do, and its fingerprint, by its id.
-    pub models: BTreeMap<String, (PoolAbility, String)>,
 }
 
 impl NodeReport {
@@ -171,7 +178,7 @@ impl NodeReport {
             load: load(),
             memory_bytes: own_memory() + engines,
             languages: facts.languages.clone(),
-            pools: status.pools.iter().map(|p| pool(p, facts)).collect(),
+            pools: status.pools.iter().map(pool).collect(),
             requests: SourceReport::from(&status.requests),
             jobs: SourceReport::from(&status.jobs),
         }
@@ -211,6 +218,11 @@ impl NodeReport {
 }
 
 impl PoolReport {
+    /// Whether its actors fail and none can take a batch.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.failing && self.warm == 0
+    }
+
     /// Whether it can take a job with this target now.
     #[must_use]
     pub fn serves(&self, target: &str) -> bool {
@@ -221,7 +233,7 @@ impl PoolReport {
     }
 }
 
-fn pool(status: &PoolStatus, facts: &Facts) -> PoolReport {
+fn pool(status: &PoolStatus) -> PoolReport {
     let count = |phases: &[ActorPhase]| {
         let actors = status.actors.iter();
         let count = actors.filter(|a| phases.contains(&a.phase)).count();
@@ -232,19 +244,14 @@ fn pool(status: &PoolStatus, facts: &Facts) -> PoolReport {
     let estimates = estimates.unwrap_or_default();
     let oldest = [Lane::Interactive, Lane::Normal].map(|lane| status.lanes[lane].oldest_ms);
     let estimated = (estimates.prompt_delay_seconds * 1e3) as u64;
-    let (ability, fingerprint) = facts.models.get(&status.model_id).cloned().unzip();
     PoolReport {
         model: status.model_id.clone(),
         engine: status.engine.clone(),
-        ability: ability.unwrap_or_else(|| PoolAbility {
-            sources: Vec::new(),
-            targets: Vec::new(),
-            tier: ModelType::Basic,
-        }),
+        ability: PoolAbility::of(status.ability.as_ref()),
         actors: u32::try_from(status.actors.len()).unwrap_or(u32::MAX),
         warm: count(&[ActorPhase::Idle, ActorPhase::Busy]),
         busy: count(&[ActorPhase::Busy]),
-        fingerprint: fingerprint.unwrap_or_default(),
+        space: status.space.clone(),
         wanted: status.wanted,
         bounds: status.bounds,
         backlog_segments: waiting.iter().map(|lane| lane.segments as u64).sum(),
@@ -319,7 +326,7 @@ pub(super) mod tests {
                 translated: 0,
                 failed: 0,
                 failing: false,
-                fingerprint: "f".to_owned(),
+                space: "s".to_owned(),
                 paused: Vec::new(),
                 guests: 0,
                 offer: Offer::default(),

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_actors::routing::Ability;
+
 use super::{
     membership::{Member, Patience, Sign, Standing},
     message::{Acquaintance, MOST_MEMBERS},
@@ -32,6 +34,8 @@ struct Entry {
     member: Member,
     address: String,
     report: Option<NodeReport>,
+    /// What its models could do when it told last, whatever has become of it since.
+    abilities: Vec<Ability>,
 }
 
 /// A node that others know.
@@ -82,6 +86,7 @@ impl Roster {
             member: Member::new(incarnation, now),
             address: address.to_owned(),
             report: None,
+            abilities: Vec::new(),
         };
         self.members.insert(node.to_owned(), entry);
         Some(Change {
@@ -123,9 +128,17 @@ impl Roster {
         let counts =
             entry.member.incarnation == incarnation && !entry.member.standing.is_over() && newer;
         if counts {
+            let pools = report.pools.iter();
+            entry.abilities = pools.filter_map(|pool| pool.ability.parse()).collect();
             entry.report = Some(report);
         }
         counts
+    }
+
+    /// What the models of a node could do when it told last; nothing of one that is not known, or not any more.
+    pub(super) fn abilities_of(&self, node: &str) -> &[Ability] {
+        let entry = self.members.get(node);
+        entry.map_or(&[], |entry| entry.abilities.as_slice())
     }
 
     /// What a node that is alive told last.

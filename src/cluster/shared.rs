@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -12,8 +12,8 @@ use std::{
 use ractor::{ActorId, ActorRef};
 
 use super::{
-    handshake::Identity,
-    message::{GatewayMessage, MOST_MEMBERS},
+    handshake::{Identity, SessionKey},
+    message::{GatewayMessage, MOST_MEMBERS, Speaker},
     report::NodeReport,
     roster::Roster,
     transport::Register,
@@ -23,13 +23,24 @@ use super::{
 /// Where gateways find each other; the version keeps different protocols apart.
 const SCOPE: &str = "babelmesh/1";
 
+/// A connection to a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LinkState {
+    /// The library's number of it, once it can be used.
+    pub(super) number: Option<u64>,
+    /// Its key, once the gateway has it.
+    pub(super) session: Option<SessionKey>,
+}
+
 /// What is known, and which connections there are.
 pub(super) struct Shared {
     me: Identity,
     started: Instant,
     roster: Mutex<Roster>,
-    /// Nodes that there is a connection to, each with the library's number of it once it can be used.
-    links: Mutex<BTreeMap<String, Option<u64>>>,
+    /// Nodes that there is a connection to.
+    links: Mutex<BTreeMap<String, LinkState>>,
+    /// Messages that nobody can have sent.
+    forged: AtomicU64,
     report: Mutex<Option<NodeReport>>,
     round_trips: Mutex<BTreeMap<String, Duration>>,
     draining: AtomicBool,
@@ -43,6 +54,7 @@ impl Shared {
             started: Instant::now(),
             roster: Mutex::new(roster),
             links: Mutex::default(),
+            forged: AtomicU64::new(0),
             report: Mutex::default(),
             round_trips: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -58,7 +70,7 @@ impl Shared {
         lock(&self.roster)
     }
 
-    pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<String, Option<u64>>> {
+    pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<String, LinkState>> {
         lock(&self.links)
     }
 
@@ -72,6 +84,14 @@ impl Shared {
         lock(&self.report)
     }
 
+    /// What translations of a model depend on here; empty when that is not known.
+    pub(super) fn space_of(&self, model: &str) -> String {
+        let report = self.report();
+        let mut pools = report.iter().flat_map(|own| &own.pools);
+        let pool = pools.find(|pool| pool.model == model);
+        pool.map_or_else(String::new, |pool| pool.space.clone())
+    }
+
     /// From a word to its answer, by node, of those that there is a connection to.
     pub(super) fn round_trips(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
         lock(&self.round_trips)
@@ -80,6 +100,11 @@ impl Shared {
     /// Time since this node's part of the cluster was made, in microseconds.
     pub(super) fn clock(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How long this node's part of the cluster has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// A node has introduced itself, to be called back.
@@ -104,9 +129,24 @@ impl Shared {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// A message came over none of the connections that there are.
+    pub(super) fn note_forged(&self) {
+        self.forged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What this node says of itself to another one, over the connection to it.
+    pub(super) fn speaker_to(&self, node: &str) -> Option<Speaker> {
+        let session = self.links().get(node)?.session?;
+        let incarnation = self.me.incarnation.get();
+        Some(Speaker {
+            session,
+            incarnation,
+        })
+    }
+
     /// The gateway of another node, if there is a connection that can be used.
     pub(super) fn gateway_of(&self, node: &str) -> Option<ActorRef<GatewayMessage>> {
-        let link = (*self.links().get(node)?)?;
+        let link = self.links().get(node)?.number?;
         let members = ractor::pg::get_scoped_members(&SCOPE.to_owned(), &node.to_owned());
         let ours = |id| matches!(id, ActorId::Remote { node_id, .. } if node_id == link);
         let found = members.into_iter().find(|cell| ours(cell.get_id()));
@@ -123,7 +163,7 @@ impl Shared {
     pub(super) fn view(&self) -> ClusterView {
         let linked: Vec<String> = {
             let links = self.links();
-            let usable = links.iter().filter(|(_, link)| link.is_some());
+            let usable = links.iter().filter(|(_, link)| link.number.is_some());
             usable.map(|(node, _)| node.clone()).collect()
         };
         let is_linked = |node: &str| linked.iter().any(|l| l == node);
@@ -137,7 +177,10 @@ impl Shared {
             since_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             report: self.report().clone(),
         });
-        ClusterView::new(self.me.name.clone(), members)
+        ClusterView {
+            forged_messages: self.forged.load(Ordering::Relaxed),
+            ..ClusterView::new(self.me.name.clone(), members)
+        }
     }
 }
 

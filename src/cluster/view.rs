@@ -23,6 +23,9 @@ pub struct ClusterView {
     /// When this node's certificate expires, in seconds since 1970; absent without certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_not_after: Option<u64>,
+    /// Messages that were dropped since the start because they came over no connection of this node: another one's, or one that had just ended.
+    #[serde(default)]
+    pub forged_messages: u64,
 }
 
 /// A node.
@@ -118,6 +121,7 @@ impl ClusterView {
             languages,
             warnings,
             certificate_not_after: None,
+            forged_messages: 0,
         }
     }
 

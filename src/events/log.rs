@@ -87,6 +87,13 @@ impl Observer for EventLog {
                     panic, "contained a panic while handling one record"
                 );
             }
+            Event::PoolBroken { pool, error } => {
+                error!(%pool, error, "model is not available: other models get its jobs");
+            }
+            Event::PoolRestored { pool } => info!(%pool, "model is available again"),
+            Event::JobsHandedOver { pool, jobs } => {
+                warn!(%pool, jobs, "jobs handed over to other models");
+            }
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {
                 code,

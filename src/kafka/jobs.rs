@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, RequestError, Ticket},
+    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
@@ -95,6 +95,7 @@ impl JobReader {
             trace: record::accepted(message, &self.traces),
             replays: record::replays(message),
             fresh: false,
+            reach: Reach::Cluster,
             sink: Arc::clone(&self.sink),
         })
     }

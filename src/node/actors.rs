@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use babelmesh_actors::{
     cache::CacheSpace,
     domain::Language,
+    elsewhere::Elsewhere,
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
@@ -55,9 +56,11 @@ impl Actors {
         observer: Arc<dyn Observer>,
         failures: Failures,
         peers: Arc<dyn Peers>,
+        elsewhere: Arc<dyn Elsewhere>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
-        let started = Self::start_below(&root, config, selection, observer, peers).await;
+        let started =
+            Self::start_below(&root, config, selection, observer, (peers, elsewhere)).await;
         if started.is_err() {
             let _ = root.stop_and_wait(None, Some(STOP)).await;
         }
@@ -69,7 +72,7 @@ impl Actors {
         config: &Config,
         selection: Selection,
         observer: Arc<dyn Observer>,
-        peers: Arc<dyn Peers>,
+        (peers, elsewhere): (Arc<dyn Peers>, Arc<dyn Elsewhere>),
     ) -> Result<Self> {
         let pools = Pools {
             config: config.clone(),
@@ -97,6 +100,8 @@ impl Actors {
                 most: Duration::from_millis(config.retry.most_ms),
             },
             observer,
+            elsewhere,
+            patience: Duration::from_millis(config.pool.unavailable_after_ms),
         };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
         Ok(Self {
@@ -197,12 +202,12 @@ impl PoolLags {
     pub(super) fn set(&self, tokens_of: impl Fn(Language) -> u64) {
         let pools = self.0.all();
         let sharing = |target: &Language| {
-            let writes = |pool: &&PoolEntry| pool.targets.contains(target);
+            let writes = |pool: &&PoolEntry| pool.ability.targets.contains(target);
             pools.iter().filter(writes).count() as u64
         };
         for pool in &pools {
             let share = |target: &Language| tokens_of(*target) / sharing(target).max(1);
-            pool.lag.set(pool.targets.iter().map(share).sum());
+            pool.lag.set(pool.ability.targets.iter().map(share).sum());
         }
     }
 }
@@ -252,8 +257,14 @@ impl Actor for Root {
     }
 }
 
-/// The spec of a model's pool on a node with so many models.
-pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool) -> PoolSpec {
+/// The spec of the pool of a model that translates this in this space, on a node with so many models.
+pub(super) fn spec(
+    config: &Config,
+    model: &Model,
+    (ability, space): (Ability, CacheSpace),
+    models: usize,
+    initial: bool,
+) -> PoolSpec {
     let pool = &config.pool;
     let threads = usize::from(config.engine.threads);
     let cores = limits::cores(&config.limits);
@@ -267,6 +278,8 @@ pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool)
     PoolSpec {
         model_id: Arc::from(model.id()),
         model_type: engines::model_type(model.tier()),
+        ability,
+        space: Some(space),
         bounds: Bounds {
             min: pool.min_actors.unwrap_or(min).min(max),
             max,

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use babelmesh_actors::{
     domain::{
-        JobOutcome, Order, OutcomeSink, RequestError, Ticket, Trace, Translated, TranslationRequest,
+        JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket, Trace, Translated,
+        TranslationRequest,
     },
     intake::IntakeMessage,
 };
@@ -16,15 +17,16 @@ use tokio::{sync::oneshot, time::Instant};
 #[error("the node ends")]
 pub(crate) struct Ended;
 
-/// Has a model translate one text for somebody who waits, whatever is remembered. Whoever drops the future waits no more, and no engine is given the text then.
+/// Has a model within reach translate one text for somebody who waits, whatever is remembered. Whoever drops the future waits no more, and no engine is given the text then.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
 pub(crate) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
+    reach: Reach,
 ) -> Result<Result<Translated, RequestError>, Ended> {
-    Ok(offer(intake, request, None, true).await?.result)
+    Ok(offer(intake, request, None, (true, reach)).await?.result)
 }
 
 /// The same from what is remembered, where it is, and with what was asked in the answer.
@@ -36,14 +38,14 @@ pub(crate) async fn ask(
     request: TranslationRequest,
     trace: Option<Arc<Trace>>,
 ) -> Result<JobOutcome, Ended> {
-    offer(intake, request, trace, false).await
+    offer(intake, request, trace, (false, Reach::Node)).await
 }
 
 async fn offer(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
     trace: Option<Arc<Trace>>,
-    fresh: bool,
+    (fresh, reach): (bool, Reach),
 ) -> Result<JobOutcome, Ended> {
     let (sender, answer) = oneshot::channel();
     let order = Order {
@@ -53,6 +55,7 @@ async fn offer(
         trace,
         replays: 0,
         fresh,
+        reach,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     intake

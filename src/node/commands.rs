@@ -183,7 +183,7 @@ impl Host for Deeds {
     async fn lend(
         &self,
         from: &str,
-        model: &str,
+        (model, space): (&str, String),
         segments: Vec<Segment>,
         span: Option<SpanRef>,
     ) -> Result<Vec<Translation>, PeerError> {
@@ -191,6 +191,7 @@ impl Host for Deeds {
         let (reply, answer) = oneshot::channel();
         let loan = Loan {
             from: Arc::from(from),
+            space,
             segments,
             span,
             reply,

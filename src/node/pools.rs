@@ -12,6 +12,7 @@ use babelmesh_actors::{
     intake::{IntakeMessage, Route},
     offload::Peers,
     pool::{Applied, NodeBudget, PoolLag, PoolMessage, PoolStart, PoolSupervisor, Unloaded},
+    routing::Ability,
 };
 use babelmesh_models::Model;
 use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
@@ -27,8 +28,10 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) struct PoolEntry {
     pub(super) model: Arc<str>,
     pub(super) pool: ActorRef<PoolMessage>,
-    /// Languages that it writes.
-    pub(super) targets: Vec<Language>,
+    /// What the model can do.
+    pub(super) ability: Ability,
+    /// Licence of its weights.
+    pub(super) licence: Arc<str>,
     /// Where it is told what is unread.
     pub(super) lag: PoolLag,
 }
@@ -72,7 +75,7 @@ impl Pools {
         let entries = self.all();
         let others = entries.iter().filter(|entry| *entry.model != *model);
         others
-            .flat_map(|entry| entry.targets.iter().copied())
+            .flat_map(|entry| entry.ability.targets.iter().copied())
             .collect()
     }
 
@@ -109,11 +112,16 @@ impl Pools {
         let make = move || engines::factory(&config, &of, observer);
         let engines = tokio::task::spawn_blocking(make).await??;
         let ability = actors::ability(model)?;
-        let remembers = self.cache.is_some();
-        let space = remembers.then(|| actors::space(&self.config, model, engines.name()));
+        let space = actors::space(&self.config, model, engines.name());
         let lag = PoolLag::default();
         let start = PoolStart {
-            spec: actors::spec(&self.config, model, models, initial),
+            spec: actors::spec(
+                &self.config,
+                model,
+                (ability.clone(), space.clone()),
+                models,
+                initial,
+            ),
             engines,
             policy: actors::policy(&self.config),
             budget: Arc::clone(&self.budget),
@@ -127,7 +135,8 @@ impl Pools {
         let entry = PoolEntry {
             model: Arc::from(model.id()),
             pool: pool.clone(),
-            targets: ability.targets.clone(),
+            ability: ability.clone(),
+            licence: Arc::from(model.manifest().licence.as_str()),
             lag,
         };
         let limit = model.manifest().limits.max_input_tokens;
@@ -137,7 +146,7 @@ impl Pools {
             pool,
             // Estimates err by some tokens; a piece must not be cut by the engine.
             max_piece_tokens: (limit as usize * 3 / 4).max(1),
-            space,
+            space: self.cache.is_some().then_some(space),
         };
         Ok((route, entry))
     }

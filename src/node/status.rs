@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     actors,
-    pools::Pools,
+    pools::{PoolEntry, Pools},
     source::{SourceStatus, Sources},
 };
-use crate::{cache::CacheStatus, config::Delivery, kafka::topic_health::TopicProblem};
+use crate::{
+    api::ModelInfo, cache::CacheStatus, config::Delivery, kafka::topic_health::TopicProblem,
+};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +77,17 @@ pub(super) struct About {
 impl StatusSource {
     pub(super) fn new(about: About) -> Self {
         Self(Arc::new(about))
+    }
+
+    /// The models that the node has now.
+    pub(crate) fn models(&self) -> Vec<ModelInfo> {
+        let entries = self.0.pools.all();
+        let info = |entry: PoolEntry| ModelInfo {
+            id: entry.model.to_string(),
+            ability: entry.ability,
+            licence: entry.licence.to_string(),
+        };
+        entries.into_iter().map(info).collect()
     }
 
     /// The node now. A pool that does not answer in time is left out.

@@ -37,6 +37,11 @@ pub(super) fn cluster(page: &mut Page, view: &ClusterView) {
             expires as f64,
         );
     }
+    page.counter(
+        "cluster_dropped_messages",
+        "Messages that came over no connection of this node",
+        [(Vec::new(), view.forged_messages)],
+    );
 }
 
 /// Help that pools have from others and give to others.

@@ -10,7 +10,7 @@ use std::{
 
 use babelmesh_actors::{
     domain::{
-        ErrorCode, JobOutcome, Lanes, Order, OutcomeSink, Priority, RequestError, Ticket,
+        ErrorCode, JobOutcome, Lanes, Order, OutcomeSink, Priority, Reach, RequestError, Ticket,
         Translated, TranslationRequest,
     },
     events::{Event, Observer, PieceSource, Stage, StopReason},
@@ -46,6 +46,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         trace: None,
         replays: 0,
         fresh: false,
+        reach: Reach::Node,
         sink: Arc::new(Nobody),
     };
     let translated = Translated {
@@ -208,6 +209,8 @@ fn node() -> (Telemetry, NodeStatus) {
         jobs: source,
         broken_models: Vec::new(),
         pools: vec![PoolStatus {
+            ability: None,
+            space: String::new(),
             model_id: "m".to_owned(),
             engine: "fake".to_owned(),
             policy: "delay-target".to_owned(),

@@ -29,6 +29,18 @@ pub trait OutcomeSink: Send + Sync {
     }
 }
 
+/// Where an order may be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// By this model of this node, even while another one would do it. For probes.
+    Model(Arc<str>),
+    /// By any model of this node.
+    #[default]
+    Node,
+    /// By any model of this node, or by another node where this one has none that can.
+    Cluster,
+}
+
 /// One text that is wanted in one language, as it was accepted.
 pub struct Order {
     /// Where it came from.
@@ -43,6 +55,8 @@ pub struct Order {
     pub replays: u32,
     /// Whether a model is to do it even where its translation is remembered.
     pub fresh: bool,
+    /// Where it may be done.
+    pub reach: Reach,
     /// Who wants to know.
     pub sink: Arc<dyn OutcomeSink>,
 }

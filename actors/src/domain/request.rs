@@ -41,7 +41,7 @@ pub struct TranslationRequest {
     /// The same for a single language; counts as one more of `targetLanguages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_language: Option<String>,
-    /// Quality tier wanted; the nearest one that the cluster has is used.
+    /// Quality tier wanted; the nearest one that the node which translates has is used.
     #[serde(default, deserialize_with = "wire::name")]
     pub model_type: ModelType,
     /// Conversation whose results leave in order; `any` marks bulk work.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ractor::{ActorProcessingErr, RpcReplyPort};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::{
     domain::{ErrorCode, Language, RequestError},
@@ -15,7 +15,7 @@ use crate::{
     routing::Ability,
 };
 
-use super::{IntakeState, IntakeStatus, Route};
+use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover};
 
 /// What was commanded and still holds.
 #[derive(Default)]
@@ -84,7 +84,11 @@ impl IntakeState {
         Ok(())
     }
 
-    pub(super) fn load(&mut self, route: Route) -> Result<Applied, ActorProcessingErr> {
+    pub(super) fn load(
+        &mut self,
+        route: Route,
+        myself: &ActorRef<IntakeMessage>,
+    ) -> Result<Applied, ActorProcessingErr> {
         if self.start.routes.iter().any(|r| r.model == route.model) {
             return Ok(Applied::Unchanged);
         }
@@ -93,10 +97,12 @@ impl IntakeState {
             route.pool.cast(PoolMessage::HoldBack { target, hold })?;
         }
         self.commanded.unloaded.remove(&route.model);
+        failover::watch(&route, myself)?;
         let model = Arc::clone(&route.model);
         self.start.routes.push(route);
         self.sources = sources(&self.start.routes);
         self.start.observer.observe(&Event::ModelLoaded { model });
+        self.hand_over()?;
         Ok(Applied::Changed)
     }
 
@@ -113,6 +119,7 @@ impl IntakeState {
             return Ok(());
         };
         let route = routes.remove(index);
+        self.broken.remove(&route.model);
         self.sources = sources(routes);
         let model = Arc::clone(&route.model);
         self.commanded

@@ -88,7 +88,7 @@ pub(super) struct Waiting {
 pub(super) struct Run {
     /// What they end with if they are not tried again.
     pub(super) outcomes: Vec<JobOutcome>,
-    /// How often they were tried before.
+    /// How often they will have been tried before.
     pub(super) tries: u32,
 }
 

@@ -109,6 +109,8 @@ pub type LoanReply = oneshot::Sender<Result<Vec<Translation>, PeerError>>;
 pub struct Loan {
     /// The node it comes from.
     pub from: Arc<str>,
+    /// Names what its translations depend on, as the pool's own status does; a pool of another space does not take it.
+    pub space: String,
     /// What to translate, at least one segment.
     pub segments: Vec<Segment>,
     /// The batch as a span of its own node, where it is watched there.

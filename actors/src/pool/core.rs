@@ -17,6 +17,7 @@ use super::{
     budget::{Seat, Slot},
     caching::Known,
     closing::Closing,
+    failover::Watched,
     failure::Attempt,
     holding::Held,
     jobs::{Jobs, Submission},
@@ -66,9 +67,12 @@ pub struct Pool {
     pub(super) totals: Totals,
     pub(super) failed_jobs: u64,
     pub(super) cold_start: Option<Duration>,
+    /// The numeric type that an engine reported last.
+    pub(super) numeric: Option<String>,
     pub(super) actor_memory: u64,
     pub(super) idle_since: Option<Instant>,
     pub(super) restart: Restart,
+    pub(super) watched: Watched,
     pub(super) last_warm: Instant,
     pub(super) last_urgent: Option<Instant>,
     /// Jobs that are held back.
@@ -100,6 +104,8 @@ pub(super) struct Ticks {
 #[derive(Default)]
 pub(super) struct Restart {
     pub(super) failures: u32,
+    /// Failures of engines that were never warm, since the last one that was.
+    pub(super) failed_starts: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) last_error: Option<String>,
     /// The same in the words for clients.
@@ -138,8 +144,10 @@ impl Pool {
             totals: Totals::default(),
             failed_jobs: 0,
             cold_start: None,
+            numeric: None,
             idle_since: Some(now),
             restart: Restart::default(),
+            watched: Watched::default(),
             last_warm: now,
             last_urgent: None,
             held: Held::default(),

@@ -69,6 +69,29 @@ pub fn after_failure(attempt: Attempt) -> AfterFailure {
     }
 }
 
+/// Engines that failed to start in a row after which a pool without a warm one counts as broken. One may have been killed from outside.
+pub const BROKEN_AFTER: u32 = 2;
+
+/// What tells whether a pool can be expected to do anything soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether anybody can take a batch.
+    pub is_warm: bool,
+    /// Engines that failed to start in a row.
+    pub failed_starts: u32,
+    /// How long jobs have been waiting for an engine to be warm; zero while there are none.
+    pub waited: Duration,
+    /// How long they may.
+    pub patience: Duration,
+}
+
+/// Whether jobs should go to another model for now.
+#[must_use]
+pub fn is_broken(condition: &Condition) -> bool {
+    let waits_too_long = condition.waited > condition.patience;
+    !condition.is_warm && (condition.failed_starts >= BROKEN_AFTER || waits_too_long)
+}
+
 /// Delay before an engine is started again after `failures` in a row without a batch done between: none after the first,
 /// then doubling from `first` to `most`.
 #[must_use]
@@ -141,6 +164,23 @@ mod tests {
         fn two_kills_from_outside_make_no_text_poison(items in 1u64..200, kills in 0u32..=2) {
             let (done, dead, _) = settle(items, &HashSet::new(), kills);
             prop_assert_eq!((done.len() as u64, dead.len()), (items, 0));
+        }
+
+        #[test]
+        fn a_pool_is_broken_only_without_a_warm_engine_and_a_reason(
+            is_warm: bool, failed_starts in 0u32..6, waited in 0u64..60, patience in 0u64..60,
+        ) {
+            let condition = Condition {
+                is_warm,
+                failed_starts,
+                waited: Duration::from_secs(waited),
+                patience: Duration::from_secs(patience),
+            };
+            let broken = is_broken(&condition);
+            prop_assert!(!broken || !is_warm);
+            prop_assert!(!broken || failed_starts >= BROKEN_AFTER || waited > patience);
+            let worse = Condition { failed_starts: failed_starts + 1, ..condition };
+            prop_assert!(is_broken(&worse) || !broken);
         }
 
         #[test]

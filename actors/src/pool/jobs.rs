@@ -324,6 +324,25 @@ impl Jobs {
         self.active.drain().map(|(_, a)| failed(a)).collect()
     }
 
+    /// Ends the jobs of those pairs of languages with an error.
+    pub(super) fn fail_those(
+        &mut self,
+        concerned: impl Fn(Language, Language) -> bool,
+        code: ErrorCode,
+        message: &str,
+    ) -> Vec<JobOutcome> {
+        let all = self.active.iter();
+        let mut jobs: Vec<u64> = all
+            .filter(|(_, active)| concerned(active.job.source, active.job.target))
+            .map(|(job, _)| *job)
+            .collect();
+        // Jobs of one conversation go in the order in which they came.
+        jobs.sort_unstable();
+        jobs.into_iter()
+            .filter_map(|job| self.fail(job, code, message))
+            .collect()
+    }
+
     /// The language that a job is wanted in.
     pub(super) fn target(&self, job: u64) -> Option<Language> {
         self.active.get(&job).map(|active| active.job.target)

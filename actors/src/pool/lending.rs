@@ -121,6 +121,9 @@ impl Pool {
         let taken = self.loans.queue.len() + self.members.lent();
         let refusal = if self.is_closing() {
             Err(PeerError::Closing)
+        } else if loan.space != self.space() {
+            let what = "its translations would depend on other settings";
+            Err(PeerError::Unsuitable(what.to_owned()))
         } else if taken >= self.loans.credits as usize {
             Err(PeerError::Busy)
         } else {

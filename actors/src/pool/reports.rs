@@ -74,6 +74,8 @@ impl Pool {
             member.permit.measured(usage.resident_bytes);
             self.actor_memory = usage.resident_bytes;
         }
+        self.numeric = Some(report.numeric.clone());
+        self.restart.failed_starts = 0;
         self.cold_start = Some(cold_start);
         self.last_warm = Instant::now();
         let actor = Arc::clone(&member.name);
@@ -175,6 +177,9 @@ impl Pool {
         // Its memory is free now.
         self.eviction.due = false;
         self.restart.failures += 1;
+        if matches!(member.phase, Phase::Starting) {
+            self.restart.failed_starts += 1;
+        }
         let (first, most) = self.spec.restart;
         let delay = restart_delay(self.restart.failures, first, most);
         self.restart.not_before = Some(now + delay);

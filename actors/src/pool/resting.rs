@@ -30,7 +30,8 @@ impl Pool {
         } else if self.eviction.resting {
             0
         } else {
-            target
+            // A broken one gets no jobs that would show whether it still is.
+            target.max(u32::from(self.is_broken()))
         }
     }
 

@@ -6,6 +6,7 @@ use ractor::{Actor, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
+    cache::CacheSpace,
     domain::Lane,
     engine::{EngineError, Usage},
     events::{Event, StopReason},
@@ -184,6 +185,17 @@ impl Pool {
         }
     }
 
+    /// Names the space that its engines translate in, by the numeric type that they reported.
+    pub(super) fn space(&self) -> String {
+        let reported = self.members.all.values();
+        let reported = reported.filter_map(|member| member.numeric.as_deref());
+        let last = self.numeric.as_deref();
+        match &self.spec.space {
+            Some(space) => space_of(space, reported, last),
+            None => String::new(),
+        }
+    }
+
     /// What the pool tells about itself.
     pub(super) fn status(&self) -> PoolStatus {
         let now = Instant::now();
@@ -200,6 +212,8 @@ impl Pool {
         PoolStatus {
             model_id: self.spec.model_id.to_string(),
             engine: self.engines.name().to_owned(),
+            ability: Some(self.spec.ability.clone()),
+            space: self.space(),
             policy: self.policy.name().to_owned(),
             wanted: self.wanted,
             resting: self.is_resting(),
@@ -217,5 +231,42 @@ impl Pool {
             loans: self.loan_status(),
             held: self.held.status(),
         }
+    }
+}
+
+/// The name of a space: by the numeric type that all actors reported, or without actors by the last one. Empty while actors differ or none has
+/// reported yet.
+fn space_of<'a>(
+    space: &CacheSpace,
+    mut reported: impl Iterator<Item = &'a str>,
+    last: Option<&'a str>,
+) -> String {
+    let Some(numeric) = reported.next().or(last) else {
+        return String::new();
+    };
+    match reported.all(|other| other == numeric) {
+        true => space.digest(numeric),
+        false => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_space_is_named_by_the_one_numeric_type_that_was_reported() {
+        let space = CacheSpace::new(["model"]);
+        let name =
+            |reported: &[&'static str], last| space_of(&space, reported.iter().copied(), last);
+        assert_eq!(name(&[], None), "");
+        assert_eq!(name(&["int8", "int8"], Some("int8")), space.digest("int8"));
+        assert_eq!(name(&["int8", "float32"], Some("int8")), "");
+        assert_eq!(name(&[], Some("int8")), space.digest("int8"));
+        assert_ne!(space.digest("int8"), space.digest("float32"));
+        assert_ne!(
+            space.digest("int8"),
+            CacheSpace::new(["other"]).digest("int8")
+        );
     }
 }

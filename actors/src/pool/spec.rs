@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    cache::CacheSpace,
     domain::{Lanes, ModelType},
     offload::OffloadConfig,
+    routing::Ability,
     scaling::Bounds,
 };
 
@@ -20,6 +22,10 @@ pub struct PoolSpec {
     pub model_id: Arc<str>,
     /// Tier of the model.
     pub model_type: ModelType,
+    /// What the model can do.
+    pub ability: Ability,
+    /// What its translations depend on beside text and languages. A pool without one lends nothing and borrows nothing.
+    pub space: Option<CacheSpace>,
     /// Number of model actors.
     pub bounds: Bounds,
     /// Actors that are started with the pool, whatever the bounds say; an idle pool gives them up again.
@@ -51,6 +57,12 @@ impl PoolSpec {
         Self {
             model_id: Arc::from(model_id),
             model_type: ModelType::Basic,
+            ability: Ability {
+                sources: Vec::new(),
+                targets: Vec::new(),
+                tier: ModelType::Basic,
+            },
+            space: None,
             bounds: Bounds { min: 1, max },
             initial: 0,
             batch: BatchBudget::default(),

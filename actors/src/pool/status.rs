@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{Lanes, Language},
     offload::{Offer, OffloadReason},
+    routing::Ability,
     scaling::Decision,
 };
 
@@ -16,6 +17,13 @@ pub struct PoolStatus {
     pub model_id: String,
     /// Engine at work.
     pub engine: String,
+    /// What the model can do.
+    #[serde(default)]
+    pub ability: Option<Ability>,
+    /// Names everything that its translations depend on beside text and languages; empty until an engine has reported its numeric type, and
+    /// while engines of this pool differ in it.
+    #[serde(default)]
+    pub space: String,
     /// Name of the scaling policy.
     pub policy: String,
     /// Number of actors wanted.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::time::Instant;
 
 use crate::{
     cache::TranslationCache,
@@ -10,6 +11,7 @@ use crate::{
     engine::{EngineFactory, Segment},
     events::Observer,
     offload::{Loan, Peers},
+    routing::Ability,
     scaling::{Bounds, ScalingPolicy},
 };
 
@@ -18,6 +20,7 @@ use super::{
     caching::Found,
     command::{Applied, BoundsError, Unloaded},
     core::Pool,
+    failover::ConditionWatch,
     jobs::Submission,
     lag::PoolLag,
     model_actor::Report,
@@ -58,6 +61,10 @@ pub enum PoolMessage {
         /// Whether to hold them back from now on.
         hold: bool,
     },
+    /// Tell whether the pool is broken: now if it is, and whenever that changes.
+    Watch(ConditionWatch),
+    /// The pool is broken: hand back the jobs that one of these other models can do.
+    HandOver(Vec<Ability>),
     /// Do a batch of a peer, behind the pool's own work.
     Lend(Loan),
     /// Finish what is queued, stop all actors, answer, end.
@@ -161,12 +168,15 @@ impl Actor for PoolSupervisor {
                 let _ = reply.send(pool.set_bounds(bounds));
             }
             PoolMessage::HoldBack { target, hold } => pool.hold_back(target, hold),
+            PoolMessage::Watch(watch) => pool.watch(watch),
+            PoolMessage::HandOver(others) => pool.hand_to_others(&others),
             PoolMessage::Lend(loan) => pool.lend(loan),
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
         pool.start_first(&myself).await;
         pool.dispatch();
+        pool.tell_condition(Instant::now());
         if pool.ticks.slow && pool.is_active() {
             pool.ticks.slow = false;
             pool.ticks.chain += 1;
@@ -193,6 +203,7 @@ impl Actor for PoolSupervisor {
         }
         pool.reconcile(&myself).await;
         pool.dispatch();
+        pool.tell_condition(Instant::now());
         Ok(())
     }
 }

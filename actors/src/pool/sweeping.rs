@@ -23,6 +23,8 @@ impl Pool {
         if self.members.counts().warm() > 0 {
             self.last_warm = now;
         } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
+            // Whoever gets these jobs back must know that it is of no use to come here again.
+            self.tell_condition(now);
             self.give_up(now);
         }
         self.hand_back_in_time(now);
@@ -55,8 +57,7 @@ impl Pool {
                 .filter(|i| waits(i))
                 .copied(),
         );
-        let reason = self.restart.reason.as_deref();
-        let reason = reason.unwrap_or("no model actor is warm");
+        let reason = self.reason();
         let message = format!("model {} is not available: {reason}", self.spec.model_id);
         let code = ErrorCode::ModelUnavailable;
         let failed = stuck

@@ -12,7 +12,10 @@ use std::{
 use async_trait::async_trait;
 use babelmesh_actors::{
     cache::{CacheSpace, TranslationCache},
-    domain::{ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{
+        ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest,
+    },
+    elsewhere::Elsewhere,
     engine::{
         Engine, EngineBatch, EngineError, EngineFactory, FakeEngine, FakeSpec, LoadReport, Segment,
         Translation, Usage,
@@ -114,6 +117,7 @@ pub(crate) fn order(offset: i64, request: TranslationRequest, outcomes: &Arc<Out
         trace: None,
         replays: 0,
         fresh: false,
+        reach: Reach::Node,
         sink: Arc::clone(outcomes) as _,
     }
 }
@@ -172,7 +176,17 @@ impl Bench {
     pub(crate) async fn start_whole(
         fake: FakeSpec,
         retry: RetryPolicy,
+        peers_and_cache: (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
+        Self::start_beside(fake, retry, peers_and_cache, Arc::new(()), change).await
+    }
+
+    pub(crate) async fn start_beside(
+        fake: FakeSpec,
+        retry: RetryPolicy,
         (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        elsewhere: Arc<dyn Elsewhere>,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
         let space = cache.as_ref().map(|_| CacheSpace::new(["fake-model"]));
@@ -204,6 +218,8 @@ impl Bench {
             max_text_chars: 1_000,
             retry,
             observer: Arc::clone(&events) as _,
+            elsewhere,
+            patience: Duration::from_secs(30),
         };
         let (intake, _) = Actor::spawn(None, Intake, start).await.unwrap();
         Self {
@@ -218,6 +234,29 @@ impl Bench {
 
     pub(crate) fn offer(&mut self, texts: impl IntoIterator<Item = String>) {
         self.offer_with(texts, |_| {});
+    }
+
+    /// Offers English texts, wanted in French, that another node may do.
+    pub(crate) fn offer_to_all(
+        &mut self,
+        texts: impl IntoIterator<Item = String>,
+        change: impl Fn(&mut TranslationRequest),
+    ) {
+        let orders = texts.into_iter().map(|text| {
+            self.sent += 1;
+            let mut request = TranslationRequest {
+                source_language: "en".to_owned(),
+                ..TranslationRequest::new(self.sent.to_string(), text, "fr")
+            };
+            change(&mut request);
+            Order {
+                reach: Reach::Cluster,
+                ..order(self.sent, request, &self.outcomes)
+            }
+        });
+        self.intake
+            .cast(IntakeMessage::Offer(orders.collect()))
+            .unwrap();
     }
 
     pub(crate) fn offer_with(
@@ -283,6 +322,22 @@ impl Bench {
     pub(crate) async fn another_pool(&self, model: &str) -> ActorRef<PoolMessage> {
         let spec = PoolSpec::new(model, 1);
         start_pool(spec, &self.engines, &self.events, (Arc::new(()), None)).await
+    }
+
+    /// The same with engines of its own, which can be changed.
+    pub(crate) async fn pool_with(
+        &self,
+        model: &str,
+        fake: FakeSpec,
+    ) -> (ActorRef<PoolMessage>, Arc<Fakes>) {
+        let engines = Arc::new(Fakes {
+            spec: Mutex::new(fake),
+            seen: Arc::default(),
+        });
+        let mut spec = PoolSpec::new(model, 1);
+        spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
+        let pool = start_pool(spec, &engines, &self.events, (Arc::new(()), None)).await;
+        (pool, engines)
     }
 
     pub(crate) async fn set_bounds(&self, min: u32, max: u32) -> Result<Applied, BoundsError> {

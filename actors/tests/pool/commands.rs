@@ -51,7 +51,12 @@ async fn unload(bench: &Bench, model: &str, within: Duration) -> Unloaded {
     .await
 }
 
-async fn load(bench: &Bench, model: &str, pool: ActorRef<PoolMessage>, target: &str) -> Applied {
+pub(crate) async fn load(
+    bench: &Bench,
+    model: &str,
+    pool: ActorRef<PoolMessage>,
+    target: &str,
+) -> Applied {
     let route = Route {
         model: Arc::from(model),
         ability: Ability {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
+    cache::CacheSpace,
     engine::{FakeSpec, Segment, Translation},
     events::Event,
     offload::{Loan, PeerError},
@@ -37,6 +38,11 @@ async fn lender(fake: FakeSpec) -> Bench {
 }
 
 fn lend(bench: &Bench, texts: &[&str]) -> Answer {
+    lend_in(String::new(), bench, texts)
+}
+
+/// Lends a batch of a pool whose translations depend on this.
+fn lend_in(space: String, bench: &Bench, texts: &[&str]) -> Answer {
     let (reply, answer) = oneshot::channel();
     let segment = |text: &&str| Segment {
         text: (*text).to_owned(),
@@ -44,6 +50,7 @@ fn lend(bench: &Bench, texts: &[&str]) -> Answer {
         target: "fr".to_owned(),
     };
     let loan = Loan {
+        space,
         from: Arc::from("node-hot"),
         segments: texts.iter().map(segment).collect(),
         span: None,
@@ -206,4 +213,32 @@ async fn a_busy_pool_offers_nothing() {
     }
     assert_eq!(bench.status().await.offer.credits, 0);
     assert!(bench.settle().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_of_another_space_is_refused_and_one_of_the_same_is_done() {
+    let space = CacheSpace::new(["model", "beam 4"]);
+    let other = CacheSpace::new(["model", "beam 1"]);
+    let with_space = |spec: &mut PoolSpec| {
+        two(spec);
+        spec.space = Some(space.clone());
+    };
+    let bench = Bench::start(takes(1), with_space).await;
+    bench
+        .until("nothing is offered", |status| {
+            warm(status) == 2 && status.offer.credits == 2
+        })
+        .await;
+    let status = bench.status().await;
+    let numeric = status.actors[0].numeric.clone().unwrap();
+    assert_eq!(status.space, space.digest(&numeric));
+    for refused in [String::new(), other.digest(&numeric), space.digest("other")] {
+        let answer = answer(lend_in(refused, &bench, &["One."])).await;
+        assert!(
+            matches!(answer, Err(PeerError::Unsuitable(_))),
+            "{answer:?}"
+        );
+    }
+    let done = answer(lend_in(status.space, &bench, &["One."])).await;
+    assert!(done.is_ok(), "{done:?}");
 }

@@ -6,6 +6,8 @@ mod bench;
 mod caching;
 mod commands;
 mod deadlines;
+mod elsewhere;
+mod failover;
 mod lending;
 mod many;
 mod offload;

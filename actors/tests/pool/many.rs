@@ -174,6 +174,8 @@ impl Node {
                 ..RetryPolicy::default()
             },
             observer: Arc::clone(&events) as _,
+            elsewhere: Arc::new(()),
+            patience: Duration::from_secs(30),
         };
         let (intake, _) = Actor::spawn(None, Intake, start).await.unwrap();
         Self {

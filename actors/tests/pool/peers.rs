@@ -155,6 +155,7 @@ impl PeerLink for FakeLink {
                 let (reply, answer) = oneshot::channel();
                 let from = Arc::from("here");
                 let loan = Loan {
+                    space: String::new(),
                     from,
                     segments: batch.segments,
                     span: batch.span,

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
@@ -26,8 +26,11 @@ struct FaultyEngine {
 impl Engine for FaultyEngine {
     const NAME: &'static str = "faulty";
 
-    fn load(_: &LoadRequest) -> Result<(Self, String), Failure> {
-        if own_folder().is_some_and(|folder| folder.join(FAIL_LOAD).exists()) {
+    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+        let told = own_folder().and_then(|folder| fs::read_to_string(folder.join(FAIL_LOAD)).ok());
+        // A model's form lies in a folder with the model's id.
+        let concerned = |id: &str| id.is_empty() || request.directory.contains(&format!("/{id}/"));
+        if told.is_some_and(|id| concerned(id.trim())) {
             let message = "the faulty engine was told to fail".to_owned();
             return Err(Failure {
                 kind: FailureKind::Load,

@@ -8,7 +8,7 @@ fn view(translated: u64, uptime_ms: u64) -> ClusterView {
         "partitions": 8, "holdingBack": false, "queuedTokens": 0, "lagRecords": 17, "lagTokens": 1, "oldestAgeMs": 12
     });
     let pool = json!({
-        "model": "demo", "engine": "fake", "fingerprint": "f", "actors": 3, "warm": 3, "busy": 2, "wanted": 3, "bounds": [1, 4],
+        "model": "demo", "engine": "fake", "space": "s", "actors": 3, "warm": 3, "busy": 2, "wanted": 3, "bounds": [1, 4],
         "ability": {"sources": ["en"], "targets": ["fr", "de"], "tier": "basic"}, "backlogSegments": 1, "backlogTokens": 44,
         "delayMs": 250, "tokensPerSecond": 120.0, "tokensPerSecondOfAnActor": 60.0, "translated": translated, "failed": 0,
         "failing": false, "paused": ["de"], "guests": 2,

@@ -88,10 +88,16 @@ fn nodes_with_one_cookie_learn_each_others_names() {
         ("a", a.incarnation.get())
     );
     assert!(at_a.kept && at_b.kept, "a calls b");
-    let (at_b, at_a) = shake(&b, &a);
+    assert_eq!(at_a.session, at_b.session, "both know the connection");
+    let (again_at_b, again_at_a) = shake(&b, &a);
+    let (again_at_a, again_at_b) = (again_at_a.unwrap(), again_at_b.unwrap());
     assert!(
-        !at_a.unwrap().kept && !at_b.unwrap().kept,
+        !again_at_a.kept && !again_at_b.kept,
         "b only introduces itself"
+    );
+    assert_ne!(
+        again_at_a.session, at_a.session,
+        "every connection has its own"
     );
 }
 

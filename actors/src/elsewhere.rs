@@ -1,0 +1,217 @@
+//! Jobs that no model of this node can do, and other nodes that can: what the intake knows of them, and how it asks them.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    domain::{ErrorCode, Language, RequestError, Trace, Translated, TranslationRequest},
+    routing::{Ability, Chosen},
+};
+
+/// What models of other nodes can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abroad {
+    now: Vec<Ability>,
+    later: Vec<Ability>,
+    sources: Vec<Language>,
+    is_incomplete: bool,
+}
+
+/// Whether other nodes can do a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// One can now.
+    Now,
+    /// One may be able to in a while.
+    Later,
+    /// None can, as far as is known.
+    Never,
+}
+
+impl Abroad {
+    /// What models can do of nodes that take work now, and of those that are known and cannot be reached now, or do not work. `is_incomplete` is whether
+    /// this node has just started and may not know all others yet.
+    #[must_use]
+    pub fn new(now: Vec<Ability>, later: Vec<Ability>, is_incomplete: bool) -> Self {
+        let all = now.iter().chain(&later);
+        let mut sources: Vec<_> = all.flat_map(|ability| &ability.sources).copied().collect();
+        sources.sort_unstable();
+        sources.dedup();
+        Self {
+            now,
+            later,
+            sources,
+            is_incomplete,
+        }
+    }
+
+    /// What models of nodes that take work can do now.
+    #[must_use]
+    pub fn now(&self) -> &[Ability] {
+        &self.now
+    }
+
+    /// Whether this node has just started and may not know all others yet.
+    #[must_use]
+    pub const fn is_incomplete(&self) -> bool {
+        self.is_incomplete
+    }
+
+    /// Whether another node translates this pair, as far as is known.
+    #[must_use]
+    pub fn serves(&self, source: Language, target: Language) -> Beyond {
+        let serves = |all: &[Ability]| all.iter().any(|ability| ability.serves(source, target));
+        if serves(&self.now) {
+            Beyond::Now
+        } else if serves(&self.later) {
+            Beyond::Later
+        } else {
+            Beyond::Never
+        }
+    }
+
+    /// Languages that are read on other nodes, now or later, in order.
+    #[must_use]
+    pub fn sources(&self) -> &[Language] {
+        &self.sources
+    }
+}
+
+/// Where a job is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// By the model of this index, on this node.
+    Here(usize),
+    /// By another node, or by none until one is there.
+    Elsewhere,
+    /// Nowhere.
+    Nowhere(RequestError),
+}
+
+/// Decides where a job is done, from what this node has for it and whether others have something. `may_leave` is whether this node may have
+/// another one do it; if not, its sender may know another node.
+#[must_use]
+pub fn place(here: Result<Chosen, RequestError>, beyond: Beyond, may_leave: bool) -> Place {
+    match (here, beyond) {
+        (Ok(chosen), _) if chosen.works => Place::Here(chosen.index),
+        (Ok(_) | Err(_), Beyond::Now) if may_leave => Place::Elsewhere,
+        (Ok(_), Beyond::Now) => {
+            let message = "the model of this node is not available, another node has one";
+            Place::Nowhere(RequestError::new(ErrorCode::ModelUnavailable, message))
+        }
+        // It waits for the model that is broken, as it would for a node that is missing.
+        (Ok(chosen), _) => Place::Here(chosen.index),
+        (Err(_), Beyond::Later) if may_leave => Place::Elsewhere,
+        (Err(error), _) => Place::Nowhere(error),
+    }
+}
+
+/// A job for another node.
+#[derive(Debug)]
+pub struct Errand {
+    /// What is wanted, with exactly one target.
+    pub request: TranslationRequest,
+    /// Language the text is in.
+    pub source: Language,
+    /// Language wanted.
+    pub target: Language,
+    /// How sure it is that the text is in that language, from 0 to 1, where that was detected and not told.
+    pub detected: Option<f64>,
+    /// When the job loses its use.
+    pub deadline: Option<Instant>,
+    /// When it was submitted.
+    pub submitted: Instant,
+    /// Its trace.
+    pub trace: Option<Arc<Trace>>,
+    /// How long it waits for a node that is missing.
+    pub patience: Duration,
+    /// True once nothing is waited for any more.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// The other nodes, as far as the intake is concerned.
+#[async_trait]
+pub trait Elsewhere: Send + Sync {
+    /// What they can do. Called for every job; must neither block nor compute much.
+    fn abroad(&self) -> Arc<Abroad>;
+
+    /// Has one of them do a job. Waits for one that is missing as long as the errand says. Dropping the future gives the job up; what a node makes of
+    /// it then goes nowhere.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ModelUnavailable`] when no node could do it in time, or what the node says that tried.
+    async fn translate(&self, errand: Errand) -> Result<Translated, RequestError>;
+}
+
+/// A node without others.
+#[async_trait]
+impl Elsewhere for () {
+    fn abroad(&self) -> Arc<Abroad> {
+        Arc::default()
+    }
+
+    async fn translate(&self, _: Errand) -> Result<Translated, RequestError> {
+        let message = "this node is in no cluster";
+        Err(RequestError::new(ErrorCode::ModelUnavailable, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::ModelType;
+
+    fn ability(source: &str, target: &str) -> Ability {
+        Ability {
+            sources: vec![source.parse().unwrap()],
+            targets: vec![target.parse().unwrap()],
+            tier: ModelType::Basic,
+        }
+    }
+
+    fn wrong() -> RequestError {
+        RequestError::new(ErrorCode::UnsupportedPair, "no model")
+    }
+
+    #[test]
+    fn a_node_that_is_away_may_come_back() {
+        let language = |tag: &str| tag.parse::<Language>().unwrap();
+        let abroad = Abroad::new(vec![ability("en", "fr")], vec![ability("de", "fr")], false);
+        let serves = |abroad: &Abroad, source| abroad.serves(language(source), language("fr"));
+        assert_eq!(serves(&abroad, "en"), Beyond::Now);
+        assert_eq!(serves(&abroad, "de"), Beyond::Later);
+        assert_eq!(serves(&abroad, "es"), Beyond::Never);
+        assert_eq!(abroad.sources(), [language("de"), language("en")]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_job_leaves_only_when_it_may_and_no_model_here_works(
+            here in prop::option::of((0usize..9, any::<bool>())), beyond in 0usize..3, may_leave: bool,
+        ) {
+            let beyond = [Beyond::Now, Beyond::Later, Beyond::Never][beyond];
+            let chosen = here.map(|(index, works)| Chosen { index, works }).ok_or_else(wrong);
+            match place(chosen, beyond, may_leave) {
+                Place::Here(index) => prop_assert_eq!(Some(index), here.map(|(index, _)| index)),
+                Place::Elsewhere => {
+                    prop_assert!(may_leave && beyond != Beyond::Never);
+                    prop_assert!(here.is_none_or(|(_, works)| !works));
+                }
+                Place::Nowhere(error) if error.code == ErrorCode::UnsupportedPair => {
+                    prop_assert!(here.is_none() && (beyond == Beyond::Never || !may_leave));
+                }
+                Place::Nowhere(error) => {
+                    prop_assert!(error.code.retriable() && !may_leave && beyond == Beyond::Now);
+                }
+            }
+            if let Some((index, true)) = here {
+                let chosen = Ok(Chosen { index, works: true });
+                prop_assert_eq!(place(chosen, beyond, may_leave), Place::Here(index));
+            }
+        }
+    }
+}

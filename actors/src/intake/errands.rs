@@ -1,0 +1,117 @@
+//! Jobs that other nodes do, and what must be known of these before a job has its place.
+
+use std::{slice, sync::Arc, time::Duration};
+
+use ractor::ActorRef;
+
+use crate::{
+    containment::contain_future,
+    detect::{Detected, detect},
+    domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
+    elsewhere::Errand,
+    events::{Event, Stage},
+    routing,
+    text::{self, Piece},
+};
+
+use super::{IntakeMessage, IntakeState, placing::Unresolved, retrying::Run};
+
+/// How soon an order is looked at again that came before the cluster was known.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often it is asked whether a job that another node does is still wanted.
+const ASK_WANTED: Duration = Duration::from_millis(500);
+
+impl IntakeState {
+    /// The language of an order's text, among all that are read in the cluster. One without any word is in every language, the target among them.
+    pub(super) fn detect(&self, order: &Order, target: Language) -> Result<Detected, Unresolved> {
+        let text = &order.request.text;
+        let abroad = self.start.elsewhere.abroad();
+        if abroad.is_incomplete() && !matches!(order.reach, Reach::Model(_)) {
+            return Err(early());
+        }
+        let mut sources = [self.sources.as_slice(), abroad.sources()].concat();
+        sources.sort_unstable();
+        sources.dedup();
+        if let Some(found) = detect(text, &sources, target) {
+            return Ok(found);
+        }
+        if !text::segment(text, usize::MAX)
+            .iter()
+            .any(Piece::is_translatable)
+        {
+            return Ok(Detected {
+                language: target,
+                confidence: 0.0,
+            });
+        }
+        let known = routing::list(&sources);
+        let message = format!("the text is in none of the languages {known}");
+        Err(RequestError::new(ErrorCode::UndetectedLanguage, message).into())
+    }
+
+    /// Has orders wait for what is not known yet. That is no try.
+    pub(super) fn hold_early(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        outcomes: Vec<JobOutcome>,
+        tries: u32,
+    ) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let number = self.waiting.put(Run { outcomes, tries });
+        myself.send_after(LOOK_AGAIN, move || IntakeMessage::Due(number));
+    }
+
+    /// Has another node do a job. Its outcome ends in its sink, once, unless nobody wants it any more.
+    pub(super) fn send_away(&self, job: Job) {
+        let Job {
+            order,
+            source,
+            target,
+            detected,
+            deadline,
+        } = job;
+        let errand = Errand {
+            request: order.request.clone(),
+            source,
+            target,
+            detected,
+            deadline,
+            submitted: order.submitted,
+            trace: order.trace.clone(),
+            patience: self.start.patience,
+            stopping: self.stop.subscribe(),
+        };
+        let elsewhere = Arc::clone(&self.start.elsewhere);
+        let observer = Arc::clone(&self.start.observer);
+        tokio::spawn(async move {
+            let doing = contain_future(async move { elsewhere.translate(errand).await });
+            let done = tokio::select! {
+                done = doing => done,
+                () = until_unwanted(&order) => return,
+            };
+            let result = done.unwrap_or_else(|panic| {
+                let (stage, panic) = (Stage::Intake, panic.to_string());
+                observer.observe(&Event::PanicContained { stage, panic });
+                let message = "having another node translate the text failed inside this one";
+                Err(RequestError::new(ErrorCode::InternalError, message))
+            });
+            let outcome = JobOutcome { order, result };
+            observer.answered(None, slice::from_ref(&outcome));
+            deliver_all(vec![outcome]);
+        });
+    }
+}
+
+/// Why an order waits until more is known of the cluster, and what it ends with if it cannot.
+pub(super) fn early() -> Unresolved {
+    let message = "it is not known yet what the other nodes of this cluster can do";
+    Unresolved::Early(RequestError::new(ErrorCode::ModelUnavailable, message))
+}
+
+async fn until_unwanted(order: &Order) {
+    while order.sink.wants(order.ticket) {
+        tokio::time::sleep(ASK_WANTED).await;
+    }
+}

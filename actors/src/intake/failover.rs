@@ -1,0 +1,112 @@
+//! Models that are broken: their work goes to other models of the same pairs of languages.
+
+use std::sync::Arc;
+
+use ractor::{ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ErrorCode, JobOutcome, Reach},
+    elsewhere::Place,
+    pool::PoolMessage,
+    routing::Ability,
+};
+
+use super::{IntakeMessage, IntakeState, Route, placing::Resolved};
+
+/// Has a route's pool tell of its condition.
+pub(super) fn watch(
+    route: &Route,
+    intake: &ActorRef<IntakeMessage>,
+) -> Result<(), ActorProcessingErr> {
+    let (model, intake) = (Arc::clone(&route.model), intake.clone());
+    let watch = move |broken| {
+        let model = Arc::clone(&model);
+        // An intake that is gone takes its node down.
+        let _ = intake.cast(IntakeMessage::Condition { model, broken });
+    };
+    Ok(route.pool.cast(PoolMessage::Watch(Box::new(watch)))?)
+}
+
+impl IntakeState {
+    /// Whether a route's model works, as far as is known.
+    pub(super) fn works(&self, route: &Route) -> bool {
+        !self.broken.contains(&route.model)
+    }
+
+    /// A pool is broken, or works again.
+    pub(super) fn condition(
+        &mut self,
+        model: Arc<str>,
+        broken: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let is_here = self.start.routes.iter().any(|route| route.model == model);
+        match broken && is_here {
+            true => self.broken.insert(model),
+            false => self.broken.remove(&model),
+        };
+        self.hand_over()
+    }
+
+    /// Has broken pools hand back what others can do.
+    pub(super) fn hand_over(&self) -> Result<(), ActorProcessingErr> {
+        if self.broken.is_empty() || self.stopping {
+            return Ok(());
+        }
+        let (working, broken): (Vec<_>, Vec<_>) = self
+            .start
+            .routes
+            .iter()
+            .partition(|route| self.works(route));
+        let mut others: Vec<Ability> = working.iter().map(|r| r.ability.clone()).collect();
+        others.extend_from_slice(self.start.elsewhere.abroad().now());
+        if others.is_empty() {
+            return Ok(());
+        }
+        for route in broken {
+            let others = others.clone();
+            route.pool.cast(PoolMessage::HandOver(others))?;
+        }
+        Ok(())
+    }
+
+    /// Offers those again at once that another model can do now, as often as jobs are tried at all. Returns the others.
+    pub(super) fn fail_over(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        outcomes: Vec<JobOutcome>,
+        tries: u32,
+    ) -> Result<Vec<JobOutcome>, ActorProcessingErr> {
+        let most = self.start.retry.attempts.max(1);
+        if self.stopping || tries >= most {
+            return Ok(outcomes);
+        }
+        let now = Instant::now();
+        let (again, others): (Vec<_>, Vec<_>) = outcomes
+            .into_iter()
+            .partition(|outcome| self.has_another(outcome, now, tries));
+        if !again.is_empty() {
+            let orders = again.into_iter().map(|outcome| outcome.order);
+            self.offer(myself, orders.collect(), tries + 1)?;
+        }
+        Ok(others)
+    }
+
+    /// Whether a job that failed for want of a model has another one that works.
+    fn has_another(&self, outcome: &JobOutcome, now: Instant, tries: u32) -> bool {
+        let order = &outcome.order;
+        let error = outcome.result.as_ref().err();
+        let is_concerned = error.is_some_and(|error| error.code == ErrorCode::ModelUnavailable)
+            && !matches!(order.reach, Reach::Model(_));
+        if !is_concerned {
+            return false;
+        }
+        match self.contained(|| self.resolve(order, now, tries)) {
+            Ok(Ok(Resolved {
+                place: Some(Place::Here(route)),
+                ..
+            })) => self.works(&self.start.routes[route]),
+            _ => false,
+        }
+    }
+}

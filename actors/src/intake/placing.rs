@@ -1,0 +1,154 @@
+//! Where an order is done: by which model of this node, on another node, or nowhere.
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::{
+        ErrorCode, Job, JobOutcome, Language, ModelType, Order, Reach, RequestError, parse_language,
+    },
+    elsewhere::{Beyond, Place, place},
+    routing::{self, Candidate, Chosen},
+};
+
+use super::{IntakeState, errands};
+
+impl IntakeState {
+    pub(super) fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
+        let resolved = self.contained(|| self.resolve(&order, now, tries));
+        match resolved.unwrap_or_else(|error| Err(error.into())) {
+            Ok(Resolved {
+                source,
+                target,
+                detected,
+                deadline,
+                place,
+            }) => {
+                let job = Job {
+                    order,
+                    source,
+                    target,
+                    detected,
+                    deadline,
+                };
+                match place {
+                    None => Placed::Ended(Box::new(job.untouched())),
+                    Some(Place::Here(route)) => Placed::In(route, Box::new(job)),
+                    Some(Place::Elsewhere) => Placed::Away(Box::new(job)),
+                    Some(Place::Nowhere(error)) => Placed::Ended(Box::new(job.order.failed(error))),
+                }
+            }
+            Err(Unresolved::Early(error)) => Placed::Early(Box::new(order.failed(error))),
+            Err(Unresolved::Wrong(error)) => Placed::Ended(Box::new(order.failed(error))),
+        }
+    }
+
+    pub(super) fn resolve(
+        &self,
+        order: &Order,
+        now: Instant,
+        tries: u32,
+    ) -> Result<Resolved, Unresolved> {
+        let request = &order.request;
+        request.validate(self.start.max_text_chars)?;
+        let target = parse_language("targetLanguage", order.target_tag())?;
+        let deadline = order.deadline();
+        if deadline.is_some_and(|at| at <= now) {
+            let message = match tries {
+                0 => "the deadline passed before the message was read",
+                _ => "the deadline passed before the model was available",
+            };
+            return Err(RequestError::new(ErrorCode::DeadlineExceeded, message).into());
+        }
+        let told = request.source()?;
+        let (source, detected) = match told {
+            Some(source) => (source, None),
+            None => {
+                let found = self.detect(order, target)?;
+                (found.language, Some(found.confidence))
+            }
+        };
+        let place = match source == target {
+            true => None,
+            false => Some(self.find(&order.reach, (source, target), request.model_type)?),
+        };
+        Ok(Resolved {
+            source,
+            target,
+            detected,
+            deadline,
+            place,
+        })
+    }
+
+    /// Where a job is done.
+    fn find(
+        &self,
+        reach: &Reach,
+        (source, target): (Language, Language),
+        tier: ModelType,
+    ) -> Result<Place, Unresolved> {
+        if let Reach::Model(model) = reach {
+            let mut routes = self.start.routes.iter();
+            let found = routes.position(|route| route.model == *model);
+            return found.map(Place::Here).ok_or_else(|| {
+                let message = format!("there is no model {model}");
+                RequestError::new(ErrorCode::ModelUnavailable, message).into()
+            });
+        }
+        let here = self.choose((source, target), tier);
+        if let Ok(Chosen { index, works: true }) = here {
+            return Ok(Place::Here(index));
+        }
+        let abroad = self.start.elsewhere.abroad();
+        let beyond = abroad.serves(source, target);
+        if abroad.is_incomplete() && beyond != Beyond::Now {
+            return Err(errands::early());
+        }
+        Ok(place(here, beyond, *reach == Reach::Cluster))
+    }
+
+    fn choose(
+        &self,
+        (source, target): (Language, Language),
+        tier: ModelType,
+    ) -> Result<Chosen, RequestError> {
+        let candidates = self.start.routes.iter().map(|route| Candidate {
+            ability: &route.ability,
+            works: self.works(route),
+        });
+        let chosen = routing::choose(candidates, source, target, tier);
+        chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))
+    }
+}
+
+pub(super) enum Placed {
+    In(usize, Box<Job>),
+    /// With another node.
+    Away(Box<Job>),
+    /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
+    Early(Box<JobOutcome>),
+    Ended(Box<JobOutcome>),
+}
+
+pub(super) struct Resolved {
+    pub(super) source: Language,
+    pub(super) target: Language,
+    pub(super) detected: Option<f64>,
+    pub(super) deadline: Option<Instant>,
+    /// Where it is done; none when the text is in the target language already.
+    pub(super) place: Option<Place>,
+}
+
+/// Why an order has no place.
+pub(super) enum Unresolved {
+    /// Not enough is known of the cluster yet.
+    Early(RequestError),
+    /// It can be done nowhere.
+    Wrong(RequestError),
+}
+
+impl From<RequestError> for Unresolved {
+    fn from(error: RequestError) -> Self {
+        Self::Wrong(error)
+    }
+}
