@@ -1,6 +1,7 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod pending;
 mod retrying;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,8 @@ use crate::{
     containment::contain,
     detect::detect,
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Order, RequestError, deliver_all, parse_language,
+        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Order, RequestError, deliver_all,
+        parse_language,
     },
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
@@ -23,7 +25,13 @@ use crate::{
     text::{self, Piece},
 };
 use commands::{Commanded, sources};
+use pending::Pending;
 use retrying::{Run, Waiting, Wrapper};
+
+/// Bytes of text that the intake looks at in one step: between two steps it takes messages, and orders of other clients among them.
+const STEP_BYTES: usize = 16 << 10;
+/// Orders that it looks at in one step.
+const STEP_ORDERS: usize = 512;
 
 /// A pool and what its model can do.
 #[derive(Clone)]
@@ -51,6 +59,8 @@ pub enum IntakeMessage {
         /// How often they were tried before.
         tries: u32,
     },
+    /// Look at more of the orders that wait. Sent by the intake to itself.
+    Continue,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
     /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
@@ -111,6 +121,9 @@ pub struct IntakeState {
     /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
+    pending: Pending,
+    /// Whether it has told itself to continue.
+    continues: bool,
     retries: bool,
 }
 
@@ -130,6 +143,8 @@ impl Actor for Intake {
             start,
             commanded: Commanded::default(),
             waiting: Waiting::default(),
+            pending: Pending::default(),
+            continues: false,
         })
     }
 
@@ -140,15 +155,20 @@ impl Actor for Intake {
         state: &mut IntakeState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            IntakeMessage::Offer(orders) => state.offer(&myself, orders, 0)?,
+            IntakeMessage::Offer(orders) => state.accept(&myself, orders, 0)?,
+            IntakeMessage::Continue => {
+                state.continues = false;
+                state.step(&myself)?;
+            }
             IntakeMessage::Failed { outcomes, tries } => state.failed(&myself, outcomes, tries),
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
-                    state.offer(&myself, orders.collect(), tries + 1)?;
+                    state.accept(&myself, orders.collect(), tries + 1)?;
                 }
             }
             IntakeMessage::StopRetrying => {
+                state.place_all(&myself)?;
                 state.retries = false;
                 // Nobody could let them go on later.
                 state.release()?;
@@ -167,7 +187,11 @@ impl Actor for Intake {
                 model,
                 within,
                 reply,
-            } => state.unload(&model, within, reply)?,
+            } => {
+                // What was offered before is done by the model.
+                state.place_all(&myself)?;
+                state.unload(&model, within, reply)?;
+            }
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());
             }
@@ -177,24 +201,73 @@ impl Actor for Intake {
 }
 
 impl IntakeState {
-    fn offer(
-        &self,
+    /// Takes orders in. Little work is done at once; much waits, so that those who come meanwhile have their turns.
+    fn accept(
+        &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<Order>,
         tries: u32,
     ) -> Result<(), ActorProcessingErr> {
+        let bytes: usize = orders.iter().map(|order| order.request.text.len()).sum();
+        for order in orders {
+            self.pending.push(order, tries);
+        }
+        match self.continues || bytes > STEP_BYTES {
+            true => self.go_on(myself),
+            false => self.step(myself),
+        }
+    }
+
+    /// Looks at some of the orders that wait, and goes on with the others later.
+    fn step(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        let (mut orders, mut bytes) = (Vec::new(), 0);
+        while orders.len() < STEP_ORDERS
+            && bytes < STEP_BYTES
+            && let Some((order, tries)) = self.pending.pop()
+        {
+            bytes += order.request.text.len();
+            orders.push((order, tries));
+        }
+        self.offer(myself, orders)?;
+        self.go_on(myself)
+    }
+
+    /// Looks at all orders that wait.
+    fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        let mut orders = Vec::with_capacity(self.pending.len());
+        while let Some(order) = self.pending.pop() {
+            orders.push(order);
+        }
+        self.offer(myself, orders)
+    }
+
+    fn go_on(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        if !self.continues && self.pending.len() > 0 {
+            self.continues = true;
+            myself.cast(IntakeMessage::Continue)?;
+        }
+        Ok(())
+    }
+
+    fn offer(
+        &self,
+        myself: &ActorRef<IntakeMessage>,
+        orders: Vec<(Order, u32)>,
+    ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
-        let mut wrapper = Wrapper::new(myself, tries);
+        let mut wrapper = Wrapper::new(myself);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
         submissions.resize_with(self.start.routes.len(), Vec::new);
         let mut ended = Vec::new();
-        for order in orders {
+        let mut accepted = Lanes::<usize>::default();
+        for (order, tries) in orders {
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
                         if self.retries {
-                            wrapper.wrap(&mut job.order);
+                            wrapper.wrap(&mut job.order, tries);
                         }
+                        accepted[job.lane()] += usize::from(tries == 0);
                         submissions[route].push(Submission::new(*job, cut));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
@@ -206,12 +279,14 @@ impl IntakeState {
             self.start.observer.answered(None, &ended);
             deliver_all(ended);
         }
+        for lane in Lane::ALL {
+            let jobs = accepted[lane];
+            if jobs > 0 {
+                self.start.observer.observe(&Event::Accepted { lane, jobs });
+            }
+        }
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
-            if let Some(first) = submissions.first() {
-                let (lane, jobs) = (first.lane(), submissions.len());
-                if tries == 0 {
-                    self.start.observer.observe(&Event::Accepted { lane, jobs });
-                }
+            if !submissions.is_empty() {
                 // A pool that is gone takes its node down; what it had is delivered again.
                 route.pool.cast(PoolMessage::Submit(submissions))?;
             }

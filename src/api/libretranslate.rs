@@ -1,7 +1,7 @@
 //! LibreTranslate's API, so that its clients work unchanged.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ErrorCode, Language};
+use babelmesh_actors::domain::{ClientId, ErrorCode, Language};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -9,9 +9,8 @@ use utoipa::ToSchema;
 use super::{
     body::{Parameters, Texts},
     error::{ApiError, Dialect},
-    keys::Client,
     meeshy,
-    state::Api,
+    state::{Api, Asker},
     translation::Translation,
 };
 
@@ -80,16 +79,16 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, client: &Client| {
+    let answer = async |parameters: Parameters, asker: &Asker| {
         if let Parameters::Json(object) = &parameters
             && object.contains_key("text")
             && !object.contains_key("q")
         {
-            return meeshy::translate_one(&api, client, object).await;
+            return meeshy::translate_one(&api, asker, object).await;
         }
         let asked = Asked::read(&api, &parameters)?;
-        client.bill(asked.characters());
-        asked.translate(&api).await
+        asker.client.bill(asked.characters());
+        asked.translate(&api, asker.id).await
     };
     let route = ("translate", Dialect::LibreTranslate);
     api.admitted(route, (&request, payload), answer).await
@@ -163,10 +162,10 @@ impl Asked {
         self.list().iter().map(|t| t.chars().count() as u64).sum()
     }
 
-    async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
+    async fn translate(&self, api: &Api, client: ClientId) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
         let translations = api
-            .translate_all(self.list(), (&self.source, &target))
+            .translate_all(self.list(), (&self.source, &target), client)
             .await;
         let translations = translations.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";
@@ -263,7 +262,7 @@ pub(super) async fn detect(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, _: &Client| {
+    let answer = async |parameters: Parameters, _: &Asker| {
         let text = match parameters.texts("q")? {
             Some(Texts::One(text)) => text,
             Some(Texts::Many(texts)) => texts.join(" "),

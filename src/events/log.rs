@@ -84,6 +84,9 @@ impl Observer for EventLog {
                     panic, "contained a panic while handling one record"
                 );
             }
+            Event::JobsRefused { pool, jobs } => {
+                warn!(%pool, jobs, "refused: their deadlines are too short for what waits");
+            }
             Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
             Event::JobsRetried {
                 code,

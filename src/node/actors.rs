@@ -13,7 +13,7 @@ use babelmesh_actors::{
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart},
     offload::Peers,
-    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus},
+    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus, SharingConfig},
     retry::RetryPolicy,
     routing::Ability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
@@ -228,6 +228,10 @@ pub(super) fn spec(config: &Config, model: &Model, models: usize, initial: bool)
             padded_tokens: pool.batch.padded_tokens,
         },
         weights: pool.weights,
+        sharing: SharingConfig {
+            turn: seconds(pool.sharing.turn_ms),
+            refuse_above: pool.sharing.refuse_above,
+        },
         threads,
         // Weights in the widest type and as much again for everything else.
         expected_memory: model.bytes() * 4 + (128 << 20),
