@@ -14,8 +14,8 @@ use crate::{
     cache::{CacheKey, CacheSpace},
     containment::contain,
     domain::{
-        ClientId, ErrorCode, Job, JobOutcome, Lane, Language, ModelType, Order, RequestError,
-        Trace, Translated,
+        ClientId, ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace,
+        Translated,
     },
     engine::EngineBatch,
     text::{self, Piece},
@@ -249,11 +249,14 @@ impl Jobs {
 
     /// The outcome of a complete job. A panic in putting it together concerns this job alone.
     fn finished(&mut self, active: Active, worker: &Worker, now: Instant) -> JobOutcome {
-        active.finish(worker, now).unwrap_or_else(|(order, panic)| {
-            self.panics.push(panic);
-            let message = "joining the translations failed inside the node";
-            order.failed(RequestError::new(ErrorCode::InternalError, message))
-        })
+        let (outcome, panic) = active.finish(worker, now);
+        self.panics.extend(panic);
+        outcome
+    }
+
+    /// Something of a job panicked and was contained.
+    pub(super) fn note_panic(&mut self, panic: String) {
+        self.panics.push(panic);
     }
 
     /// What panicked since the last time.
@@ -473,12 +476,16 @@ impl Active {
         }
     }
 
-    /// The outcome, or the order and what the panic said when the translations could not be joined.
-    fn finish(self, worker: &Worker, now: Instant) -> Result<JobOutcome, (Order, String)> {
+    /// The outcome, and what a panic said that made it an error.
+    fn finish(self, worker: &Worker, now: Instant) -> (JobOutcome, Option<String>) {
         let text = &self.job.order.request.text;
         let joined = match contain(|| joined(text, self.pieces)) {
             Ok(joined) => joined,
-            Err(panic) => return Err((self.job.order, panic.to_string())),
+            Err(panic) => {
+                let message = "joining the translations failed inside the node";
+                let error = RequestError::new(ErrorCode::InternalError, message);
+                return (self.job.order.failed(error), Some(panic.to_string()));
+            }
         };
         let started = self.started.unwrap_or(now);
         let translated = Translated {
@@ -498,10 +505,11 @@ impl Active {
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };
-        Ok(JobOutcome {
+        let outcome = JobOutcome {
             order: self.job.order,
             result: Ok(translated),
-        })
+        };
+        (outcome, None)
     }
 }
 
