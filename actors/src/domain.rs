@@ -1,5 +1,6 @@
 //! What the cluster talks about: languages, lanes, requests, results and their errors.
 
+mod client;
 mod error;
 mod job;
 mod lane;
@@ -8,6 +9,7 @@ mod request;
 mod result;
 mod trace;
 
+pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
 pub(crate) use job::deliver_all;
 pub use job::{Job, JobOutcome, Order, OutcomeSink, Reach, Ticket, Translated};

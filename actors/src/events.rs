@@ -116,6 +116,13 @@ pub enum Event {
         /// Message and place of the panic.
         panic: String,
     },
+    /// Jobs were refused because they could not have been done before their deadlines.
+    JobsRefused {
+        /// Model id.
+        pool: Arc<str>,
+        /// How many.
+        jobs: usize,
+    },
     /// None of a pool's engines is warm, and starting them fails or takes too long: its jobs go to other models for now.
     PoolBroken {
         /// Pool (model id).
@@ -320,11 +327,13 @@ pub enum Stage {
     Read,
     /// In the intake: routing, detecting the language, cutting into pieces.
     Intake,
+    /// In a pool: cutting a piece again, joining translations.
+    Pool,
 }
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Read, Self::Intake];
+    pub const ALL: [Self; 3] = [Self::Read, Self::Intake, Self::Pool];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -332,6 +341,7 @@ impl Stage {
         match self {
             Self::Read => "read",
             Self::Intake => "intake",
+            Self::Pool => "pool",
         }
     }
 }

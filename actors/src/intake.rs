@@ -3,10 +3,15 @@
 mod commands;
 mod errands;
 mod failover;
+mod pending;
 mod placing;
 mod retrying;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
@@ -15,7 +20,9 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     cache::CacheSpace,
     containment::contain,
-    domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
+    domain::{
+        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Order, Reach, RequestError, deliver_all,
+    },
     elsewhere::Elsewhere,
     events::{Event, Observer, Stage},
     pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
@@ -23,8 +30,14 @@ use crate::{
     routing::Ability,
 };
 use commands::{Commanded, sources};
+use pending::Pending;
 use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
+
+/// Bytes of text that the intake looks at in one step: between two steps it takes messages, and orders of other clients among them.
+const STEP_BYTES: usize = 16 << 10;
+/// Orders that it looks at in one step.
+const STEP_ORDERS: usize = 512;
 
 /// A pool and what its model can do.
 #[derive(Clone)]
@@ -59,6 +72,8 @@ pub enum IntakeMessage {
         /// Whether it is broken.
         broken: bool,
     },
+    /// Look at more of the orders that wait. Sent by the intake to itself.
+    Continue,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
     /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
@@ -123,6 +138,9 @@ pub struct IntakeState {
     /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
+    pending: Pending,
+    /// Whether it has told itself to continue.
+    continues: bool,
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
     stopping: bool,
@@ -148,6 +166,8 @@ impl Actor for Intake {
             start,
             commanded: Commanded::default(),
             waiting: Waiting::default(),
+            pending: Pending::default(),
+            continues: false,
             broken: BTreeSet::new(),
             stopping: false,
             stop: watch::Sender::new(false),
@@ -161,7 +181,11 @@ impl Actor for Intake {
         state: &mut IntakeState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            IntakeMessage::Offer(orders) => state.offer(&myself, orders, 0)?,
+            IntakeMessage::Offer(orders) => state.accept(&myself, orders, 0)?,
+            IntakeMessage::Continue => {
+                state.continues = false;
+                state.step(&myself)?;
+            }
             IntakeMessage::Failed { outcomes, tries } => {
                 state.failed(&myself, outcomes, tries)?;
             }
@@ -169,10 +193,11 @@ impl Actor for Intake {
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
-                    state.offer(&myself, orders.collect(), tries)?;
+                    state.accept(&myself, orders.collect(), tries)?;
                 }
             }
             IntakeMessage::StopRetrying => {
+                state.place_all(&myself)?;
                 state.stopping = true;
                 state.stop.send_replace(true);
                 // Nobody could let them go on later.
@@ -192,7 +217,11 @@ impl Actor for Intake {
                 model,
                 within,
                 reply,
-            } => state.unload(&model, within, reply)?,
+            } => {
+                // What was offered before is done by the model.
+                state.place_all(&myself)?;
+                state.unload(&model, within, reply)?;
+            }
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());
             }
@@ -202,51 +231,106 @@ impl Actor for Intake {
 }
 
 impl IntakeState {
-    fn offer(
+    /// Takes orders in. Little work is done at once; much waits, so that those who come meanwhile have their turns.
+    fn accept(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<Order>,
         tries: u32,
     ) -> Result<(), ActorProcessingErr> {
+        let bytes: usize = orders.iter().map(|order| order.request.text.len()).sum();
+        for order in orders {
+            self.pending.push(order, tries);
+        }
+        match self.continues || bytes > STEP_BYTES {
+            true => self.go_on(myself),
+            false => self.step(myself),
+        }
+    }
+
+    /// Looks at some of the orders that wait, and goes on with the others later.
+    fn step(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        let (mut orders, mut bytes) = (Vec::new(), 0);
+        while orders.len() < STEP_ORDERS
+            && bytes < STEP_BYTES
+            && let Some((order, tries)) = self.pending.pop()
+        {
+            bytes += order.request.text.len();
+            orders.push((order, tries));
+        }
+        self.offer(myself, orders)?;
+        self.go_on(myself)
+    }
+
+    /// Looks at all orders that wait.
+    fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        let mut orders = Vec::with_capacity(self.pending.len());
+        while let Some(order) = self.pending.pop() {
+            orders.push(order);
+        }
+        self.offer(myself, orders)
+    }
+
+    fn go_on(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+        if !self.continues && self.pending.len() > 0 {
+            self.continues = true;
+            myself.cast(IntakeMessage::Continue)?;
+        }
+        Ok(())
+    }
+
+    fn offer(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        orders: Vec<(Order, u32)>,
+    ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
-        let mut wrapper = Wrapper::new(myself, tries);
+        let mut wrapper = Wrapper::new(myself);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
         submissions.resize_with(self.start.routes.len(), Vec::new);
-        let (mut ended, mut early) = (Vec::new(), Vec::new());
-        for order in orders {
+        let mut ended = Vec::new();
+        // By how often they were tried.
+        let mut early: BTreeMap<u32, Vec<JobOutcome>> = BTreeMap::new();
+        let mut accepted = Lanes::<usize>::default();
+        for (order, tries) in orders {
             let may_retry = !self.stopping && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
                         if may_retry {
-                            wrapper.wrap(&mut job.order);
+                            wrapper.wrap(&mut job.order, tries);
                         }
+                        accepted[job.lane()] += usize::from(tries == 0);
                         submissions[route].push(Submission::new(*job, cut));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
                 Placed::Away(mut job) => {
                     if may_retry {
-                        wrapper.wrap(&mut job.order);
+                        wrapper.wrap(&mut job.order, tries);
                     }
                     self.send_away(*job);
                 }
                 Placed::Early(outcome) if self.stopping => ended.push(*outcome),
-                Placed::Early(outcome) => early.push(*outcome),
+                Placed::Early(outcome) => early.entry(tries).or_default().push(*outcome),
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
         }
-        self.hold_early(myself, early, tries);
+        for (tries, outcomes) in early {
+            self.hold_early(myself, outcomes, tries);
+        }
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);
             deliver_all(ended);
         }
+        for lane in Lane::ALL {
+            let jobs = accepted[lane];
+            if jobs > 0 {
+                self.start.observer.observe(&Event::Accepted { lane, jobs });
+            }
+        }
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
-            if let Some(first) = submissions.first() {
-                let (lane, jobs) = (first.lane(), submissions.len());
-                if tries == 0 {
-                    self.start.observer.observe(&Event::Accepted { lane, jobs });
-                }
+            if !submissions.is_empty() {
                 // A pool that is gone takes its node down; what it had is delivered again.
                 route.pool.cast(PoolMessage::Submit(submissions))?;
             }

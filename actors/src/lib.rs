@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Delivery ──► Intake ──► PoolSupervisor ──► ModelActor ──► engine process
-//!                              │ backlog: lanes × length buckets, in tokens
+//!                              │ backlog: lanes × clients × messages, in tokens
 //!                              │ scaling: decide(snapshot) → spawn or stop model actors
 //! OutcomeSink ◄────────────────┘ exactly one outcome per job
 //! ```
@@ -19,6 +19,7 @@ pub mod domain;
 pub mod elsewhere;
 pub mod engine;
 pub mod events;
+mod fair;
 pub mod flow;
 pub mod intake;
 pub mod offload;

@@ -20,6 +20,7 @@ mod model_actor;
 mod offloading;
 mod reports;
 mod resting;
+mod sharing;
 mod sizing;
 mod spec;
 mod splitting;
@@ -27,7 +28,7 @@ mod status;
 mod supervisor;
 mod sweeping;
 
-pub use backlog::{Backlog, DEFAULT_WEIGHTS, Item};
+pub use backlog::{Backlog, BatchLimits, DEFAULT_WEIGHTS, Item, LaneLoad};
 pub use batching::BatchBudget;
 pub use budget::{NodeBudget, Notice, Permit, Seat, Slot};
 pub use caching::Found;
@@ -40,6 +41,7 @@ pub use failure::{
 pub(crate) use jobs::Cut;
 pub use jobs::Submission;
 pub use lag::PoolLag;
+pub use sharing::{PoolSpeed, SharingConfig, adapted, expected_time, limits, refuse};
 pub use spec::{DEFAULT_MIN_PIECE_TOKENS, PoolSpec};
 pub use status::{
     ActorPhase, ActorStatus, GuestStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus,

@@ -12,8 +12,7 @@ use super::{
     body::{Parameters, Texts},
     edge::{get, post},
     error::{ApiError, Dialect},
-    keys::Client,
-    state::Api,
+    state::{Api, Asker},
 };
 
 /// DeepL's own number for "no limit".
@@ -77,17 +76,19 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, client: &Client| {
+    let answer = async |parameters: Parameters, asker: &Asker| {
         check_options(&parameters)?;
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
-        client.bill(texts.iter().map(count).sum());
+        asker.client.bill(texts.iter().map(count).sum());
         let asked = given(&parameters, "model_type")?;
         let tier = match asked.as_deref() {
             Some("quality_optimized" | "prefer_quality_optimized") => ModelType::Premium,
             _ => ModelType::Basic,
         };
-        let translations = api.translate_all(&texts, (&source, &target), tier).await;
+        let translations = api
+            .translate_all(&texts, (&source, &target), tier, asker.id)
+            .await;
         let translations = translations.map_err(|error| match error.code() {
             Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
             _ => error,
@@ -232,9 +233,9 @@ pub(super) async fn usage(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |_: Parameters, client: &Client| {
+    let answer = async |_: Parameters, asker: &Asker| {
         Ok(HttpResponse::Ok().json(json!({
-            "character_count": client.characters(),
+            "character_count": asker.client.characters(),
             "character_limit": NO_LIMIT,
         })))
     };
@@ -254,7 +255,7 @@ pub(super) async fn languages(
     api: web::Data<Api>,
 ) -> HttpResponse {
     // Clients put the kind into the query, or into a body even with GET.
-    let answer = async |parameters: Parameters, _: &Client| {
+    let answer = async |parameters: Parameters, _: &Asker| {
         let catalogue = api.catalogue();
         let languages = match parameters.text("type")?.as_deref() {
             None | Some("source") => &catalogue.sources,

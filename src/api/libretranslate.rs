@@ -7,7 +7,7 @@ use actix_web::{
     http::{StatusCode, header::ContentType},
     web,
 };
-use babelmesh_actors::domain::{ErrorCode, Language, ModelType};
+use babelmesh_actors::domain::{ClientId, ErrorCode, Language, ModelType};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -15,9 +15,8 @@ use utoipa::ToSchema;
 use super::{
     body::{Parameters, Texts},
     error::{ApiError, Dialect},
-    keys::Client,
     meeshy,
-    state::Api,
+    state::{Api, Asker},
 };
 
 /// A text to translate.
@@ -95,16 +94,16 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, client: &Client| {
+    let answer = async |parameters: Parameters, asker: &Asker| {
         if let Parameters::Json(object) = &parameters
             && object.contains_key("text")
             && !object.contains_key("q")
         {
-            return meeshy::translate_one(&api, client, object).await;
+            return meeshy::translate_one(&api, asker, object).await;
         }
         let asked = Asked::read(&api, &parameters)?;
-        client.bill(asked.characters());
-        asked.translate(&api).await
+        asker.client.bill(asked.characters());
+        asked.translate(&api, asker.id).await
     };
     let route = ("translate", Dialect::LibreTranslate);
     api.admitted(route, (&request, payload), answer).await
@@ -158,10 +157,15 @@ impl Asked {
             .sum()
     }
 
-    async fn translate(&self, api: &Api) -> Result<HttpResponse, ApiError> {
+    async fn translate(&self, api: &Api, client: ClientId) -> Result<HttpResponse, ApiError> {
         let target = self.target.to_string();
         let translations = api
-            .translate_all(self.texts.list(), (&self.source, &target), ModelType::Basic)
+            .translate_all(
+                self.texts.list(),
+                (&self.source, &target),
+                ModelType::Basic,
+                client,
+            )
             .await;
         let translations = translations.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";
@@ -295,7 +299,7 @@ pub(super) async fn detect(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, _: &Client| {
+    let answer = async |parameters: Parameters, _: &Asker| {
         let texts = texts(&api, &parameters)?;
         texts.check_lengths(api.max_text_chars)?;
         let detection = match api.identify(&texts.list().join("\n")) {

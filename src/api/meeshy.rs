@@ -1,7 +1,7 @@
 //! The API of Meeshy's translator 0.4.9.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::ModelType;
+use babelmesh_actors::domain::{ClientId, ModelType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 use super::{
     body::Parameters,
     error::{ApiError, Dialect},
-    keys::Client,
-    state::Api,
+    state::{Api, Asker},
 };
 
 /// A text to translate.
@@ -65,9 +64,11 @@ pub(super) struct ModelBody {
     loaded: bool,
 }
 
-async fn translate(api: &Api, item: Item) -> Result<Value, ApiError> {
+async fn translate(api: &Api, item: Item, client: ClientId) -> Result<Value, ApiError> {
     let pair = (item.source_language.as_str(), item.target_language.as_str());
-    let translation = api.translate(&item.text, pair, item.model_type).await?;
+    let translation = api
+        .translate(&item.text, pair, item.model_type, client)
+        .await?;
     let made = translation.made.as_ref();
     let answer = ItemAnswer {
         detected_language: made
@@ -99,12 +100,12 @@ fn read(value: Value) -> Result<Item, ApiError> {
 /// Translates the text of a body in this API's form.
 pub(super) async fn translate_one(
     api: &Api,
-    client: &Client,
+    asker: &Asker,
     body: &Map<String, Value>,
 ) -> Result<HttpResponse, ApiError> {
     let item = read(Value::Object(body.clone()))?;
-    client.bill(item.text.chars().count() as u64);
-    Ok(HttpResponse::Ok().json(translate(api, item).await?))
+    asker.client.bill(item.text.chars().count() as u64);
+    Ok(HttpResponse::Ok().json(translate(api, item, asker.id).await?))
 }
 
 /// Translates several texts, each into its own language. One that fails has an `error` in place of its translation.
@@ -122,7 +123,7 @@ pub(super) async fn batch(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, client: &Client| {
+    let answer = async |parameters: Parameters, asker: &Asker| {
         let list = match parameters {
             Parameters::List(list) => list,
             Parameters::Json(mut object) => match object.remove("requests") {
@@ -137,8 +138,8 @@ pub(super) async fn batch(
         }
         let items = list.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let count = |item: &Item| item.text.chars().count() as u64;
-        client.bill(items.iter().map(count).sum());
-        let one = async |item| match translate(&api, item).await {
+        asker.client.bill(items.iter().map(count).sum());
+        let one = async |item| match translate(&api, item, asker.id).await {
             Ok(answer) => answer,
             Err(error) => json!({"error": {
                 "code": error.code().map(babelmesh_actors::domain::ErrorCode::name),

@@ -19,7 +19,7 @@ use actix_web::{
 use anyhow::Result;
 use babelmesh_actors::{
     detect::{Detected, identify},
-    domain::{ErrorCode, ModelType, Priority, TranslationRequest},
+    domain::{ClientId, ErrorCode, ModelType, Priority, TranslationRequest},
     intake::IntakeMessage,
     routing::Ability,
 };
@@ -82,6 +82,14 @@ pub(crate) struct Parts {
     pub health: Arc<Health>,
     /// What happened lately.
     pub(crate) feed: Arc<Feed>,
+}
+
+/// Whose request is answered.
+pub(super) struct Asker {
+    /// Whom it is counted to.
+    pub(super) client: Arc<Client>,
+    /// By which clients take turns.
+    pub(super) id: ClientId,
 }
 
 /// What handlers share.
@@ -156,7 +164,7 @@ impl Api {
         &self,
         (route, dialect): (&'static str, Dialect),
         (request, payload): (&HttpRequest, Payload),
-        answer: impl AsyncFnOnce(Parameters, &Client) -> Result<HttpResponse, ApiError>,
+        answer: impl AsyncFnOnce(Parameters, &Asker) -> Result<HttpResponse, ApiError>,
     ) -> HttpResponse {
         let mut payload = payload;
         let mut is_read = false;
@@ -182,7 +190,8 @@ impl Api {
             };
             let slot = Arc::clone(&self.slots).try_acquire_owned();
             let _slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
-            answer(parameters, &client).await
+            let id = ClientId::of(&self.name(request, &client));
+            answer(parameters, &Asker { client, id }).await
         };
         let response = self.answer(route, dialect, answered).await;
         match is_read {
@@ -223,11 +232,7 @@ impl Api {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        let who = match client.name.as_str() {
-            "" => address::client(request, &self.trusted_proxies)
-                .map_or_else(String::new, address::bucket),
-            name => name.to_owned(),
-        };
+        let who = self.name(request, client);
         if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             limiter.retain_recent();
         }
@@ -235,6 +240,17 @@ impl Api {
             let wait = not_until.wait_time_from(limiter.clock().now());
             ApiError::slow_down(wait.as_secs() + 1)
         })
+    }
+
+    /// What clients are told apart by: the name of their key, or else their address.
+    fn name(&self, request: &HttpRequest, client: &Client) -> String {
+        match client.name.as_str() {
+            "" => address::client(request, &self.trusted_proxies)
+                .map_or_else(String::new, |address| {
+                    format!("address {}", address::bucket(address))
+                }),
+            name => format!("key {name}"),
+        }
     }
 
     /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile; where they are slow, all but the first get
@@ -292,6 +308,7 @@ impl Api {
         text: &str,
         (source, target): (&str, &str),
         tier: ModelType,
+        client: ClientId,
     ) -> Result<Translation, ApiError> {
         if text.trim().is_empty() {
             return Ok(Translation::untouched(text));
@@ -301,6 +318,8 @@ impl Api {
             source_language: source.to_owned(),
             model_type: tier,
             priority: Some(Priority::High),
+            // By which clients take turns, on another node too.
+            conversation_id: Some(format!("http-{client}")),
             deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
             ..TranslationRequest::new(format!("http-{number}"), text, target)
         };
@@ -331,8 +350,9 @@ impl Api {
         texts: &[String],
         pair: (&str, &str),
         tier: ModelType,
+        client: ClientId,
     ) -> Result<Vec<Translation>, ApiError> {
-        let one = async |text: &String| match self.translate(text, pair, tier).await {
+        let one = async |text: &String| match self.translate(text, pair, tier, client).await {
             Err(error) if error.code() == Some(ErrorCode::UndetectedLanguage) => {
                 Ok(Translation::untouched(text))
             }

@@ -6,7 +6,7 @@ use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
     engine::{FakeSpec, Precision},
     offload::OffloadConfig,
-    pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS},
+    pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS, SharingConfig},
     scaling::{DelayTargetConfig, ThresholdConfig},
     splitting::Limits,
 };
@@ -232,7 +232,7 @@ pub enum EngineKind {
 }
 
 /// Pools of model actors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PoolConfig {
     /// Fewest model actors of each pool; with zero, an idle pool gives its last one up. When absent, it is one on a node that has a
@@ -244,6 +244,8 @@ pub struct PoolConfig {
     pub batch: BatchConfig,
     /// Shares of the lanes when all of them have work.
     pub weights: Lanes<u32>,
+    /// How clients share a pool.
+    pub sharing: SharingSection,
     /// First delay before a failed actor is replaced again, in milliseconds; doubles with each failure.
     pub restart_first_ms: u64,
     /// Longest such delay, in milliseconds.
@@ -261,10 +263,31 @@ impl Default for PoolConfig {
             max_actors: 0,
             batch: BatchConfig::default(),
             weights: DEFAULT_WEIGHTS,
+            sharing: SharingSection::default(),
             restart_first_ms: 250,
             restart_most_ms: 30_000,
             unavailable_after_ms: 30_000,
             min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
+        }
+    }
+}
+
+/// How clients share a pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SharingSection {
+    /// Longest work of one client in a batch of the interactive lane while several clients use it, in milliseconds.
+    pub turn_ms: u64,
+    /// A request is refused when its estimated time is so many times as long as its deadline leaves; zero refuses none.
+    pub refuse_above: f64,
+}
+
+impl Default for SharingSection {
+    fn default() -> Self {
+        let SharingConfig { turn, refuse_above } = SharingConfig::default();
+        Self {
+            turn_ms: u64::try_from(turn.as_millis()).unwrap_or(u64::MAX),
+            refuse_above,
         }
     }
 }

@@ -244,6 +244,17 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must be above zero",
     );
     refuse_if(
+        !(1..=10_000).contains(&pool.sharing.turn_ms),
+        "pool.sharing.turn_ms",
+        "must be between 1 and 10000",
+    );
+    let above = pool.sharing.refuse_above;
+    refuse_if(
+        above != 0.0 && !(1.0..=1_000.0).contains(&above),
+        "pool.sharing.refuse_above",
+        "must be 0, or between 1 and 1000",
+    );
+    refuse_if(
         pool.restart_most_ms < pool.restart_first_ms,
         "pool.restart_most_ms",
         "must not be below pool.restart_first_ms",

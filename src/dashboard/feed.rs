@@ -161,6 +161,11 @@ impl Observer for Feed {
                 let text = format!("contained a panic in {}: {panic}", stage.name());
                 self.add(Kind::Failure, "", text);
             }
+            Event::JobsRefused { pool, jobs } => {
+                let text =
+                    format!("jobs refused, their deadlines are too short for what waits: {jobs}");
+                self.add(Kind::Failure, pool, text);
+            }
             Event::JobsExpired { pool, jobs } => {
                 let text = format!("jobs whose deadline passed: {jobs}");
                 self.add(Kind::Failure, pool, text);

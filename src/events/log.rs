@@ -87,6 +87,9 @@ impl Observer for EventLog {
                     panic, "contained a panic while handling one record"
                 );
             }
+            Event::JobsRefused { pool, jobs } => {
+                warn!(%pool, jobs, "refused: their deadlines are too short for what waits");
+            }
             Event::PoolBroken { pool, error } => {
                 error!(%pool, error, "model is not available: other models get its jobs");
             }

@@ -14,7 +14,7 @@ use babelmesh_actors::{
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     offload::Peers,
-    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus},
+    pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus, SharingConfig},
     retry::RetryPolicy,
     routing::Ability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
@@ -290,6 +290,10 @@ pub(super) fn spec(
             padded_tokens: pool.batch.padded_tokens,
         },
         weights: pool.weights,
+        sharing: SharingConfig {
+            turn: seconds(pool.sharing.turn_ms),
+            refuse_above: pool.sharing.refuse_above,
+        },
         threads,
         // Weights in the widest type and as much again for everything else.
         expected_memory: model.bytes() * 4 + (128 << 20),

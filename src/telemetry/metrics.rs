@@ -56,6 +56,7 @@ pub struct Metrics {
     processing: Histograms<JobLabels>,
     /// What the last job of a run was counted with: the next one is mostly of the same kind.
     last: Mutex<Option<Handles>>,
+    refused: Counters<ModelLabel>,
     expired: Counters<ModelLabel>,
     abandoned: Counters<ModelLabel>,
     retried: Counters<CodeLabel>,
@@ -97,6 +98,7 @@ impl Metrics {
             queue: histograms(seconds),
             processing: histograms(seconds),
             last: Mutex::default(),
+            refused: Family::default(),
             expired: Family::default(),
             contained_panics: Family::default(),
             abandoned: Family::default(),
@@ -156,6 +158,11 @@ impl Metrics {
             "job_processing_seconds",
             "From the start of a job's first batch to the end of its last",
             self.processing.clone(),
+        );
+        to.register(
+            "refused_jobs",
+            "Jobs refused because they could not have been done before their deadlines",
+            self.refused.clone(),
         );
         to.register(
             "expired_jobs",
@@ -382,6 +389,7 @@ impl Observer for Metrics {
                     .get_or_create(&StageLabel { stage })
                     .inc();
             }
+            Event::JobsRefused { pool, jobs } => count(&self.refused, pool, *jobs),
             Event::JobsExpired { pool, jobs } => count(&self.expired, pool, *jobs),
             Event::JobsRetried { code, jobs, .. } => {
                 let label = CodeLabel { code: code.name() };

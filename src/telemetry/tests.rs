@@ -136,6 +136,10 @@ fn node() -> (Telemetry, NodeStatus) {
             stage: Stage::Read,
             panic: "secret".to_owned(),
         },
+        Event::JobsRefused {
+            pool: Arc::clone(&pool),
+            jobs: 3,
+        },
         Event::JobsExpired {
             pool: Arc::clone(&pool),
             jobs: 2,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Lane, Language, ModelType, RequestError, Trace, TranslationRequest};
+use super::{ClientId, Lane, Language, ModelType, RequestError, Trace, TranslationRequest};
 
 /// Where a job came from: a position in a source whose positions are completed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -115,6 +115,12 @@ impl Job {
     #[must_use]
     pub fn lane(&self) -> Lane {
         self.order.request.lane()
+    }
+
+    /// Whose it is, where clients take turns.
+    #[must_use]
+    pub fn client(&self) -> ClientId {
+        self.order.request.client()
     }
 
     /// The outcome of a job whose text goes out as it came in: nothing in it is language, or it is in the target

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorCode, Lane, Language, RequestError};
+use super::{ClientId, ErrorCode, Lane, Language, RequestError};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
@@ -226,6 +226,12 @@ impl TranslationRequest {
             Some(conversation) if conversation != "any" => conversation,
             _ => &self.message_id,
         }
+    }
+
+    /// The client that takes turns with others: the conversation, else the message alone.
+    #[must_use]
+    pub fn client(&self) -> ClientId {
+        ClientId::of(self.key())
     }
 
     /// What holds for the request as a whole.

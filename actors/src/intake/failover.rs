@@ -87,7 +87,7 @@ impl IntakeState {
             .partition(|outcome| self.has_another(outcome, now, tries));
         if !again.is_empty() {
             let orders = again.into_iter().map(|outcome| outcome.order);
-            self.offer(myself, orders.collect(), tries + 1)?;
+            self.accept(myself, orders.collect(), tries + 1)?;
         }
         Ok(others)
     }

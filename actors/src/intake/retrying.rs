@@ -46,30 +46,26 @@ impl OutcomeSink for RetrySink {
     }
 }
 
-/// Puts [`RetrySink`]s before the sinks of a run of orders: one for all that share a sink, so that their outcomes stay together.
+/// Puts [`RetrySink`]s before the sinks of a run of orders: one for all in a row that share a sink, so that their outcomes stay together.
 pub(super) struct Wrapper<'a> {
     intake: &'a ActorRef<IntakeMessage>,
-    tries: u32,
     last: Option<Arc<RetrySink>>,
 }
 
 impl<'a> Wrapper<'a> {
-    pub(super) const fn new(intake: &'a ActorRef<IntakeMessage>, tries: u32) -> Self {
-        Self {
-            intake,
-            tries,
-            last: None,
-        }
+    pub(super) const fn new(intake: &'a ActorRef<IntakeMessage>) -> Self {
+        Self { intake, last: None }
     }
 
-    pub(super) fn wrap(&mut self, order: &mut Order) {
-        let same = |last: &&Arc<RetrySink>| Arc::ptr_eq(&last.sink, &order.sink);
+    pub(super) fn wrap(&mut self, order: &mut Order, tries: u32) {
+        let same =
+            |last: &&Arc<RetrySink>| last.tries == tries && Arc::ptr_eq(&last.sink, &order.sink);
         let wrapped = match self.last.as_ref().filter(same) {
             Some(last) => Arc::clone(last),
             None => Arc::new(RetrySink {
                 sink: Arc::clone(&order.sink),
                 intake: self.intake.clone(),
-                tries: self.tries,
+                tries,
             }),
         };
         self.last = Some(Arc::clone(&wrapped));

@@ -1,22 +1,25 @@
-//! The backlog of a pool: lanes × length buckets, counted in tokens.
+//! The backlog of a pool: lanes × clients × messages, counted in tokens.
 //!
 //! Lanes share the pool by weight (stride scheduling after Waldspurger, 1995: the lane with the smallest pass goes next, and
-//! what it takes divided by its weight moves its pass on), so a flood of one never starves another. Within
-//! a lane, the bucket with the oldest item goes first, so nothing waits behind an endless stream of other lengths.
+//! what it takes divided by its weight moves its pass on), so a flood of one never starves another. Within a lane, clients take turns
+//! (start-time fair queueing), and within a client, messages do (the one that would be complete first if all got equal shares goes first). So
+//! neither a client with much work nor a long message delays those of others.
 
-use std::collections::VecDeque;
+mod client;
+mod queue;
+#[cfg(test)]
+mod tests;
 
 use tokio::time::Instant;
 
 use crate::{
     cache::CacheKey,
-    domain::{Lane, Lanes},
+    domain::{ClientId, Lane, Lanes},
 };
 
 use super::batching::{BatchBudget, BatchShape};
-
-/// Upper bounds of the length buckets, in estimated tokens; the last bucket has none.
-const BUCKETS: [u32; 6] = [8, 16, 32, 64, 128, u32::MAX];
+use client::ClientQueue;
+use queue::Queue;
 
 /// Shares of the lanes when all of them have work.
 pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes {
@@ -36,10 +39,43 @@ pub struct Item {
     pub tokens: u32,
     /// Its lane.
     pub lane: Lane,
+    /// Whose it is.
+    pub client: ClientId,
     /// When it was queued.
     pub queued: Instant,
     /// Names its text, where translations are remembered.
     pub key: Option<CacheKey>,
+}
+
+/// What a batch that starts with a lane may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Bounds of the batch.
+    pub budget: BatchBudget,
+    /// Most tokens of one client, unless a single item has more. `None` for no such limit.
+    pub per_client: Option<u32>,
+}
+
+impl From<BatchBudget> for BatchLimits {
+    fn from(budget: BatchBudget) -> Self {
+        Self {
+            budget,
+            per_client: None,
+        }
+    }
+}
+
+/// What waits in a lane, as far as one client is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneLoad {
+    /// Waiting tokens of all clients.
+    pub tokens: u64,
+    /// Clients with waiting work, the client asked about not counted.
+    pub other_clients: usize,
+    /// Waiting tokens of the client.
+    pub own_tokens: u64,
+    /// Messages that they belong to.
+    pub own_messages: usize,
 }
 
 /// Items waiting for a free actor.
@@ -49,15 +85,6 @@ pub struct Backlog {
     weights: Lanes<u32>,
     /// The largest pass at which a lane was served: where a lane that was empty starts.
     clock: f64,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    buckets: [VecDeque<Item>; BUCKETS.len()],
-    items: usize,
-    tokens: u64,
-    /// Tokens taken, divided by the weight.
-    pass: f64,
 }
 
 impl Backlog {
@@ -71,9 +98,9 @@ impl Backlog {
         }
     }
 
-    /// Queues an item behind those of its lane and length.
+    /// Queues an item behind those of its job.
     pub fn push(&mut self, item: Item) {
-        if self.lanes[item.lane].items == 0 {
+        if self.lanes[item.lane].is_empty() {
             // A lane that was empty gets no credit for the time it had nothing to do, also if all were empty meanwhile.
             let lane = &mut self.lanes[item.lane];
             lane.pass = lane.pass.max(self.clock);
@@ -82,38 +109,56 @@ impl Backlog {
     }
 
     /// Takes a batch for a free actor: from the lane whose turn it is among those allowed, items of similar length first.
-    /// Empty only when no allowed lane has any. The first lane decides the budget; `rest` says whether room that it leaves is
+    /// Empty only when no allowed lane has any. The first lane decides the limits; `rest` says whether room that it leaves is
     /// given to the other allowed lanes.
     pub fn take(
         &mut self,
-        budget: impl Fn(Lane) -> BatchBudget,
+        limits: impl Fn(Lane) -> BatchLimits,
         allowed: impl Fn(Lane) -> bool,
         rest: bool,
     ) -> Vec<Item> {
         let mut batch = Vec::new();
-        let mut shape = None;
+        let mut growing = None;
         while let Some(lane) = self.next_lane(&allowed) {
-            let shape = shape.get_or_insert_with(|| BatchShape::new(budget(lane)));
+            let (shape, per_client) = growing.get_or_insert_with(|| {
+                let BatchLimits { budget, per_client } = limits(lane);
+                (BatchShape::new(budget), per_client)
+            });
             let before = batch.len();
+            let weight = self.weight(lane);
             self.clock = self.clock.max(self.lanes[lane].pass);
-            self.lanes[lane].take(shape, &mut batch);
+            self.lanes[lane].take(shape, *per_client, &mut batch);
             let taken: u64 = batch[before..]
                 .iter()
                 .map(|item| u64::from(item.tokens))
                 .sum();
-            self.lanes[lane].pass += taken as f64 / f64::from(self.weights[lane].max(1));
+            self.lanes[lane].pass += taken as f64 / weight;
             // A lane that still has items found the batch full.
-            if !rest || self.lanes[lane].items > 0 {
+            if !rest || !self.lanes[lane].is_empty() {
                 break;
             }
         }
         batch
     }
 
+    /// The weight of a lane now. One client of the interactive lane never has a smaller share of the pool than one of the normal lane, however many
+    /// share their lanes: the interactive lane's weight grows with the number of its clients as far as that needs.
+    fn weight(&self, lane: Lane) -> f64 {
+        let of = |lane| f64::from(self.weights[lane].max(1));
+        let clients = |lane| self.lanes[lane].clients() as f64;
+        match (lane, clients(Lane::Normal)) {
+            (Lane::Interactive, normal) if normal > 0.0 => {
+                let equal = of(Lane::Normal) * clients(Lane::Interactive) / normal;
+                of(Lane::Interactive).max(equal)
+            }
+            _ => of(lane),
+        }
+    }
+
     fn active(&self) -> impl Iterator<Item = Lane> {
         Lane::ALL
             .into_iter()
-            .filter(|lane| self.lanes[*lane].items > 0)
+            .filter(|lane| !self.lanes[*lane].is_empty())
     }
 
     fn next_lane(&self, allowed: &impl Fn(Lane) -> bool) -> Option<Lane> {
@@ -126,33 +171,25 @@ impl Backlog {
     pub fn remove(&mut self, mut keep: impl FnMut(&Item) -> bool) -> Vec<Item> {
         let mut removed = Vec::new();
         for lane in Lane::ALL {
-            let queue = &mut self.lanes[lane];
-            for bucket in &mut queue.buckets {
-                bucket.retain(|item| {
-                    let kept = keep(item);
-                    if !kept {
-                        removed.push(*item);
-                        queue.items -= 1;
-                        queue.tokens -= u64::from(item.tokens);
-                    }
-                    kept
-                });
-            }
+            self.lanes[lane].remove(&mut keep, &mut removed);
         }
         removed
     }
 
-    /// Takes back items that were removed, each to the place that its time gives it.
-    pub fn restore(&mut self, items: Vec<Item>) {
-        for item in items {
-            self.push(item);
+    /// Forgets what waits of a job.
+    pub fn forget(&mut self, lane: Lane, client: ClientId, job: u64) {
+        self.lanes[lane].forget(client, job);
+    }
+
+    /// Takes back items that were removed: their clients and jobs take turns as if they had come just now, and the items of a job get the
+    /// place among each other that their time gives them.
+    pub fn restore(&mut self, mut items: Vec<Item>) {
+        items.sort_by_key(|item| (item.queued, item.job, item.piece));
+        for item in &items {
+            self.push(*item);
         }
-        for lane in Lane::ALL {
-            for bucket in &mut self.lanes[lane].buckets {
-                bucket
-                    .make_contiguous()
-                    .sort_by_key(|item| (item.queued, item.job, item.piece));
-            }
+        for item in items {
+            self.lanes[item.lane].sort(item.client, item.job);
         }
     }
 
@@ -165,257 +202,43 @@ impl Backlog {
     /// When the oldest waiting item of a lane was queued.
     #[must_use]
     pub fn oldest(&self, lane: Lane) -> Option<Instant> {
-        self.lanes[lane].heads().map(|(_, queued)| queued).min()
+        self.lanes[lane].oldest()
     }
 
     /// Waiting items of a lane.
     #[must_use]
     pub fn items(&self, lane: Lane) -> usize {
-        self.lanes[lane].items
+        self.lanes[lane].items()
     }
 
     /// Waiting tokens of a lane.
     #[must_use]
     pub fn tokens(&self, lane: Lane) -> u64 {
-        self.lanes[lane].tokens
+        self.lanes[lane].tokens()
+    }
+
+    /// Clients with waiting work in a lane.
+    #[must_use]
+    pub fn clients(&self, lane: Lane) -> usize {
+        self.lanes[lane].clients()
+    }
+
+    /// What waits in a lane, as far as a client is concerned.
+    #[must_use]
+    pub fn load(&self, lane: Lane, client: ClientId) -> LaneLoad {
+        let queue = &self.lanes[lane];
+        let own = queue.client(client);
+        LaneLoad {
+            tokens: queue.tokens(),
+            other_clients: queue.clients() - usize::from(own.is_some()),
+            own_tokens: own.map_or(0, ClientQueue::tokens),
+            own_messages: own.map_or(0, ClientQueue::messages),
+        }
     }
 
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.active().next().is_none()
-    }
-}
-
-impl Queue {
-    fn push(&mut self, item: Item) {
-        let bucket = BUCKETS.partition_point(|bound| *bound < item.tokens);
-        self.buckets[bucket].push_back(item);
-        self.items += 1;
-        self.tokens += u64::from(item.tokens);
-    }
-
-    fn heads(&self) -> impl Iterator<Item = (usize, Instant)> {
-        self.buckets
-            .iter()
-            .enumerate()
-            .filter_map(|(i, b)| b.front().map(|item| (i, item.queued)))
-    }
-
-    /// Fills a batch from the bucket with the oldest item, then from shorter ones, which cost the least padding, then from longer ones.
-    fn take(&mut self, shape: &mut BatchShape, batch: &mut Vec<Item>) {
-        let Some((anchor, _)) = self.heads().min_by_key(|(_, queued)| *queued) else {
-            return;
-        };
-        for index in (0..=anchor).rev().chain(anchor + 1..BUCKETS.len()) {
-            while let Some(item) = self.buckets[index].front().copied() {
-                if !shape.admit(item.tokens) {
-                    break;
-                }
-                self.buckets[index].pop_front();
-                self.items -= 1;
-                self.tokens -= u64::from(item.tokens);
-                batch.push(item);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::HashSet, time::Duration};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const BUDGET: BatchBudget = BatchBudget {
-        items: 32,
-        padded_tokens: 512,
-    };
-
-    fn item(job: u64, tokens: u32, lane: Lane, start: Instant) -> Item {
-        Item {
-            job,
-            piece: 0,
-            tokens,
-            lane,
-            queued: start + Duration::from_micros(job),
-            key: None,
-        }
-    }
-
-    fn lanes() -> impl Strategy<Value = Lane> {
-        prop::sample::select(Lane::ALL.to_vec())
-    }
-
-    proptest! {
-        #[test]
-        fn every_item_leaves_exactly_once_and_every_batch_keeps_the_budget(
-            items in prop::collection::vec((1u32..700, lanes()), 0..300), rest: bool,
-        ) {
-            let start = Instant::now();
-            let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-            for (job, (tokens, lane)) in items.iter().enumerate() {
-                backlog.push(item(job as u64, *tokens, *lane, start));
-            }
-            let mut seen = HashSet::new();
-            while !backlog.is_empty() {
-                let batch = backlog.take(|_| BUDGET, |_| true, rest);
-                prop_assert!(!batch.is_empty());
-                let longest = batch.iter().map(|i| i.tokens).max().unwrap() as usize;
-                prop_assert!(batch.len() == 1 || batch.len() * longest <= BUDGET.padded_tokens as usize);
-                prop_assert!(batch.len() <= BUDGET.items);
-                for item in batch {
-                    prop_assert!(seen.insert(item.job));
-                }
-            }
-            prop_assert_eq!(seen.len(), items.len());
-            for lane in Lane::ALL {
-                prop_assert_eq!((backlog.items(lane), backlog.tokens(lane)), (0, 0));
-            }
-        }
-
-        #[test]
-        fn the_oldest_item_of_the_lane_whose_turn_it_is_is_in_the_batch(
-            items in prop::collection::vec(1u32..700, 1..200),
-        ) {
-            let start = Instant::now();
-            let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-            for (job, tokens) in items.iter().enumerate() {
-                backlog.push(item(job as u64, *tokens, Lane::Normal, start));
-            }
-            while let Some(oldest) = backlog.oldest(Lane::Normal) {
-                let batch = backlog.take(|_| BUDGET, |_| true, true);
-                prop_assert!(batch.iter().any(|i| i.queued == oldest));
-            }
-        }
-
-        #[test]
-        fn what_is_removed_and_what_is_left_are_all_there_was(
-            items in prop::collection::vec((1u32..700, lanes()), 0..200), modulus in 1u64..5,
-        ) {
-            let start = Instant::now();
-            let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-            for (job, (tokens, lane)) in items.iter().enumerate() {
-                backlog.push(item(job as u64, *tokens, *lane, start));
-            }
-            let removed = backlog.remove(|i| i.job % modulus != 0);
-            prop_assert!(removed.iter().all(|i| i.job % modulus == 0));
-            let left: usize = Lane::ALL.iter().map(|l| backlog.items(*l)).sum();
-            prop_assert_eq!(left + removed.len(), items.len());
-        }
-    }
-
-    #[test]
-    fn items_that_come_back_go_where_their_time_puts_them() {
-        let start = Instant::now();
-        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-        for job in 0..100 {
-            backlog.push(item(job, 6, Lane::Normal, start));
-        }
-        let removed = backlog.remove(|item| item.job % 2 == 0);
-        assert_eq!(removed.len(), 50);
-        backlog.push(item(100, 6, Lane::Normal, start));
-        backlog.restore(removed);
-        let mut order = Vec::new();
-        while !backlog.is_empty() {
-            order.extend(backlog.take(|_| BUDGET, |_| true, true));
-        }
-        let jobs: Vec<_> = order.iter().map(|item| item.job).collect();
-        assert_eq!(jobs, (0..=100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn lanes_that_are_all_full_share_by_weight() {
-        let start = Instant::now();
-        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-        for job in 0..60_000 {
-            backlog.push(item(job, 10, Lane::ALL[job as usize % 3], start));
-        }
-        let mut taken = Lanes::<u64>::default();
-        for _ in 0..800 {
-            for item in backlog.take(|_| BUDGET, |_| true, true) {
-                taken[item.lane] += u64::from(item.tokens);
-            }
-        }
-        assert!(
-            Lane::ALL.iter().all(|lane| backlog.items(*lane) > 0),
-            "a lane ran dry"
-        );
-        let share = taken.normal as f64 / taken.any as f64;
-        assert!(
-            (3.8..4.2).contains(&share),
-            "normal got {share} times what any got"
-        );
-        let share = taken.interactive as f64 / taken.normal as f64;
-        assert!(
-            (1.9..2.1).contains(&share),
-            "interactive got {share} times what normal got"
-        );
-    }
-
-    #[test]
-    fn a_lane_that_was_idle_does_not_catch_up() {
-        let start = Instant::now();
-        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-        for job in 0..50_000 {
-            backlog.push(item(job, 10, Lane::Normal, start));
-        }
-        for _ in 0..500 {
-            backlog.take(|_| BUDGET, |_| true, true);
-        }
-        for job in 0..5_000 {
-            backlog.push(item(100_000 + job, 10, Lane::Any, start));
-        }
-        let mut taken = Lanes::<usize>::default();
-        for _ in 0..100 {
-            for item in backlog.take(|_| BUDGET, |_| true, true) {
-                taken[item.lane] += 1;
-            }
-        }
-        assert!(taken.normal > 3 * taken.any, "{taken:?}");
-    }
-
-    #[test]
-    fn a_lane_that_was_never_used_does_not_shut_out_one_that_worked_alone_for_long() {
-        let start = Instant::now();
-        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-        for job in 0..50_000 {
-            backlog.push(item(job, 10, Lane::Normal, start));
-        }
-        while !backlog.is_empty() {
-            backlog.take(|_| BUDGET, |_| true, true);
-        }
-        for job in 0..10_000 {
-            backlog.push(item(100_000 + job, 10, Lane::Any, start));
-        }
-        for job in 0..10_000 {
-            backlog.push(item(200_000 + job, 10, Lane::Normal, start));
-        }
-        let mut taken = Lanes::<usize>::default();
-        for _ in 0..50 {
-            for item in backlog.take(|_| BUDGET, |_| true, true) {
-                taken[item.lane] += 1;
-            }
-        }
-        assert!(taken.normal > 3 * taken.any, "{taken:?}");
-    }
-
-    #[test]
-    fn similar_lengths_travel_together() {
-        let start = Instant::now();
-        let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
-        for job in 0..1_000 {
-            backlog.push(item(
-                job,
-                if job % 2 == 0 { 6 } else { 60 },
-                Lane::Normal,
-                start,
-            ));
-        }
-        let batch = backlog.take(|_| BUDGET, |_| true, true);
-        assert!(batch.iter().all(|i| i.tokens == 6), "{batch:?}");
-        assert_eq!(batch.len(), BUDGET.items);
     }
 }

@@ -64,6 +64,18 @@ impl BatchShape {
         }
         false
     }
+
+    /// Whether there is no room, not even for a segment as short as can be.
+    pub(super) fn is_full(&self) -> bool {
+        let padded = u64::from(self.longest) * (self.items as u64 + 1);
+        self.items > 0
+            && (self.items >= self.budget.items || padded > u64::from(self.budget.padded_tokens))
+    }
+
+    /// Most segments of the batch.
+    pub(super) const fn most_items(&self) -> usize {
+        self.budget.items
+    }
 }
 
 /// What the next batch of a free actor may be made of.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{JobOutcome, Lane, deliver_all},
     engine::{EngineFactory, Segment},
-    events::{Event, Observer, PieceSource},
+    events::{Event, Observer, PieceSource, Stage},
     scaling::{Decision, ScalingPolicy, Totals},
 };
 
@@ -25,6 +25,7 @@ use super::{
     lending::Loans,
     member::Members,
     offloading::Help,
+    sharing::Sharing,
     spec::PoolSpec,
     supervisor::{PoolMessage, PoolStart},
 };
@@ -75,6 +76,8 @@ pub struct Pool {
     pub(super) watched: Watched,
     pub(super) last_warm: Instant,
     pub(super) last_urgent: Option<Instant>,
+    /// How clients share the pool.
+    pub(super) sharing: Sharing,
     /// Jobs that are held back.
     pub(super) held: Held,
     /// What peers do for this pool.
@@ -150,6 +153,7 @@ impl Pool {
             watched: Watched::default(),
             last_warm: now,
             last_urgent: None,
+            sharing: Sharing::default(),
             held: Held::default(),
             help: Help::new(start.peers),
             loans: Loans::default(),
@@ -162,32 +166,45 @@ impl Pool {
         let now = Instant::now();
         let worker = self.worker(Arc::from(""));
         let shared = self.known.is_shared();
-        let (mut ended, mut asked, mut at_hand) = (Vec::new(), Vec::new(), 0);
+        let (mut ended, mut asked) = (Vec::new(), Vec::new());
+        let (mut at_hand, mut refused) = (0, 0);
         for submission in submissions {
             self.totals.arrived_jobs += 1;
             if submission.job.lane() != Lane::Any {
                 self.last_urgent = Some(now);
             }
-            let mut held = self.held.of(submission.job.target);
-            let queue = &mut |item: Item| {
-                if held.is_none()
-                    && let Some(translation) = self.known.get(&item)
-                {
-                    at_hand += 1;
-                    return Some(translation);
+            self.note_client(&submission, now);
+            let is_held = self.held.of(submission.job.target).is_some();
+            let (known, pieces) = (&self.known, submission.pieces());
+            let at_hand_of = |item: &Item| known.get(item).filter(|_| !is_held);
+            let prepared = self.jobs.prepare(submission, now, &worker, at_hand_of);
+            let prepared = match prepared {
+                Ok(prepared) => prepared,
+                Err(outcome) => {
+                    at_hand += pieces;
+                    ended.push(*outcome);
+                    continue;
                 }
-                self.totals.arrived_tokens += u64::from(item.tokens);
-                match &mut held {
-                    Some(held) => held.push(item),
-                    None if shared && item.key.is_some() => asked.push(item),
-                    None => self.backlog.push(item),
-                }
-                None
             };
-            if let Err(outcome) = self.jobs.admit(submission, now, &worker, queue) {
-                ended.push(*outcome);
+            at_hand += pieces - prepared.items.len();
+            // What other nodes know of it, and when it is let go on, is not known yet.
+            if !shared
+                && !is_held
+                && let Some(error) = self.refusal(prepared.job(), prepared.tokens(), now)
+            {
+                refused += 1;
+                ended.push(prepared.refuse(error));
+                continue;
+            }
+            for item in self.jobs.accept(prepared) {
+                self.totals.arrived_tokens += u64::from(item.tokens);
+                match shared && item.key.is_some() && !is_held {
+                    true => asked.push(item),
+                    false => self.queue(item),
+                }
             }
         }
+        self.note_refused(refused);
         self.idle_since = None;
         self.note_pieces(PieceSource::Memory, at_hand);
         self.finish(ended);
@@ -197,6 +214,10 @@ impl Pool {
     }
 
     pub(super) fn finish(&mut self, outcomes: Vec<JobOutcome>) {
+        for panic in self.jobs.take_panics() {
+            let stage = Stage::Pool;
+            self.observe(Event::PanicContained { stage, panic });
+        }
         if outcomes.is_empty() {
             return;
         }

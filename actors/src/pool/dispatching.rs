@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    backlog::BatchLimits,
     batching::Turn,
     budget::Slot,
     core::Pool,
@@ -27,6 +28,7 @@ impl Pool {
     pub(super) fn dispatch(&mut self) {
         // Nothing that is late reaches an engine, however short the time since the last look.
         self.expire(Instant::now());
+        self.drop_stale();
         while let Some(id) = self.members.idle() {
             if !self.has_queued() {
                 self.note_idleness();
@@ -119,10 +121,14 @@ impl Pool {
                 return Some(attempt);
             }
         }
-        let budget = self.spec.batch;
+        let limits = self.batch_limits(self.spec.batch);
         loop {
             let mut items = self.backlog.take(
-                |lane| turn.budget(lane, budget),
+                |lane| {
+                    let limits = limits[lane];
+                    let budget = turn.budget(lane, limits.budget);
+                    BatchLimits { budget, ..limits }
+                },
                 |lane| turn.allows(lane),
                 turn.mixes(),
             );
@@ -130,6 +136,8 @@ impl Pool {
                 return None;
             }
             self.jobs.keep_wanted(&mut items);
+            // What else waits of jobs that nobody wants any more is gone before the next look.
+            self.drop_stale();
             self.leave_out_known(&mut items);
             if !items.is_empty() {
                 return Some(Attempt { items, failures: 0 });

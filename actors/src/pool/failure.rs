@@ -111,6 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::ClientId;
 
     /// Runs attempts against an engine that fails on every batch with a poisoned item, and on the first `kills` batches.
     fn settle(
@@ -126,6 +127,7 @@ mod tests {
                 tokens: 5,
                 lane: Lane::Normal,
                 queued: now,
+                client: ClientId::default(),
                 key: None,
             })
             .collect();

@@ -109,10 +109,10 @@ impl Pool {
             let Some(guest) = self.help.guests.get(&id) else {
                 return;
             };
-            let budget = guest.budget;
+            let limits = self.batch_limits(guest.budget);
             let everything = self.own_actors_are_late();
             let mut items = self.backlog.take(
-                |_| budget,
+                |lane| limits[lane],
                 |lane| everything || lane != Lane::Interactive,
                 true,
             );

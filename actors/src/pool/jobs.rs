@@ -12,8 +12,10 @@ use babelmesh_engine_protocol::{Segment, Translation};
 
 use crate::{
     cache::{CacheKey, CacheSpace},
+    containment::contain,
     domain::{
-        ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace, Translated,
+        ClientId, ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace,
+        Translated,
     },
     engine::EngineBatch,
     text::{self, Piece},
@@ -65,6 +67,11 @@ impl Submission {
     #[must_use]
     pub fn lane(&self) -> Lane {
         self.job.lane()
+    }
+
+    /// Number of pieces that need translation.
+    pub(super) fn pieces(&self) -> usize {
+        self.cut.pieces.len()
     }
 }
 
@@ -125,6 +132,41 @@ pub(super) struct Jobs {
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
     abandoned: usize,
+    /// Those that ended before all their pieces were made: some may still wait.
+    stale: Vec<Stale>,
+    panics: Vec<String>,
+}
+
+/// A job that ended early.
+pub(super) struct Stale {
+    pub(super) job: u64,
+    pub(super) lane: Lane,
+    pub(super) client: ClientId,
+}
+
+/// A job that is looked through and not taken in yet.
+pub(super) struct Prepared {
+    key: u64,
+    active: Active,
+    /// The pieces that need an engine.
+    pub(super) items: Vec<Item>,
+}
+
+impl Prepared {
+    /// Estimated tokens that need an engine.
+    pub(super) fn tokens(&self) -> u64 {
+        let tokens = self.items.iter().map(|item| u64::from(item.tokens));
+        tokens.sum()
+    }
+
+    pub(super) const fn job(&self) -> &Job {
+        &self.active.job
+    }
+
+    /// Ends the job with an error instead.
+    pub(super) fn refuse(self, error: RequestError) -> JobOutcome {
+        self.active.job.order.failed(error)
+    }
 }
 
 pub(super) struct Active {
@@ -143,34 +185,37 @@ pub(super) struct Active {
 }
 
 impl Jobs {
-    /// Takes a job in and offers its pieces: `queue` keeps those that it does not have a translation of. `Err` holds the outcome of a job that
-    /// needs no more.
-    pub(super) fn admit(
+    /// Looks a job through for pieces that `known` has a translation of. `Err` holds the outcome of a job that needs no more.
+    pub(super) fn prepare(
         &mut self,
         submission: Submission,
         now: Instant,
         worker: &Worker,
-        queue: &mut impl FnMut(Item) -> Option<Translation>,
-    ) -> Result<(), Box<JobOutcome>> {
+        known: impl Fn(&Item) -> Option<Translation>,
+    ) -> Result<Prepared, Box<JobOutcome>> {
         let Submission { job, cut } = submission;
         let Cut { pieces, space } = cut;
         let key = self.next;
         self.next += 1;
-        let lane = job.lane();
+        let (lane, client) = (job.lane(), job.client());
         if pieces.is_empty() {
             return Err(Box::new(job.untouched()));
         }
-        let mut known = Vec::new();
+        let (mut found, mut items) = (Vec::new(), Vec::new());
         for (piece, text) in (0u32..).zip(&pieces) {
-            let found = queue(Item {
+            let item = Item {
                 job: key,
                 piece,
                 tokens: text.tokens,
                 lane,
+                client,
                 queued: now,
                 key: text.key,
-            });
-            known.extend(found.map(|translation| (piece, translation)));
+            };
+            match known(&item) {
+                Some(translation) => found.push((piece, translation)),
+                None => items.push(item),
+            }
         }
         let mut active = Active {
             missing: pieces.len(),
@@ -184,16 +229,44 @@ impl Jobs {
             batch_size: 0,
             started: None,
         };
-        for (piece, translation) in known {
+        for (piece, translation) in found {
             active.add(piece, translation, Origin::Known);
         }
         if active.missing == 0 {
-            return Err(Box::new(active.finish(worker, now)));
+            return Err(Box::new(self.finished(active, worker, now)));
         }
+        Ok(Prepared { key, active, items })
+    }
+
+    /// Takes a job in, and returns its pieces that need an engine.
+    pub(super) fn accept(&mut self, prepared: Prepared) -> Vec<Item> {
+        let Prepared { key, active, items } = prepared;
         self.deadlines
             .extend(active.job.deadline.map(|at| (at, key)));
         self.active.insert(key, active);
-        Ok(())
+        items
+    }
+
+    /// The outcome of a complete job. A panic in putting it together concerns this job alone.
+    fn finished(&mut self, active: Active, worker: &Worker, now: Instant) -> JobOutcome {
+        let (outcome, panic) = active.finish(worker, now);
+        self.panics.extend(panic);
+        outcome
+    }
+
+    /// Something of a job panicked and was contained.
+    pub(super) fn note_panic(&mut self, panic: String) {
+        self.panics.push(panic);
+    }
+
+    /// What panicked since the last time.
+    pub(super) fn take_panics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.panics)
+    }
+
+    /// The jobs that ended early since the last time.
+    pub(super) fn take_stale(&mut self) -> Vec<Stale> {
+        std::mem::take(&mut self.stale)
     }
 
     /// Whether the job has not ended.
@@ -302,7 +375,7 @@ impl Jobs {
             if active.missing == 0
                 && let Some(active) = self.remove(item.job)
             {
-                done.push(active.finish(worker, now));
+                done.push(self.finished(active, worker, now));
             }
         }
         done
@@ -317,6 +390,7 @@ impl Jobs {
     /// Ends all jobs with an error.
     pub(super) fn fail_all(&mut self, code: ErrorCode, message: &str) -> Vec<JobOutcome> {
         self.deadlines.clear();
+        self.stale.clear();
         let failed = |active: Active| {
             let error = RequestError::new(code, message);
             active.job.order.failed(error)
@@ -352,6 +426,13 @@ impl Jobs {
         let active = self.active.remove(&job)?;
         if let Some(at) = active.job.deadline {
             self.deadlines.remove(&(at, job));
+        }
+        if active.missing > 0 {
+            self.stale.push(Stale {
+                job,
+                lane: active.job.lane(),
+                client: active.job.client(),
+            });
         }
         Some(active)
     }
@@ -414,8 +495,17 @@ impl Active {
         }
     }
 
-    fn finish(self, worker: &Worker, now: Instant) -> JobOutcome {
-        let joined = joined(&self.job.order.request.text, self.pieces);
+    /// The outcome, and what a panic said that made it an error.
+    fn finish(self, worker: &Worker, now: Instant) -> (JobOutcome, Option<String>) {
+        let text = &self.job.order.request.text;
+        let joined = match contain(|| joined(text, self.pieces)) {
+            Ok(joined) => joined,
+            Err(panic) => {
+                let message = "joining the translations failed inside the node";
+                let error = RequestError::new(ErrorCode::InternalError, message);
+                return (self.job.order.failed(error), Some(panic.to_string()));
+            }
+        };
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
@@ -434,10 +524,11 @@ impl Active {
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };
-        JobOutcome {
+        let outcome = JobOutcome {
             order: self.job.order,
             result: Ok(translated),
-        }
+        };
+        (outcome, None)
     }
 }
 

@@ -111,6 +111,7 @@ impl Pool {
         if answer.is_ok() {
             self.restart = Restart::default();
             self.totals.completed_tokens += u64::from(batch.tokens);
+            self.note_batch(batch.lane, batch.tokens, elapsed);
         }
         match (batch.work, answer) {
             (Work::Own(attempt), Ok(translations)) if translations.len() != attempt.items.len() => {

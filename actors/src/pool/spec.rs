@@ -10,7 +10,7 @@ use crate::{
     scaling::Bounds,
 };
 
-use super::{backlog::DEFAULT_WEIGHTS, batching::BatchBudget};
+use super::{backlog::DEFAULT_WEIGHTS, batching::BatchBudget, sharing::SharingConfig};
 
 /// Default of [`PoolSpec::min_piece_tokens`].
 pub const DEFAULT_MIN_PIECE_TOKENS: u32 = 8;
@@ -34,6 +34,8 @@ pub struct PoolSpec {
     pub batch: BatchBudget,
     /// Shares of the lanes.
     pub weights: Lanes<u32>,
+    /// How clients share the pool.
+    pub sharing: SharingConfig,
     /// Threads of each engine.
     pub threads: usize,
     /// Resident bytes an engine is expected to take until one was measured.
@@ -67,6 +69,7 @@ impl PoolSpec {
             initial: 0,
             batch: BatchBudget::default(),
             weights: DEFAULT_WEIGHTS,
+            sharing: SharingConfig::default(),
             threads: 1,
             expected_memory: 256 << 20,
             memory_limit: 2 << 30,

@@ -10,6 +10,7 @@ use babelmesh_engine_protocol::{Completeness, Translation};
 use tokio::time::Instant;
 
 use crate::{
+    containment::contain,
     domain::{ErrorCode, JobOutcome},
     events::Event,
     text,
@@ -79,7 +80,14 @@ impl Jobs {
         };
         let text = active.text(item.piece)?;
         let estimate = text::estimate_tokens(text);
-        let ranges = cut(text, parts(shortfall, text.len(), estimate, smallest)?)?;
+        let parts = parts(shortfall, text.len(), estimate, smallest)?;
+        let ranges = match contain(|| cut(text, parts)) {
+            Ok(ranges) => ranges?,
+            Err(panic) => {
+                self.note_panic(panic.to_string());
+                return None;
+            }
+        };
         // The estimate was too low for the whole; it is for the parts as well.
         let dense = shortfall.tokens.clamp(1, item.tokens.saturating_mul(64));
         let scale = |tokens: u32| {

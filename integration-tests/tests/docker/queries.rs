@@ -17,13 +17,14 @@ use super::{docker, list, read, text, yaml};
 type Metrics = BTreeMap<String, BTreeSet<String>>;
 
 /// What a healthy node has no sample of, with the labels that it would have.
-const RARE: [(&str, &[&str]); 8] = [
+const RARE: [(&str, &[&str]); 9] = [
     // Without certificates.
     ("babelmesh_certificate_expiry_timestamp_seconds", &[]),
     ("babelmesh_dead_letters_total", &["source", "code"]),
     ("babelmesh_retried_jobs_total", &["code"]),
     ("babelmesh_actor_failures_total", &["model"]),
     ("babelmesh_poisoned_texts_total", &["model"]),
+    ("babelmesh_refused_jobs_total", &["model"]),
     ("babelmesh_expired_jobs_total", &["model"]),
     ("babelmesh_abandoned_jobs_total", &["model"]),
     (

@@ -1,0 +1,274 @@
+//! Turns of clients that share something: start-time fair queueing (Goyal, Vin and Cheng, 1996) with the clock of weighted fair queueing.
+//!
+//! Each client has a start tag: the service that it has had, in units of cost. The client with the smallest tag is next, and what it gets is added
+//! to its tag. The clock shows what each client would have had if all were served at the same time in equal parts; a client that joins starts
+//! there, so it neither gets credit for the time without work nor waits for others to use up theirs. Two clients that have work all the time are
+//! served equally, but for one unit of work. A client that has left is remembered only until the clock has reached its tag.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+};
+
+use tokio::time::Instant;
+
+/// Units of the clock in one unit of cost: a service of one unit is shared by all clients.
+const UNITS: u64 = 1 << 16;
+
+/// A client's place: its start tag; clients with equal tags go by the age of their work, then in the order in which they joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    tag: u64,
+    since: Instant,
+    number: u64,
+}
+
+/// The clients that have work, and whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turns<K> {
+    places: HashMap<K, Place>,
+    order: BTreeSet<(Place, K)>,
+    /// Clients that have left ahead of the clock.
+    left: HashMap<K, u64>,
+    left_order: BTreeSet<(u64, K)>,
+    clock: u64,
+    joined: u64,
+}
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::new(),
+            order: BTreeSet::new(),
+            left: HashMap::new(),
+            left_order: BTreeSet::new(),
+            clock: 0,
+            joined: 0,
+        }
+    }
+}
+
+impl<K: Copy + Ord + Hash> Turns<K> {
+    /// Lets a client take turns from now on, with work that has waited since then. Changes nothing if it does already.
+    pub(crate) fn join(&mut self, client: K, since: Instant) {
+        if self.places.contains_key(&client) {
+            return;
+        }
+        let before = self.left.remove(&client);
+        if let Some(tag) = before {
+            self.left_order.remove(&(tag, client));
+        }
+        let place = Place {
+            tag: before.unwrap_or(self.clock).max(self.clock),
+            since,
+            number: self.joined,
+        };
+        self.joined += 1;
+        self.places.insert(client, place);
+        self.order.insert((place, client));
+    }
+
+    /// A client has no more work.
+    pub(crate) fn leave(&mut self, client: K) {
+        let Some(place) = self.places.remove(&client) else {
+            return;
+        };
+        self.order.remove(&(place, client));
+        if self.places.is_empty() {
+            self.left.clear();
+            self.left_order.clear();
+            self.clock = 0;
+        } else if place.tag > self.clock {
+            self.left.insert(client, place.tag);
+            self.left_order.insert((place.tag, client));
+        }
+    }
+
+    /// The client whose turn it is.
+    pub(crate) fn first(&self) -> Option<K> {
+        self.order.first().map(|(_, client)| *client)
+    }
+
+    /// Whether a client is more than `cost` ahead of another one.
+    pub(crate) fn is_ahead(&self, client: K, of: K, cost: u64) -> bool {
+        let tag = |client| {
+            self.places
+                .get(&client)
+                .map_or(0, |place: &Place| place.tag)
+        };
+        tag(client) > tag(of).saturating_add(cost.saturating_mul(UNITS))
+    }
+
+    /// Counts a service of this cost to a client.
+    pub(crate) fn serve(&mut self, client: K, cost: u64) {
+        self.charge(client, cost);
+        let mut rest = cost.saturating_mul(UNITS);
+        loop {
+            let sharing = (self.places.len() + self.left.len()).max(1) as u64;
+            let Some((tag, gone)) = self.left_order.first().copied() else {
+                self.clock = self.clock.saturating_add(rest / sharing);
+                return;
+            };
+            let until = tag.saturating_sub(self.clock).saturating_mul(sharing);
+            if until > rest {
+                self.clock = self.clock.saturating_add(rest / sharing);
+                return;
+            }
+            rest -= until;
+            self.clock = self.clock.max(tag);
+            self.left_order.remove(&(tag, gone));
+            self.left.remove(&gone);
+        }
+    }
+
+    /// Counts a cost to a client without serving it; undone by [`refund`](Self::refund).
+    pub(crate) fn charge(&mut self, client: K, cost: u64) {
+        let cost = cost.saturating_mul(UNITS);
+        self.change(client, |tag| tag.saturating_add(cost));
+    }
+
+    /// Gives a cost back.
+    pub(crate) fn refund(&mut self, client: K, cost: u64) {
+        let cost = cost.saturating_mul(UNITS);
+        self.change(client, |tag| tag.saturating_sub(cost));
+    }
+
+    fn change(&mut self, client: K, tag: impl Fn(u64) -> u64) {
+        if let Some(place) = self.places.get_mut(&client) {
+            let is_there = self.order.remove(&(*place, client));
+            place.tag = tag(place.tag);
+            if is_there {
+                self.order.insert((*place, client));
+            }
+        }
+    }
+
+    /// Passes a client over until it is [let back in](Self::unpark). It keeps its place.
+    pub(crate) fn park(&mut self, client: K) {
+        if let Some(place) = self.places.get(&client) {
+            self.order.remove(&(*place, client));
+        }
+    }
+
+    /// Ends [`park`](Self::park).
+    pub(crate) fn unpark(&mut self, client: K) {
+        if let Some(place) = self.places.get(&client) {
+            self.order.insert((*place, client));
+        }
+    }
+
+    /// Clients that have work.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn clients_that_always_have_work_are_served_equally_but_for_one_unit(
+            clients in 1usize..8, costs in prop::collection::vec(1u64..100, 1..400),
+        ) {
+            let mut turns = Turns::default();
+            (0..clients).for_each(|client| turns.join(client, Instant::now()));
+            let mut served = vec![0; clients];
+            let mut largest = 0;
+            for cost in costs {
+                let client = turns.first().unwrap();
+                turns.serve(client, cost);
+                served[client] += cost;
+                largest = largest.max(cost);
+                let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
+                prop_assert!(most - least <= 2 * largest);
+            }
+        }
+
+        #[test]
+        fn a_client_that_joins_waits_for_one_unit_of_work_of_each_other(
+            others in 1usize..8, before in prop::collection::vec(1u64..100, 0..300),
+        ) {
+            let mut turns = Turns::default();
+            let now = Instant::now();
+            (0..others).for_each(|client| turns.join(client, now));
+            for cost in before {
+                let client = turns.first().unwrap();
+                turns.serve(client, cost);
+            }
+            turns.join(others, now);
+            let mut work = 0;
+            while let Some(client) = turns.first() && client != others {
+                turns.serve(client, 100);
+                work += 100;
+            }
+            prop_assert!(work <= 2 * 100 * others, "{work}");
+        }
+
+        #[test]
+        fn a_flood_of_clients_that_come_and_go_starves_nobody(
+            waiting in 1usize..50, costs in prop::collection::vec(1u64..100, 20..40),
+        ) {
+            // One client has much work; there are always so many others with one unit each, served and replaced by new ones.
+            let mut turns = Turns::default();
+            let now = Instant::now();
+            turns.join(0, now);
+            let mut next = 1;
+            while next <= waiting {
+                turns.join(next, now);
+                next += 1;
+            }
+            let (mut had, mut others) = (0, 0);
+            for cost in costs.iter().cycle().take(20 * costs.len()) {
+                match turns.first().unwrap() {
+                    0 => {
+                        turns.serve(0, *cost);
+                        had += cost;
+                    }
+                    client => {
+                        turns.serve(client, 50);
+                        others += 50;
+                        turns.leave(client);
+                        turns.join(next, now);
+                        next += 1;
+                    }
+                }
+            }
+            let share = others / (waiting as u64 + 1);
+            prop_assert!(had + 200 >= share / 2, "{had} of its own, {others} of {waiting} others");
+            prop_assert!(turns.left.len() <= 4 * (waiting + 1) + 100, "{} are remembered", turns.left.len());
+        }
+
+        #[test]
+        fn what_is_charged_and_refunded_changes_no_order(costs in prop::collection::vec((0usize..4, 1u64..50), 0..60)) {
+            let mut turns = Turns::default();
+            (0..4).for_each(|client| turns.join(client, Instant::now()));
+            let order = |turns: &Turns<usize>| turns.order.iter().copied().collect::<Vec<_>>();
+            let before = order(&turns);
+            for (client, cost) in &costs {
+                turns.charge(*client, *cost);
+            }
+            turns.park(2);
+            for (client, cost) in costs.iter().rev() {
+                turns.refund(*client, *cost);
+            }
+            turns.unpark(2);
+            prop_assert_eq!(order(&turns), before);
+        }
+    }
+
+    #[test]
+    fn clients_without_work_leave_nothing_behind() {
+        let mut turns = Turns::default();
+        for client in 0..1_000 {
+            turns.join(client, Instant::now());
+            turns.serve(client, 5);
+            turns.leave(client);
+        }
+        assert_eq!((turns.len(), turns.order.len()), (0, 0));
+        assert_eq!((turns.left.len(), turns.left_order.len()), (0, 0));
+    }
+}

@@ -1,0 +1,222 @@
+//! One lane of the backlog: clients that take turns.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::time::Instant;
+
+use super::{Item, client::ClientQueue};
+use crate::{domain::ClientId, fair::Turns, pool::batching::BatchShape};
+
+/// Upper bounds of the length classes, in estimated tokens; the last class has none.
+const CLASSES: [u32; 6] = [8, 16, 32, 64, 128, u32::MAX];
+
+fn class(tokens: u32) -> usize {
+    CLASSES.partition_point(|bound| *bound < tokens)
+}
+
+/// A lane.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    clients: HashMap<ClientId, ClientQueue>,
+    turns: Turns<ClientId>,
+    /// How many items were queued when.
+    ages: BTreeMap<Instant, usize>,
+    items: usize,
+    tokens: u64,
+    /// Tokens taken, divided by the weight.
+    pub(super) pass: f64,
+}
+
+/// A batch as it grows in one lane.
+struct Growing<'a> {
+    shape: &'a mut BatchShape,
+    per_client: Option<u32>,
+    /// Tokens of each client in the batch.
+    taken: HashMap<ClientId, u32>,
+}
+
+impl Growing<'_> {
+    /// Whether a client may have an item of so many tokens in the batch.
+    fn is_in_share(&self, client: ClientId, tokens: u32) -> bool {
+        let had = self.taken.get(&client).copied().unwrap_or(0);
+        let within = |most| had == 0 || had.saturating_add(tokens) <= most;
+        self.per_client.is_none_or(within)
+    }
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, item: Item) {
+        self.clients.entry(item.client).or_default().push(item);
+        self.turns.join(item.client, item.queued);
+        self.count(&item);
+    }
+
+    /// Adds to a batch, in the order of turns. The first item decides the length class: items of longer classes, which would have the batch
+    /// padded, are passed over at first, keep their clients' turns, and get the room that is left. No more of them are passed over than fit
+    /// into a batch, so a client whose turn it is gets something in this batch or is the first in the next.
+    pub(super) fn take(
+        &mut self,
+        shape: &mut BatchShape,
+        per_client: Option<u32>,
+        batch: &mut Vec<Item>,
+    ) {
+        let mut growing = Growing {
+            shape,
+            per_client,
+            taken: HashMap::new(),
+        };
+        let (mut passed, mut parked, mut anchor) = (Vec::new(), Vec::new(), None);
+        let start = batch.len();
+        // The first client that has had its share of this batch: others may get ahead of it by a share, but no more.
+        let mut capped = None;
+        let ahead = per_client.map_or(0, u64::from);
+        while let Some(client) = self.turns.first() {
+            if capped.is_some_and(|capped| self.turns.is_ahead(client, capped, ahead)) {
+                break;
+            }
+            let head = self.clients.get(&client).and_then(ClientQueue::head);
+            let Some(tokens) = head.map(|item| item.tokens) else {
+                parked.push(client);
+                self.turns.park(client);
+                continue;
+            };
+            if !growing.is_in_share(client, tokens) {
+                capped.get_or_insert(client);
+                parked.push(client);
+                self.turns.park(client);
+                continue;
+            }
+            let class = class(tokens);
+            let is_similar = class <= *anchor.get_or_insert(class);
+            if is_similar && growing.shape.admit(tokens) {
+                batch.extend(self.pop(client));
+                self.turns.serve(client, u64::from(tokens));
+                *growing.taken.entry(client).or_default() += tokens;
+            } else if growing.shape.is_full() || passed.len() >= growing.shape.most_items() {
+                break;
+            } else {
+                passed.extend(self.pop(client));
+                self.turns.charge(client, u64::from(tokens));
+            }
+        }
+        self.fill(&mut growing, passed, batch);
+        for client in parked {
+            self.turns.unpark(client);
+        }
+        for item in &batch[start..] {
+            self.served(item);
+        }
+    }
+
+    /// Gives the room that is left to items that were passed over, and puts the others back.
+    fn fill(&mut self, growing: &mut Growing<'_>, passed: Vec<Item>, batch: &mut Vec<Item>) {
+        let mut back = Vec::new();
+        for item in passed {
+            let (client, tokens) = (item.client, item.tokens);
+            if growing.is_in_share(client, tokens) && growing.shape.admit(tokens) {
+                self.turns.refund(client, u64::from(tokens));
+                self.turns.serve(client, u64::from(tokens));
+                *growing.taken.entry(client).or_default() += tokens;
+                batch.push(item);
+            } else {
+                back.push(item);
+            }
+        }
+        for item in back.into_iter().rev() {
+            self.turns.refund(item.client, u64::from(item.tokens));
+            if let Some(client) = self.clients.get_mut(&item.client) {
+                client.put_back(item);
+                self.count(&item);
+            }
+        }
+    }
+
+    fn pop(&mut self, client: ClientId) -> Option<Item> {
+        let item = self.clients.get_mut(&client)?.pop()?;
+        self.discount(&item);
+        Some(item)
+    }
+
+    fn served(&mut self, item: &Item) {
+        if let Some(client) = self.clients.get_mut(&item.client) {
+            client.served(item);
+        }
+        self.leave_if_empty(item.client);
+    }
+
+    /// A client without work leaves nothing behind.
+    fn leave_if_empty(&mut self, client: ClientId) {
+        if self.clients.get(&client).is_some_and(ClientQueue::is_empty) {
+            self.clients.remove(&client);
+            self.turns.leave(client);
+        }
+    }
+
+    pub(super) fn remove(&mut self, keep: &mut impl FnMut(&Item) -> bool, removed: &mut Vec<Item>) {
+        let start = removed.len();
+        for client in self.clients.values_mut() {
+            client.remove(keep, removed);
+        }
+        for item in &removed[start..] {
+            self.discount(item);
+            self.leave_if_empty(item.client);
+        }
+    }
+
+    pub(super) fn forget(&mut self, client: ClientId, job: u64) {
+        let Some(queue) = self.clients.get_mut(&client) else {
+            return;
+        };
+        for item in queue.forget(job) {
+            self.discount(&item);
+        }
+        self.leave_if_empty(client);
+    }
+
+    pub(super) fn sort(&mut self, client: ClientId, job: u64) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.sort(job);
+        }
+    }
+
+    fn count(&mut self, item: &Item) {
+        self.items += 1;
+        self.tokens += u64::from(item.tokens);
+        *self.ages.entry(item.queued).or_default() += 1;
+    }
+
+    fn discount(&mut self, item: &Item) {
+        self.items -= 1;
+        self.tokens -= u64::from(item.tokens);
+        if let Some(count) = self.ages.get_mut(&item.queued) {
+            *count -= 1;
+            if *count == 0 {
+                self.ages.remove(&item.queued);
+            }
+        }
+    }
+
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.ages.keys().next().copied()
+    }
+
+    pub(super) const fn items(&self) -> usize {
+        self.items
+    }
+
+    pub(super) const fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    pub(super) fn clients(&self) -> usize {
+        self.turns.len()
+    }
+
+    pub(super) fn client(&self, client: ClientId) -> Option<&ClientQueue> {
+        self.clients.get(&client)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+}
