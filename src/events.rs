@@ -87,6 +87,13 @@ pub enum NodeEvent<'a> {
         /// Its partitions.
         partitions: i32,
     },
+    /// A topic was deleted and created again; it is read from its beginning.
+    TopicRecreated {
+        /// Its name.
+        topic: &'a str,
+        /// Its partitions that this node reads.
+        partitions: usize,
+    },
     /// Fewer nodes can work on a language than should be able to.
     TooFewPartitions {
         /// Its topic, and how many.
@@ -330,6 +337,7 @@ impl NodeEvent<'_> {
             Self::ModelBroken { .. } => "model_broken",
             Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
+            Self::TopicRecreated { .. } => "topic_recreated",
             Self::TooFewPartitions { .. } => "too_few_partitions",
             Self::PublishFailed { .. } => "publish_failed",
             Self::TransactionAborted { .. } => "transaction_aborted",
@@ -432,6 +440,11 @@ impl NodeEvent<'_> {
                 engine, damage, "the cached form of a model was damaged and has been derived again"
             ),
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
+            Self::TopicRecreated { topic, partitions } => warn!(
+                topic,
+                partitions,
+                "topic was deleted and recreated: records of the old topic that were not read are lost, the new one is read from its beginning"
+            ),
             Self::TooFewPartitions { few } => warn!(
                 topic = few.topic,
                 partitions = few.partitions,

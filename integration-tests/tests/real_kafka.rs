@@ -12,6 +12,8 @@ use babelmesh_integration_tests::{
 };
 use rdkafka::{
     ClientConfig,
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
 
@@ -282,6 +284,30 @@ fn batches_of_every_codec_are_read() {
         }
         writer.flush();
     }
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    node.drain();
+}
+
+#[test]
+fn a_topic_that_the_broker_compresses_is_read() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    kafka.create_topics(2);
+    let topics = kafka.topics();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let admin: AdminClient<DefaultClientContext> = kafka.clients().admin().create().unwrap();
+    let french = format!("{}.fr", topics.jobs);
+    let changes = [&*topics.requests, &french].map(|topic| {
+        AlterConfig::new(ResourceSpecifier::Topic(topic)).set("compression.type", "zstd")
+    });
+    let altered = runtime.block_on(admin.alter_configs(&changes, &AdminOptions::new()));
+    assert!(altered.unwrap().iter().all(Result::is_ok));
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&kafka.node(sandbox.node()));
+    backend.ask_many(200, &["fr"]);
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
     node.drain();

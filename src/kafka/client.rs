@@ -13,6 +13,9 @@ use crate::{
 /// Longest time between two attempts to reach a broker that is away, in milliseconds.
 pub(super) const RECONNECT_WITHIN_MS: u64 = 2_000;
 
+/// What librdkafka logs for members of a group: it mentions nowhere else that a topic was recreated, see [`super::reader`].
+pub(super) const MEMBER_DEBUG: &str = "topic";
+
 /// Builds configurations for the clients of one node.
 #[derive(Clone)]
 pub struct Clients {
@@ -137,7 +140,15 @@ impl Clients {
             // Offsets travel in transactions.
             config.set("enable.auto.commit", "false");
         }
-        self.finish(config)
+        let mut config = self.finish(config);
+        let debug = match self.options.get("debug") {
+            Some(wanted) => format!("{wanted},{MEMBER_DEBUG}"),
+            None => MEMBER_DEBUG.to_owned(),
+        };
+        config
+            .set("debug", debug)
+            .set_log_level(RDKafkaLogLevel::Debug);
+        config
     }
 
     /// For the one producer of this node that answers what is read in `group`.

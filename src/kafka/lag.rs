@@ -78,6 +78,8 @@ struct Position {
     prefetched: i64,
     /// Where the partition ends for readers of committed records.
     end: Option<i64>,
+    /// Where the records begin that the brokers still have.
+    begin: Option<i64>,
     /// Where it stands before unread records, and since when.
     behind: Option<(i64, Instant)>,
     /// Whether it has stood there for too long.
@@ -87,7 +89,7 @@ struct Position {
 impl Position {
     /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should.
     fn watch(&mut self, is_wanted: bool, now: Instant) {
-        let next = self.fetched.max(self.read);
+        let next = self.fetched.max(self.read).max(self.begin);
         let behind = next.filter(|_| is_wanted && self.prefetched == 0 && next < self.end);
         self.behind = behind.map(|next| match self.behind {
             Some((before, since)) if before == next => (next, since),
@@ -99,7 +101,8 @@ impl Position {
 
     /// Records ahead, when one offset holds `density` records on average.
     fn ahead(&self, density: f64, paused: bool) -> f64 {
-        let read = self.read.unwrap_or(0);
+        // What retention has deleted is not unread.
+        let read = self.read.max(self.begin).unwrap_or(0);
         // What was prefetched is thrown away when a partition is paused.
         let (from, prefetched) = match self.fetched {
             Some(fetched) if !paused && fetched >= read => (fetched, self.prefetched.max(0)),
@@ -189,6 +192,7 @@ impl LagGauge {
         &self,
         ends: &TopicPartitionList,
         starts: &HashMap<(String, i32), i64>,
+        begins: &TopicPartitionList,
         is_held: impl Fn(&str) -> bool,
     ) {
         let (paused, now) = (self.is_paused(), Instant::now());
@@ -203,6 +207,10 @@ impl LagGauge {
             if position.read.is_none() {
                 let start = starts.get(&(element.topic().to_owned(), element.partition()));
                 position.read = start.copied();
+            }
+            let begin = begins.find_partition(element.topic(), element.partition());
+            if let Some(Offset::Offset(begin)) = begin.map(|element| element.offset()) {
+                position.begin = Some(begin);
             }
             position.watch(!paused && !is_held(element.topic()), now);
             partitions.insert(key, position);
@@ -238,6 +246,15 @@ impl LagGauge {
         let mut stalled: Vec<_> = stalled.map(|(partition, _)| partition.clone()).collect();
         stalled.sort();
         stalled
+    }
+
+    /// Whether a partition has records ahead and does not get further: retention may delete them meanwhile.
+    fn stands(&self, topic: &str, partition: i32) -> bool {
+        let paused = self.is_paused();
+        let key = (Arc::from(topic), partition);
+        let known = self.known();
+        let position = known.partitions.get(&key);
+        position.is_none_or(|p| (paused || !p.has_read) && p.ahead(1.0, paused) > 0.0)
     }
 
     /// Whether a partition was read, or its committed offset is known.
@@ -319,7 +336,7 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> b
     };
     if wanted.count() == 0 {
         // librdkafka takes a question about nothing for a mistake. What was ours is unread by others now.
-        gauge.ends(&wanted, &HashMap::new(), is_held);
+        gauge.ends(&wanted, &HashMap::new(), &wanted, is_held);
         return;
     }
     let mut unread = TopicPartitionList::new();
@@ -341,11 +358,22 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> b
             starts.insert((element.topic().to_owned(), element.partition()), start);
         }
     }
+    let mut begins = TopicPartitionList::new();
+    for element in wanted.elements() {
+        if is_held(element.topic()) || gauge.stands(element.topic(), element.partition()) {
+            begins.add_partition(element.topic(), element.partition());
+        }
+    }
+    if begins.count() > 0 && begins.set_all_offsets(Offset::Beginning).is_ok() {
+        begins = consumer
+            .offsets_for_times(begins, PATIENCE)
+            .unwrap_or_default();
+    }
     if wanted.set_all_offsets(Offset::End).is_err() {
         return;
     }
     match consumer.offsets_for_times(wanted, PATIENCE) {
-        Ok(ends) => gauge.ends(&ends, &starts, is_held),
+        Ok(ends) => gauge.ends(&ends, &starts, &begins, is_held),
         Err(error) => client::error(&error, "asking for the ends of partitions"),
     }
 }
@@ -378,7 +406,7 @@ mod tests {
     fn the_lag_is_what_is_fetched_and_not_read_and_what_is_not_fetched() {
         let gauge = LagGauge::default();
         read(&gauge, 0, 0..100);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), |_| false);
+        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), &ends(&[]), |_| false);
         assert_eq!(gauge.topics()[0].records, 300);
         gauge.statistics(&statistics(0, 150, 50));
         assert_eq!(gauge.topics()[0].records, 300);
@@ -391,11 +419,11 @@ mod tests {
         let gauge = LagGauge::default();
         // Every second offset holds a mark.
         read(&gauge, 0, (0..200).step_by(2));
-        gauge.ends(&ends(&[(0, 200)]), &HashMap::new(), |_| false);
+        gauge.ends(&ends(&[(0, 200)]), &HashMap::new(), &ends(&[]), |_| false);
         // All is read: what remains is the last mark, and librdkafka knows that it has fetched it.
         gauge.statistics(&statistics(0, 200, 0));
         assert_eq!(gauge.topics()[0].records, 0);
-        gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new(), |_| false);
+        gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new(), &ends(&[]), |_| false);
         let records = gauge.topics()[0].records;
         assert!((490..=510).contains(&records), "{records}");
     }
@@ -406,7 +434,7 @@ mod tests {
         read(&gauge, 0, 0..100);
         gauge.statistics(&statistics(0, 150, 0));
         gauge.set_paused(true);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), |_| false);
+        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), &ends(&[]), |_| false);
         assert_eq!(gauge.topics()[0].records, 300);
     }
 
@@ -416,9 +444,34 @@ mod tests {
         read(&gauge, 0, 0..100);
         assert!(gauge.has_start("t", 0) && !gauge.has_start("t", 1));
         let starts = HashMap::from([(("t".to_owned(), 1), 70)]);
-        gauge.ends(&ends(&[(1, 100)]), &starts, |_| false);
+        gauge.ends(&ends(&[(1, 100)]), &starts, &ends(&[]), |_| false);
         let lag = &gauge.topics()[0];
         assert_eq!((lag.partitions, lag.records), (1, 30));
+    }
+
+    #[test]
+    fn what_retention_has_deleted_is_not_unread() {
+        let gauge = LagGauge::default();
+        let starts = HashMap::from([(("t".to_owned(), 0), 0)]);
+        gauge.set_paused(true);
+        assert!(gauge.stands("t", 0));
+        let (end, begin) = (ends(&[(0, 5_000)]), ends(&[(0, 4_990)]));
+        gauge.ends(&end, &starts, &begin, |_| false);
+        assert_eq!(gauge.topics()[0].records, 10);
+        assert!(gauge.stands("t", 0));
+        gauge.ends(&end, &starts, &end, |_| false);
+        assert_eq!(gauge.topics()[0].records, 0);
+        assert!(!gauge.stands("t", 0));
+        // Neither is what it deletes while the partition is paused.
+        read(&gauge, 0, 5_000..5_100);
+        gauge.ends(&ends(&[(0, 6_000)]), &starts, &ends(&[]), |_| false);
+        assert_eq!(gauge.topics()[0].records, 900);
+        assert!(gauge.stands("t", 0));
+        let (end, begin) = (ends(&[(0, 6_000)]), ends(&[(0, 5_800)]));
+        gauge.ends(&end, &starts, &begin, |_| false);
+        assert_eq!(gauge.topics()[0].records, 200);
+        gauge.set_paused(false);
+        assert!(!gauge.stands("t", 0));
     }
 
     #[test]
@@ -460,7 +513,7 @@ mod tests {
         let gauge = LagGauge::default();
         let t: Arc<str> = Arc::from("t");
         // Known of an earlier time.
-        gauge.ends(&ends(&[(0, 100)]), &HashMap::new(), |_| false);
+        gauge.ends(&ends(&[(0, 100)]), &HashMap::new(), &ends(&[]), |_| false);
         gauge.statistics(&statistics(0, 100, 0));
         assert_eq!(gauge.passed(), []);
         read(&gauge, 0, 50..60);

@@ -5,8 +5,10 @@ mod context;
 mod fencing;
 mod member;
 mod reading;
+mod recreation;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +25,7 @@ use babelmesh_actors::{
     flow::{Flow, Gate},
 };
 use rdkafka::{
-    Message, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
@@ -58,6 +60,8 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 const PASSED_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll waits for a record.
 const POLL: Duration = Duration::from_millis(50);
+/// How long librdkafka may take to go to another offset.
+const SEEK: Duration = Duration::from_secs(5);
 
 /// What is done with records. Called on the reader's thread.
 pub trait Handler: Send + 'static {
@@ -350,8 +354,13 @@ impl<H: Handler> Polling<H> {
         let mut opened = Vec::new();
         let mut topics = Vec::new();
         let mut wait = POLL;
+        let mut recreated = BTreeSet::new();
         while opened.len() < RUN && self.flow.gate() == Gate::Open || opened.is_empty() {
-            match consumer.poll(wait) {
+            let polled = consumer.poll(wait);
+            recreated.append(&mut consumer.context().recreations.take());
+            match polled {
+                // It comes again once its topic is read from the beginning.
+                Some(Ok(message)) if recreated.contains(message.topic()) => break,
                 Some(Ok(message)) => {
                     if let Some((topic, ticket)) = self.assignment().ticket(&message) {
                         let weight = handle(&mut self.handler, &*self.observer, ticket, &message);
@@ -374,6 +383,9 @@ impl<H: Handler> Polling<H> {
                 }
                 None => break,
             }
+            if !recreated.is_empty() {
+                break;
+            }
             wait = Duration::ZERO;
         }
         if opened.is_empty() && self.told_passed.elapsed() > PASSED_EVERY {
@@ -389,6 +401,36 @@ impl<H: Handler> Polling<H> {
             self.assignment().lag.read(read);
             self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
+        }
+        for topic in recreated {
+            self.read_again(consumer, &topic);
+        }
+    }
+
+    /// Reads a topic that was recreated from its beginning. What was read of the old one is answered first: its offsets must not be committed
+    /// for the new one later.
+    fn read_again(&mut self, consumer: &MemberConsumer, topic: &str) {
+        let mut list = TopicPartitionList::new();
+        for partition in self.assignment().of_topic(topic) {
+            // Both are valid.
+            let _ = list.add_partition_offset(topic, partition, Offset::Offset(0));
+        }
+        let partitions = list.count();
+        NodeEvent::TopicRecreated { topic, partitions }.emit();
+        if partitions == 0 {
+            return;
+        }
+        self.assignment().revoke(&list);
+        self.assignment().assign(&list);
+        let begun = consumer
+            .commit(&list, CommitMode::Sync)
+            .and_then(|()| list.set_all_offsets(Offset::Beginning))
+            .and_then(|()| consumer.seek_partitions(list, SEEK));
+        let failure = begun.map(|list| list.elements().iter().find_map(|e| e.error().err()));
+        if let Some(error) = failure.unwrap_or_else(Some) {
+            client::error(&error, "reading a recreated topic from its beginning");
+            // Another consumer begins where the group has got to, which brokers forget when a topic is deleted.
+            self.rejoin_after(Duration::ZERO);
         }
     }
 

@@ -78,9 +78,15 @@ impl Assignment {
 
     /// Whether any partition of a topic is ours.
     pub(super) fn has_any_of(&self, topic: &str) -> bool {
+        !self.of_topic(topic).is_empty()
+    }
+
+    /// The partitions of a topic that are ours.
+    pub(super) fn of_topic(&self, topic: &str) -> Vec<i32> {
         let partitions = self.partitions();
-        let mut numbers = partitions.ids.get(topic).into_iter().flatten();
-        numbers.any(|(_, (id, epoch))| self.ownership.holds(*id, *epoch))
+        let numbers = partitions.ids.get(topic).into_iter().flatten();
+        let ours = numbers.filter(|(_, (id, epoch))| self.ownership.holds(*id, *epoch));
+        ours.map(|(number, _)| *number).collect()
     }
 
     fn partitions(&self) -> MutexGuard<'_, Partitions> {

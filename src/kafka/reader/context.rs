@@ -12,7 +12,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::assignment::Assignment;
+use super::{assignment::Assignment, recreation::Recreations};
 use crate::{
     events::NodeEvent,
     kafka::{client, hearing::Hearing, statistics::Statistics},
@@ -22,15 +22,20 @@ use crate::{
 pub struct ReaderContext {
     assignment: Arc<Assignment>,
     retired: AtomicBool,
+    /// Whether an operator wants to see what librdkafka logs for debugging.
+    verbose: bool,
+    pub(super) recreations: Recreations,
     /// Of its consumer.
     pub(super) hearing: Hearing,
 }
 
 impl ReaderContext {
-    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
+    pub(super) fn new(assignment: Arc<Assignment>, verbose: bool) -> Self {
         Self {
             assignment,
             retired: AtomicBool::new(false),
+            verbose,
+            recreations: Recreations::default(),
             hearing: Hearing::default(),
         }
     }
@@ -47,7 +52,13 @@ impl ReaderContext {
 
 impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
+        if facility == "METADATA" {
+            self.recreations.hear(message);
+        }
+        // Levels count downwards.
+        if self.verbose || level as i32 <= RDKafkaLogLevel::Warning as i32 {
+            client::log(level, facility, message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -14,7 +14,7 @@ use rdkafka::{
 };
 
 use super::{ReaderContext, assignment::Assignment};
-use crate::kafka::{gauges::DeliveryGauges, ownership::Ownership, publisher::Settlements};
+use crate::kafka::{client, gauges::DeliveryGauges, ownership::Ownership, publisher::Settlements};
 
 /// How often is looked whether anybody uses a consumer that was replaced.
 const LOOK: Duration = Duration::from_millis(20);
@@ -125,7 +125,8 @@ fn close(old: Arc<MemberConsumer>) {
 }
 
 fn create(config: &ClientConfig, assignment: &Arc<Assignment>) -> KafkaResult<Arc<MemberConsumer>> {
-    let context = ReaderContext::new(Arc::clone(assignment));
+    let verbose = config.get("debug") != Some(client::MEMBER_DEBUG);
+    let context = ReaderContext::new(Arc::clone(assignment), verbose);
     Ok(Arc::new(config.create_with_context(context)?))
 }
 
