@@ -42,6 +42,7 @@ use super::{
     client,
     lag::{LagGauge, LagWatch},
     ownership::Ownership,
+    polled,
     publisher::{Command, Opened},
     record::{OutRecord, weight},
     refusals::Refusals,
@@ -54,8 +55,8 @@ const RUN: usize = 512;
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// How often a closed gate is looked at until then.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// How long a poll waits for a record.
-const POLL: Duration = Duration::from_millis(50);
+/// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
+const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
 
 /// What is done with records. Called on the reader's thread.
 pub trait Handler: Send + 'static {
