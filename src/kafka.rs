@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod lag;
 pub mod letters;
 pub mod ownership;
+mod polled;
 pub mod publisher;
 pub mod reader;
 pub mod record;

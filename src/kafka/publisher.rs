@@ -44,6 +44,8 @@ use crate::{config::Delivery as Guarantee, failure::Failures, telemetry::Traces}
 
 /// How often deadlines of revocations are looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while nothing is under way: commands end the wait.
+const IDLE_TICK: Duration = Duration::from_millis(200);
 
 /// Why a producer is replaced; see [`super::hearing`].
 const DEAF: &str = "it knows no broker any more";
@@ -144,6 +146,7 @@ impl Publisher {
         loop {
             let wait = match next {
                 Next::Now => Duration::ZERO,
+                Next::Later if self.is_idle() => IDLE_TICK,
                 Next::Later => TICK,
                 Next::At(then) => then.saturating_duration_since(Instant::now()).min(TICK),
             };
@@ -168,6 +171,12 @@ impl Publisher {
                 return;
             }
         }
+    }
+
+    /// Whether everything that was read is answered, and nobody waits for that.
+    fn is_idle(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        self.revocations.is_empty() && partitions.all(|(_, partition)| partition.is_finished())
     }
 
     fn obey(&mut self, command: Command) {

@@ -44,6 +44,7 @@ use super::{
     client,
     lag::{LagGauge, LagWatch},
     ownership::Ownership,
+    polled,
     publisher::{Command, Opened},
     record::{OutRecord, weight},
     refusals::Refusals,
@@ -58,8 +59,8 @@ const PAUSE_AFTER: Duration = Duration::from_secs(2);
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// How often an idle reader tells what it has passed.
 const PASSED_EVERY: Duration = Duration::from_secs(1);
-/// How long a poll waits for a record.
-const POLL: Duration = Duration::from_millis(50);
+/// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
+const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
 

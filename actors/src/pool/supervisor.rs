@@ -32,6 +32,8 @@ use super::{
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// The same while the pool has nothing to do: many idle pools must cost nothing.
 const IDLE_HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// The same while it has no actor either. Work for it wakes it up at once.
+const RESTING_HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// What a pool supervisor is told.
 pub enum PoolMessage {
@@ -106,6 +108,7 @@ pub struct PoolStart {
 fn tick(myself: &ActorRef<PoolMessage>, pool: &Pool) {
     let chain = pool.ticks.chain;
     let after = match pool.ticks.slow {
+        true if pool.is_resting() => RESTING_HOUSEKEEPING,
         true => IDLE_HOUSEKEEPING,
         false => HOUSEKEEPING,
     };

@@ -92,14 +92,16 @@ fn what_cannot_be_used_changes_nothing() {
     let saved = Folder::new(&["x"], 1);
     saved.replace(&folder.all_of("one", ONE));
     std::thread::sleep(Duration::from_secs(2));
-    let mut broken: Vec<(&str, Box<dyn Fn()>)> = vec![
+    // What the error names, and what is done to the files.
+    type Harm<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let broken: [Harm<'_>; 6] = [
         // One of two files has been written so far.
         (
             "key",
             Box::new(|| folder.replace(&other.all_of("one", ONE)[1..2])),
         ),
         (
-            "name two",
+            "does not name one",
             Box::new(|| folder.replace(&other.all_of("two", ONE))),
         ),
         (
@@ -119,7 +121,6 @@ fn what_cannot_be_used_changes_nothing() {
             Box::new(|| fs::remove_file(folder.file("one.pem")).unwrap()),
         ),
     ];
-    broken[1].0 = "does not name one";
     for (part, harm) in broken {
         harm();
         let error = format!("{:#}", loaded.reload().unwrap_err());

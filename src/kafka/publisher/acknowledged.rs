@@ -10,7 +10,7 @@ use rdkafka::{
     ClientConfig,
     consumer::Consumer,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, Producer, ThreadedProducer},
+    producer::{BaseRecord, Producer},
 };
 
 use super::{
@@ -20,7 +20,10 @@ use super::{
     reports::{Report, ToPublisher},
     settlements::Settlements,
 };
-use crate::{events::NodeEvent, kafka::record::OutRecord};
+use crate::{
+    events::NodeEvent,
+    kafka::{polled::PolledProducer, record::OutRecord},
+};
 
 /// How long to wait when librdkafka's queue is full.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(2);
@@ -31,7 +34,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Acknowledged {
     config: ClientConfig,
     settlements: Settlements,
-    producer: ThreadedProducer<ToPublisher>,
+    producer: PolledProducer<ToPublisher>,
     /// Answers on their way to the broker: number → where they belong.
     units: HashMap<usize, Unit>,
     next_unit: usize,
@@ -58,7 +61,7 @@ struct Sending {
 
 impl Acknowledged {
     pub(super) fn new(config: ClientConfig, settlements: Settlements) -> anyhow::Result<Self> {
-        let producer = config.create_with_context(ToPublisher::new(settlements.clone()))?;
+        let producer = PolledProducer::new(&config, ToPublisher::new(settlements.clone()))?;
         Ok(Self {
             config,
             settlements,
@@ -137,10 +140,7 @@ impl Acknowledged {
 
     /// A producer that failed may be of no use any more, and what it still holds would leave out of order.
     fn restart(&mut self, with: &Publishing) {
-        match self
-            .config
-            .create_with_context(ToPublisher::new(self.settlements.clone()))
-        {
+        match PolledProducer::new(&self.config, ToPublisher::new(self.settlements.clone())) {
             Ok(producer) => {
                 self.producer = producer;
                 self.units.clear();
@@ -219,7 +219,7 @@ impl Delivery for Acknowledged {
 }
 
 fn produce(
-    producer: &ThreadedProducer<ToPublisher>,
+    producer: &PolledProducer<ToPublisher>,
     settlements: &Settlements,
     record: &OutRecord,
     mark: usize,

@@ -21,6 +21,11 @@ impl Revocations {
         self.0.push(revocation);
     }
 
+    /// Whether there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A partition was assigned. Whoever took it away has stopped waiting, and given it out again: what is left of that must not
     /// take the new assignment with it.
     pub(super) fn assigned(&mut self, partition: u32) {

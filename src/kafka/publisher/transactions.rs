@@ -23,7 +23,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerGroupMetadata},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, Producer, ThreadedProducer},
+    producer::{BaseRecord, Producer},
 };
 
 use super::{
@@ -33,7 +33,7 @@ use super::{
     reports::{Report, Reports},
     run::{LARGEST, Run},
 };
-use crate::events::NodeEvent;
+use crate::{events::NodeEvent, kafka::polled::PolledProducer};
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// The transactional producer and what it is doing.
 pub(super) struct Transactions {
     config: ClientConfig,
-    producer: ThreadedProducer<Reports>,
+    producer: PolledProducer<Reports>,
     state: State,
     /// A commit whose end is unknown.
     in_doubt: Option<Run>,
@@ -96,7 +96,7 @@ enum Step {
 
 impl Transactions {
     pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
-        let producer = config.create_with_context(Reports::default())?;
+        let producer = PolledProducer::new(&config, Reports::default())?;
         let timeout = config.get("transaction.timeout.ms");
         let timeout = timeout.and_then(|millis| millis.parse().ok());
         Ok(Self {
@@ -293,7 +293,7 @@ impl Transactions {
     fn replace(&mut self, error: &str, with: &Publishing) -> Step {
         NodeEvent::ProducerBroken { error }.emit();
         self.pause();
-        match self.config.create_with_context(Reports::default()) {
+        match PolledProducer::new(&self.config, Reports::default()) {
             Ok(producer) => {
                 self.producer = producer;
                 self.state = State::Starting;
