@@ -81,6 +81,9 @@ pub enum EngineError {
     /// The model could not be loaded.
     #[error("loading the model: {0}")]
     Load(String),
+    /// The model cannot be loaded on this machine, now or later.
+    #[error("the model cannot be loaded here: {0}")]
+    Unloadable(String),
     /// The engine reported an error on this batch and goes on.
     #[error("the engine refused the batch: {0}")]
     Refused(String),
@@ -111,5 +114,11 @@ impl EngineError {
     #[must_use]
     pub const fn leaves_engine_usable(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Peer(_))
+    }
+
+    /// Whether another start would fail in the same way.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::Unloadable(_))
     }
 }

@@ -81,6 +81,16 @@ impl StatusSource {
             .into_iter()
             .flatten()
             .collect();
+        let mut broken_models = about.pools.broken();
+        broken_models.extend(
+            pools
+                .iter()
+                .filter(|pool| pool.broken)
+                .map(|pool| BrokenModel {
+                    model: pool.model_id.clone(),
+                    error: pool.failing.clone().unwrap_or_default(),
+                }),
+        );
         NodeStatus {
             node: about.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -90,7 +100,7 @@ impl StatusSource {
             delivery: about.delivery,
             requests: about.sources.requests.status(),
             jobs: about.sources.jobs.status(),
-            broken_models: about.pools.broken(),
+            broken_models,
             cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }

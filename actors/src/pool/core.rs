@@ -102,6 +102,8 @@ pub(super) struct Restart {
     pub(super) failures: u32,
     pub(super) not_before: Option<Instant>,
     pub(super) last_error: Option<String>,
+    /// Whether the last failure cannot heal: another start would fail in the same way.
+    pub(super) is_permanent: bool,
 }
 
 impl Pool {

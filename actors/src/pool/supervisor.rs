@@ -165,6 +165,7 @@ impl Actor for PoolSupervisor {
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
+        pool.give_up_if_hopeless();
         pool.start_first(&myself).await;
         pool.dispatch();
         if pool.ticks.slow && pool.is_active() {
@@ -191,6 +192,7 @@ impl Actor for PoolSupervisor {
             SupervisionEvent::ActorTerminated(actor, ..) => pool.ended(actor.get_id()),
             _ => return Ok(()),
         }
+        pool.give_up_if_hopeless();
         pool.reconcile(&myself).await;
         pool.dispatch();
         Ok(())

@@ -14,7 +14,9 @@ use babelmesh_engine_protocol::{
     Completeness, Failure, FailureKind, LoadRequest, Segment, Translation, executable,
     serve::Engine,
 };
-use babelmesh_integration_tests::faults::{BLOAT, CRASH, FAIL_LOAD, GROW, HANG, SLOW, STEP};
+use babelmesh_integration_tests::faults::{
+    BLOAT, CRASH, FAIL_LOAD, GROW, HANG, SLOW, STEP, UNLOADABLE,
+};
 
 /// Memory at which even a growth without end ends: the machine is not to suffer.
 const MOST: usize = 2 << 30;
@@ -27,12 +29,14 @@ impl Engine for FaultyEngine {
     const NAME: &'static str = "faulty";
 
     fn load(_: &LoadRequest) -> Result<(Self, String), Failure> {
-        if own_folder().is_some_and(|folder| folder.join(FAIL_LOAD).exists()) {
+        let marks = [
+            (FAIL_LOAD, FailureKind::Load),
+            (UNLOADABLE, FailureKind::Unloadable),
+        ];
+        let is_told = |mark: &str| own_folder().is_some_and(|folder| folder.join(mark).exists());
+        if let Some((_, kind)) = marks.into_iter().find(|(mark, _)| is_told(mark)) {
             let message = "the faulty engine was told to fail".to_owned();
-            return Err(Failure {
-                kind: FailureKind::Load,
-                message,
-            });
+            return Err(Failure { kind, message });
         }
         Ok((Self { kept: Vec::new() }, "none".to_owned()))
     }
