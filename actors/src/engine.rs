@@ -83,6 +83,9 @@ pub enum EngineError {
     /// The model could not be loaded.
     #[error("loading the model: {0}")]
     Load(String),
+    /// The model cannot be loaded on this machine, now or later.
+    #[error("the model cannot be loaded here: {0}")]
+    Unloadable(String),
     /// The engine reported an error on this batch and goes on.
     #[error("the engine refused the batch: {0}")]
     Refused(String),
@@ -120,7 +123,7 @@ impl EngineError {
     pub fn reason(&self) -> String {
         match self {
             Self::Start { .. } => "its engine cannot be started".to_owned(),
-            Self::Load(_) => "it cannot be loaded".to_owned(),
+            Self::Load(_) | Self::Unloadable(_) => "it cannot be loaded".to_owned(),
             Self::Refused(_) => "its engine refused the text".to_owned(),
             Self::Protocol(_) => "its engine broke the protocol".to_owned(),
             Self::Peer(_) => "another node did not do it".to_owned(),
@@ -133,5 +136,11 @@ impl EngineError {
     pub fn reason_of(error: &(dyn Error + 'static)) -> String {
         let known = error.downcast_ref::<Self>();
         known.map_or_else(|| "its model actor failed".to_owned(), Self::reason)
+    }
+
+    /// Whether another start would fail in the same way.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::Unloadable(_))
     }
 }

@@ -12,5 +12,7 @@ pub const BLOAT: &str = "[[bloat]]";
 pub const SLOW: &str = "[[slow]]";
 /// A file of this name beside the engine's link: loading fails, of all models if the file is empty, else of the one whose id it holds.
 pub const FAIL_LOAD: &str = "fail-load";
+/// A file of this name beside the engine's link: loading fails, and says that it always will.
+pub const UNLOADABLE: &str = "unloadable";
 /// Bytes that [`GROW`] takes.
 pub const STEP: usize = 64 << 20;

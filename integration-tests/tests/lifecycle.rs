@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use babelmesh::events::NodeEvent;
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, Sandbox, Settings, executables, processes, repository, request, wait_until,
+    LocalNode, PATIENCE, Sandbox, Settings, executables, faults::UNLOADABLE, processes, repository,
+    request, wait_until,
 };
 use rustix::process::Signal;
 
@@ -181,4 +187,47 @@ fn a_node_without_any_usable_model_ends_and_names_each() {
     for folder in ["one/model.toml", "two/model.toml"] {
         assert!(error.contains(folder), "{error}");
     }
+}
+
+/// Asks a node whose only model cannot be loaded: the answer is an error, and comes at once.
+fn assert_hopeless(node: &LocalNode, reason: &str) {
+    let mut backend = node.backend();
+    let started = Instant::now();
+    for message in 0..20 {
+        let id = format!("m{message}");
+        backend.ask(&request(&id, "Good morning.", &["de"], "c"));
+    }
+    backend.read_all(PATIENCE);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(backend.ids.all().all(|a| a.error() == "model_unavailable"));
+    let status = node.status();
+    assert!(status.pools[0].broken, "{status:?}");
+    let error = &status.broken_models[0].error;
+    assert!(error.contains(reason), "{error}");
+    assert_eq!(node.http().get("/ready").status, 503);
+}
+
+#[test]
+fn an_engine_that_never_loads_is_answered_for_at_once() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.faulty_engines().join(UNLOADABLE), "").unwrap();
+    let settings = sandbox.faulty_node().set("http.listen", "127.0.0.1:0");
+    let node = LocalNode::start_cold(&settings);
+    assert_hopeless(&node, "the faulty engine was told to fail");
+    assert!(
+        node.events().failures().len() < 3,
+        "it starts again and again"
+    );
+}
+
+#[test]
+fn a_device_that_does_not_exist_is_answered_for_at_once() {
+    let sandbox = Sandbox::new();
+    let settings = real_engine(&sandbox)
+        .set("engine.device", "cuda:7")
+        .set("pool.restart_most_ms", 30_000)
+        .set("http.listen", "127.0.0.1:0");
+    let node = LocalNode::start_cold(&settings);
+    assert_hopeless(&node, "CUDA");
 }

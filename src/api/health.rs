@@ -85,6 +85,8 @@ impl Health {
         }
         if status.pools.is_empty() {
             missing.push("no pool answers".to_owned());
+        } else if status.pools.iter().all(|pool| pool.broken) {
+            missing.push("every model is broken".to_owned());
         } else if known.answered.is_empty() {
             missing.push("no model has answered yet".to_owned());
         }
@@ -96,7 +98,9 @@ impl Health {
                 .get(id.as_str())
                 .is_some_and(|at| at.elapsed() < LATELY);
             // A pool that was idle for so long that it has no actor starts one when it is asked.
-            if !pool.resting && !warm {
+            if pool.broken {
+                // Others are served, and whoever asks for this one is told at once.
+            } else if !pool.resting && !warm {
                 missing.push(format!("model {id} is not warm"));
             } else if pool.wanted > 0 && !lately && pool.held.targets.is_empty() {
                 missing.push(format!("model {id} has not answered lately"));

@@ -100,6 +100,16 @@ impl StatusSource {
             .into_iter()
             .flatten()
             .collect();
+        let mut broken_models = about.pools.broken();
+        broken_models.extend(
+            pools
+                .iter()
+                .filter(|pool| pool.broken)
+                .map(|pool| BrokenModel {
+                    model: pool.model_id.clone(),
+                    error: pool.failing.clone().unwrap_or_default(),
+                }),
+        );
         NodeStatus {
             node: about.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,7 +121,7 @@ impl StatusSource {
             jobs: about.sources.jobs.status(),
             topics: about.sources.topics.all().into_iter().collect(),
             topic_problems: about.sources.problems(),
-            broken_models: about.pools.broken(),
+            broken_models,
             cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }

@@ -242,6 +242,7 @@ fn node() -> (Telemetry, NodeStatus) {
             failed: 0,
             decision: Some(decision()),
             failing: None,
+            broken: false,
             guests: Vec::new(),
             offload: OffloadReason::default(),
             offer: Offer::default(),

@@ -27,7 +27,7 @@ pub mod serve;
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. Both sides refuse to talk to another one.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// A message from the node to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,7 +196,7 @@ pub struct Failure {
 /// Kinds of [`Failure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// The model could not be loaded; the engine ends after saying so.
+    /// The model could not be loaded, for want of memory for example; the engine ends after saying so.
     Load,
     /// A segment asks for what the model does not have (a language, say).
     Unsupported,
@@ -204,4 +204,60 @@ pub enum FailureKind {
     Inference,
     /// The node said something out of order.
     Protocol,
+    /// The model cannot be loaded here, now or later: the device does not exist, or the engine rejects the model. The engine ends after saying so.
+    Unloadable,
+}
+
+impl FailureKind {
+    /// Whether the engine ends after a failure of this kind.
+    #[must_use]
+    pub const fn is_of_load(self) -> bool {
+        matches!(self, Self::Load | Self::Unloadable)
+    }
+}
+
+/// What libraries say when they run short of something that may be there later.
+const SHORTAGES: [&str; 5] = [
+    "memory",
+    "alloc",
+    "too many open files",
+    "resource temporarily unavailable",
+    "interrupted",
+];
+
+impl Failure {
+    /// A load that failed. Only a shortage may pass; whatever else a library says of a model, it will say again.
+    #[must_use]
+    pub fn of_load(message: String) -> Self {
+        let lower = message.to_lowercase();
+        let is_shortage = SHORTAGES.iter().any(|shortage| lower.contains(shortage));
+        let kind = match is_shortage {
+            true => FailureKind::Load,
+            false => FailureKind::Unloadable,
+        };
+        Self { kind, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shortages_may_pass() {
+        let kind = |message: &str| Failure::of_load(message.to_owned()).kind;
+        for message in [
+            "std::bad_alloc",
+            "CUDA failed: out of memory",
+            "Too many open files",
+        ] {
+            assert_eq!(kind(message), FailureKind::Load, "{message}");
+        }
+        for message in [
+            "Unsupported model binary version",
+            "there is no CUDA device 7",
+        ] {
+            assert_eq!(kind(message), FailureKind::Unloadable, "{message}");
+        }
+    }
 }

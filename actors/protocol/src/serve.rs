@@ -31,7 +31,7 @@ pub trait Engine: Sized {
     /// Loads a model. Also returns the numeric type in use, in the library's words.
     ///
     /// # Errors
-    /// A [`Failure`] of kind [`FailureKind::Load`].
+    /// A [`Failure`] of kind [`FailureKind::Load`] or [`FailureKind::Unloadable`].
     fn load(request: &LoadRequest) -> Result<(Self, String), Failure>;
 
     /// Translates a batch: one translation per segment, in order.
@@ -65,7 +65,7 @@ pub fn serve<E: Engine>() -> Result<(), FrameError> {
     let mut engine: Option<E> = None;
     while let Ok(request) = requests.recv() {
         let answer = answer(&mut engine, request);
-        let end = matches!(&answer, FromEngine::Failed(f) if f.kind == FailureKind::Load);
+        let end = matches!(&answer, FromEngine::Failed(f) if f.kind.is_of_load());
         frame::write(&mut output, &answer)?;
         if end {
             break;

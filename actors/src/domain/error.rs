@@ -119,6 +119,8 @@ pub struct RequestError {
     pub code: ErrorCode,
     /// One line for the sender; never holds the text itself.
     pub message: String,
+    /// Whether it is of no use that this node tries again, whatever the code says.
+    pub is_lasting: bool,
 }
 
 impl RequestError {
@@ -128,6 +130,16 @@ impl RequestError {
         Self {
             code,
             message: message.into(),
+            is_lasting: false,
+        }
+    }
+
+    /// The same error, after which this node need not try again.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self {
+            is_lasting: true,
+            ..self
         }
     }
 }

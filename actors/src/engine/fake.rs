@@ -21,6 +21,8 @@ pub struct FakeSpec {
     pub segment_us: u64,
     /// Whether loading fails.
     pub fail_load: bool,
+    /// Whether loading fails in a way that cannot heal.
+    pub unloadable: bool,
     /// A batch with a text that contains this ends the engine.
     pub crash_on: Option<String>,
     /// A batch with a text that contains this is refused.
@@ -56,6 +58,10 @@ impl Engine for FakeEngine {
         pause(Duration::from_millis(self.spec.load_ms)).await;
         if self.spec.fail_load {
             return Err(EngineError::Load("the fake was told to fail".to_owned()));
+        }
+        if self.spec.unloadable {
+            let reason = "the fake was told that it cannot";
+            return Err(EngineError::Unloadable(reason.to_owned()));
         }
         self.loaded = true;
         Ok(LoadReport {

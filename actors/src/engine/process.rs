@@ -1,6 +1,7 @@
 //! An engine in a process of its own.
 
 use std::{
+    io::ErrorKind,
     path::PathBuf,
     process::Stdio,
     sync::{
@@ -29,6 +30,9 @@ const MEMORY_CHECK: Duration = Duration::from_millis(100);
 const HARD_LIMIT_FACTOR: u64 = 2;
 /// How long an engine may take to end by itself.
 const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Exit code of a program whose shared libraries the system does not find.
+const NOT_LINKED: i32 = 127;
 
 /// How to run an engine process.
 #[derive(Clone)]
@@ -76,9 +80,15 @@ impl ProcessEngine {
     }
 
     fn start(&self) -> Result<Running, EngineError> {
-        let failed = |error: std::io::Error| EngineError::Start {
-            program: self.spec.program.clone(),
-            reason: error.to_string(),
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => EngineError::Unloadable(format!(
+                "starting {}: {error}",
+                self.spec.program.display()
+            )),
+            _ => EngineError::Start {
+                program: self.spec.program.clone(),
+                reason: error.to_string(),
+            },
         };
         let mut child = Command::new(&self.spec.program)
             .env(NODE_PID_VARIABLE, std::process::id().to_string())
@@ -119,6 +129,12 @@ impl ProcessEngine {
         let status = timeout(grace, running.child.wait()).await;
         let _ = running.child.kill().await;
         match (error, status) {
+            (EngineError::Ended(_), Ok(Ok(status))) if status.code() == Some(NOT_LINKED) => {
+                EngineError::Unloadable(format!(
+                    "{} needs a library that is not there ({status})",
+                    self.spec.program.display()
+                ))
+            }
             (EngineError::Ended(_), Ok(Ok(status))) => EngineError::Ended(status.to_string()),
             (error, _) => error,
         }
@@ -128,7 +144,7 @@ impl ProcessEngine {
         match running.receive().await? {
             FromEngine::Hello(hello) if hello.protocol == PROTOCOL_VERSION => {}
             FromEngine::Hello(hello) => {
-                return Err(EngineError::Protocol(format!(
+                return Err(EngineError::Unloadable(format!(
                     "{} {} speaks version {}, this node speaks {PROTOCOL_VERSION}",
                     hello.engine, hello.version, hello.protocol
                 )));
@@ -138,6 +154,9 @@ impl ProcessEngine {
         running.send(&ToEngine::Load(load)).await?;
         match running.receive().await? {
             FromEngine::Loaded(report) => Ok(report),
+            FromEngine::Failed(failure) if failure.kind == FailureKind::Unloadable => {
+                Err(EngineError::Unloadable(failure.message))
+            }
             FromEngine::Failed(failure) => Err(EngineError::Load(failure.message)),
             other => Err(unexpected(&other)),
         }

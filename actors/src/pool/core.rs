@@ -113,6 +113,8 @@ pub(super) struct Restart {
     pub(super) last_error: Option<String>,
     /// The same in the words for clients.
     pub(super) reason: Option<String>,
+    /// Whether the last failure cannot heal: another start would fail in the same way.
+    pub(super) is_permanent: bool,
 }
 
 impl Pool {

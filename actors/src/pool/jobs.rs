@@ -383,8 +383,13 @@ impl Jobs {
 
     /// Ends a job with an error, whatever pieces of it are still on their way.
     pub(super) fn fail(&mut self, job: u64, code: ErrorCode, message: &str) -> Option<JobOutcome> {
+        self.fail_with(job, RequestError::new(code, message))
+    }
+
+    /// The same, with an error that is there already.
+    pub(super) fn fail_with(&mut self, job: u64, error: RequestError) -> Option<JobOutcome> {
         let active = self.remove(job)?;
-        Some(active.job.order.failed(RequestError::new(code, message)))
+        Some(active.job.order.failed(error))
     }
 
     /// Ends all jobs with an error.

@@ -182,7 +182,13 @@ impl Pool {
             self.restart.failed_starts += 1;
         }
         let (first, most) = self.spec.restart;
-        let delay = restart_delay(self.restart.failures, first, most);
+        let engine_error = error.downcast_ref::<EngineError>();
+        self.restart.is_permanent = engine_error.is_some_and(EngineError::is_permanent);
+        let delay = match self.restart.is_permanent {
+            // Somebody may put the machine right.
+            true => most,
+            false => restart_delay(self.restart.failures, first, most),
+        };
         self.restart.not_before = Some(now + delay);
         self.restart.last_error = Some(error.to_string());
         self.restart.reason = Some(EngineError::reason_of(error));

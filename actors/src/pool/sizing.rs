@@ -225,6 +225,7 @@ impl Pool {
             failed: self.failed_jobs,
             decision: self.decision.clone(),
             failing: self.restart.last_error.clone(),
+            broken: self.restart.is_permanent && self.members.counts().warm() == 0,
             guests: self.guest_status(),
             offload: self.help.reason,
             offer: self.offer(),

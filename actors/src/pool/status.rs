@@ -47,6 +47,9 @@ pub struct PoolStatus {
     pub decision: Option<Decision>,
     /// The newest failure of an actor, if the pool is not yet whole again.
     pub failing: Option<String>,
+    /// Whether that failure cannot heal by itself and the pool has no actor, so that its jobs are answered with an error at once.
+    #[serde(default)]
+    pub broken: bool,
     /// Help that it has from peers.
     #[serde(default)]
     pub guests: Vec<GuestStatus>,

@@ -177,6 +177,7 @@ impl Actor for PoolSupervisor {
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
+        pool.give_up_if_hopeless();
         pool.start_first(&myself).await;
         pool.dispatch();
         pool.tell_condition(Instant::now());
@@ -204,6 +205,7 @@ impl Actor for PoolSupervisor {
             SupervisionEvent::ActorTerminated(actor, ..) => pool.ended(actor.get_id()),
             _ => return Ok(()),
         }
+        pool.give_up_if_hopeless();
         pool.reconcile(&myself).await;
         pool.dispatch();
         pool.tell_condition(Instant::now());

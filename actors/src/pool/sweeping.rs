@@ -2,7 +2,10 @@
 
 use tokio::time::Instant;
 
-use crate::{domain::ErrorCode, events::Event};
+use crate::{
+    domain::{ErrorCode, RequestError},
+    events::Event,
+};
 
 use super::{backlog::Item, core::Pool};
 
@@ -25,7 +28,8 @@ impl Pool {
         } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
             // Whoever gets these jobs back must know that it is of no use to come here again.
             self.tell_condition(now);
-            self.give_up(now);
+            let patience = self.spec.unavailable_after;
+            self.give_up(|item| now.saturating_duration_since(item.queued) > patience);
         }
         self.hand_back_in_time(now);
     }
@@ -42,9 +46,15 @@ impl Pool {
         self.finish(late);
     }
 
-    fn give_up(&mut self, now: Instant) {
-        let patience = self.spec.unavailable_after;
-        let waits = |item: &Item| now.saturating_duration_since(item.queued) > patience;
+    /// Answers everything at once when no engine can be started and it is not yet time to try again. Then one start is tried for what has come.
+    pub(super) fn give_up_if_hopeless(&mut self) {
+        let is_hopeless = self.restart.is_permanent && self.members.counts().owned() == 0;
+        if is_hopeless && self.has_queued() && !self.may_start() {
+            self.give_up(|_| true);
+        }
+    }
+
+    fn give_up(&mut self, waits: impl Fn(&Item) -> bool) {
         // Guests may do what is queued; what failed is only for own actors.
         let mut stuck = match self.help.is_at_work() {
             true => Vec::new(),
@@ -59,10 +69,11 @@ impl Pool {
         );
         let reason = self.reason();
         let message = format!("model {} is not available: {reason}", self.spec.model_id);
-        let code = ErrorCode::ModelUnavailable;
+        let mut error = RequestError::new(ErrorCode::ModelUnavailable, message);
+        error.is_lasting = self.restart.is_permanent;
         let failed = stuck
             .into_iter()
-            .filter_map(|item| self.jobs.fail(item.job, code, &message));
+            .filter_map(|item| self.jobs.fail_with(item.job, error.clone()));
         let outcomes = failed.collect();
         self.finish(outcomes);
     }

@@ -103,3 +103,36 @@ async fn what_cannot_heal_is_not_tried_again() {
     assert_eq!(errors["6"], ErrorCode::EngineFailed);
     assert_eq!((errors.len(), bench.count(retried)), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_loaded_is_an_error_at_once_and_heals_when_it_can() {
+    let fake = FakeSpec {
+        unloadable: true,
+        ..FakeSpec::default()
+    };
+    let minutes = Duration::from_secs(120);
+    let mut bench = Bench::start_with(fake, RetryPolicy::default(), |spec| {
+        spec.unavailable_after = minutes;
+        spec.restart = (Duration::from_millis(1), Duration::from_millis(700));
+    })
+    .await;
+    let started = std::time::Instant::now();
+    bench.offer(texts(40));
+    let errors = bench.settle().await;
+    assert!(started.elapsed() < Duration::from_millis(600));
+    assert_eq!(errors.len(), 40);
+    assert!(
+        errors
+            .values()
+            .all(|code| *code == ErrorCode::ModelUnavailable)
+    );
+    let status = bench.status().await;
+    assert!(status.broken && status.failing.is_some(), "{status:?}");
+    assert_eq!(bench.count(retried), 0);
+    bench.engines.spec.lock().unwrap().unloadable = false;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    bench.offer(texts(10));
+    let errors = bench.settle().await;
+    assert_eq!(errors.len(), 40, "no new one");
+    assert!(!bench.status().await.broken);
+}

@@ -14,7 +14,9 @@ use babelmesh_engine_protocol::{
     Completeness, Failure, FailureKind, LoadRequest, Segment, Translation, executable,
     serve::Engine,
 };
-use babelmesh_integration_tests::faults::{BLOAT, CRASH, FAIL_LOAD, GROW, HANG, SLOW, STEP};
+use babelmesh_integration_tests::faults::{
+    BLOAT, CRASH, FAIL_LOAD, GROW, HANG, SLOW, STEP, UNLOADABLE,
+};
 
 /// Memory at which even a growth without end ends: the machine is not to suffer.
 const MOST: usize = 2 << 30;
@@ -27,15 +29,19 @@ impl Engine for FaultyEngine {
     const NAME: &'static str = "faulty";
 
     fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
-        let told = own_folder().and_then(|folder| fs::read_to_string(folder.join(FAIL_LOAD)).ok());
-        // A model's form lies in a folder with the model's id.
+        let marks = [
+            (FAIL_LOAD, FailureKind::Load),
+            (UNLOADABLE, FailureKind::Unloadable),
+        ];
+        // A mark holds the id of the model that is meant, or nothing for all; a model's form lies in a folder with the model's id.
         let concerned = |id: &str| id.is_empty() || request.directory.contains(&format!("/{id}/"));
-        if told.is_some_and(|id| concerned(id.trim())) {
+        let is_told = |mark: &str| {
+            let told = own_folder().and_then(|folder| fs::read_to_string(folder.join(mark)).ok());
+            told.is_some_and(|id| concerned(id.trim()))
+        };
+        if let Some((_, kind)) = marks.into_iter().find(|(mark, _)| is_told(mark)) {
             let message = "the faulty engine was told to fail".to_owned();
-            return Err(Failure {
-                kind: FailureKind::Load,
-                message,
-            });
+            return Err(Failure { kind, message });
         }
         Ok((Self { kept: Vec::new() }, "none".to_owned()))
     }

@@ -105,7 +105,10 @@ impl FormEngine {
     ) -> Result<T, EngineError> {
         let form = Arc::clone(&self.form);
         match tokio::task::spawn_blocking(move || check(&form)).await {
-            Ok(checked) => checked.map_err(|error| EngineError::Load(chain(&error))),
+            Ok(checked) => checked.map_err(|error| match error {
+                FormError::Cache { .. } => EngineError::Load(chain(&error)),
+                _ => EngineError::Unloadable(chain(&error)),
+            }),
             Err(error) => Err(EngineError::Load(error.to_string())),
         }
     }
@@ -116,7 +119,9 @@ impl Engine for FormEngine {
     async fn load(&mut self) -> Result<LoadReport, EngineError> {
         self.checked(CachedForm::prepare).await?;
         let error = match self.process.load().await {
-            Err(error @ (EngineError::Load(_) | EngineError::Ended(_))) => error,
+            Err(
+                error @ (EngineError::Load(_) | EngineError::Unloadable(_) | EngineError::Ended(_)),
+            ) => error,
             loaded => return loaded,
         };
         match self.checked(CachedForm::repair).await? {

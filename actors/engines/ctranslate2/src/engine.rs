@@ -120,7 +120,7 @@ fn open_translator(request: &LoadRequest) -> Result<(Translator, &'static str), 
         .map(|error| error.to_string())
         .unwrap_or_default();
     let message = format!("loading {}: {reason}", request.directory);
-    Err(failure(FailureKind::Load, &message))
+    Err(Failure::of_load(one_line(&message)))
 }
 
 /// Numeric types that answer a wish, the best first: not every device has every type.
@@ -139,11 +139,11 @@ fn numeric_types(precision: Precision, device: Device) -> Vec<(ComputeType, &'st
 }
 
 fn failure(kind: FailureKind, message: &(impl ToString + ?Sized)) -> Failure {
-    // A failure is one line.
-    let message = message
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let message = one_line(&message.to_string());
     Failure { kind, message }
+}
+
+/// A failure is one line.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -33,7 +33,7 @@ impl MarianSession {
     /// Reads the engine file and the tokeniser that a request to load names.
     ///
     /// # Errors
-    /// A [`Failure`] of kind [`FailureKind::Load`] that names the file.
+    /// A [`Failure`] of a load that names the file.
     pub fn open(request: &LoadRequest) -> Result<Self, Failure> {
         let directory = Path::new(&request.directory);
         let file = EngineFile::read(directory).map_err(|error| load_failure(&error))?;
@@ -181,8 +181,5 @@ fn unsupported(message: String) -> Failure {
 }
 
 fn load_failure(error: &dyn std::error::Error) -> Failure {
-    Failure {
-        kind: FailureKind::Load,
-        message: error.to_string(),
-    }
+    Failure::of_load(error.to_string())
 }

@@ -44,12 +44,8 @@ impl Engine for RustBert {
         tch::set_num_interop_threads(1);
         let (kind, numeric) = numeric_type(request.precision, request.device);
         let config = config(request, &session, device, kind)?;
-        let generator = guarded(|| MarianGenerator::new(config)).map_err(|reason| {
-            failure(
-                FailureKind::Load,
-                &format!("loading {}: {reason}", request.directory),
-            )
-        })?;
+        let generator = guarded(|| MarianGenerator::new(config))
+            .map_err(|reason| of_load(&format!("loading {}: {reason}", request.directory)))?;
         let engine = Self {
             session,
             generator,
@@ -178,12 +174,9 @@ fn config(
 }
 
 fn readable(path: &PathBuf) -> Result<(), Failure> {
-    std::fs::File::open(path).map(drop).map_err(|error| {
-        failure(
-            FailureKind::Load,
-            &format!("reading {}: {error}", path.display()),
-        )
-    })
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|error| of_load(&format!("reading {}: {error}", path.display())))
 }
 
 fn device(wanted: Device) -> Result<tch::Device, Failure> {
@@ -192,14 +185,11 @@ fn device(wanted: Device) -> Result<tch::Device, Failure> {
         Device::Cuda(index) if i64::from(index) < tch::Cuda::device_count() => {
             Ok(tch::Device::Cuda(usize::from(index)))
         }
-        Device::Cuda(index) => Err(failure(
-            FailureKind::Load,
-            &format!(
-                "there is no CUDA device {index}: this libtorch sees {} (the one that `make native` \
+        Device::Cuda(index) => Err(of_load(&format!(
+            "there is no CUDA device {index}: this libtorch sees {} (the one that `make native` \
                  fetches has no CUDA; set LIBTORCH to one that has, and build again)",
-                tch::Cuda::device_count()
-            ),
-        )),
+            tch::Cuda::device_count()
+        ))),
     }
 }
 
@@ -246,7 +236,15 @@ fn signed(number: usize) -> i64 {
 }
 
 fn failure(kind: FailureKind, message: &str) -> Failure {
-    // A failure is one line, and libtorch's errors have a stack trace in theirs.
-    let message = message.lines().next().unwrap_or_default().to_owned();
+    let message = one_line(message);
     Failure { kind, message }
+}
+
+fn of_load(message: &str) -> Failure {
+    Failure::of_load(one_line(message))
+}
+
+/// A failure is one line, and libtorch's errors have a stack trace in theirs.
+fn one_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
 }
