@@ -280,6 +280,22 @@ fn mistakes_about_the_cache_are_reported_with_their_paths_and_without_secrets() 
 }
 
 #[test]
+fn mistakes_about_sharing_are_reported_with_their_paths() {
+    let wrong = [
+        ("turn_ms", "0"),
+        ("turn_ms", "10001"),
+        ("refuse_above", "0.5"),
+    ];
+    for (key, value) in wrong {
+        let path = format!("pool.sharing.{key}");
+        let errors = load(None, &[], &[(path.as_str(), value)]).unwrap_err();
+        assert_eq!(errors.0[0].path, path, "{errors}");
+    }
+    let never = load(None, &[], &[("pool.sharing.refuse_above", "0")]);
+    assert!(never.is_ok(), "zero refuses nothing");
+}
+
+#[test]
 fn mistakes_about_traces_are_reported_with_their_paths() {
     let sets = [
         ("telemetry.traces.endpoint", "collector"),
