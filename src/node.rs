@@ -10,6 +10,7 @@ mod languages;
 mod limits;
 mod pipeline;
 mod pools;
+mod shutdown;
 mod socket;
 mod source;
 mod status;
@@ -25,7 +26,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use babelmesh_actors::{domain::Language, elsewhere::Elsewhere, events::Observer};
 use babelmesh_models::Model;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
 pub use actors::Actors;
 pub use engines::registry;
@@ -38,7 +39,7 @@ pub use status::{BrokenModel, NodeStatus, StatusSource};
 use crate::{
     api::{ApiServer, Health, Parts, StartingServer},
     cluster::{Cluster, Facts, LateElsewhere, LatePeers},
-    config::Config,
+    config::{Config, NodeConfig},
     dashboard::Feed,
     events::NodeEvent,
     failure::{Failure, Failures},
@@ -51,6 +52,7 @@ use crate::{
 use commands::Deeds;
 use languages::Languages;
 use pipeline::Pipelines;
+use shutdown::{Phase, ShutdownBudget};
 use socket::SocketServer;
 
 /// How often pools are told what is unread.
@@ -71,7 +73,7 @@ pub struct Node {
     cluster: Option<Arc<Cluster>>,
     deeds: Arc<Deeds>,
     clients: Clients,
-    drain_timeout: Duration,
+    config: NodeConfig,
     traces: Traces,
     /// Lives as long as the node.
     _broker: Option<EmbeddedBroker>,
@@ -221,7 +223,6 @@ impl Node {
         }
         .emit();
         let lag = watch_lag(&config.kafka.topics, served, pipelines.sources(), &actors);
-        let drain_timeout = Duration::from_millis(config.node.drain_timeout_ms);
         Ok(Self {
             actors,
             pipelines,
@@ -232,7 +233,7 @@ impl Node {
             cluster,
             deeds,
             clients,
-            drain_timeout,
+            config: config.node.clone(),
             traces,
             _broker: broker,
         })
@@ -336,33 +337,42 @@ impl Node {
             http,
             cluster,
             clients,
-            drain_timeout,
+            config,
             traces,
             ..
         } = self;
+        let budget = ShutdownBudget::new(&config, Instant::now());
+        let until = |phase| budget.until(phase, Instant::now());
         lag.abort();
         if let Some(cluster) = &cluster {
             cluster.set_draining();
         }
         // The actors still work: who has asked is answered.
         if let Some(http) = http {
-            http.stop().await;
+            let _ = timeout(budget.drain(Instant::now()), http.stop()).await;
         }
         // A drain does not wait for the next try of what failed.
         actors.stop_retrying();
         // Readers and publishers are threads that are waited for.
         let stop = move || {
             let name = for_good.then(|| clients.client_id());
-            pipelines.stop(name, drain_timeout);
+            pipelines.stop(name, budget);
         };
-        let _ = tokio::task::spawn_blocking(stop).await;
-        actors.stop(drain_timeout).await;
+        let stopped = tokio::task::spawn_blocking(stop);
+        // A thread that hangs ends with the process.
+        let _ = timeout(until(Phase::LeaveGroups), stopped).await;
+        let _ = timeout(
+            until(Phase::StopActors),
+            actors.stop(until(Phase::LeaveGroups)),
+        )
+        .await;
         if let Some(cluster) = cluster {
-            cluster.leave().await;
+            let _ = timeout(until(Phase::LeaveCluster), cluster.leave()).await;
         }
         socket.stop();
         // Last: what ended until here is told.
-        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
+        let exported = tokio::task::spawn_blocking(move || traces.stop());
+        let _ = timeout(until(Phase::ExportTraces), exported).await;
         NodeEvent::Stopped.emit();
     }
 }

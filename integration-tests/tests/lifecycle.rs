@@ -11,8 +11,9 @@ use std::{
 
 use babelmesh::events::NodeEvent;
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, Sandbox, Settings, executables, faults::UNLOADABLE, processes, repository,
-    request, wait_until,
+    Broker, LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, executables,
+    faults::{HANG, UNLOADABLE},
+    processes, repository, request, wait_until,
 };
 use rustix::process::Signal;
 
@@ -230,4 +231,35 @@ fn a_device_that_does_not_exist_is_answered_for_at_once() {
         .set("http.listen", "127.0.0.1:0");
     let node = LocalNode::start_cold(&settings);
     assert_hopeless(&node, "CUDA");
+}
+
+#[test]
+fn a_node_whose_engine_hangs_and_whose_broker_is_gone_ends_within_its_budget() {
+    let sandbox = Sandbox::new();
+    let broker = Broker::start();
+    let settings = broker
+        .node(sandbox.faulty_node().actors(1))
+        .set("engine.batch_timeout_ms", 600_000)
+        .set("node.drain_timeout_ms", 2_000)
+        .set("node.shutdown_timeout_ms", 6_000);
+    let mut node = ProcessNode::start(&sandbox, &settings);
+    let mut backend = broker.backend();
+    backend.ask(&request("m", HANG, &["fr"], "c"));
+    backend.flush();
+    wait_until("an actor is busy", PATIENCE, || {
+        node.status().pools[0].jobs > 0
+    });
+    let engines = node.engines();
+    assert_eq!(engines.len(), 1);
+    drop(backend);
+    drop(broker);
+    let told = Instant::now();
+    node.signal(Signal::TERM);
+    let status = node.wait(PATIENCE);
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(6), "{took:?}: {}", node.log());
+    assert_eq!(status.code(), Some(0), "{}", node.log());
+    wait_until("the engine is dead", Duration::from_secs(2), || {
+        engines.iter().all(|engine| !processes::is_alive(*engine))
+    });
 }

@@ -1,6 +1,6 @@
 //! Every key, its default and its unit. `config/reference.toml` says the same to operators, and a test compares the two.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use babelmesh_actors::{
     domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
@@ -61,6 +61,22 @@ pub struct NodeConfig {
     pub name: String,
     /// Longest time to finish what was read when the node is told to stop, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Longest time from the signal to the end of the process, in milliseconds; 0 is the drain timeout and ten seconds.
+    pub shutdown_timeout_ms: u64,
+}
+
+/// What a node has beyond its drain timeout to end everything else.
+const SHUTDOWN_RESERVE: Duration = Duration::from_secs(10);
+
+impl NodeConfig {
+    /// Longest time from the signal to the end of the process.
+    #[must_use]
+    pub fn shutdown_timeout(&self) -> Duration {
+        match self.shutdown_timeout_ms {
+            0 => Duration::from_millis(self.drain_timeout_ms) + SHUTDOWN_RESERVE,
+            timeout => Duration::from_millis(timeout),
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -68,6 +84,7 @@ impl Default for NodeConfig {
         Self {
             name: "node-1".to_owned(),
             drain_timeout_ms: 30_000,
+            shutdown_timeout_ms: 0,
         }
     }
 }

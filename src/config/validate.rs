@@ -5,7 +5,7 @@ mod kafka;
 mod sizes;
 mod telemetry;
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use actix_web::http::Uri;
 use babelmesh_actors::{
@@ -123,6 +123,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         node.name.is_empty() || node.name.len() > 100 || !node.name.chars().all(plain),
         "node.name",
         "must be 1 to 100 letters, digits, dots, dashes or underscores",
+    );
+    refuse_if(
+        node.shutdown_timeout() <= Duration::from_millis(node.drain_timeout_ms),
+        "node.shutdown_timeout_ms",
+        "must be more than node.drain_timeout_ms, or 0",
     );
     refuse_if(
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_err(),

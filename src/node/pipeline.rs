@@ -2,8 +2,8 @@
 
 use std::{
     sync::{Arc, mpsc},
-    thread::JoinHandle,
-    time::Duration,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -15,6 +15,7 @@ use babelmesh_actors::{
 
 use super::{
     Actors,
+    shutdown::{Phase, ShutdownBudget},
     source::{Source, Sources},
 };
 use crate::{
@@ -36,8 +37,8 @@ use crate::{
     telemetry::Traces,
 };
 
-/// How long brokers may take to let a consumer go.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a thread has ended.
+const JOIN_POLL: Duration = Duration::from_millis(5);
 
 /// Both pipelines.
 pub(super) struct Pipelines {
@@ -124,9 +125,13 @@ impl Pipelines {
     }
 
     /// Requests first: what they become is read by this node or another one. Whoever goes `for_good` is known to the brokers by this name.
-    pub(super) fn stop(self, for_good: Option<&str>, within: Duration) {
-        self.splitter.stop(for_good, within);
-        self.jobs.stop(for_good, within);
+    pub(super) fn stop(self, for_good: Option<&str>, budget: ShutdownBudget) {
+        // Requests are split within milliseconds; jobs take the time.
+        let leave = budget.share(Phase::LeaveGroups);
+        self.splitter
+            .stop(for_good, budget.drain(Instant::now()) / 3, leave);
+        self.jobs
+            .stop(for_good, budget.drain(Instant::now()), leave);
     }
 }
 
@@ -140,10 +145,11 @@ impl Pipeline {
         }
     }
 
-    fn stop(mut self, for_good: Option<&str>, within: Duration) {
+    /// `within` is for what was read, `leave` for each step after that.
+    fn stop(mut self, for_good: Option<&str>, within: Duration, leave: Duration) {
         self.reader.stop();
-        self.settlements.stop(within);
-        let _ = self.publisher.join();
+        self.settlements.stop(within, leave);
+        join_within(self.publisher, leave);
         let departure = match for_good {
             Some(client_id) => Departure::ForGood {
                 group: self.group,
@@ -151,7 +157,19 @@ impl Pipeline {
             },
             None => Departure::ToReturn,
         };
-        self.reader.leave(departure, LEAVE);
+        self.reader.leave(departure, leave);
+    }
+}
+
+/// Waits for a thread. One that hangs ends with the process.
+fn join_within(thread: JoinHandle<()>, within: Duration) {
+    let deadline = Instant::now() + within;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(JOIN_POLL);
+    }
+    if thread.is_finished() {
+        // A panic was told by the thread's own guard.
+        let _ = thread.join();
     }
 }
 

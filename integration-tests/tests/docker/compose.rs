@@ -72,7 +72,7 @@ fn three_nodes_are_configured_as_nodes_can_be() {
             .strip_suffix('s')
             .unwrap();
         let grace = Duration::from_secs(grace.parse().unwrap());
-        assert!(grace > Duration::from_millis(config.node.drain_timeout_ms));
+        assert!(grace > config.node.shutdown_timeout());
         assert_eq!(service["read_only"], true);
         let cache = config.models.cache_directory.unwrap();
         let mounted = list(&service["volumes"]).iter().map(text);

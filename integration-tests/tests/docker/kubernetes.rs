@@ -71,8 +71,8 @@ fn pods_are_configured_as_nodes_can_be() {
             set["spec"]["template"]["metadata"]["labels"]
         );
     }
-    let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap() * 1_000;
-    assert!(grace > config.node.drain_timeout_ms);
+    let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().unwrap());
+    assert!(grace > config.node.shutdown_timeout());
     let container = &pod["containers"][0];
     let limits = &container["resources"]["limits"];
     assert_eq!(

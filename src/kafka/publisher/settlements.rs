@@ -107,14 +107,14 @@ impl Settlements {
         let _ = self.0.send(command);
     }
 
-    /// Has all partitions finished until a deadline, then ends the publisher.
-    pub fn stop(&self, within: Duration) {
+    /// Has all partitions finished within a time, then ends the publisher, which may take some `grace` longer.
+    pub fn stop(&self, within: Duration, grace: Duration) {
         let (reply, done) = mpsc::sync_channel(1);
         self.tell(Command::Stop {
             deadline: Instant::now() + within,
             reply,
         });
-        let _ = done.recv_timeout(within + Duration::from_secs(5));
+        let _ = done.recv_timeout(within + grace);
     }
 }
 
