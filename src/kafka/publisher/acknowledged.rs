@@ -168,6 +168,9 @@ impl Delivery for Acknowledged {
             }
             None => {}
         }
+        if with.topics.has_unavailable() && self.sent.is_empty() {
+            partitions.answer_unavailable(with);
+        }
         self.send(partitions);
         self.store_offsets(partitions, with);
         Next::Later
