@@ -356,7 +356,7 @@ impl IntakeState {
             };
             let deadline = outcome.order.deadline();
             match decide(tries, error.code, now, deadline, policy, jitter) {
-                AfterError::Retry { after } if !self.stopping => {
+                AfterError::Retry { after } if !self.stopping && !error.is_lasting => {
                     wait = Some((error.code, after));
                     true
                 }

@@ -133,13 +133,4 @@ impl RequestError {
             is_lasting: false,
         }
     }
-
-    /// The same error, after which this node need not try again.
-    #[must_use]
-    pub fn lasting(self) -> Self {
-        Self {
-            is_lasting: true,
-            ..self
-        }
-    }
 }

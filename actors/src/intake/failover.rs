@@ -96,16 +96,21 @@ impl IntakeState {
     fn has_another(&self, outcome: &JobOutcome, now: Instant, tries: u32) -> bool {
         let order = &outcome.order;
         let error = outcome.result.as_ref().err();
-        let is_concerned = error.is_some_and(|error| error.code == ErrorCode::ModelUnavailable)
-            && !matches!(order.reach, Reach::Model(_));
-        if !is_concerned {
+        let Some(error) = error.filter(|error| error.code == ErrorCode::ModelUnavailable) else {
+            return false;
+        };
+        if matches!(order.reach, Reach::Model(_)) {
             return false;
         }
         match self.contained(|| self.resolve(order, now, tries)) {
             Ok(Ok(Resolved {
-                place: Some(Place::Here(route)),
-                ..
-            })) => self.works(&self.start.routes[route]),
+                place: Some(place), ..
+            })) => match place {
+                Place::Here(route) => self.works(&self.start.routes[route]),
+                // Whoever was with another node already waits before it goes there again.
+                Place::Elsewhere => error.is_lasting,
+                Place::Nowhere(_) => false,
+            },
             _ => false,
         }
     }

@@ -18,7 +18,7 @@ struct RetrySink {
 
 fn is_retried(outcome: &JobOutcome) -> bool {
     let error = outcome.result.as_ref().err();
-    error.is_some_and(|error| error.code.is_retried() && !error.is_lasting)
+    error.is_some_and(|error| error.code.is_retried())
 }
 
 impl OutcomeSink for RetrySink {

@@ -48,6 +48,7 @@ impl Pool {
         let broken = is_broken(&Condition {
             is_warm: self.members.counts().warm() > 0 || self.help.is_at_work(),
             failed_starts: self.restart.failed_starts,
+            is_permanent: self.restart.is_permanent,
             waited,
             patience: self.spec.unavailable_after,
         });

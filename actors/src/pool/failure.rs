@@ -79,6 +79,8 @@ pub struct Condition {
     pub is_warm: bool,
     /// Engines that failed to start in a row.
     pub failed_starts: u32,
+    /// Whether the last of them failed in a way that no other start heals.
+    pub is_permanent: bool,
     /// How long jobs have been waiting for an engine to be warm; zero while there are none.
     pub waited: Duration,
     /// How long they may.
@@ -89,7 +91,8 @@ pub struct Condition {
 #[must_use]
 pub fn is_broken(condition: &Condition) -> bool {
     let waits_too_long = condition.waited > condition.patience;
-    !condition.is_warm && (condition.failed_starts >= BROKEN_AFTER || waits_too_long)
+    let cannot_start = condition.is_permanent || condition.failed_starts >= BROKEN_AFTER;
+    !condition.is_warm && (cannot_start || waits_too_long)
 }
 
 /// Delay before an engine is started again after `failures` in a row without a batch done between: none after the first,
@@ -170,17 +173,19 @@ mod tests {
 
         #[test]
         fn a_pool_is_broken_only_without_a_warm_engine_and_a_reason(
-            is_warm: bool, failed_starts in 0u32..6, waited in 0u64..60, patience in 0u64..60,
+            is_warm: bool, is_permanent: bool, failed_starts in 0u32..6, waited in 0u64..60, patience in 0u64..60,
         ) {
             let condition = Condition {
                 is_warm,
                 failed_starts,
+                is_permanent,
                 waited: Duration::from_secs(waited),
                 patience: Duration::from_secs(patience),
             };
             let broken = is_broken(&condition);
             prop_assert!(!broken || !is_warm);
-            prop_assert!(!broken || failed_starts >= BROKEN_AFTER || waited > patience);
+            prop_assert!(!broken || is_permanent || failed_starts >= BROKEN_AFTER || waited > patience);
+            prop_assert!(broken || is_warm || !is_permanent);
             let worse = Condition { failed_starts: failed_starts + 1, ..condition };
             prop_assert!(is_broken(&worse) || !broken);
         }

@@ -50,6 +50,8 @@ impl Pool {
     pub(super) fn give_up_if_hopeless(&mut self) {
         let is_hopeless = self.restart.is_permanent && self.members.counts().owned() == 0;
         if is_hopeless && self.has_queued() && !self.may_start() {
+            // Whoever gets these jobs back must know that it is of no use to come here again.
+            self.tell_condition(Instant::now());
             self.give_up(|_| true);
         }
     }
