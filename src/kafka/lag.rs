@@ -145,7 +145,10 @@ impl LagGauge {
                 // What was known before may be of an earlier time that the partition was ours.
                 position.fetched = None;
             }
+            // What retention has deleted is no offset that was passed.
             let before = position.read.replace(offset + 1);
+            let before =
+                before.map(|before| position.begin.map_or(before, |begin| begin.max(before)));
             known.offsets += before.map_or(1, |before| (offset + 1 - before).max(1)) as f64;
             known.records += 1.0;
             known.tokens += weight as f64;

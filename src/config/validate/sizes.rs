@@ -11,7 +11,8 @@ const YEAR_MS: u64 = 366 * 24 * 3_600 * 1_000;
 const MAX_MEBIBYTES: u64 = 1 << 24;
 
 /// Durations for which zero has a meaning.
-const ZERO_IS_ALLOWED: [&str; 11] = [
+const ZERO_IS_ALLOWED: [&str; 12] = [
+    "node.shutdown_timeout_ms",
     "node.drain_timeout_ms",
     "kafka.revoke_timeout_ms",
     "engine.timeout_per_token_ms",

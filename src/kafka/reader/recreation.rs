@@ -17,6 +17,7 @@ fn recreated(line: &str) -> Option<&str> {
     let (_, line) = line.split_once("Topic ")?;
     let (topic, ids) = line.split_once(" changed id from ")?;
     let (before, after) = ids.split_once(" to ")?;
+    let (before, after) = (before.trim(), after.trim());
     (before != NO_ID && after != NO_ID && before != after).then_some(topic)
 }
 
