@@ -613,7 +613,7 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     });
     let (good, text) = command(&["load", &target, "no-such-model"]);
     assert!(
-        !good && text.contains("there is no model no-such-model"),
+        !good && text.contains("there is no usable model no-such-model"),
         "{text}"
     );
     let (good, text) = command(&["drain", "nobody"]);

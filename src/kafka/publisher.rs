@@ -210,13 +210,6 @@ impl Publisher {
                     .reported(report, &mut self.partitions, &self.publishing);
             }
             Command::Passed(partitions) => self.pass(&partitions),
-            Command::Committed(partitions) => {
-                for (topic, number) in partitions {
-                    if let Some(partition) = self.partitions.named(&topic, number) {
-                        partition.end_pass();
-                    }
-                }
-            }
             Command::Held(topics) => {
                 self.held = topics;
                 flow.excuse(self.partitions.weight_of(&self.held));
@@ -255,10 +248,9 @@ impl Publisher {
                 continue;
             };
             let commit = || consumer.commit(&list, CommitMode::Async).ok();
-            let held = [(*id, *epoch)].into_iter();
-            if with.ownership.while_held(held, commit).is_none() {
-                partition.end_pass();
-            }
+            let _ = with
+                .ownership
+                .while_held([(*id, *epoch)].into_iter(), commit);
         }
     }
 

@@ -36,8 +36,6 @@ pub(super) struct Partition {
     pub(super) released: VecDeque<Released>,
     /// The offset behind marks of transactions that was committed last.
     passed: i64,
-    /// Whether the brokers have not answered that commit yet. No other offset is committed meanwhile: the earlier one might come last.
-    is_passing: bool,
 }
 
 /// What one record of the partition is answered by.
@@ -59,7 +57,6 @@ impl Partition {
             weight: 0,
             released: VecDeque::new(),
             passed: 0,
-            is_passing: false,
         }
     }
 
@@ -78,25 +75,14 @@ impl Partition {
 
     /// The offset to commit, once, if everything that was read before it is finished.
     pub(super) fn pass(&mut self, offset: i64) -> Option<TopicPartitionList> {
-        if !self.is_finished() || self.is_passing || offset <= self.passed {
+        if !self.is_finished() || offset <= self.passed {
             return None;
         }
         self.passed = offset;
-        self.is_passing = true;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, self.number, Offset::Offset(offset))
             .ok()?;
         Some(list)
-    }
-
-    /// The commit of [`pass`](Self::pass) has ended, one way or the other.
-    pub(super) fn end_pass(&mut self) {
-        self.is_passing = false;
-    }
-
-    /// Whether something is to be published and may be.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.released.is_empty() && !self.is_passing
     }
 
     /// Takes outcomes whose turn it is; returns how many.
@@ -179,12 +165,6 @@ impl Partitions {
     /// The partition, if this is still its assignment.
     pub(super) fn get(&mut self, id: u32, epoch: u32) -> Option<&mut Partition> {
         self.0.get_mut(&id).filter(|p| p.epoch == epoch)
-    }
-
-    /// The partition that Kafka knows by this name.
-    pub(super) fn named(&mut self, topic: &str, number: i32) -> Option<&mut Partition> {
-        let mut partitions = self.0.values_mut();
-        partitions.find(|p| &*p.topic == topic && p.number == number)
     }
 
     /// [`Partitions::get`], to look at.

@@ -42,7 +42,7 @@ impl Run {
     /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], from all partitions alike: one that has much
     /// does not keep another one waiting.
     pub(super) fn gather(partitions: &Partitions, limit: usize) -> Option<Self> {
-        let waiting = || partitions.iter().filter(|(_, p)| p.is_ready());
+        let waiting = || partitions.iter().filter(|(_, p)| !p.released.is_empty());
         let count = waiting().count().max(1);
         let share = (limit / count).max(1);
         let bytes = MOST_BYTES / count;

@@ -66,8 +66,6 @@ pub enum Command {
     /// Every record of these partitions before an offset was read and told of; what lies behind the last of them are marks of transactions.
     /// Each with the reader's number of the partition, its epoch, and the offset.
     Passed(Vec<(u32, u32, i64)>),
-    /// The consumer's commit of offsets of these partitions has ended.
-    Committed(Vec<(String, i32)>),
     /// Nothing is done of these topics for now, and no others: what was read of them does not count as waiting.
     Held(BTreeSet<String>),
     /// Finish these partitions until the deadline, drop what is left, answer.

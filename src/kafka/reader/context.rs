@@ -6,16 +6,16 @@ use std::sync::{
 };
 
 use rdkafka::{
-    ClientContext, TopicPartitionList,
+    ClientContext,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError, KafkaResult},
+    error::KafkaError,
 };
 
 use super::{assignment::Assignment, recreation::Recreations};
 use crate::{
     events::NodeEvent,
-    kafka::{client, hearing::Hearing, publisher::Command, statistics::Statistics},
+    kafka::{client, hearing::Hearing, statistics::Statistics},
 };
 
 /// A consumer's part in the assignment of its member, until another consumer takes its place.
@@ -77,13 +77,6 @@ impl ClientContext for ReaderContext {
 }
 
 impl ConsumerContext for ReaderContext {
-    fn commit_callback(&self, _: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements().into_iter();
-        let partitions = elements.map(|e| (e.topic().to_owned(), e.partition()));
-        let command = Command::Committed(partitions.collect());
-        self.assignment.settlements.tell(command);
-    }
-
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if self.is_retired() {
             return;
