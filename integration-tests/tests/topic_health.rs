@@ -164,7 +164,9 @@ fn outside_lag(kafka: &Kafka, group: &str, topics: &[String]) -> i64 {
     let consumer: BaseConsumer = config.create().unwrap();
     let mut list = rdkafka::TopicPartitionList::new();
     for topic in topics {
-        (0..4).for_each(|partition| drop(list.add_partition(topic, partition)));
+        for partition in 0..4 {
+            list.add_partition(topic, partition);
+        }
     }
     let committed = consumer.committed_offsets(list, SEEN).unwrap();
     let lags = committed.elements().into_iter().map(|element| {
@@ -194,7 +196,7 @@ fn monitors_see_no_lag_when_nothing_is_left_to_do() {
     let splitter = format!("{group}-splitter");
     wait_until("no lag is left", SEEN, || {
         outside_lag(&kafka, group, &jobs)
-            + outside_lag(&kafka, &splitter, &[topics.requests.clone()])
+            + outside_lag(&kafka, &splitter, std::slice::from_ref(&topics.requests))
             == 0
     });
     // Offsets that were committed beyond the last record lose nothing that comes later.
