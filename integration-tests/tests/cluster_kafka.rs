@@ -121,16 +121,17 @@ fn answers_per_second(nodes: usize) -> Option<f64> {
         all.iter().all(|count| *count == 16 / nodes)
     });
     let mut backend = kafka.backend();
-    ask(&mut backend, 600 * 20 * nodes / 2);
+    ask(&mut backend, 1_200 * 20 * nodes / 2);
     // Everybody is busy, and nobody has reached the end.
     backend.read_until(SETTLE, |ids| ids.answered() > 500);
     let (before, from) = (backend.ids.answered(), Instant::now());
     backend.read_until(DURING, |_| false);
     let rate = (backend.ids.answered() - before) as f64 / from.elapsed().as_secs_f64();
     for node in &started {
+        let status = node.status();
         assert!(
-            node.status().jobs.lag_records + node.status().jobs.queued_tokens > 0,
-            "{} is busy",
+            status.jobs.lag_records + status.jobs.queued_tokens > 0,
+            "{} has nothing left to do at {rate:.0} answers/s: {status:?}",
             node.name()
         );
     }

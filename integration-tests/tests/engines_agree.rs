@@ -305,7 +305,7 @@ fn a_damaged_form_is_refused_by_the_name_of_its_file() {
                     .ask(&ToEngine::Load(load_request(directory)))
                     .unwrap(),
             );
-            assert_eq!(answer.kind, FailureKind::Load);
+            assert_eq!(answer.kind, FailureKind::Unloadable);
             assert!(
                 ends_within(&mut started, Duration::from_secs(1)),
                 "{engine} goes on"
