@@ -46,14 +46,12 @@ pub(crate) use state::Parts;
 
 use self::{
     edge::{get, get_or_post, post},
-    health::BrokerWatch,
     state::Api,
 };
 use crate::{
     config::Config,
     dashboard::{self, LiveFeed, Shutdown},
     failure::Failures,
-    kafka::client::Clients,
 };
 
 /// The HTTP edge of a node.
@@ -64,7 +62,6 @@ pub struct ApiServer {
     thread: Option<JoinHandle<()>>,
     health: Arc<Health>,
     asking: tokio::task::JoinHandle<()>,
-    brokers: Option<BrokerWatch>,
 }
 
 impl ApiServer {
@@ -76,7 +73,6 @@ impl ApiServer {
         config: &Config,
         listener: TcpListener,
         parts: Parts,
-        clients: &Clients,
         failures: Failures,
     ) -> Result<Self> {
         let address = listener.local_addr()?;
@@ -86,8 +82,6 @@ impl ApiServer {
             parts.intake.clone(),
             parts.status.clone(),
         ));
-        let topic = config.kafka.topics.requests.clone();
-        let brokers = BrokerWatch::start(Arc::clone(&health), clients, topic)?;
         let live = LiveFeed::new(&parts);
         let api = Data::new(Api::new(config, address, parts)?);
         let http = config.http.clone();
@@ -141,7 +135,6 @@ impl ApiServer {
             thread: Some(thread),
             health,
             asking,
-            brokers: Some(brokers),
         })
     }
 
@@ -158,12 +151,8 @@ impl ApiServer {
         // A browser that watches would keep its connection open.
         self.live.do_send(Shutdown);
         self.handle.stop(true).await;
-        let (thread, brokers) = (self.thread.take(), self.brokers.take());
-        let join = move || {
-            drop(brokers);
-            thread.map(JoinHandle::join)
-        };
-        let _ = tokio::task::spawn_blocking(join).await;
+        let thread = self.thread.take();
+        let _ = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
     }
 }
 

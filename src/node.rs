@@ -203,13 +203,7 @@ impl Node {
                     feed,
                 };
                 let listener = starting.hand_over().await?;
-                Some(ApiServer::start(
-                    config,
-                    listener,
-                    parts,
-                    &clients,
-                    failures.clone(),
-                )?)
+                Some(ApiServer::start(config, listener, parts, failures.clone())?)
             }
         };
         // Who is answered here finds the node at its HTTP address too.

@@ -143,9 +143,8 @@ pub struct IntakeState {
     continues: bool,
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
-    stopping: bool,
-    /// The same for jobs that are with other nodes.
-    stop: watch::Sender<bool>,
+    /// Whether nothing is tried again any more; jobs that are with other nodes watch it.
+    stopping: watch::Sender<bool>,
 }
 
 impl Actor for Intake {
@@ -169,8 +168,7 @@ impl Actor for Intake {
             pending: Pending::default(),
             continues: false,
             broken: BTreeSet::new(),
-            stopping: false,
-            stop: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
         })
     }
 
@@ -198,8 +196,7 @@ impl Actor for Intake {
             }
             IntakeMessage::StopRetrying => {
                 state.place_all(&myself)?;
-                state.stopping = true;
-                state.stop.send_replace(true);
+                state.stopping.send_replace(true);
                 // Nobody could let them go on later.
                 state.release()?;
                 deliver_all(state.waiting.take_all());
@@ -231,6 +228,11 @@ impl Actor for Intake {
 }
 
 impl IntakeState {
+    /// Whether nothing is tried again any more.
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
     /// Takes orders in. Little work is done at once; much waits, so that those who come meanwhile have their turns.
     fn accept(
         &mut self,
@@ -293,7 +295,7 @@ impl IntakeState {
         let mut early: BTreeMap<u32, Vec<JobOutcome>> = BTreeMap::new();
         let mut accepted = Lanes::<usize>::default();
         for (order, tries) in orders {
-            let may_retry = !self.stopping && !matches!(order.reach, Reach::Model(_));
+            let may_retry = !self.is_stopping() && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
@@ -311,7 +313,7 @@ impl IntakeState {
                     }
                     self.send_away(*job);
                 }
-                Placed::Early(outcome) if self.stopping => ended.push(*outcome),
+                Placed::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placed::Early(outcome) => early.entry(tries).or_default().push(*outcome),
                 Placed::Ended(outcome) => ended.push(*outcome),
             }
@@ -356,7 +358,7 @@ impl IntakeState {
             };
             let deadline = outcome.order.deadline();
             match decide(tries, error.code, now, deadline, policy, jitter) {
-                AfterError::Retry { after } if !self.stopping && !error.is_lasting => {
+                AfterError::Retry { after } if !self.is_stopping() && !error.is_lasting => {
                     wait = Some((error.code, after));
                     true
                 }

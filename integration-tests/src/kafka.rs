@@ -16,7 +16,11 @@ use babelmesh::{
     config::KafkaConfig,
     kafka::{admin, client::Clients, topic_settings::plan, topics::TopicNames},
 };
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
 use serde_json::Value;
 
 pub use security::{Security, User};
@@ -296,6 +300,21 @@ impl Kafka {
         Clients::new(&KafkaConfig::default(), &self.bootstrap, "backend", false)
     }
 
+    /// A client for administration.
+    #[must_use]
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let admin = self.clients().admin().create();
+        admin.expect("the client's configuration is good")
+    }
+
+    /// Deletes a topic, which must be there.
+    pub fn delete_topic(&self, topic: &str) {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = block_on(self.admin().delete_topics(&[topic], &options));
+        let deleted = deleted.expect("the brokers answer");
+        assert_eq!(deleted, [Ok(topic.to_owned())]);
+    }
+
     /// Makes this test's topics, for French and German, those that are missing; a test that wants another number of partitions than
     /// four calls it first.
     pub fn create_topics(&self, partitions: i32) {
@@ -307,13 +326,9 @@ impl Kafka {
             ..KafkaConfig::default()
         };
         let planned = plan(&settings, &languages);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime can be made");
         let clients = self.clients();
         let made = admin::create_missing(&clients, &planned, ANSWER);
-        if let Err(error) = runtime.block_on(made) {
+        if let Err(error) = block_on(made) {
             panic!("{error:#}");
         }
         let consumer = consumer(&self.bootstrap);
@@ -348,6 +363,17 @@ impl Kafka {
             .as_ref()
             .expect("these brokers belong to this test")
     }
+}
+
+/// Runs a future on a runtime of its own.
+///
+/// # Panics
+/// When no runtime can be made.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime can be made").block_on(future)
 }
 
 fn consumer(bootstrap: &str) -> BaseConsumer {

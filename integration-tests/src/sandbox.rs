@@ -108,29 +108,8 @@ impl Sandbox {
     /// Settings of one more node whose models are copies of the demo model: an id each, and the tags of the languages that it reads and writes.
     #[must_use]
     pub fn node_with_models(&self, models: &[(&str, &[&str], &[&str])]) -> Settings {
-        let demo = repository().join("models/demo-en-fr-de");
-        let manifest = std::fs::read_to_string(demo.join("model.toml"));
-        let manifest = manifest.expect("the demo model is there");
-        let rest = manifest
-            .split_once("tier = ")
-            .expect("the manifest has a tier")
-            .1;
         for (id, sources, targets) in models {
-            let folder = self.folder().join("models").join(id);
-            std::fs::create_dir_all(&folder).expect("the sandbox is writable");
-            for file in std::fs::read_dir(&demo).expect("the demo model is there") {
-                let file = file.expect("the demo model is there");
-                if file.file_name() != "model.toml" {
-                    let link = folder.join(file.file_name());
-                    symlink(file.path(), link).expect("the sandbox is writable");
-                }
-            }
-            let head = format!(
-                "id = {id:?}\nname = {id:?}\ndescription = \"a copy\"\narchitecture = \"marian\"\n\
-                 source_languages = {sources:?}\ntarget_languages = {targets:?}\ntier = "
-            );
-            std::fs::write(folder.join("model.toml"), head + rest)
-                .expect("the sandbox is writable");
+            let _ = self.model("models", id, sources, targets);
         }
         let folder = self.folder().join("models").display().to_string();
         self.node()
@@ -138,29 +117,31 @@ impl Sandbox {
             .set("models.load", "[]")
     }
 
-    /// Copies the demo model into a folder of models of the sandbox, under another id and for other languages, which only the fake and the faulty
-    /// engine can translate. Returns what `models.directories` says of that folder.
+    /// Puts the demo model into a folder of models of the sandbox, under another id and for other languages, which only the fake and the faulty
+    /// engine can translate. Its files are links: a test must not write to them. Returns what `models.directories` says of that folder.
     #[must_use]
     pub fn model(&self, folder: &str, id: &str, sources: &[&str], targets: &[&str]) -> String {
+        const MANIFEST: &str = "model.toml";
         let (from, folder) = (
             repository().join("models/demo-en-fr-de"),
             self.folder().join(folder),
         );
         let to = folder.join(id);
         fs::create_dir_all(&to).expect("the sandbox is writable");
-        for entry in fs::read_dir(from).expect("the demo model is there") {
+        for entry in fs::read_dir(&from).expect("the demo model is there") {
             let path = entry.expect("its folder can be listed").path();
             let name = path.file_name().expect("entries have names");
-            fs::copy(&path, to.join(name)).expect("the sandbox is writable");
+            if name != MANIFEST {
+                symlink(&path, to.join(name)).expect("the sandbox is writable");
+            }
         }
-        let manifest = to.join("model.toml");
-        let text = fs::read_to_string(&manifest).expect("a model has a manifest");
+        let text = fs::read_to_string(from.join(MANIFEST)).expect("a model has a manifest");
         let replaced = text
             .replace("id = \"demo-en-fr-de\"", &format!("id = {id:?}"))
             .replace("[\"en\"]", &format!("{sources:?}"))
             .replace("[\n    \"fr\",\n    \"de\",\n]", &format!("{targets:?}"));
         assert_ne!(text, replaced, "the demo model's manifest is as it was");
-        fs::write(manifest, replaced).expect("the sandbox is writable");
+        fs::write(to.join(MANIFEST), replaced).expect("the sandbox is writable");
         format!("[{:?}]", folder.display().to_string())
     }
 

@@ -4,28 +4,18 @@
 
 use babelmesh::events::NodeEvent;
 use babelmesh_integration_tests::{
-    Cluster, Kafka, LocalNode, PATIENCE, Record, Sandbox, TopicWriter, request,
+    Cluster, Kafka, LocalNode, PATIENCE, Record, Sandbox, TopicWriter, block_on, request,
 };
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    admin::{AdminOptions, NewTopic, TopicReplication},
     error::RDKafkaErrorCode,
 };
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
 /// Deletes a topic and creates it again at once.
 fn recreate(kafka: &Kafka, topic: &str) {
-    let admin: AdminClient<DefaultClientContext> = kafka.clients().admin().create().unwrap();
+    let admin = kafka.admin();
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let deleted = block_on(admin.delete_topics(&[topic], &options)).unwrap();
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    kafka.delete_topic(topic);
     let new = NewTopic::new(topic, 4, TopicReplication::Fixed(1));
     loop {
         let created = block_on(admin.create_topics([&new], &options)).unwrap();

@@ -5,29 +5,12 @@
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{
-    Backend, Cluster, Kafka, LocalNode, PATIENCE, Sandbox, measured, request, wait_until,
+    Backend, Cluster, Ids, Kafka, LocalNode, PATIENCE, Sandbox, measured, request, wait_until,
 };
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
-};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 /// Problems are seen within so long.
 const SEEN: Duration = Duration::from_secs(10);
-
-fn delete(kafka: &Kafka, topic: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let config: ClientConfig = kafka.clients().admin();
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let deleted = runtime.block_on(admin.delete_topics(&[topic], &options));
-    assert_eq!(deleted.unwrap(), [Ok(topic.to_owned())]);
-}
 
 fn ask(backend: &mut Backend, name: &str, target: &str) {
     for number in 0..20 {
@@ -71,7 +54,7 @@ fn a_missing_topic_of_one_language_is_seen_and_stops_no_other_language() {
     wait_for(&node, "the node is ready", &[]);
 
     let french = format!("{jobs}.fr");
-    delete(&kafka, &french);
+    kafka.delete_topic(&french);
     ask(&mut backend, "lost", "fr");
     ask(&mut backend, "other", "de");
     let gone = [format!("topic {french} does not exist")];
@@ -89,7 +72,7 @@ fn a_missing_topic_of_one_language_is_seen_and_stops_no_other_language() {
     ask(&mut backend, "again", "fr");
     ask(&mut backend, "more", "de");
     let started = Instant::now();
-    backend.read_until(PATIENCE, babelmesh_integration_tests::Ids::is_complete);
+    backend.read_until(PATIENCE, Ids::is_complete);
     let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     let metrics = node.http().get("/metrics").body;
@@ -111,6 +94,35 @@ fn a_missing_topic_of_one_language_is_seen_and_stops_no_other_language() {
 }
 
 #[test]
+fn a_missing_topic_stops_no_other_language_with_at_least_once_delivery() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let settings = kafka.node(sandbox.node());
+    let node = LocalNode::start(&settings.set("kafka.delivery", "\"at-least-once\""));
+    ask(&mut backend, "before", "fr");
+    backend.read_all(PATIENCE);
+    kafka.delete_topic(&format!("{}.fr", kafka.topics().jobs));
+    for round in 0..2 {
+        ask(&mut backend, &format!("refused{round}"), "fr");
+        ask(&mut backend, &format!("other{round}"), "de");
+        backend.read_until(PATIENCE, Ids::is_complete);
+        backend.ids.assert_nothing_lost();
+    }
+    for answer in backend.ids.all() {
+        let id = &answer.result.message_id;
+        let wanted = match id.contains("refused") {
+            true => "topic_unavailable",
+            false => "",
+        };
+        assert_eq!(answer.error(), wanted, "{id}");
+    }
+    node.drain();
+}
+
+#[test]
 fn without_a_topic_of_results_a_node_is_not_ready_and_nothing_is_lost() {
     let sandbox = Sandbox::new();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
@@ -120,7 +132,7 @@ fn without_a_topic_of_results_a_node_is_not_ready_and_nothing_is_lost() {
     let settings = kafka.node(sandbox.node());
     let node = LocalNode::start(&settings.set("http.listen", "\"127.0.0.1:0\""));
     let results = kafka.topics().results;
-    delete(&kafka, &results);
+    kafka.delete_topic(&results);
     ask(&mut backend, "held", "fr");
     let gone = [format!("topic {results} does not exist")];
     let seen = wait_for(&node, "the missing topic is seen", &gone);
@@ -145,7 +157,7 @@ fn a_topic_that_is_deleted_and_made_again_is_read_from_its_beginning() {
     let node = LocalNode::start(&kafka.node(sandbox.node()));
     ask(&mut backend, "before", "fr");
     backend.read_all(PATIENCE);
-    delete(&kafka, &kafka.topics().requests);
+    kafka.delete_topic(&kafka.topics().requests);
     kafka.create_topics(4);
     std::thread::sleep(Duration::from_secs(3));
     // More than there were before: the old offsets exist in the new topic.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, process::Output};
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, wait_until,
+    Cluster, Kafka, LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, block_on, wait_until,
 };
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -47,19 +47,10 @@ fn described(
     )
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
 /// What the broker itself says of a topic's settings.
 fn settings_of(kafka: &Kafka, topic: &str) -> BTreeMap<String, String> {
-    let admin: AdminClient<DefaultClientContext> = kafka.clients().admin().create().unwrap();
     let asked = [ResourceSpecifier::Topic(topic)];
-    let answer = block_on(admin.describe_configs(&asked, &AdminOptions::new())).unwrap();
+    let answer = block_on(kafka.admin().describe_configs(&asked, &AdminOptions::new())).unwrap();
     let entries = answer.into_iter().next().unwrap().unwrap().entries;
     let known = entries.into_iter().filter_map(|e| Some((e.name, e.value?)));
     known.collect()

@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,7 @@ use ractor::ActorRef;
 use serde::Serialize;
 
 use crate::{
-    kafka::{client::Clients, contact::Contact, topic_health::TopicProblem},
+    kafka::topic_health::TopicProblem,
     node::{NodeStatus, caller},
 };
 
@@ -28,8 +27,6 @@ const LATELY: Duration = Duration::from_secs(60);
 const ASK_AFTER: Duration = Duration::from_secs(20);
 /// How long it may take to answer then.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How often brokers are asked, and how long they may take.
-const BROKERS_EVERY: Duration = Duration::from_secs(5);
 /// A text that every model can translate.
 const QUESTION: &str = "Hello.";
 
@@ -41,7 +38,6 @@ pub struct Health(Mutex<Known>);
 struct Known {
     /// When each pool answered last.
     answered: HashMap<Arc<str>, Instant>,
-    brokers: Option<Instant>,
     draining: bool,
 }
 
@@ -74,10 +70,7 @@ impl Health {
         if known.draining {
             missing.push("the node is stopping".to_owned());
         }
-        if known
-            .brokers
-            .is_none_or(|at| at.elapsed() > 3 * BROKERS_EVERY)
-        {
+        if !status.brokers_answer {
             missing.push("no Kafka broker answers".to_owned());
         }
         for TopicProblem { topic, problem } in &status.topic_problems {
@@ -176,54 +169,6 @@ fn question(ability: &Ability) -> Option<TranslationRequest> {
         deadline_ms: u64::try_from(ANSWER_WITHIN.as_millis()).ok(),
         ..TranslationRequest::new("health", QUESTION, target.to_string())
     })
-}
-
-/// Asks the brokers for a sign of life, on a thread of its own, until it is dropped.
-pub(super) struct BrokerWatch {
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl BrokerWatch {
-    pub(super) fn start(
-        health: Arc<Health>,
-        clients: &Clients,
-        topic: String,
-    ) -> anyhow::Result<Self> {
-        let mut contact = Contact::open(clients)?;
-        let clients = clients.clone();
-        let (stop, stopped) = mpsc::channel::<()>();
-        let watch = move || {
-            loop {
-                if contact.metadata(Some(&topic), BROKERS_EVERY).is_ok() {
-                    health.known().brokers = Some(Instant::now());
-                } else if let Ok(another) = Contact::open(&clients) {
-                    // One that knew brokers may have been told that there are none, and believe it for ever.
-                    contact = another;
-                }
-                match stopped.recv_timeout(BROKERS_EVERY) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                    _ => return,
-                }
-            }
-        };
-        let thread = thread::Builder::new()
-            .name("broker-watch".to_owned())
-            .spawn(watch)?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for BrokerWatch {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -172,9 +172,7 @@ impl Handler for Splitter {
     }
 
     fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        let journey = None;
-        self.settled
-            .push((ticket, Settled::Records { records, journey }));
+        self.settled.push((ticket, Settled::answers(records)));
     }
 
     fn hand_on(&mut self) {

@@ -10,12 +10,15 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
 /// So many looks in a row must find a topic unusable.
 const LOOKS: u32 = 2;
+/// Brokers that have not answered for so long count as away.
+const AWAY_AFTER: Duration = Duration::from_secs(15);
 
 /// Why a topic cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub(super) enum Change {
 #[derive(Debug, Default)]
 pub struct TopicHealth {
     topics: Mutex<BTreeMap<String, Known>>,
+    /// When the brokers answered last.
+    answered: Mutex<Option<Instant>>,
     /// Whether any of them waits for an operator.
     has_unavailable: AtomicBool,
 }
@@ -99,7 +104,7 @@ impl TopicHealth {
         let topics = topics.into_iter().map(|topic| (topic, Known::default()));
         Self {
             topics: Mutex::new(topics.collect()),
-            has_unavailable: AtomicBool::new(false),
+            ..Self::default()
         }
     }
 
@@ -109,6 +114,7 @@ impl TopicHealth {
 
     /// Takes what brokers say: the problem of each topic, `None` where it has none. A topic that they do not name is missing.
     pub(super) fn look(&self, found: &BTreeMap<String, Option<Problem>>) -> Vec<Change> {
+        *self.answered() = Some(Instant::now());
         let mut topics = self.topics();
         let mut changes = Vec::new();
         for (topic, known) in topics.iter_mut() {
@@ -133,6 +139,16 @@ impl TopicHealth {
         let unavailable = topics.values().any(Known::is_unavailable);
         self.has_unavailable.store(unavailable, Ordering::Relaxed);
         changes
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the brokers have answered lately.
+    #[must_use]
+    pub fn brokers_answer(&self) -> bool {
+        self.answered().is_some_and(|at| at.elapsed() <= AWAY_AFTER)
     }
 
     /// Whether any topic cannot be written until an operator does something.
@@ -186,11 +202,13 @@ mod tests {
     #[test]
     fn a_topic_that_is_missing_twice_is_unavailable_until_it_is_there_again() {
         let health = health();
+        assert!(!health.brokers_answer());
         let both = found(&[("a", None), ("b", None)]);
         let one = found(&[("a", None)]);
         assert_eq!(health.look(&both), []);
         assert_eq!(health.look(&one), []);
         assert!(!health.is_unavailable("b") && health.problems().is_empty());
+        assert!(health.brokers_answer());
         let gone = Change::Unusable("b".to_owned(), Problem::Missing);
         assert_eq!(health.look(&one), [gone]);
         assert!(health.is_unavailable("b") && !health.is_unavailable("a"));

@@ -1,4 +1,4 @@
-//! Looks at the topics of a node every few seconds.
+//! Looks at the topics of a node every few seconds, and so at whether the brokers answer.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use crate::events::NodeEvent;
 /// How often it looks. With two looks that must agree, a topic that goes missing is known within ten seconds.
 const EVERY: Duration = Duration::from_secs(3);
 /// How long the brokers may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks at topics on a thread of its own until it is dropped. It does not wait for a broker then.
 pub struct TopicWatch {
@@ -39,7 +39,7 @@ impl TopicWatch {
         let clients = clients.clone();
         let (stop, stopped) = mpsc::channel::<()>();
         let watch = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
+            loop {
                 match contact.metadata(None, PATIENCE) {
                     Ok(metadata) => {
                         let topics = metadata.topics().iter();
@@ -55,6 +55,9 @@ impl TopicWatch {
                         }
                     }
                 }
+                let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) else {
+                    return;
+                };
             }
         };
         thread::Builder::new()

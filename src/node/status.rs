@@ -34,6 +34,9 @@ pub struct NodeStatus {
     pub requests: SourceStatus,
     /// Jobs that become results.
     pub jobs: SourceStatus,
+    /// Whether the brokers have answered lately.
+    #[serde(default)]
+    pub brokers_answer: bool,
     /// Its topics, each with whether it can be used.
     #[serde(default)]
     pub topics: BTreeMap<String, bool>,
@@ -119,6 +122,7 @@ impl StatusSource {
             delivery: about.delivery,
             requests: about.sources.requests.status(),
             jobs: about.sources.jobs.status(),
+            brokers_answer: about.sources.topics.brokers_answer(),
             topics: about.sources.topics.all().into_iter().collect(),
             topic_problems: about.sources.problems(),
             broken_models,

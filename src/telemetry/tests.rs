@@ -201,6 +201,7 @@ fn node() -> (Telemetry, NodeStatus) {
         ..SourceStatus::default()
     };
     let status = NodeStatus {
+        brokers_answer: true,
         topics: [("translation.results".to_owned(), false)].into(),
         topic_problems: Vec::new(),
         node: "node-1".to_owned(),

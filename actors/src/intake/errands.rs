@@ -49,16 +49,13 @@ impl IntakeState {
         Err(RequestError::new(ErrorCode::UndetectedLanguage, message).into())
     }
 
-    /// Has orders wait for what is not known yet. That is no try.
+    /// Makes orders wait until the cluster is known. The wait does not count as a try.
     pub(super) fn hold_early(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
         outcomes: Vec<JobOutcome>,
         tries: u32,
     ) {
-        if outcomes.is_empty() {
-            return;
-        }
         let number = self.waiting.put(Run { outcomes, tries });
         myself.send_after(LOOK_AGAIN, move || IntakeMessage::Due(number));
     }
@@ -81,7 +78,7 @@ impl IntakeState {
             submitted: order.submitted,
             trace: order.trace.clone(),
             patience: self.start.patience,
-            stopping: self.stop.subscribe(),
+            stopping: self.stopping.subscribe(),
         };
         let elsewhere = Arc::clone(&self.start.elsewhere);
         let observer = Arc::clone(&self.start.observer);

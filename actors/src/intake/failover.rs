@@ -50,7 +50,7 @@ impl IntakeState {
 
     /// Has broken pools hand back what others can do.
     pub(super) fn hand_over(&self) -> Result<(), ActorProcessingErr> {
-        if self.broken.is_empty() || self.stopping {
+        if self.broken.is_empty() || self.is_stopping() {
             return Ok(());
         }
         let (working, broken): (Vec<_>, Vec<_>) = self
@@ -78,7 +78,7 @@ impl IntakeState {
         tries: u32,
     ) -> Result<Vec<JobOutcome>, ActorProcessingErr> {
         let most = self.start.retry.attempts.max(1);
-        if self.stopping || tries >= most {
+        if self.is_stopping() || tries >= most {
             return Ok(outcomes);
         }
         let now = Instant::now();
@@ -107,7 +107,7 @@ impl IntakeState {
                 place: Some(place), ..
             })) => match place {
                 Place::Here(route) => self.works(&self.start.routes[route]),
-                // Whoever was with another node already waits before it goes there again.
+                // A job that came back from another node is tried again after a delay.
                 Place::Elsewhere => error.is_lasting,
                 Place::Nowhere(_) => false,
             },

@@ -26,7 +26,7 @@ impl Pool {
         if self.members.counts().warm() > 0 {
             self.last_warm = now;
         } else if now.saturating_duration_since(self.last_warm) > self.spec.unavailable_after {
-            // Whoever gets these jobs back must know that it is of no use to come here again.
+            // The intake must know first: it would send the jobs that it gets back to this pool again.
             self.tell_condition(now);
             let patience = self.spec.unavailable_after;
             self.give_up(|item| now.saturating_duration_since(item.queued) > patience);
@@ -50,7 +50,7 @@ impl Pool {
     pub(super) fn give_up_if_hopeless(&mut self) {
         let is_hopeless = self.restart.is_permanent && self.members.counts().owned() == 0;
         if is_hopeless && self.has_queued() && !self.may_start() {
-            // Whoever gets these jobs back must know that it is of no use to come here again.
+            // The intake must know first: it would send the jobs that it gets back to this pool again.
             self.tell_condition(Instant::now());
             self.give_up(|_| true);
         }

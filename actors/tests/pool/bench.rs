@@ -242,21 +242,10 @@ impl Bench {
         texts: impl IntoIterator<Item = String>,
         change: impl Fn(&mut TranslationRequest),
     ) {
-        let orders = texts.into_iter().map(|text| {
-            self.sent += 1;
-            let mut request = TranslationRequest {
-                source_language: "en".to_owned(),
-                ..TranslationRequest::new(self.sent.to_string(), text, "fr")
-            };
-            change(&mut request);
-            Order {
-                reach: Reach::Cluster,
-                ..order(self.sent, request, &self.outcomes)
-            }
+        self.offer_all(texts, change, |order| Order {
+            reach: Reach::Cluster,
+            ..order
         });
-        self.intake
-            .cast(IntakeMessage::Offer(orders.collect()))
-            .unwrap();
     }
 
     pub(crate) fn offer_with(
@@ -264,19 +253,26 @@ impl Bench {
         texts: impl IntoIterator<Item = String>,
         change: impl Fn(&mut TranslationRequest),
     ) {
-        self.offer_all(texts, change, false);
+        self.offer_all(texts, change, |order| order);
     }
 
     /// Has models translate these whatever is remembered.
     pub(crate) fn offer_fresh(&mut self, texts: impl IntoIterator<Item = String>) {
-        self.offer_all(texts, |_| {}, true);
+        self.offer_all(
+            texts,
+            |_| {},
+            |order| Order {
+                fresh: true,
+                ..order
+            },
+        );
     }
 
     fn offer_all(
         &mut self,
         texts: impl IntoIterator<Item = String>,
         change: impl Fn(&mut TranslationRequest),
-        fresh: bool,
+        finish: impl Fn(Order) -> Order,
     ) {
         let orders = texts.into_iter().map(|text| {
             self.sent += 1;
@@ -285,10 +281,7 @@ impl Bench {
                 ..TranslationRequest::new(self.sent.to_string(), text, "fr")
             };
             change(&mut request);
-            Order {
-                fresh,
-                ..order(self.sent, request, &self.outcomes)
-            }
+            finish(order(self.sent, request, &self.outcomes))
         });
         self.intake
             .cast(IntakeMessage::Offer(orders.collect()))

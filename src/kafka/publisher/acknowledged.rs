@@ -168,7 +168,7 @@ impl Delivery for Acknowledged {
             }
             None => {}
         }
-        if with.topics.has_unavailable() && self.sent.is_empty() {
+        if self.sent.is_empty() {
             partitions.answer_unavailable(with);
         }
         self.send(partitions);

@@ -179,6 +179,9 @@ impl Partitions {
 
     /// Answers jobs that were released and whose topics cannot be written to.
     pub(super) fn answer_unavailable(&mut self, with: &Publishing) {
+        if !with.topics.has_unavailable() {
+            return;
+        }
         let released = self.0.values_mut().flat_map(|p| &mut p.released);
         for released in released {
             answer_unavailable(&mut released.records, &with.encoder, &with.topics);

@@ -28,6 +28,15 @@ pub enum Settled {
     },
 }
 
+impl Settled {
+    /// Answers of a record that is not watched.
+    #[must_use]
+    pub const fn answers(records: Vec<OutRecord>) -> Self {
+        let journey = None;
+        Self::Records { records, journey }
+    }
+}
+
 /// A record that was read.
 #[derive(Debug, Clone, Copy)]
 pub struct Opened {

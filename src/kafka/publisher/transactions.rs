@@ -170,9 +170,7 @@ impl Transactions {
         if Instant::now() < self.next {
             return Step::Until(self.next);
         }
-        if with.topics.has_unavailable() {
-            partitions.answer_unavailable(with);
-        }
+        partitions.answer_unavailable(with);
         let Some(run) = Run::gather(partitions, self.limit) else {
             return Step::Rest;
         };
