@@ -1,7 +1,5 @@
 //! A source that offers more than can be done is held back, and memory stays as it is.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     sync::{
         Arc,

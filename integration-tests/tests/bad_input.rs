@@ -1,7 +1,5 @@
 //! What cannot be translated is answered or put aside, with the reason, and disturbs nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::BTreeMap,
     time::{SystemTime, UNIX_EPOCH},

@@ -1,7 +1,5 @@
 //! What was translated before is not translated again, on this node or, through Redis, on another one; and Redis is never needed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{thread, time::Duration};
 
 use babelmesh::cache::SharedStatus;

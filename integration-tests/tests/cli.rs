@@ -1,7 +1,5 @@
 //! The command line, as people and scripts use it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     path::{Path, PathBuf},

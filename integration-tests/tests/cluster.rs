@@ -1,7 +1,5 @@
 //! Nodes that know each other: they meet, notice who is gone, refuse strangers, and act for one another.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},

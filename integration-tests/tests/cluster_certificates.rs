@@ -1,7 +1,5 @@
 //! Certificates between nodes: whom they let in, how they are replaced while nodes run, and what becomes of expired ones.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use babelmesh::cluster::certs;

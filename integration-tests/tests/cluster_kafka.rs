@@ -2,8 +2,6 @@
 //!
 //! Lines that begin with `measured:` are what the README has.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,7 +1,5 @@
 //! Nodes with models for different sources: whichever of them owns a partition or is asked, the text is translated by a model that reads it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use babelmesh_integration_tests::{

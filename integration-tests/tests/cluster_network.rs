@@ -1,7 +1,5 @@
 //! Clusters whose network breaks. Needs root and iproute2; `CLUSTER_NETNS_REQUIRED=1` makes their absence a failure.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     sync::{Mutex, PoisonError},
     thread,

@@ -1,7 +1,5 @@
 //! Idle nodes help a hot one.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{

@@ -1,7 +1,5 @@
 //! Dead letters can be looked at, and published again once their cause is gone: each once.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     process::Output,
     time::{Duration, Instant},

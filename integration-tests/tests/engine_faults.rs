@@ -1,7 +1,5 @@
 //! Engines that die, hang, grow or cannot load lose no message, and a text that makes them do so is found out.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{fs, time::Duration};
 
 use babelmesh_actors::events::{Event, StopReason};

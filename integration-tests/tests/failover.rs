@@ -1,7 +1,5 @@
 //! Several models for one pair of languages: each is probed for itself, and the work of one that fails goes to another.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::BTreeSet,
     fs,

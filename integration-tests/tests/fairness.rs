@@ -1,7 +1,5 @@
 //! A client with much work does not delay those with little, and what cannot be done in time is refused at once.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     thread,
     time::{Duration, Instant},

@@ -2,8 +2,6 @@
 //!
 //! Clients in Rust cannot write a header name that is not UTF-8; a Python one can.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use babelmesh_integration_tests::{
     Backend, Cluster, Kafka, LocalNode, PATIENCE, Sandbox, clients::Interpreter,
 };

@@ -1,7 +1,5 @@
 //! The HTTP edge of a whole node: what clients get, what they are refused, and what they cannot do to it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},

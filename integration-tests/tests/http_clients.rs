@@ -1,7 +1,5 @@
 //! HTTP as clients, proxies, probes and browsers speak it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{Read, Write},
     time::{Duration, Instant},

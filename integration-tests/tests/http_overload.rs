@@ -1,7 +1,5 @@
 //! Nodes that have more to do than they can, that only start, and that strangers knock at.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::BTreeMap,
     io::Write,

@@ -1,7 +1,5 @@
 //! A flood of bulk work does not stand in the way of conversations.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

@@ -1,7 +1,5 @@
 //! Languages under whatever codes clients and models have for them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use babelmesh_integration_tests::{
     LocalNode, PATIENCE, Sandbox, Settings, executables, http::HttpClient, request,
 };

@@ -1,8 +1,6 @@
 //! What LibreTranslate's own tests of its API ask of a server, asked of a node. Left out is what a node does not have: LibreTranslate's web page,
 //! files, suggestions, translation memory, and keys by origin or secret.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use babelmesh::api::keys;
 use babelmesh_integration_tests::{
     LocalNode, Sandbox, Settings,

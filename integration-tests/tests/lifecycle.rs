@@ -1,7 +1,5 @@
 //! Nodes whose models, engines or surroundings are broken: what starts, what is reported, and how nodes end.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     os::unix::fs::MetadataExt,

@@ -1,7 +1,5 @@
 //! A node with 60 models on two cores: every pair is answered, cold, warm and in turn, and the idle node costs next to nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     os::unix::fs::symlink,

@@ -1,7 +1,5 @@
 //! Nodes that are killed, told to stop, or cannot start.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{

@@ -1,7 +1,5 @@
 //! What a node does with limits of open files, and with files that others may open.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use babelmesh::api::keys;

@@ -1,7 +1,5 @@
 //! What the README shows works as it stands there.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use babelmesh_integration_tests::{

@@ -1,6 +1,5 @@
 //! Real Kafka brokers: what the other tests of the full tier rely on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "times are for whoever looks")]
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! The whole way with the demonstration model on the real engines.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use babelmesh::load::everyday;
 use babelmesh_actors::domain::ErrorCode;
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, executables, request};

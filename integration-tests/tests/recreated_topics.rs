@@ -1,7 +1,5 @@
 //! Topics that are deleted and created again while a node runs.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use babelmesh::events::NodeEvent;
 use babelmesh_integration_tests::{
     Cluster, Kafka, LocalNode, PATIENCE, Record, Sandbox, TopicWriter, block_on, request,

@@ -1,7 +1,5 @@
 //! What failed for now is tried again, within its deadline; what is late is answered and not translated.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     path::PathBuf,

@@ -1,7 +1,5 @@
 //! Model actors are really spawned when work comes, and really stopped when it is gone.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,7 +1,5 @@
 //! TLS and users between nodes and real brokers.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     path::Path,

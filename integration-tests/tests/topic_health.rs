@@ -1,7 +1,5 @@
 //! Topics that go away: what depends on them waits or fails, operators see it, and nothing else is disturbed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{

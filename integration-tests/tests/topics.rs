@@ -1,7 +1,5 @@
 //! `babelmesh topics`, and topics that nodes make.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{collections::BTreeMap, process::Output};
 
 use babelmesh_integration_tests::{

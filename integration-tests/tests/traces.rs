@@ -1,7 +1,5 @@
 //! Traces, as a real OpenTelemetry collector has them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     io::Read,

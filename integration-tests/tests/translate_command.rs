@@ -1,7 +1,5 @@
 //! `babelmesh translate`, with the real engine.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{BufRead, BufReader, Write},
     process::Stdio,

@@ -1,7 +1,5 @@
 //! Requests for several languages come back as one result for each.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Record, Sandbox, request};

@@ -1,7 +1,5 @@
 //! A partition whose data no client can read.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,

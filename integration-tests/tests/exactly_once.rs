@@ -3,8 +3,6 @@
 //!
 //! What is random prints its seed; `FAULT_SEED` repeats it. Lines that begin with `measured:` are what the README's table has.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod backlog;
 mod brokers;
 mod fencing;

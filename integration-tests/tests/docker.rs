@@ -1,8 +1,6 @@
 //! What `docker/` holds is what it says it is: files that parse, keys that the configuration has, executables that the workspace builds,
 //! queries about metrics that a node has. No Docker engine is needed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod compose;
 mod image;
 mod kubernetes;

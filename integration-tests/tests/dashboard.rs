@@ -1,8 +1,6 @@
 //! The dashboard in a real browser, without a screen. With `SCREENSHOTS=folder` in the environment, pictures of it are left there; with
 //! `DASHBOARD=folder`, scripts and styles come from there, not from the node, and can be worked on without a build.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     env,
     fs::{self, File},

@@ -1,8 +1,6 @@
 //! Records of every kind that a producer can write, good and bad, many at a time: each good one is answered, each bad one is dead-lettered with
 //! its reason, and the node goes on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod cases;
 mod writers;
 
