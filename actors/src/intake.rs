@@ -3,6 +3,7 @@
 mod commands;
 mod errands;
 mod failover;
+mod pacing;
 mod pending;
 mod placing;
 mod retrying;
@@ -30,6 +31,7 @@ use crate::{
     routing::Ability,
 };
 use commands::{Commanded, sources};
+use pacing::StepGuard;
 use pending::Pending;
 use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
@@ -72,7 +74,7 @@ pub enum IntakeMessage {
         /// Whether it is broken.
         broken: bool,
     },
-    /// Look at more of the orders that wait. Sent by the intake to itself.
+    /// Look at more of the orders that wait. Sent when the pools have taken in the last step.
     Continue,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
@@ -139,7 +141,7 @@ pub struct IntakeState {
     sources: Vec<Language>,
     waiting: Waiting,
     pending: Pending,
-    /// Whether it has told itself to continue.
+    /// Whether it will be told to continue.
     continues: bool,
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
@@ -245,7 +247,7 @@ impl IntakeState {
             self.pending.push(order, tries);
         }
         match self.continues || bytes > STEP_BYTES {
-            true => self.go_on(myself),
+            true => self.go_on(myself, &[]),
             false => self.step(myself),
         }
     }
@@ -260,8 +262,8 @@ impl IntakeState {
             bytes += order.request.text.len();
             orders.push((order, tries));
         }
-        self.offer(myself, orders)?;
-        self.go_on(myself)
+        let pools = self.offer(myself, orders)?;
+        self.go_on(myself, &pools)
     }
 
     /// Looks at all orders that wait.
@@ -270,22 +272,32 @@ impl IntakeState {
         while let Some(order) = self.pending.pop() {
             orders.push(order);
         }
-        self.offer(myself, orders)
+        self.offer(myself, orders)?;
+        Ok(())
     }
 
-    fn go_on(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
+    /// Continues with the orders that wait, once these pools have taken in what they were given.
+    fn go_on(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        pools: &[ActorRef<PoolMessage>],
+    ) -> Result<(), ActorProcessingErr> {
         if !self.continues && self.pending.len() > 0 {
             self.continues = true;
-            myself.cast(IntakeMessage::Continue)?;
+            let guard = StepGuard::new(myself);
+            for pool in pools {
+                pool.cast(PoolMessage::Reached(guard.clone()))?;
+            }
         }
         Ok(())
     }
 
+    /// Finds places for orders, and returns the pools that were given some.
     fn offer(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<(Order, u32)>,
-    ) -> Result<(), ActorProcessingErr> {
+    ) -> Result<Vec<ActorRef<PoolMessage>>, ActorProcessingErr> {
         let now = Instant::now();
         let mut wrapper = Wrapper::new(myself);
         let mut submissions: Vec<Vec<Submission>> = Vec::new();
@@ -331,13 +343,15 @@ impl IntakeState {
                 self.start.observer.observe(&Event::Accepted { lane, jobs });
             }
         }
+        let mut pools = Vec::new();
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
             if !submissions.is_empty() {
                 // A pool that is gone takes its node down; what it had is delivered again.
                 route.pool.cast(PoolMessage::Submit(submissions))?;
+                pools.push(route.pool.clone());
             }
         }
-        Ok(())
+        Ok(pools)
     }
 
     /// Has jobs that failed for now wait, and ends those for which that is of no use.

@@ -25,7 +25,7 @@ use super::backlog::Item;
 
 /// A job with its text cut into pieces: whole sentences where they fit.
 pub struct Submission {
-    pub(super) job: Job,
+    pub(crate) job: Job,
     cut: Cut,
 }
 

@@ -41,7 +41,7 @@ pub struct SharingConfig {
 impl Default for SharingConfig {
     fn default() -> Self {
         Self {
-            turn: Duration::from_millis(10),
+            turn: Duration::from_millis(5),
             refuse_above: 1.5,
         }
     }

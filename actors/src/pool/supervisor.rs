@@ -1,6 +1,6 @@
 //! The pool supervisor: an actor around a [`Pool`].
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::time::Instant;
@@ -39,6 +39,8 @@ const RESTING_HOUSEKEEPING: Duration = Duration::from_secs(5);
 pub enum PoolMessage {
     /// Translate these. Every one of them ends in its sink, once.
     Submit(Vec<Submission>),
+    /// Everything that was sent before has been taken in: drop this.
+    Reached(Arc<dyn Any + Send + Sync>),
     /// A model actor has something to say.
     Report {
         /// Which one.
@@ -147,6 +149,7 @@ impl Actor for PoolSupervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PoolMessage::Submit(submissions) => pool.submit(submissions, &myself),
+            PoolMessage::Reached(guard) => drop(guard),
             PoolMessage::Report {
                 actor,
                 report: Report(report),
