@@ -31,7 +31,9 @@ fn named<'a>(code: &'a str, sections: &BTreeSet<String>) -> Option<&'a str> {
     let key = code.split([' ', '=']).next()?;
     let (first, rest) = key.split_once('.')?;
     let is_plain = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
-    (sections.contains(first) && !rest.is_empty() && key.chars().all(is_plain)).then_some(key)
+    let is_file = rest == "yaml" || rest == "toml";
+    let is_key = sections.contains(first) && !rest.is_empty() && key.chars().all(is_plain);
+    (is_key && !is_file).then_some(key)
 }
 
 #[test]
