@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help native build demo kafka kafka-stop test lint format bench clean
+.PHONY: help native build demo kafka kafka-stop test lint docs format bench clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -38,15 +38,22 @@ test: build ## Run every test: each in a process of its own, with a time limit
 	[ ! -s target/skipped.log ] || cat target/skipped.log; exit $$status
 	$(CARGO) test --release --workspace --doc
 
-lint: ## Formatting, licences, clippy, documentation; the cheapest check first
+lint: ## Formatting, licences, links, clippy, documentation; the cheapest check first
 	$(CARGO) fmt --all --check
 	@if tools=$$($(PYTHON) integration-tests/dev-tools); then \
 	PATH="$$tools:$$PATH" $(CARGO) deny --log-level error check licenses bans sources; \
 	else [ "$$TOOLS_REQUIRED" != 1 ] || exit 1; \
 	echo "SKIPPED: cargo-deny cannot be had: licences, bans and sources are not checked"; fi
-	@$(MAKE) --no-print-directory native
+	@$(MAKE) --no-print-directory docs native
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+
+docs: ## Build the book into docs/book and check all relative links
+	@$(PYTHON) docs/check-links
+	@if tools=$$($(PYTHON) integration-tests/dev-tools); then \
+	"$$tools/mdbook" build docs && $(PYTHON) docs/check-links --book docs/book; \
+	else [ "$$TOOLS_REQUIRED" != 1 ] || exit 1; \
+	echo "SKIPPED: mdbook cannot be had: the book is not built"; fi
 
 format: ## Format the code
 	$(CARGO) fmt --all
@@ -56,4 +63,4 @@ bench: build ## Measure the actor path, the way through Kafka and the engines (s
 
 clean: kafka-stop ## Remove what was built and fetched
 	$(CARGO) clean
-	rm -rf .native .kafka .collector .tools
+	rm -rf .native .kafka .collector .tools docs/book

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{executables, report};
+use crate::{executables, report, repository};
 
 /// In the environment: a machine that cannot have them is a failure.
 const REQUIRED: &str = "CLIENTS_REQUIRED";
@@ -103,10 +103,55 @@ impl Interpreter {
     pub fn run(&self, text: &str, environment: &[(&str, &str)]) -> String {
         let mut command = self.beginning(limited(&self.program), text);
         command.envs(environment.iter().copied());
-        let output = command.output().expect("an interpreter can be started");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {told}", output.status);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        printed(&mut command)
+    }
+}
+
+/// Runs a command that must succeed; returns what it printed.
+fn printed(command: &mut Command) -> String {
+    let output = command.output().expect("an interpreter can be started");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {told}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Java, which compiles and runs programs of one file, with the libraries of the brokers that tests run.
+#[derive(Debug, Clone)]
+pub struct Java {
+    libraries: PathBuf,
+}
+
+impl Java {
+    /// `None` on a machine without a compiler for Java, like [`Interpreter::python`]. The brokers must have been started before.
+    #[must_use]
+    pub fn with_kafka() -> Option<Self> {
+        let releases = fs::read_dir(repository().join(".kafka"))
+            .into_iter()
+            .flatten();
+        let mut libraries = releases.filter_map(|release| Some(release.ok()?.path().join("jars")));
+        let libraries = libraries.find(|jars| jars.is_dir());
+        match libraries {
+            Some(libraries) if succeeds(Command::new("javac").arg("--version")) => {
+                Some(Self { libraries })
+            }
+            _ => {
+                let why = "a JDK and the jars in .kafka are needed";
+                report::skip(REQUIRED, "there is no compiler for Java", why);
+                None
+            }
+        }
+    }
+
+    /// Runs the program in a file, which must succeed; returns what it printed.
+    #[must_use]
+    pub fn run(&self, file: &Path) -> String {
+        let mut command = limited(Path::new("java"));
+        command
+            .arg("-cp")
+            .arg(self.libraries.join("*"))
+            .arg(file)
+            .stdin(Stdio::null());
+        printed(&mut command)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Display, fs::File, io::Write};
 
-/// Tells what was measured, in the form from which the README's tables are filled: `measured: <what>: <value>`.
+/// Tells what was measured, in the form from which the tables of the documentation are filled: `measured: <what>: <value>`.
 pub fn measured(what: &str, value: impl Display) {
     say(&format!("measured: {what}: {value}"));
 }

@@ -1,6 +1,6 @@
 //! Several nodes on real brokers: they are drained, share a load, and give languages to each other.
 //!
-//! Lines that begin with `measured:` are what the README has.
+//! Lines that begin with `measured:` are what docs/src/cluster.md has.
 
 use std::{
     thread,

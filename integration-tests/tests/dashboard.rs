@@ -217,7 +217,7 @@ fn the_picture_of_the_readme() {
         node.wait_ready();
     }
     let url = format!("http://{http}/");
-    let picture = repository().join("docs/dashboard.png");
+    let picture = repository().join("docs/src/dashboard.png");
     let environment = [("PICTURE", picture.to_str().unwrap())];
     let Some(browser) = Browser::start(&sandbox, &url, "picture", &environment) else {
         return;

@@ -1,7 +1,7 @@
 //! Delivery through real brokers while nodes, brokers and networks fail. Every test lets messages flow, injects its fault, makes sure that it
 //! happened, and then compares the ids that went in with those that a reader of committed records saw.
 //!
-//! What is random prints its seed; `FAULT_SEED` repeats it. Lines that begin with `measured:` are what the README's table has.
+//! What is random prints its seed; `FAULT_SEED` repeats it. Lines that begin with `measured:` are what the table in docs/src/delivery.md has.
 
 mod backlog;
 mod brokers;

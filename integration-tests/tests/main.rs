@@ -15,6 +15,7 @@ mod cluster_offload;
 mod dashboard;
 mod dead_letters;
 mod docker;
+mod docs;
 mod engine_faults;
 mod engines_agree;
 mod exactly_once;

@@ -1,6 +1,6 @@
-//! The README's example in Rust, word for word.
+//! Sends a message to babelmesh and prints its translation. Needs the crates `rdkafka` and `serde_json`.
 
-#![allow(clippy::print_stdout, reason = "it shows the answer")]
+#![allow(clippy::print_stdout, reason = "it prints the answer")]
 
 use std::{error::Error, time::Duration};
 
