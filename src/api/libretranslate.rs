@@ -302,7 +302,7 @@ pub(super) async fn detect(
     let answer = async |parameters: Parameters, _: &Asker| {
         let texts = texts(&api, &parameters)?;
         texts.check_lengths(api.max_text_chars)?;
-        let detection = match api.identify(&texts.list().join("\n")) {
+        let detection = match api.identify(texts.list()) {
             Some(found) => Detection::new(found.language.to_string(), found.confidence),
             // LibreTranslate's own answer where there is nothing to tell a language by.
             None => Detection::new("en".to_owned(), 0.0),

@@ -396,9 +396,9 @@ impl Api {
         now
     }
 
-    /// The language of a text among those that are read or written.
-    pub(super) fn identify(&self, text: &str) -> Option<Detected> {
-        identify(text, &self.catalogue().all)
+    /// The language of texts among those that are read or written.
+    pub(super) fn identify(&self, texts: &[String]) -> Option<Detected> {
+        identify(texts.iter().map(String::as_str), &self.catalogue().all)
     }
 }
 

@@ -10,8 +10,7 @@ use crate::{
     domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
     elsewhere::Errand,
     events::{Event, Stage},
-    routing,
-    text::{self, Piece},
+    routing, text,
 };
 
 use super::{IntakeMessage, IntakeState, placing::Unresolved, retrying::Run};
@@ -35,10 +34,7 @@ impl IntakeState {
         if let Some(found) = detect(text, &sources, target) {
             return Ok(found);
         }
-        if !text::segment(text, usize::MAX)
-            .iter()
-            .any(Piece::is_translatable)
-        {
+        if !text::has_prose(text) {
             return Ok(Detected {
                 language: target,
                 confidence: 0.0,
