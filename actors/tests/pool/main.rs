@@ -69,6 +69,22 @@ async fn a_text_that_crashes_the_engine_is_poison_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_dies_while_idle_is_replaced_before_anybody_needs_it() {
+    let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    bench.until("warm", |status| warm(status) == 2).await;
+    bench.engines.kills.add_permits(2);
+    bench
+        .until("the deaths were not noticed", |_| bench.count(failed) == 2)
+        .await;
+    bench
+        .until("the pool is not whole again", |status| warm(status) == 2)
+        .await;
+    bench.offer(texts(50));
+    assert!(bench.settle().await.is_empty());
+    assert_eq!(bench.count(failed), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_panics_takes_nothing_with_it() {
     let fake = FakeSpec {
         panic_on: mark("[[panic]]"),
