@@ -133,7 +133,7 @@ impl Asked {
         let asked = Self {
             texts,
             source: match source.as_str() {
-                "auto" => source,
+                tag if tag.eq_ignore_ascii_case("auto") => "auto".to_owned(),
                 tag => language(tag, is_known)?.to_string(),
             },
             target: language(&target, is_known)?,
