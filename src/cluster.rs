@@ -278,7 +278,7 @@ fn greet(contact: Contact, gateway: &ActorRef<GatewayMessage>, shared: &Shared) 
         incarnation: contact.peer.incarnation,
     };
     let mut roster = shared.roster();
-    roster.heard_of(vec![acquaintance], Instant::now());
+    roster.heard_of(vec![acquaintance], Instant::now(), handshake::clock());
 }
 
 async fn tick(gateway: ActorRef<GatewayMessage>, heartbeat: Duration) {

@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
     Host,
-    handshake::Peer,
+    handshake::{self, Peer},
     link::Cut,
     membership::Sign,
     message::{self, Answer, Ask, Asked, GatewayMessage, Speaker, Tell, Told},
@@ -249,7 +249,7 @@ impl GatewayState {
         let change = roster.sign(&node, sign, now);
         if let Tell::Report(report, others) = what {
             roster.reported(&node, incarnation, *report);
-            roster.heard_of(others, now);
+            roster.heard_of(others, now, handshake::clock());
             drop(roster);
         } else {
             drop(roster);
