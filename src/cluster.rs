@@ -14,6 +14,7 @@ mod config;
 mod dialer;
 mod errands;
 mod gateway;
+mod glance;
 pub mod handshake;
 mod link;
 pub mod membership;
@@ -47,7 +48,7 @@ use ractor_cluster::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use calls::Among;
+pub use calls::AbleNodes;
 pub use config::{ClusterConfig, TlsConfig};
 pub use errands::LateElsewhere;
 pub use peers::LatePeers;

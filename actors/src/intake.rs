@@ -307,11 +307,11 @@ impl IntakeState {
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
-                Placed::Away(mut job) => {
+                Placed::Away(mut job, nearer_than) => {
                     if may_retry {
                         wrapper.wrap(&mut job.order, tries);
                     }
-                    self.send_away(*job);
+                    self.send_away(*job, nearer_than);
                 }
                 Placed::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placed::Early(outcome) => early.entry(tries).or_default().push(*outcome),

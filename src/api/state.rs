@@ -22,10 +22,9 @@ use babelmesh_actors::{
     intake::IntakeMessage,
     routing::Ability,
 };
-use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 use ractor::ActorRef;
-use tracing::Instrument as _;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use super::{
     address,
@@ -166,13 +165,13 @@ impl Api {
         answer: impl AsyncFnOnce(Parameters, &Asker) -> Result<HttpResponse, ApiError>,
     ) -> HttpResponse {
         let mut payload = payload;
-        let mut moment = None;
         let mut is_read = false;
+        let mut moment = None;
         let answered = async {
+            let early = self.early_client(request, dialect)?;
             if early.is_some() {
                 moment = watched::begin(self, request);
             }
-            let early = self.early_client(request, dialect)?;
             let room = match early {
                 Some(_) => &self.room,
                 None => &self.unknown_room,
@@ -201,10 +200,10 @@ impl Api {
                 None => answering.await,
             }
         };
+        let response = self.answer(route, dialect, answered).await;
         if let Some(moment) = moment {
             moment.answered(response.status().as_u16());
         }
-        let response = self.answer(route, dialect, answered).await;
         match is_read {
             true => response,
             false => refusal::unread(response, payload),
@@ -258,13 +257,13 @@ impl Api {
             name => format!("key {name}"),
         }
     }
+
     fn address(&self, request: &HttpRequest) -> String {
         let address = address::client(request, &self.trusted_proxies);
         address.map_or_else(String::new, |address| {
             format!("address {}", address::bucket(address))
         })
     }
-
 
     /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile; where they are slow, all but the first get
     /// the last one that is known.
@@ -339,8 +338,9 @@ impl Api {
         let Some(cluster) = &self.parts.cluster else {
             return self.translate_here(order).await;
         };
-        if cluster.is_better_elsewhere(&order) {
-            let answer = cluster.translate_among(order, Among::All).await;
+        let nodes = cluster.able_nodes(&order);
+        if nodes.is_better_elsewhere() {
+            let answer = cluster.translate_among(order, nodes).await;
             return answer.map_or_else(
                 || Err(ApiError::unavailable("no node can do it")),
                 Translation::of,
@@ -350,7 +350,7 @@ impl Api {
         match &here {
             // Another node may have what this one lacks.
             Err(error) if error.is_worth_another_node() => {
-                let elsewhere = cluster.translate_among(order, Among::Others).await;
+                let elsewhere = cluster.translate_among(order, nodes.others()).await;
                 elsewhere.map_or(here, Translation::of)
             }
             _ => here,
