@@ -11,7 +11,9 @@ use crate::{domain::Language, text};
 /// Characters of prose that are looked at; what follows adds nothing.
 const SAMPLE_CHARS: usize = 2_000;
 /// Bytes of lines that are searched for prose: a message that has less than [`SAMPLE_CHARS`] characters of it there is judged by those.
-const SEARCHED_BYTES: usize = 64 << 10;
+const SEARCHED_BYTES: usize = 16 << 10;
+/// Bytes in which such lines are looked for: code blocks and lines without a letter are passed over.
+const SKIMMED_BYTES: usize = 128 << 10;
 
 /// A language that a text seems to be in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,7 +81,13 @@ impl Sample {
             searched: 0,
         };
         let mut left = SAMPLE_CHARS;
-        for line in texts.into_iter().flat_map(text::prose_lines) {
+        let mut skimmed = 0;
+        let texts = texts.into_iter().map(|text| {
+            let start = &text[..text.floor_char_boundary(SKIMMED_BYTES - skimmed)];
+            skimmed += start.len();
+            start
+        });
+        for line in texts.flat_map(text::prose_lines) {
             let room = SEARCHED_BYTES - sample.searched;
             let start = &line[..line.floor_char_boundary(room)];
             for words in text::prose_of(start) {

@@ -1,6 +1,7 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod cutting;
 mod errands;
 mod failover;
 mod pending;
@@ -30,6 +31,8 @@ use crate::{
     routing::Ability,
 };
 use commands::{Commanded, sources};
+pub use cutting::CutText;
+use cutting::{Cutting, is_long};
 use pending::Pending;
 use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
@@ -74,6 +77,8 @@ pub enum IntakeMessage {
     },
     /// Look at more of the orders that wait. Sent by the intake to itself.
     Continue,
+    /// A long text has been cut. Sent by the intake to itself.
+    Cut(Box<CutText>),
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
     /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
@@ -139,6 +144,8 @@ pub struct IntakeState {
     sources: Vec<Language>,
     waiting: Waiting,
     pending: Pending,
+    /// Long ones among them, from the time at which it would be their turn.
+    cutting: Cutting,
     /// Whether it has told itself to continue.
     continues: bool,
     /// Models whose pools are broken.
@@ -166,6 +173,7 @@ impl Actor for Intake {
             commanded: Commanded::default(),
             waiting: Waiting::default(),
             pending: Pending::default(),
+            cutting: Cutting::default(),
             continues: false,
             broken: BTreeSet::new(),
             stopping: watch::Sender::new(false),
@@ -184,6 +192,7 @@ impl Actor for Intake {
                 state.continues = false;
                 state.step(&myself)?;
             }
+            IntakeMessage::Cut(text) => state.cut_done(&myself, *text)?,
             IntakeMessage::Failed { outcomes, tries } => {
                 state.failed(&myself, outcomes, tries)?;
             }
@@ -214,11 +223,7 @@ impl Actor for Intake {
                 model,
                 within,
                 reply,
-            } => {
-                // What was offered before is done by the model.
-                state.place_all(&myself)?;
-                state.unload(&model, within, reply)?;
-            }
+            } => state.unload_in_turn(&myself, (model, within, reply))?,
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());
             }
@@ -257,34 +262,49 @@ impl IntakeState {
             && bytes < STEP_BYTES
             && let Some((order, tries)) = self.pending.pop()
         {
-            bytes += order.request.text.len();
-            orders.push((order, tries));
+            if let Some((order, tries)) = self.cutting.keep(order, tries) {
+                bytes += order.request.text.len();
+                orders.push((order, tries));
+            }
         }
-        self.offer(myself, orders)?;
+        orders.extend(self.cutting.next());
+        self.offer(myself, orders, false)?;
         self.go_on(myself)
     }
 
-    /// Looks at all orders that wait.
+    /// Looks at all orders that wait, and cuts their texts itself.
     fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
         let mut orders = Vec::with_capacity(self.pending.len());
-        while let Some(order) = self.pending.pop() {
+        while let Some(order) = self.cutting.take().or_else(|| self.pending.pop()) {
             orders.push(order);
         }
-        self.offer(myself, orders)
+        self.offer_here(myself, orders)
+    }
+
+    /// [`Self::offer`] without anybody's help.
+    fn offer_here(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        orders: Vec<(Order, u32)>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.offer(myself, orders, true)
     }
 
     fn go_on(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
-        if !self.continues && self.pending.len() > 0 {
+        let has_more = self.pending.len() > 0 || self.cutting.can_go_on();
+        if !self.continues && has_more {
             self.continues = true;
             myself.cast(IntakeMessage::Continue)?;
         }
         Ok(())
     }
 
+    /// Finds pools for orders. Long texts are cut beside the intake unless it is to do it alone.
     fn offer(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<(Order, u32)>,
+        alone: bool,
     ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
         let mut wrapper = Wrapper::new(myself);
@@ -297,6 +317,10 @@ impl IntakeState {
         for (order, tries) in orders {
             let may_retry = !self.is_stopping() && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
+                Placed::In(route, job) if !alone && is_long(&job.order) => {
+                    accepted[job.lane()] += usize::from(tries == 0);
+                    self.cut_beside(myself, route, *job, tries);
+                }
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
                         if may_retry {

@@ -231,7 +231,7 @@ impl Bench {
         };
         let start = IntakeStart {
             routes: vec![route],
-            max_text_chars: 1_000,
+            max_text_chars: 20_000,
             retry,
             observer: Arc::clone(&events) as _,
             elsewhere,

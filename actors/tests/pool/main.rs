@@ -5,6 +5,7 @@
 mod bench;
 mod caching;
 mod commands;
+mod cutting;
 mod deadlines;
 mod elsewhere;
 mod failover;
@@ -212,7 +213,7 @@ async fn what_no_model_can_do_is_refused_at_once() {
         |r| r.target_language = Some("xx".into()),
         |r| r.source_language = "de".into(),
         |r| r.text = "  ".into(),
-        |r| r.text = "a".repeat(1_001),
+        |r| r.text = "a".repeat(20_001),
         |r| r.deadline_ms = Some(0),
     ];
     for change in change {
