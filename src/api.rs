@@ -16,6 +16,7 @@ pub mod keys;
 mod libretranslate;
 mod meeshy;
 mod observe;
+mod rate;
 mod refusal;
 mod starting;
 mod state;
@@ -102,7 +103,7 @@ impl ApiServer {
                             cors(&http.cors_origins),
                         ))
                         .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
-                        .wrap(from_fn(tracing::traced))
+                        .wrap(from_fn(docs::guarded))
                         .wrap(from_fn(edge::prepared))
                         .configure(routes)
                 })

@@ -14,6 +14,7 @@ mod config;
 mod dialer;
 mod errands;
 mod gateway;
+mod glance;
 pub mod handshake;
 mod link;
 pub mod membership;
@@ -47,7 +48,7 @@ use ractor_cluster::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use calls::Among;
+pub use calls::AbleNodes;
 pub use config::{ClusterConfig, TlsConfig};
 pub use errands::LateElsewhere;
 pub use peers::LatePeers;
@@ -278,7 +279,7 @@ fn greet(contact: Contact, gateway: &ActorRef<GatewayMessage>, shared: &Shared) 
         incarnation: contact.peer.incarnation,
     };
     let mut roster = shared.roster();
-    roster.heard_of(vec![acquaintance], Instant::now());
+    roster.heard_of(vec![acquaintance], Instant::now(), handshake::clock());
 }
 
 async fn tick(gateway: ActorRef<GatewayMessage>, heartbeat: Duration) {

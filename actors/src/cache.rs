@@ -11,11 +11,30 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::Language;
 
-/// Names one piece of text, the languages it is translated from and to, and what translates it.
+/// Names one piece of text, the languages it is translated from and to, and what translates it. That includes the numeric type only once an engine has
+/// told it: see [`CacheKey::made_in`].
 ///
 /// The first half of a SHA-256: senders choose the texts, so nobody may be able to make up two that share a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 16]);
+
+impl CacheKey {
+    /// The key of what an engine makes of the piece that reported this numeric type. Only such keys are for remembering.
+    #[must_use]
+    pub fn made_in(&self, numeric: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        add(&mut hash, numeric);
+        Self::first_half(hash)
+    }
+
+    fn first_half(hash: Sha256) -> Self {
+        let whole: [u8; 32] = hash.finalize().into();
+        let mut half = [0; 16];
+        half.copy_from_slice(&whole[..16]);
+        Self(half)
+    }
+}
 
 /// Hexadecimal digits, for memories outside this process.
 impl fmt::Display for CacheKey {
@@ -24,8 +43,8 @@ impl fmt::Display for CacheKey {
     }
 }
 
-/// Everything but text and languages that a translation depends on. Whatever is made with another model, engine, numeric type or beam is
-/// another translation.
+/// Everything but text, languages and numeric type that a translation depends on. Whatever is made with another model, engine or beam is another
+/// translation. The numeric type is the engine's choice and known only once it has loaded.
 #[derive(Clone)]
 pub struct CacheSpace(Sha256);
 
@@ -60,10 +79,7 @@ impl CacheSpace {
         add(&mut hash, source.as_str());
         add(&mut hash, target.as_str());
         hash.update(text);
-        let whole: [u8; 32] = hash.finalize().into();
-        let mut half = [0; 16];
-        half.copy_from_slice(&whole[..16]);
-        CacheKey(half)
+        CacheKey::first_half(hash)
     }
 }
 
@@ -102,6 +118,21 @@ mod tests {
 
     fn language(tag: &str) -> Language {
         tag.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_remembered_is_named_by_the_numeric_type_that_an_engine_reported() {
+        let [en, fr] = ["en", "fr"].map(language);
+        let key = |text| CacheSpace::new(["model"]).key(en, fr, text);
+        let made = key("Hello.").made_in("int8");
+        assert_eq!(made, key("Hello.").made_in("int8"));
+        let others = [
+            key("Hello."),
+            key("Hello.").made_in("float32"),
+            key("Hello.").made_in(""),
+            key("Hello").made_in("int8"),
+        ];
+        assert!(others.iter().all(|other| *other != made), "{others:?}");
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use whatlang::{Detector, Info, Lang};
 
-use crate::{
-    domain::Language,
-    text::{self, Piece},
-};
+use crate::{domain::Language, text};
 
 /// Characters of prose that are looked at; what follows adds nothing.
 const SAMPLE_CHARS: usize = 2_000;
+/// Bytes of lines that are searched for prose: a message that has less than [`SAMPLE_CHARS`] characters of it there is judged by those.
+const SEARCHED_BYTES: usize = 16 << 10;
+/// Bytes in which such lines are looked for: code blocks and lines without a letter are passed over.
+const SKIMMED_BYTES: usize = 128 << 10;
 
 /// A language that a text seems to be in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +35,7 @@ pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Dete
         .filter(|source| *source != target)
         .collect();
     let all: Vec<_> = others.iter().copied().chain([target]).collect();
-    let prose = prose(text);
+    let prose = Sample::of([text]).prose;
     let found = find(&prose, &all)?;
     if found.detected.language != target {
         return Some(found.detected);
@@ -57,27 +58,59 @@ pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Dete
     }
 }
 
-/// The likeliest of some languages. `None` when there is nothing to tell a language by.
+/// The likeliest of some languages for texts that are in the same one. `None` when there is nothing to tell a language by.
 #[must_use]
-pub fn identify(text: &str, candidates: &[Language]) -> Option<Detected> {
-    find(&prose(text), candidates).map(|found| found.detected)
+pub fn identify<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    candidates: &[Language],
+) -> Option<Detected> {
+    find(&Sample::of(texts).prose, candidates).map(|found| found.detected)
 }
 
-/// The beginning of what a model would see of a text: words without markup, addresses, code, placeholders, emoji and numbers.
-fn prose(text: &str) -> String {
-    let mut sample = String::new();
-    let mut left = SAMPLE_CHARS;
-    for piece in text::segment(text, usize::MAX) {
-        if let Piece::Translatable(words) = piece {
-            sample.extend(words.chars().take(left));
-            sample.push(' ');
-            left = left.saturating_sub(words.chars().count());
+/// The beginning of what a model would see of some texts: words without markup, addresses, code, placeholders, emoji and numbers.
+struct Sample {
+    prose: String,
+    /// Bytes of lines that were searched for it.
+    searched: usize,
+}
+
+impl Sample {
+    fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut sample = Self {
+            prose: String::new(),
+            searched: 0,
+        };
+        let mut left = SAMPLE_CHARS;
+        let mut skimmed = 0;
+        let texts = texts.into_iter().map(|text| {
+            let start = &text[..text.floor_char_boundary(SKIMMED_BYTES - skimmed)];
+            skimmed += start.len();
+            start
+        });
+        for line in texts.flat_map(text::prose_lines) {
+            let room = SEARCHED_BYTES - sample.searched;
+            let start = &line[..line.floor_char_boundary(room)];
+            for words in text::prose_of(start) {
+                sample.prose.extend(words.chars().take(left));
+                sample.prose.push(' ');
+                left = left.saturating_sub(words.chars().count());
+                if left == 0 {
+                    sample.searched += end_of(words, start);
+                    return sample;
+                }
+            }
+            sample.searched += start.len();
+            if start.len() < line.len() {
+                break;
+            }
         }
-        if left == 0 {
-            break;
-        }
+        sample
     }
-    sample
+}
+
+/// Where a part of a line ends in it.
+fn end_of(part: &str, line: &str) -> usize {
+    part.as_ptr().addr() + part.len() - line.as_ptr().addr()
 }
 
 struct Found {
@@ -180,13 +213,13 @@ mod tests {
             language,
             confidence,
         } = identify(
-            "Where is the train station, please? I have to catch the train at eight.",
+            ["Where is the train station, please? I have to catch the train at eight."],
             &languages(&["en", "de", "fr"]),
         )
         .unwrap();
         assert_eq!(language.as_str(), "en");
         assert!((0.5..=1.0).contains(&confidence), "{confidence}");
-        assert_eq!(identify("12345", &languages(&["en"])), None);
+        assert_eq!(identify(["12345"], &languages(&["en"])), None);
     }
 
     #[test]
@@ -200,7 +233,7 @@ mod tests {
     #[test]
     fn only_prose_is_looked_at() {
         let candidates = languages(&["en", "de", "fr"]);
-        let found = |text| identify(text, &candidates).map(|found| found.language.to_string());
+        let found = |text| identify([text], &candidates).map(|found| found.language.to_string());
         let markup = "<div class=\"main content wrapper\"><span style=\"text-decoration: underline\">Bonjour à tous</span></div>";
         assert_eq!(found(markup).as_deref(), Some("fr"));
         let address = "Guten Tag https://www.example.com/what-is-the-weather-like-today";
@@ -230,10 +263,10 @@ mod tests {
     #[test]
     fn a_text_in_a_language_that_is_no_candidate_has_no_confidence() {
         let spanish = "¿Dónde está la estación de tren, por favor? Tengo que tomar el tren de las ocho de la mañana.";
-        let found = identify(spanish, &languages(&["en", "fr"])).unwrap();
+        let found = identify([spanish], &languages(&["en", "fr"])).unwrap();
         assert!(found.confidence < f64::EPSILON, "{found:?}");
         assert!(
-            identify(spanish, &languages(&["en", "es"]))
+            identify([spanish], &languages(&["en", "es"]))
                 .unwrap()
                 .confidence
                 > 0.5
@@ -243,11 +276,11 @@ mod tests {
     #[test]
     fn languages_are_detected_under_whatever_code_they_have() {
         let persian = "ایستگاه قطار کجاست؟ من باید به قطار ساعت هشت برسم.";
-        let found = identify(persian, &languages(&["en", "fa"])).unwrap();
+        let found = identify([persian], &languages(&["en", "fa"])).unwrap();
         assert_eq!(found.language.as_str(), "fa");
         let norwegian =
             "Hvor er jernbanestasjonen? Jeg må rekke toget klokka åtte i morgen tidlig.";
-        let found = identify(norwegian, &languages(&["en", "no"])).unwrap();
+        let found = identify([norwegian], &languages(&["en", "no"])).unwrap();
         assert_eq!(found.language.as_str(), "nb");
     }
 
@@ -284,8 +317,32 @@ mod tests {
 
     #[test]
     fn a_long_text_costs_no_more_than_its_beginning() {
-        let text = "Where is the train station, please? ".repeat(100_000);
-        assert!(prose(&text).chars().count() <= 2 * SAMPLE_CHARS);
+        let lines = "Where is the train station, please?\n".repeat(60_000);
+        let line = "Where is the train station, please? ".repeat(60_000);
+        let without_ends = "where is the train station ".repeat(80_000);
+        for text in [lines, line, without_ends] {
+            let sample = Sample::of([text.as_str()]);
+            let length = sample.prose.chars().count();
+            assert!(
+                (SAMPLE_CHARS..=2 * SAMPLE_CHARS).contains(&length),
+                "{length}"
+            );
+            assert!(sample.searched <= 5 * SAMPLE_CHARS, "{}", sample.searched);
+        }
+    }
+
+    #[test]
+    fn what_is_searched_for_prose_is_bounded_over_all_texts() {
+        let nothing = [
+            "😀 @who https://example.com/a ".repeat(50_000),
+            "😀 @who\n".repeat(90_000),
+        ];
+        let sample = Sample::of(nothing.iter().map(String::as_str));
+        assert_eq!(sample.prose, "");
+        assert!(sample.searched <= SEARCHED_BYTES);
+        let short = vec!["@who"; 1_000];
+        let sample = Sample::of(short.iter().copied().chain(["Bonjour."]));
+        assert_eq!(sample.prose, "Bonjour. ");
     }
 
     proptest! {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    domain::{ErrorCode, Language, RequestError, Trace, Translated, TranslationRequest},
-    routing::{Ability, Chosen},
+    domain::{ErrorCode, Language, ModelType, RequestError, Trace, Translated, TranslationRequest},
+    routing::{Ability, Chosen, tier_distance},
 };
 
 /// What models of other nodes can do.
@@ -22,6 +22,8 @@ pub struct Abroad {
 /// Whether other nodes can do a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beyond {
+    /// One can now, by a model whose tier is nearer to the one wanted than that of this node.
+    Better,
     /// One can now.
     Now,
     /// One may be able to in a while.
@@ -72,6 +74,22 @@ impl Abroad {
         }
     }
 
+    /// Whether another node translates this pair now by a model whose tier is nearer to the one wanted than `own`.
+    #[must_use]
+    pub fn has_nearer(
+        &self,
+        (source, target): (Language, Language),
+        wanted: ModelType,
+        own: ModelType,
+    ) -> bool {
+        let limit = tier_distance(own, wanted);
+        // None is nearer than the one that is wanted.
+        own != wanted
+            && self.now.iter().any(|ability| {
+                tier_distance(ability.tier, wanted) < limit && ability.serves(source, target)
+            })
+    }
+
     /// Languages that are read on other nodes, now or later, in order.
     #[must_use]
     pub fn sources(&self) -> &[Language] {
@@ -86,6 +104,8 @@ pub enum Place {
     Here(usize),
     /// By another node, or by none until one is there.
     Elsewhere,
+    /// By another node, whose model is of a tier nearer to the one wanted; by the model of this index, on this node, if none does it at once.
+    Better(usize),
     /// Nowhere.
     Nowhere(RequestError),
 }
@@ -95,9 +115,10 @@ pub enum Place {
 #[must_use]
 pub fn place(here: Result<Chosen, RequestError>, beyond: Beyond, may_leave: bool) -> Place {
     match (here, beyond) {
+        (Ok(chosen), Beyond::Better) if chosen.works && may_leave => Place::Better(chosen.index),
         (Ok(chosen), _) if chosen.works => Place::Here(chosen.index),
-        (Ok(_) | Err(_), Beyond::Now) if may_leave => Place::Elsewhere,
-        (Ok(_), Beyond::Now) => {
+        (Ok(_) | Err(_), Beyond::Now | Beyond::Better) if may_leave => Place::Elsewhere,
+        (Ok(_), Beyond::Now | Beyond::Better) => {
             let message = "the model of this node is not available, another node has one";
             Place::Nowhere(RequestError::new(ErrorCode::ModelUnavailable, message))
         }
@@ -127,6 +148,8 @@ pub struct Errand {
     pub trace: Option<Arc<Trace>>,
     /// How long it waits for a node that is missing.
     pub patience: Duration,
+    /// Only models do it whose tier is nearer to the one wanted than this one, of the model that does it otherwise.
+    pub nearer_than: Option<ModelType>,
     /// True once nothing is waited for any more.
     pub stopping: watch::Receiver<bool>,
 }
@@ -163,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::ModelType;
+    use crate::routing::{Candidate, choose};
 
     fn ability(source: &str, target: &str) -> Ability {
         Ability {
@@ -190,13 +213,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_job_leaves_only_when_it_may_and_no_model_here_works(
-            here in prop::option::of((0usize..9, any::<bool>())), beyond in 0usize..3, may_leave: bool,
+        fn a_job_leaves_only_when_it_may_and_no_model_here_works_or_another_node_has_a_better_one(
+            here in prop::option::of((0usize..9, any::<bool>())), beyond in 0usize..4, may_leave: bool,
         ) {
-            let beyond = [Beyond::Now, Beyond::Later, Beyond::Never][beyond];
+            let beyond = [Beyond::Better, Beyond::Now, Beyond::Later, Beyond::Never][beyond];
             let chosen = here.map(|(index, works)| Chosen { index, works }).ok_or_else(wrong);
             match place(chosen, beyond, may_leave) {
                 Place::Here(index) => prop_assert_eq!(Some(index), here.map(|(index, _)| index)),
+                Place::Better(index) => {
+                    prop_assert!(may_leave && beyond == Beyond::Better);
+                    prop_assert_eq!(Some((index, true)), here);
+                }
                 Place::Elsewhere => {
                     prop_assert!(may_leave && beyond != Beyond::Never);
                     prop_assert!(here.is_none_or(|(_, works)| !works));
@@ -205,13 +232,38 @@ mod tests {
                     prop_assert!(here.is_none() && (beyond == Beyond::Never || !may_leave));
                 }
                 Place::Nowhere(error) => {
-                    prop_assert!(error.code.retriable() && !may_leave && beyond == Beyond::Now);
+                    prop_assert!(error.code.retriable() && !may_leave && matches!(beyond, Beyond::Now | Beyond::Better));
                 }
             }
             if let Some((index, true)) = here {
                 let chosen = Ok(Chosen { index, works: true });
-                prop_assert_eq!(place(chosen, beyond, may_leave), Place::Here(index));
+                let expected = match may_leave && beyond == Beyond::Better {
+                    true => Place::Better(index),
+                    false => Place::Here(index),
+                };
+                prop_assert_eq!(place(chosen, beyond, may_leave), expected);
             }
+        }
+
+        #[test]
+        fn another_node_is_nearer_exactly_when_one_node_with_all_models_would_take_its_own(
+            own in 0usize..3, others in prop::collection::vec(0usize..3, 0..5), wanted in 0usize..3,
+        ) {
+            const TIERS: [ModelType; 3] = [ModelType::Basic, ModelType::Medium, ModelType::Premium];
+            let of = |tier: usize| Ability { tier: TIERS[tier], ..ability("en", "fr") };
+            let pair = ("en".parse().unwrap(), "fr".parse().unwrap());
+            let others: Vec<_> = others.into_iter().map(of).collect();
+            let own = of(own);
+            // This node's first: of equal models it is taken.
+            let all: Vec<_> = std::iter::once(&own).chain(&others).collect();
+            let all = all.iter().map(|ability| Candidate { ability, works: true });
+            let best = choose(all, pair.0, pair.1, TIERS[wanted]).unwrap();
+            let abroad = Abroad::new(others.clone(), Vec::new(), false);
+            prop_assert_eq!(abroad.has_nearer(pair, TIERS[wanted], own.tier), best.index > 0);
+            let german = ("de".parse().unwrap(), pair.1);
+            prop_assert!(!abroad.has_nearer(german, TIERS[wanted], own.tier));
+            let away = Abroad::new(Vec::new(), others, false);
+            prop_assert!(!away.has_nearer(pair, TIERS[wanted], own.tier));
         }
     }
 }

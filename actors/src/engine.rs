@@ -1,11 +1,12 @@
 //! What a model actor needs from an engine. The actor code never sees an ML library.
 
+mod child;
 mod fake;
 mod process;
 mod process_table;
 mod spelling;
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 pub use babelmesh_engine_protocol::{
@@ -47,9 +48,18 @@ pub trait Engine: Send {
     /// What the engine occupies at this moment.
     fn usage(&self) -> Usage;
 
+    /// Waits until a loaded engine ends, by itself or because somebody ended it; whoever owns it learns of that while it is idle. `None` for an engine
+    /// that cannot end between two calls.
+    fn end(&self) -> Option<EngineEnd> {
+        None
+    }
+
     /// Ends the engine in an orderly way. Dropping it ends it at once.
     async fn shutdown(&mut self);
 }
+
+/// How an engine ended, once it has.
+pub type EngineEnd = Pin<Box<dyn Future<Output = EngineError> + Send>>;
 
 /// Makes engines for the model actors of one pool.
 pub trait EngineFactory: Send + Sync {

@@ -1,6 +1,7 @@
 //! The intake: an actor that finds the pool for every order, and tries again what failed for now.
 
 mod commands;
+mod cutting;
 mod errands;
 mod failover;
 mod pacing;
@@ -31,7 +32,9 @@ use crate::{
     routing::Ability,
 };
 use commands::{Commanded, sources};
-use pacing::StepGuard;
+pub use cutting::CutText;
+use cutting::{Cutting, is_long};
+use pacing::Taken;
 use pending::Pending;
 use placing::Placed;
 use retrying::{Run, Waiting, Wrapper};
@@ -76,6 +79,10 @@ pub enum IntakeMessage {
     },
     /// Look at more of the orders that wait. Sent when the pools have taken in the last step.
     Continue,
+    /// A long text has been cut. Sent by the intake to itself.
+    Cut(Box<CutText>),
+    /// A long text that was cut has been taken in by its pool.
+    CutTaken,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
     /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
@@ -141,6 +148,8 @@ pub struct IntakeState {
     sources: Vec<Language>,
     waiting: Waiting,
     pending: Pending,
+    /// Long ones among them, from the time at which it would be their turn.
+    cutting: Cutting,
     /// Whether it will be told to continue.
     continues: bool,
     /// Models whose pools are broken.
@@ -168,6 +177,7 @@ impl Actor for Intake {
             commanded: Commanded::default(),
             waiting: Waiting::default(),
             pending: Pending::default(),
+            cutting: Cutting::default(),
             continues: false,
             broken: BTreeSet::new(),
             stopping: watch::Sender::new(false),
@@ -186,6 +196,8 @@ impl Actor for Intake {
                 state.continues = false;
                 state.step(&myself)?;
             }
+            IntakeMessage::Cut(text) => state.cut_done(&myself, *text)?,
+            IntakeMessage::CutTaken => state.cut_ended(&myself)?,
             IntakeMessage::Failed { outcomes, tries } => {
                 state.failed(&myself, outcomes, tries)?;
             }
@@ -216,11 +228,7 @@ impl Actor for Intake {
                 model,
                 within,
                 reply,
-            } => {
-                // What was offered before is done by the model.
-                state.place_all(&myself)?;
-                state.unload(&model, within, reply)?;
-            }
+            } => state.unload_in_turn(&myself, (model, within, reply))?,
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());
             }
@@ -259,20 +267,32 @@ impl IntakeState {
             && bytes < STEP_BYTES
             && let Some((order, tries)) = self.pending.pop()
         {
-            bytes += order.request.text.len();
-            orders.push((order, tries));
+            if let Some((order, tries)) = self.cutting.keep(order, tries) {
+                bytes += order.request.text.len();
+                orders.push((order, tries));
+            }
         }
-        let pools = self.offer(myself, orders)?;
+        orders.extend(self.cutting.next());
+        let pools = self.offer(myself, orders, false)?;
         self.go_on(myself, &pools)
     }
 
-    /// Looks at all orders that wait.
+    /// Looks at all orders that wait, and cuts their texts itself.
     fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
         let mut orders = Vec::with_capacity(self.pending.len());
-        while let Some(order) = self.pending.pop() {
+        while let Some(order) = self.cutting.take().or_else(|| self.pending.pop()) {
             orders.push(order);
         }
-        self.offer(myself, orders)?;
+        self.offer_here(myself, orders)
+    }
+
+    /// [`Self::offer`] that cuts every text itself.
+    fn offer_here(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        orders: Vec<(Order, u32)>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.offer(myself, orders, true)?;
         Ok(())
     }
 
@@ -282,21 +302,23 @@ impl IntakeState {
         myself: &ActorRef<IntakeMessage>,
         pools: &[ActorRef<PoolMessage>],
     ) -> Result<(), ActorProcessingErr> {
-        if !self.continues && self.pending.len() > 0 {
+        let has_more = self.pending.len() > 0 || self.cutting.can_go_on();
+        if !self.continues && has_more {
             self.continues = true;
-            let guard = StepGuard::new(myself);
+            let taken = Taken::new(myself, || IntakeMessage::Continue);
             for pool in pools {
-                pool.cast(PoolMessage::Reached(guard.clone()))?;
+                pool.cast(PoolMessage::Reached(taken.clone()))?;
             }
         }
         Ok(())
     }
 
-    /// Finds places for orders, and returns the pools that were given some.
+    /// Finds pools for orders, and returns the pools that were given some. Long texts are cut on another thread unless `alone` is set.
     fn offer(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
         orders: Vec<(Order, u32)>,
+        alone: bool,
     ) -> Result<Vec<ActorRef<PoolMessage>>, ActorProcessingErr> {
         let now = Instant::now();
         let mut wrapper = Wrapper::new(myself);
@@ -309,6 +331,10 @@ impl IntakeState {
         for (order, tries) in orders {
             let may_retry = !self.is_stopping() && !matches!(order.reach, Reach::Model(_));
             match self.place(order, now, tries) {
+                Placed::In(route, job) if !alone && is_long(&job.order) => {
+                    accepted[job.lane()] += usize::from(tries == 0);
+                    self.cut_beside(myself, route, *job, tries);
+                }
                 Placed::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
                         if may_retry {
@@ -319,11 +345,11 @@ impl IntakeState {
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
-                Placed::Away(mut job) => {
+                Placed::Away(mut job, nearer_than) => {
                     if may_retry {
                         wrapper.wrap(&mut job.order, tries);
                     }
-                    self.send_away(*job);
+                    self.send_away(*job, nearer_than);
                 }
                 Placed::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placed::Early(outcome) => early.entry(tries).or_default().push(*outcome),

@@ -44,6 +44,15 @@ pub struct Chosen {
     pub works: bool,
 }
 
+/// How far a tier is from one that is wanted; less is nearer. Of two that are equally far, the better one is nearer.
+pub type TierDistance = (u8, Reverse<ModelType>);
+
+/// How far a tier is from the one that is wanted.
+#[must_use]
+pub fn tier_distance(tier: ModelType, wanted: ModelType) -> TierDistance {
+    ((tier as u8).abs_diff(wanted as u8), Reverse(tier))
+}
+
 /// The model for a pair of languages: one that works before one that does not, then the one whose tier is nearest to the one wanted, the
 /// better one of two that are equally near, the first of several that are equal.
 ///
@@ -56,7 +65,6 @@ pub fn choose<'a>(
     target: Language,
     tier: ModelType,
 ) -> Result<Chosen, RequestError> {
-    let distance = |ability: &Ability| (ability.tier as i8 - tier as i8).abs();
     let mut known = false;
     let mut sources: Vec<Language> = Vec::new();
     let best = candidates
@@ -70,7 +78,7 @@ pub fn choose<'a>(
             ability.serves(source, target)
         })
         .min_by_key(|(_, Candidate { ability, works })| {
-            (!works, distance(ability), Reverse(ability.tier))
+            (!works, tier_distance(ability.tier, tier))
         });
     if let Some((index, Candidate { works, .. })) = best {
         return Ok(Chosen { index, works });

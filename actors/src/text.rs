@@ -43,6 +43,7 @@
 //! Linear in the length of the text, for any text. Each scanner says in its own comment why an
 //! attempt that fails cannot be repeated from every later position.
 
+mod beginning;
 mod edges;
 mod lines;
 mod oversize;
@@ -55,6 +56,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub use beginning::{has_prose, prose_lines, prose_of};
 pub use edges::core;
 pub use oversize::split;
 pub use tokens::estimate_tokens;

@@ -117,6 +117,28 @@ fn an_engine_that_is_killed_in_the_middle_of_a_batch_loses_nothing() {
 }
 
 #[test]
+fn an_engine_that_is_killed_while_idle_is_replaced_at_once_and_leaves_no_zombie() {
+    let sandbox = Sandbox::new();
+    // Nobody asks for anything; probes come too late to notice.
+    let node = LocalNode::start(&settings(&sandbox));
+    let engines = node.wait_for_strength(2);
+    for victim in &engines {
+        processes::signal(*victim, Signal::KILL);
+    }
+    wait_until("their actors failed", Duration::from_secs(5), || {
+        node.events().count(is_failure) == 2
+    });
+    for victim in &engines {
+        wait_until("it is no zombie", Duration::from_secs(5), || {
+            processes::is_gone(*victim)
+        });
+    }
+    let now = node.wait_for_strength(2);
+    assert!(now.iter().all(|pid| !engines.contains(pid)));
+    assert_no_engine_is_left(&sandbox, node);
+}
+
+#[test]
 fn engines_that_are_killed_again_and_again_make_no_text_poison() {
     let sandbox = Sandbox::new();
     let node = LocalNode::start(&settings(&sandbox).set("pool.batch.segments", 4));

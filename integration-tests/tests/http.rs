@@ -69,13 +69,15 @@ fn libretranslate_is_answered_as_its_clients_expect() {
     let expected = [fake(text, "de"), String::new(), fake("Good night!", "de")];
     let answer = json!({"translatedText": expected, "alternatives": [[], [], []]});
     assert_eq!(many.json(), answer);
-    let auto = http.post(
-        "/translate",
-        &json!({"q": text, "source": "auto", "target": "fr"}),
-    );
-    let auto = auto.json();
-    assert_eq!(auto["detectedLanguage"]["language"], "en");
-    assert!(auto["detectedLanguage"]["confidence"].as_f64().unwrap() > 1.0);
+    for source in ["auto", "AUTO"] {
+        let auto = http.post(
+            "/translate",
+            &json!({"q": text, "source": source, "target": "fr"}),
+        );
+        let auto = auto.json();
+        assert_eq!(auto["detectedLanguage"]["language"], "en", "{source}");
+        assert!(auto["detectedLanguage"]["confidence"].as_f64().unwrap() > 1.0);
+    }
     let html = json!({"q": "<p class=\"a\">Good night!</p>", "source": "en", "target": "fr", "format": "html"});
     let html = http.post("/translate", &html).json();
     let html = html["translatedText"].as_str().unwrap();
@@ -283,6 +285,72 @@ fn what_is_wrong_with_a_request_is_said_in_the_form_of_its_api() {
     assert_eq!(http.get("/nowhere").status, 404);
     assert_eq!(error(&http.get("/nowhere").json()), "Not found");
     assert_eq!(http.get("/translate").status, 405);
+}
+
+#[test]
+fn wrong_keys_count_for_their_address_and_keep_nobody_out_who_has_one() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("keys.toml");
+    let key = keys::create(&file, "first").unwrap();
+    let (_node, http) = start(&sandbox, |s| {
+        s.set("http.keys_file", file.display())
+            .set("http.requests_per_minute", 3)
+    });
+    let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
+    let ask = |number: usize, key: &str| {
+        if number % 2 == 0 {
+            let mut body: Value = serde_json::from_str(&body).unwrap();
+            body["api_key"] = json!(key);
+            return http.post("/translate", &body).status;
+        }
+        let head = format!("Authorization: Bearer {key}\r\nContent-Type: application/json\r\n");
+        http.send("POST", "/translate", &head, &body).status
+    };
+    let guesses: Vec<_> = (0..6).map(|n| ask(n, &format!("bm_wrong{n}"))).collect();
+    assert_eq!(guesses, [403, 403, 403, 429, 429, 429]);
+    assert_eq!((ask(0, &key), ask(1, &key)), (200, 200));
+}
+
+#[test]
+fn a_traceparent_decides_only_for_clients_that_are_let_in() {
+    let spans = |http: HttpClient| {
+        let page = http.get("/metrics").body;
+        let lines = page.lines().filter(|l| {
+            l.starts_with("babelmesh_spans_dropped_total")
+                || l.starts_with("babelmesh_spans_exported_total")
+        });
+        lines
+            .map(|l| l.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+            .sum::<f64>()
+    };
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("keys.toml");
+    let key = keys::create(&file, "first").unwrap();
+    // Spans are made for a collector that is not there, and counted as dropped.
+    let (_node, http) = start(&sandbox, |s| {
+        s.set("http.keys_file", file.display())
+            .set("telemetry.traces.endpoint", "http://127.0.0.1:9")
+            .set("telemetry.traces.sampling_ratio", 0)
+            .set("telemetry.traces.export_timeout_ms", 200)
+            .set("telemetry.traces.queue_spans", 16)
+            .set("telemetry.traces.batch_spans", 8)
+    });
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let ask = |key: &str| {
+        let head = format!(
+            "Authorization: Bearer {key}\r\ntraceparent: {parent}\r\nContent-Type: application/json\r\n"
+        );
+        let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
+        http.send("POST", "/translate", &head, &body).status
+    };
+    let before = spans(http);
+    assert!((0..200).all(|_| ask("bm_wrong") == 403));
+    thread::sleep(Duration::from_secs(2));
+    assert!(spans(http) - before < 50.0, "wrong keys make no spans");
+    assert!((0..200).all(|_| ask(&key) == 200));
+    wait_until("spans are counted", PATIENCE, || {
+        spans(http) - before >= 200.0
+    });
 }
 
 #[test]
@@ -547,6 +615,18 @@ fn readiness_health_and_metrics_tell_how_the_node_is() {
     assert!(
         page.status == 200 && page.body.contains("swagger"),
         "{page:?}"
+    );
+    // Every script is in a file of its own, so that the policy stops none of them.
+    assert!(!page.body.contains("<script>"), "{page:?}");
+    for path in ["/docs/", "/docs/swagger-ui.css", "/docs/nothing"] {
+        let answer = http.get(path);
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'self'"), "{path}: {policy}");
+        assert!(!policy.contains("script-src"), "{path}: {policy}");
+    }
+    assert_eq!(
+        http.get("/languages").header("content-security-policy"),
+        None
     );
 }
 

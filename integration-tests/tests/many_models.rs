@@ -163,6 +163,6 @@ fn an_idle_node_with_sixty_models_costs_next_to_nothing() {
         "an idle node with 60 models takes {:.2} % of a core",
         share * 100.0
     );
-    // Optimised builds take a third of this; a thread that spins takes all of it.
+    // A thread that spins would take a whole core.
     assert!(share < 0.04, "{:.2} % of a core", share * 100.0);
 }

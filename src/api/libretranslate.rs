@@ -133,7 +133,7 @@ impl Asked {
         let asked = Self {
             texts,
             source: match source.as_str() {
-                "auto" => source,
+                tag if tag.eq_ignore_ascii_case("auto") => "auto".to_owned(),
                 tag => language(tag, is_known)?.to_string(),
             },
             target: language(&target, is_known)?,
@@ -302,7 +302,7 @@ pub(super) async fn detect(
     let answer = async |parameters: Parameters, _: &Asker| {
         let texts = texts(&api, &parameters)?;
         texts.check_lengths(api.max_text_chars)?;
-        let detection = match api.identify(&texts.list().join("\n")) {
+        let detection = match api.identify(texts.list()) {
             Some(found) => Detection::new(found.language.to_string(), found.confidence),
             // LibreTranslate's own answer where there is nothing to tell a language by.
             None => Detection::new("en".to_owned(), 0.0),

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,9 +22,9 @@ use babelmesh_actors::{
     intake::IntakeMessage,
     routing::Ability,
 };
-use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 use ractor::ActorRef;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use super::{
     address,
@@ -35,15 +34,16 @@ use super::{
     error::{ApiError, Dialect},
     health::Health,
     keys::{Client, Keys, Refused},
-    refusal,
+    rate::Rate,
+    refusal, tracing as watched,
     translation::Translation,
 };
 use crate::{
-    cluster::{Among, Cluster},
+    cluster::Cluster,
     config::Config,
     dashboard::Feed,
     node::{NodeStatus, StatusSource, caller},
-    telemetry::{Format, Telemetry, Traces},
+    telemetry::{Format, Telemetry, Traces, traces::HttpMoment},
 };
 
 /// How long it is believed what this node and others can do.
@@ -52,8 +52,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STATUS_FRESH: Duration = Duration::from_millis(250);
 /// How old a status may be that is shown while pools are slow to answer.
 const STATUS_STALE: Duration = Duration::from_secs(10);
-/// After so many requests, addresses that have not asked lately are forgotten.
-const FORGET_EVERY: u64 = 10_000;
 
 /// A model as the API shows it.
 #[derive(Debug, Clone)]
@@ -114,14 +112,14 @@ pub(super) struct Api {
     /// The page of metrics in each format, and the status that it was made of.
     pages: Mutex<HashMap<Format, (Arc<NodeStatus>, Bytes)>>,
     slots: Arc<Semaphore>,
-    limiter: Option<DefaultKeyedRateLimiter<String>>,
-    requests: AtomicU64,
+    rate: Rate,
+    /// Numbers the orders.
+    orders: AtomicU64,
 }
 
 impl Api {
     pub(super) fn new(config: &Config, listen: SocketAddr, parts: Parts) -> Result<Self> {
         let http = &config.http;
-        let rate = NonZeroU32::new(http.requests_per_minute);
         Ok(Self {
             known: Mutex::default(),
             parts,
@@ -139,8 +137,8 @@ impl Api {
             reading_status: tokio::sync::Mutex::default(),
             pages: Mutex::default(),
             slots: Arc::new(Semaphore::new(http.max_concurrent)),
-            limiter: rate.map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate))),
-            requests: AtomicU64::new(0),
+            rate: Rate::new(http.requests_per_minute),
+            orders: AtomicU64::new(0),
         })
     }
 
@@ -168,8 +166,12 @@ impl Api {
     ) -> HttpResponse {
         let mut payload = payload;
         let mut is_read = false;
+        let mut moment = None;
         let answered = async {
             let early = self.early_client(request, dialect)?;
+            if early.is_some() {
+                moment = watched::begin(self, request);
+            }
             let room = match early {
                 Some(_) => &self.room,
                 None => &self.unknown_room,
@@ -183,17 +185,25 @@ impl Api {
                 Some(client) => client,
                 None => {
                     let key = parameters.text(dialect.key())?;
-                    let client = self.known_client(key.as_deref(), dialect)?;
-                    self.check_rate(request, &client)?;
+                    let client = self.admitted_client(request, key.as_deref(), dialect)?;
+                    moment = watched::begin(self, request);
                     client
                 }
             };
             let slot = Arc::clone(&self.slots).try_acquire_owned();
             let _slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
             let id = ClientId::of(&self.name(request, &client));
-            answer(parameters, &Asker { client, id }).await
+            let asker = Asker { client, id };
+            let answering = answer(parameters, &asker);
+            match moment.as_ref().map(HttpMoment::span) {
+                Some(span) => answering.instrument(span).await,
+                None => answering.await,
+            }
         };
         let response = self.answer(route, dialect, answered).await;
+        if let Some(moment) = moment {
+            moment.answered(response.status().as_u16());
+        }
         match is_read {
             true => response,
             false => refusal::unread(response, payload),
@@ -213,44 +223,46 @@ impl Api {
         if key.is_none() && self.keys.are_needed() {
             return Ok(None);
         }
-        let client = self.known_client(key, dialect)?;
-        self.check_rate(request, &client)?;
-        Ok(Some(client))
+        self.admitted_client(request, key, dialect).map(Some)
     }
 
-    fn known_client(&self, key: Option<&str>, dialect: Dialect) -> Result<Arc<Client>, ApiError> {
-        self.keys.client(key).map_err(|refused| match refused {
-            Refused::Missing => {
-                let message = "Please contact the server operator to get an API key";
-                ApiError::new(dialect.missing_key(), message)
+    /// Whose key this is, if that client may ask now. A wrong key counts for the address that it came from: guesses are as limited as requests are, and
+    /// those who have a key are not kept out by the guesses of their neighbours.
+    fn admitted_client(
+        &self,
+        request: &HttpRequest,
+        key: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Arc<Client>, ApiError> {
+        match self.keys.client(key) {
+            Ok(client) => {
+                self.rate.count(|| self.name(request, &client))?;
+                Ok(client)
             }
-            Refused::Unknown => ApiError::new(StatusCode::FORBIDDEN, "Invalid API key"),
-        })
-    }
-
-    fn check_rate(&self, request: &HttpRequest, client: &Client) -> Result<(), ApiError> {
-        let Some(limiter) = &self.limiter else {
-            return Ok(());
-        };
-        let who = self.name(request, client);
-        if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            limiter.retain_recent();
+            Err(Refused::Missing) => {
+                let message = "Please contact the server operator to get an API key";
+                Err(ApiError::new(dialect.missing_key(), message))
+            }
+            Err(Refused::Unknown) => {
+                self.rate.count(|| self.address(request))?;
+                Err(ApiError::new(StatusCode::FORBIDDEN, "Invalid API key"))
+            }
         }
-        limiter.check_key(&who).map_err(|not_until| {
-            let wait = not_until.wait_time_from(limiter.clock().now());
-            ApiError::slow_down(wait.as_secs() + 1)
-        })
     }
 
     /// What clients are told apart by: the name of their key, or else their address.
     fn name(&self, request: &HttpRequest, client: &Client) -> String {
         match client.name.as_str() {
-            "" => address::client(request, &self.trusted_proxies)
-                .map_or_else(String::new, |address| {
-                    format!("address {}", address::bucket(address))
-                }),
+            "" => self.address(request),
             name => format!("key {name}"),
         }
+    }
+
+    fn address(&self, request: &HttpRequest) -> String {
+        let address = address::client(request, &self.trusted_proxies);
+        address.map_or_else(String::new, |address| {
+            format!("address {}", address::bucket(address))
+        })
     }
 
     /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile; where they are slow, all but the first get
@@ -313,7 +325,7 @@ impl Api {
         if text.trim().is_empty() {
             return Ok(Translation::untouched(text));
         }
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let number = self.orders.fetch_add(1, Ordering::Relaxed);
         let order = TranslationRequest {
             source_language: source.to_owned(),
             model_type: tier,
@@ -326,8 +338,9 @@ impl Api {
         let Some(cluster) = &self.parts.cluster else {
             return self.translate_here(order).await;
         };
-        if cluster.is_better_elsewhere(&order) {
-            let answer = cluster.translate_among(order, Among::All).await;
+        let nodes = cluster.able_nodes(&order);
+        if nodes.is_better_elsewhere() {
+            let answer = cluster.translate_among(order, nodes).await;
             return answer.map_or_else(
                 || Err(ApiError::unavailable("no node can do it")),
                 Translation::of,
@@ -337,7 +350,7 @@ impl Api {
         match &here {
             // Another node may have what this one lacks.
             Err(error) if error.is_worth_another_node() => {
-                let elsewhere = cluster.translate_among(order, Among::Others).await;
+                let elsewhere = cluster.translate_among(order, nodes.others()).await;
                 elsewhere.map_or(here, Translation::of)
             }
             _ => here,
@@ -396,9 +409,9 @@ impl Api {
         now
     }
 
-    /// The language of a text among those that are read or written.
-    pub(super) fn identify(&self, text: &str) -> Option<Detected> {
-        identify(text, &self.catalogue().all)
+    /// The language of texts among those that are read or written.
+    pub(super) fn identify(&self, texts: &[String]) -> Option<Detected> {
+        identify(texts.iter().map(String::as_str), &self.catalogue().all)
     }
 }
 

@@ -24,13 +24,26 @@ use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 /// Nodes that a request is tried on.
 const TRIES: usize = 2;
 
-/// Nodes that may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
-    /// All that can do it.
-    All,
-    /// All but this one.
-    Others,
+/// The nodes that can translate a request, the best one first. They are found once for a request: its language may have to be detected for that.
+#[derive(Debug, Clone)]
+pub struct AbleNodes {
+    nodes: Vec<String>,
+    me: String,
+}
+
+impl AbleNodes {
+    /// Whether another node would do it sooner or better than this one, or this one cannot.
+    #[must_use]
+    pub fn is_better_elsewhere(&self) -> bool {
+        self.nodes.first().is_some_and(|node| *node != self.me)
+    }
+
+    /// All of them but this one.
+    #[must_use]
+    pub fn others(mut self) -> Self {
+        self.nodes.retain(|node| *node != self.me);
+        self
+    }
 }
 
 impl Cluster {
@@ -64,24 +77,21 @@ impl Cluster {
         self.try_each(nodes, request).await
     }
 
-    /// Whether another node would translate a request sooner than this one, or this one cannot.
+    /// The nodes that can translate a request, the best one first.
     #[must_use]
-    pub fn is_better_elsewhere(&self, request: &TranslationRequest) -> bool {
-        let nodes = self.able(request).unwrap_or_default();
-        let first = nodes.first();
-        first.is_some_and(|node| *node != self.shared.me().name)
+    pub fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
+        AbleNodes {
+            nodes: self.able(request).unwrap_or_default(),
+            me: self.shared.me().name.clone(),
+        }
     }
 
-    /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when none of them can.
+    /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when there are none.
     pub async fn translate_among(
         &self,
         request: TranslationRequest,
-        among: Among,
+        AbleNodes { nodes, .. }: AbleNodes,
     ) -> Option<Result<TranslationResult>> {
-        let mut nodes = self.able(&request).unwrap_or_default();
-        if among == Among::Others {
-            nodes.retain(|node| *node != self.shared.me().name);
-        }
         if nodes.is_empty() {
             return None;
         }
@@ -97,13 +107,7 @@ impl Cluster {
     /// What the pools of all nodes that take work can do, this one's included.
     #[must_use]
     pub fn abilities(&self) -> Vec<Ability> {
-        let members = self.view().members;
-        let up = members.iter().filter(|m| m.state.is_up() && m.linked);
-        let reports = up.filter_map(|m| m.report.as_ref());
-        let working = reports.filter(|report| !report.draining);
-        working
-            .flat_map(|report| report.pools.iter().filter_map(|pool| pool.ability.parse()))
-            .collect()
+        self.shared.glance().abilities.clone()
     }
 
     async fn try_each(
@@ -171,7 +175,7 @@ impl Cluster {
         );
         let target: Language = target.parse()?;
         let source = match request.source_language.as_str() {
-            "auto" => self.detected(&request.text, target),
+            tag if tag.eq_ignore_ascii_case("auto") => self.detected(&request.text, target),
             tag => Some(tag.parse::<Language>()?),
         };
         // What is in the language wanted already needs no model that reads it.
@@ -180,8 +184,9 @@ impl Cluster {
             source: source.map(|source| source.to_string()),
             target: target.to_string(),
             tier: request.model_type,
+            nearer_than: None,
         };
-        let nodes = candidates(&self.view().members, &need);
+        let nodes = candidates(&self.shared.glance().members, &need);
         ensure!(
             !nodes.is_empty(),
             "no node of this cluster has a model for {target}"
@@ -191,7 +196,8 @@ impl Cluster {
 
     /// The language of a text, where nodes differ in what they read; none where any of them will do.
     fn detected(&self, text: &str, target: Language) -> Option<Language> {
-        let abilities = self.abilities();
+        let glance = self.shared.glance();
+        let abilities = &glance.abilities;
         let all = abilities.iter().flat_map(|ability| &ability.sources);
         let sources: BTreeSet<Language> = all.copied().collect();
         let mut writing = abilities.iter().filter(|a| a.targets.contains(&target));
@@ -205,8 +211,8 @@ impl Cluster {
 
     /// What other nodes can do, now and later.
     pub(super) fn abroad(&self) -> Abroad {
-        let view = self.shared.view();
-        let others: Vec<_> = view
+        let glance = self.shared.glance();
+        let others: Vec<_> = glance
             .members
             .iter()
             .filter(|member| member.state != MemberState::Own)

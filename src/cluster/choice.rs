@@ -1,6 +1,9 @@
 //! Which node should translate a request that can go anywhere.
 
-use babelmesh_actors::domain::ModelType;
+use babelmesh_actors::{
+    domain::ModelType,
+    routing::{TierDistance, tier_distance},
+};
 
 use super::view::{MemberState, MemberView};
 
@@ -16,15 +19,20 @@ pub(super) struct Need {
     pub target: String,
     /// The tier of models.
     pub tier: ModelType,
+    /// Only working models will do whose tier is nearer to the one wanted than this one.
+    pub nearer_than: Option<ModelType>,
 }
+
+/// How good a pool is for a request, the best one first: whether it is broken, and how far its tier is from the one wanted.
+type Rank = (bool, TierDistance);
 
 /// The nodes that can do it now, the one that would be done soonest first.
 ///
-/// Pools that do not read the source are none. One whose actors fail comes after all that work, and one of another tier after all that have it,
-/// as intakes fall back on other tiers.
+/// Pools that do not read the source are none. One whose actors fail comes after all that work, and one of another tier after all that are nearer,
+/// as within a node.
 #[must_use]
 pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
-    let mut able: Vec<((bool, bool), f64, &str)> = members
+    let mut able: Vec<(Rank, f64, &str)> = members
         .iter()
         .filter(|member| member.state.is_up() && member.linked)
         .filter_map(|member| {
@@ -45,15 +53,22 @@ pub(super) fn candidates(members: &[MemberView], need: &Need) -> Vec<String> {
         .collect()
 }
 
-/// Whether a node's best pool for it is broken and of another tier, and how long a job waits there, in milliseconds.
-fn best_pool(member: &MemberView, need: &Need) -> Option<((bool, bool), f64)> {
+/// How good a node's best pool for it is, and how long a job waits there, in milliseconds.
+fn best_pool(member: &MemberView, need: &Need) -> Option<(Rank, f64)> {
     let report = member.report.as_ref().filter(|report| !report.draining)?;
     let able = report.pools.iter().filter(|pool| {
         let reads = |source: &String| pool.ability.sources.contains(source);
-        pool.serves(&need.target) && need.source.as_ref().is_none_or(reads)
+        let distance = tier_distance(pool.ability.tier, need.tier);
+        let is_nearer = |own| !pool.is_broken() && distance < tier_distance(own, need.tier);
+        pool.serves(&need.target)
+            && need.source.as_ref().is_none_or(reads)
+            && need.nearer_than.is_none_or(is_nearer)
     });
     let rated = able.map(|pool| {
-        let rank = (pool.is_broken(), pool.ability.tier != need.tier);
+        let rank = (
+            pool.is_broken(),
+            tier_distance(pool.ability.tier, need.tier),
+        );
         let speed = pool.tokens_per_second_of_an_actor * f64::from(pool.warm.max(1));
         let queue = match speed > 0.0 {
             true => pool.backlog_tokens as f64 / speed * 1e3,
@@ -78,7 +93,15 @@ mod tests {
             source: None,
             target: target.to_owned(),
             tier: ModelType::Basic,
+            nearer_than: None,
         }
+    }
+
+    fn of_tier(mut member: MemberView, tier: ModelType) -> MemberView {
+        if let Some(report) = &mut member.report {
+            report.pools[0].ability.tier = tier;
+        }
+        member
     }
 
     fn member(number: usize, state: MemberState, target: &str, delay_ms: u64) -> MemberView {
@@ -181,6 +204,44 @@ mod tests {
             ..need("fr")
         };
         assert_eq!(candidates(&[basic, premium], &need), ["n01", "n00"]);
+    }
+
+    #[test]
+    fn the_nearest_tier_comes_first_and_the_better_of_two_as_within_a_node() {
+        use ModelType::{Basic, Medium, Premium};
+
+        let own = of_tier(member(0, MemberState::Own, "fr", 0), Basic);
+        let medium = of_tier(member(1, MemberState::Alive, "fr", 0), Medium);
+        let premium = of_tier(member(2, MemberState::Alive, "fr", 0), Premium);
+        let chosen = |members: &[MemberView], tier| {
+            let need = Need { tier, ..need("fr") };
+            candidates(members, &need)
+        };
+        let all = [own.clone(), medium, premium.clone()];
+        assert_eq!(chosen(&all, Basic), ["n00", "n01", "n02"]);
+        assert_eq!(chosen(&all, Premium), ["n02", "n01", "n00"]);
+        assert_eq!(chosen(&[own, premium], Medium), ["n02", "n00"]);
+    }
+
+    #[test]
+    fn only_working_pools_of_a_nearer_tier_will_do_where_a_node_has_one_of_its_own() {
+        use ModelType::{Basic, Medium, Premium};
+
+        let medium = of_tier(member(1, MemberState::Alive, "fr", 0), Medium);
+        let premium = of_tier(member(2, MemberState::Alive, "fr", 0), Premium);
+        let basic = of_tier(member(3, MemberState::Alive, "fr", 0), Basic);
+        let mut broken = of_tier(member(4, MemberState::Alive, "fr", 0), Premium);
+        let pool = &mut broken.report.as_mut().unwrap().pools[0];
+        (pool.failing, pool.warm, pool.wanted) = (true, 0, 0);
+        let need = |own| Need {
+            tier: Premium,
+            nearer_than: Some(own),
+            ..need("fr")
+        };
+        let members = [medium, premium, basic, broken];
+        assert_eq!(candidates(&members, &need(Basic)), ["n02", "n01"]);
+        assert_eq!(candidates(&members, &need(Medium)), ["n02"]);
+        assert!(candidates(&members, &need(Premium)).is_empty());
     }
 
     #[test]

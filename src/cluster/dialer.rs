@@ -85,12 +85,12 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
                     *redial = redial.hopeful(now);
                 }
             }
-            for (target, address) in wanted {
+            for (target, hosts) in wanted {
                 let redial = targets.entry(target.clone()).or_insert(Redial::new(now));
                 if redial.is_due(now) {
                     *redial = redial.tried();
                     let under_way = Arc::clone(&under_way);
-                    self.dial(target, address, (owners.clone(), under_way), done.clone());
+                    self.dial(target, hosts, (owners.clone(), under_way), done.clone());
                 }
             }
         }
@@ -103,20 +103,20 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
         redial.failed(now, self.patience, rand::random())
     }
 
-    /// Everybody who should be dialled, with the address: seeds always, nodes as long as there is no connection to them.
-    fn wanted(&self) -> BTreeMap<Target, String> {
+    /// Everybody who should be dialled, with the hosts and ports where it may be: seeds always, nodes as long as there is no connection to them.
+    fn wanted(&self) -> BTreeMap<Target, Vec<String>> {
         let seeds = self.seeds.iter();
-        let seeds = seeds.map(|seed| (Target::Seed(seed.clone()), seed.clone()));
+        let seeds = seeds.map(|seed| (Target::Seed(seed.clone()), vec![seed.clone()]));
         let nodes = self.shared.roster().wanted().into_iter();
         let nodes = nodes.filter(|(node, _)| !self.shared.has_link(node));
-        let nodes = nodes.map(|(node, address)| (Target::Node(node), address));
+        let nodes = nodes.map(|(node, hosts)| (Target::Node(node), hosts));
         seeds.chain(nodes).collect()
     }
 
     fn dial(
         &self,
         target: Target,
-        address: String,
+        hosts: Vec<String>,
         (owners, under_way): (HashMap<SocketAddr, String>, UnderWay),
         done: mpsc::Sender<Outcome>,
     ) {
@@ -128,25 +128,28 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
                 owners: Vec::new(),
                 settled: true,
             };
-            match look_up(&address).await {
-                Ok(addresses) => {
-                    let attempts = addresses.into_iter().map(async |address| {
-                        let Some(_turn) = Turn::take(&under_way, address) else {
-                            return Attempt::open();
-                        };
-                        let owner = owners.get(&address);
-                        attempt(&transport, &shared, &greet, address, owner).await
-                    });
-                    for attempt in futures_util::future::join_all(attempts).await {
-                        outcome.settled &= attempt.settled;
-                        outcome.owners.extend(attempt.owner);
+            // One that cannot be looked up keeps no other one waiting.
+            let dialled = hosts.iter().map(async |host| {
+                let addresses = match look_up(host).await {
+                    Ok(addresses) => addresses,
+                    Err(error) => {
+                        let error = &format!("{error:#}");
+                        NodeEvent::ClusterTrouble { error }.emit();
+                        return vec![Attempt::open()];
                     }
-                }
-                Err(error) => {
-                    outcome.settled = false;
-                    let error = &format!("{error:#}");
-                    NodeEvent::ClusterTrouble { error }.emit();
-                }
+                };
+                let attempts = addresses.into_iter().map(async |address| {
+                    let Some(_turn) = Turn::take(&under_way, address) else {
+                        return Attempt::open();
+                    };
+                    let owner = owners.get(&address);
+                    attempt(&transport, &shared, &greet, address, owner).await
+                });
+                futures_util::future::join_all(attempts).await
+            });
+            for attempt in futures_util::future::join_all(dialled).await.concat() {
+                outcome.settled &= attempt.settled;
+                outcome.owners.extend(attempt.owner);
             }
             // The dialler may have ended.
             let _ = done.send(outcome).await;
@@ -174,6 +177,7 @@ impl Drop for Turn<'_> {
     }
 }
 
+#[derive(Clone)]
 struct Attempt {
     owner: Option<(SocketAddr, String)>,
     settled: bool,

@@ -156,6 +156,7 @@ impl Errands {
             source: Some(errand.source.to_string()),
             target: errand.target.to_string(),
             tier: errand.request.model_type,
+            nearer_than: errand.nearer_than,
         };
         let lane = errand.request.lane();
         let (mut asked, mut rounds, mut since) = (Vec::new(), 0, Instant::now());
@@ -165,7 +166,7 @@ impl Errands {
         );
         loop {
             let me = &self.cluster.shared.me().name;
-            let mut able = candidates(&self.cluster.view().members, &need);
+            let mut able = candidates(&self.cluster.shared.glance().members, &need);
             able.retain(|node| node != me);
             let left = errand
                 .deadline
@@ -211,10 +212,14 @@ impl Errands {
 
     /// Has a node do it, once there is a place for it.
     async fn ask(&self, node: &str, errand: &Errand, lane: Lane) -> Asking {
-        let place = Arc::clone(&self.places[lane]).acquire_owned();
+        let places = Arc::clone(&self.places[lane]);
         let far = tokio::time::Instant::now() + LONGEST;
-        let until = errand.deadline.unwrap_or(far);
-        let Ok(_place) = tokio::time::timeout_at(until, place).await else {
+        let until = match errand.nearer_than {
+            // A job that this node can do does not wait for a place.
+            Some(_) => tokio::time::Instant::now(),
+            None => errand.deadline.unwrap_or(far),
+        };
+        let Ok(_place) = tokio::time::timeout_at(until, places.acquire_owned()).await else {
             return Asking::Busy;
         };
         let left = errand

@@ -18,10 +18,12 @@ use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
     Host,
-    handshake::Peer,
+    handshake::{self, Peer},
     link::Cut,
     membership::Sign,
-    message::{self, Answer, Ask, Asked, GatewayMessage, Speaker, Tell, Told},
+    message::{
+        self, Answer, Ask, Asked, GatewayMessage, MessageError, Speaker, Tell, Told, WrittenTell,
+    },
     report::NodeReport,
     roster::Change,
     shared::{LinkState, Shared},
@@ -186,6 +188,7 @@ impl GatewayState {
             session: Some(peer.session),
         };
         shared.links().insert(peer.name.clone(), state);
+        shared.note_change();
         let change =
             shared
                 .roster()
@@ -207,6 +210,7 @@ impl GatewayState {
         let shared = &self.start.shared;
         shared.links().remove(&name);
         shared.round_trips().remove(&name);
+        shared.note_change();
         // Nobody waits for what was lent to it.
         self.loans.retain(|(node, _), loan| {
             let keep = *node != name && !loan.is_finished();
@@ -232,10 +236,7 @@ impl GatewayState {
     fn told(&mut self, bytes: &[u8]) {
         let Told { from, what } = match message::read(bytes) {
             Ok(told) => told,
-            Err(error) => {
-                let error = &error.to_string();
-                return NodeEvent::ClusterTrouble { error }.emit();
-            }
+            Err(error) => return trouble(&error),
         };
         let Some(node) = self.name_of(from) else {
             return;
@@ -249,7 +250,7 @@ impl GatewayState {
         let change = roster.sign(&node, sign, now);
         if let Tell::Report(report, others) = what {
             roster.reported(&node, incarnation, *report);
-            roster.heard_of(others, now);
+            roster.heard_of(others, now, handshake::clock());
             drop(roster);
         } else {
             drop(roster);
@@ -362,37 +363,38 @@ impl GatewayState {
     }
 
     fn tell_all(&self, what: &Tell) {
+        let Some(written) = written(what) else { return };
         for (node, link) in &self.links {
             if link.usable {
-                self.tell(node, what);
+                self.tell_written(node, &written);
             }
         }
     }
 
     fn tell(&self, node: &str, what: &Tell) {
+        if let Some(written) = written(what) {
+            self.tell_written(node, &written);
+        }
+    }
+
+    fn tell_written(&self, node: &str, what: &WrittenTell) {
         let Some(from) = self.start.shared.speaker_to(node) else {
             return;
         };
-        let told = Told {
-            from,
-            what: what.clone(),
-        };
-        match message::write(&told) {
+        match what.by(from) {
             // A node that has just gone is told nothing.
             Ok(bytes) => {
                 if let Some(gateway) = self.start.shared.gateway_of(node) {
                     let _ = gateway.cast(GatewayMessage::Tell(bytes));
                 }
             }
-            Err(error) => {
-                let error = &error.to_string();
-                NodeEvent::ClusterTrouble { error }.emit();
-            }
+            Err(error) => trouble(&error),
         }
     }
 
     fn changed(&self, change: Option<Change>) {
         let Some(change) = change else { return };
+        self.start.shared.note_change();
         NodeEvent::MemberChanged {
             node: &change.node,
             incarnation: change.incarnation,
@@ -401,6 +403,16 @@ impl GatewayState {
         }
         .emit();
     }
+}
+
+fn written(what: &Tell) -> Option<WrittenTell> {
+    let written = WrittenTell::new(what);
+    written.inspect_err(trouble).ok()
+}
+
+fn trouble(error: &MessageError) {
+    let error = &error.to_string();
+    NodeEvent::ClusterTrouble { error }.emit();
 }
 
 fn answer(reply: RpcReplyPort<Vec<u8>>, answer: Answer) {

@@ -86,12 +86,24 @@ pub struct Incarnation(Arc<AtomicU64>);
 
 impl Default for Incarnation {
     fn default() -> Self {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2);
-        Self(Arc::new(AtomicU64::new(micros)))
+        Self(Arc::new(AtomicU64::new(clock())))
     }
+}
+
+/// How far beyond a node's clock an incarnation may be, in microseconds: a year of 366 days. Clocks may be wrong, and incarnations are raised one by one;
+/// above that somebody is mistaken or lies, and to take it over would leave no number to raise.
+const MOST_AHEAD: u64 = 366 * 24 * 3_600 * 1_000_000;
+
+/// This node's clock as incarnations have it, in microseconds since 1970.
+pub(super) fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+/// Whether there can be a node of this incarnation when a clock is at `clock`.
+#[must_use]
+pub(super) const fn is_plausible(incarnation: u64, clock: u64) -> bool {
+    incarnation <= clock.saturating_add(MOST_AHEAD)
 }
 
 impl Incarnation {
@@ -253,7 +265,7 @@ async fn dial_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
     write(stream, me.protocol, Kind::Proof, &proof).await?;
     let welcome: Welcome = read(stream, me.protocol, Kind::Welcome).await?;
     transcript.check(me, "acceptor", &welcome.proof.code)?;
-    me.hear_of_death(welcome.proof.buried);
+    me.hear_of_death(&theirs.name, welcome.proof.buried)?;
     let ready = Ready {
         incarnation: me.incarnation.get(),
     };
@@ -284,7 +296,7 @@ async fn accept_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let proof: Proof = read(stream, me.protocol, Kind::Proof).await?;
     let transcript = Transcript::new(&theirs, &mine, binding);
     transcript.check(me, "dialer", &proof.code)?;
-    me.hear_of_death(proof.buried);
+    me.hear_of_death(&theirs.name, proof.buried)?;
     let kept = is_caller(&theirs.name, &me.name);
     let welcome = Welcome {
         proof: Proof {
@@ -330,14 +342,26 @@ impl Identity {
                 ))
             });
         }
+        if !is_plausible(theirs.incarnation, clock()) {
+            let message = format!("the clock of {name} is more than a year ahead of this node's");
+            return Err(HandshakeError::Unfit(message));
+        }
         door.fits(name).map_err(HandshakeError::Unfit)?;
         door.admit(name, theirs.incarnation)
             .map_err(HandshakeError::Unfit)
     }
 
-    fn hear_of_death(&self, buried: Option<u64>) {
-        if let Some(buried) = buried {
-            self.incarnation.leave_behind(buried);
+    /// Leaves an incarnation behind that counts as over to the other side, `name`.
+    fn hear_of_death(&self, name: &str, buried: Option<u64>) -> Result<(), HandshakeError> {
+        match buried {
+            Some(buried) if !is_plausible(buried, clock()) => Err(HandshakeError::Unfit(format!(
+                "{name} takes an incarnation of this node for over that is more than a year ahead of this node's clock"
+            ))),
+            Some(buried) => {
+                self.incarnation.leave_behind(buried);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 }

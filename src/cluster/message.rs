@@ -137,6 +137,26 @@ pub(super) fn write(message: &impl Serialize) -> Result<Vec<u8>, MessageError> {
     }
 }
 
+/// A [`Tell`] as it stands in messages, written once for all who are told it.
+pub(super) struct WrittenTell(Vec<u8>);
+
+impl WrittenTell {
+    pub(super) fn new(what: &Tell) -> Result<Self, MessageError> {
+        write(what).map(Self)
+    }
+
+    /// The [`Told`] of this speaker.
+    pub(super) fn by(&self, from: Speaker) -> Result<Vec<u8>, MessageError> {
+        // The form writes the fields of a struct one after the other, and nothing else.
+        let mut bytes = write(&from)?;
+        bytes.extend_from_slice(&self.0);
+        match bytes.len() {
+            length if length > LONGEST => Err(MessageError::TooLong(length)),
+            _ => Ok(bytes),
+        }
+    }
+}
+
 /// Reads a message.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
     if bytes.len() > LONGEST {
@@ -231,6 +251,12 @@ mod tests {
             let from = Speaker { session, incarnation };
             let told = Told { from, what: Tell::Beat(incarnation) };
             prop_assert_eq!(&read::<Told>(&write(&told).unwrap()).unwrap(), &told);
+            let others = vec![Acquaintance { node: "a".to_owned(), address: "a:1".to_owned(), incarnation }];
+            let report = Box::new(crate::cluster::report::tests::report(&["fr"]));
+            for what in [Tell::Farewell, Tell::Beat(incarnation), Tell::Report(report, others)] {
+                let written = WrittenTell::new(&what).unwrap().by(from).unwrap();
+                prop_assert_eq!(written, write(&Told { from, what }).unwrap());
+            }
             let asked = Asked { from, what: Ask::Translate { request: bytes, span: None } };
             prop_assert_eq!(&read::<Asked>(&write(&asked).unwrap()).unwrap(), &asked);
         }

@@ -8,6 +8,7 @@ use std::{
 use babelmesh_actors::routing::Ability;
 
 use super::{
+    handshake::is_plausible,
     membership::{Member, Patience, Sign, Standing},
     message::{Acquaintance, MOST_MEMBERS},
     report::NodeReport,
@@ -148,9 +149,12 @@ impl Roster {
         entry.report.as_ref().filter(|_| alive)
     }
 
-    /// Another node told whom it knows.
-    pub(super) fn heard_of(&mut self, others: Vec<Acquaintance>, now: Instant) {
+    /// Another node told whom it knows. What cannot be by this node's clock, which is at `clock`, counts for nothing.
+    pub(super) fn heard_of(&mut self, others: Vec<Acquaintance>, now: Instant, clock: u64) {
         for other in others.into_iter().take(MOST_MEMBERS) {
+            if !is_plausible(other.incarnation, clock) {
+                continue;
+            }
             let known = self.members.get(&other.node);
             // A member is dialled where it said itself that it is, until it is back under another number.
             let is_news = known.is_none_or(|entry| other.incarnation > entry.member.incarnation);
@@ -243,18 +247,23 @@ impl Roster {
         members.chain(unreached).collect()
     }
 
-    /// Nodes that there should be a connection to, with their addresses.
-    pub(super) fn wanted(&self) -> BTreeMap<String, String> {
+    /// Nodes that there should be a connection to, with the addresses that they may be at. Where a node said itself that it is comes first: what others
+    /// say of it is tried besides, and never instead.
+    pub(super) fn wanted(&self) -> BTreeMap<String, Vec<String>> {
         let members = self.members.iter();
         let members = members.filter(|(_, entry)| entry.member.standing != Standing::Left);
-        let members = members.map(|(node, entry)| (node.clone(), entry.address.clone()));
-        let is_newer = |node: &str, hearsay: &Hearsay| {
+        let members = members.map(|(node, entry)| (node.clone(), vec![entry.address.clone()]));
+        let mut wanted: BTreeMap<_, _> = members.collect();
+        for (node, hearsay) in &self.hearsay {
             let known = self.members.get(node);
-            known.is_none_or(|entry| hearsay.incarnation > entry.member.incarnation)
-        };
-        let hearsay = self.hearsay.iter().filter(|(node, h)| is_newer(node, h));
-        let hearsay = hearsay.map(|(node, hearsay)| (node.clone(), hearsay.address.clone()));
-        members.chain(hearsay).collect()
+            if known.is_none_or(|entry| hearsay.incarnation > entry.member.incarnation) {
+                let addresses = wanted.entry(node.clone()).or_default();
+                if !addresses.contains(&hearsay.address) {
+                    addresses.push(hearsay.address.clone());
+                }
+            }
+        }
+        wanted
     }
 }
 
@@ -272,6 +281,8 @@ mod tests {
         suspect: Duration::from_millis(1_500),
         down: Duration::from_millis(3_500),
     };
+
+    const CLOCK: u64 = 1_000;
 
     fn roster() -> Roster {
         Roster::new("me".to_owned(), PATIENCE, Duration::from_secs(3_600))
@@ -296,14 +307,14 @@ mod tests {
         assert_eq!(suspect.to, Standing::Suspect);
         let back = roster.linked("a", "a:2", 5, at(20)).unwrap();
         assert_eq!(back.to, Standing::Alive);
-        assert_eq!(roster.wanted()["a"], "a:2");
+        assert_eq!(roster.wanted()["a"], ["a:2"]);
         assert!(roster.admit("a", 4).is_err(), "an older one of that name");
         assert_eq!(roster.admit("a", 5), Ok(None));
         roster.sign("a", Sign::Farewell { incarnation: 5 }, at(30));
         assert!(roster.wanted().is_empty() && roster.acquaintances().is_empty());
-        roster.heard_of(vec![known("a", 5)], at(40));
+        roster.heard_of(vec![known("a", 5)], at(40), CLOCK);
         assert!(roster.wanted().is_empty(), "others have not heard yet");
-        roster.heard_of(vec![known("a", 6), known("me", 1)], at(50));
+        roster.heard_of(vec![known("a", 6), known("me", 1)], at(50), CLOCK);
         assert_eq!(roster.wanted().len(), 1, "it is back");
         roster.tick(at(200_000));
         assert!(roster.view(at(200_000), |_| false).is_empty());
@@ -326,13 +337,35 @@ mod tests {
         assert!(roster.reported("a", 2, report(1)), "it counts anew");
     }
 
+    #[test]
+    fn what_another_node_says_of_a_member_never_takes_its_own_address_away() {
+        let now = Instant::now();
+        let mut roster = roster();
+        roster.linked("a", "a:1", 5, now);
+        let lie = |incarnation| Acquaintance {
+            address: "nowhere:1".to_owned(),
+            ..known("a", incarnation)
+        };
+        roster.heard_of(vec![lie(u64::MAX)], now, CLOCK);
+        assert_eq!(roster.wanted()["a"], ["a:1"], "that cannot be");
+        roster.heard_of(vec![lie(6)], now, CLOCK);
+        assert_eq!(roster.wanted()["a"], ["a:1", "nowhere:1"]);
+        roster.sign("a", Sign::Unlinked, now);
+        roster.tick(now + PATIENCE.down);
+        assert_eq!(roster.wanted()["a"], ["a:1", "nowhere:1"], "it is down");
+        // A stranger is dialled where others say that it is.
+        roster.heard_of(vec![known("b", 6), known("c", u64::MAX)], now, CLOCK);
+        assert_eq!(roster.wanted()["b"], ["b:7700"]);
+        assert!(!roster.wanted().contains_key("c"));
+    }
+
     proptest! {
         #[test]
         fn what_others_say_never_grows_without_bound(names in prop::collection::vec("[a-z]{3}", 0..3_000)) {
             let now = Instant::now();
             let mut roster = roster();
             for chunk in names.chunks(1_500) {
-                roster.heard_of(chunk.iter().map(|name| known(name, 1)).collect(), now);
+                roster.heard_of(chunk.iter().map(|name| known(name, 1)).collect(), now, CLOCK);
             }
             prop_assert!(roster.wanted().len() <= MOST_MEMBERS);
             roster.tick(now + HEARSAY);

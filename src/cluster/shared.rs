@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use std::{
 use ractor::{ActorId, ActorRef};
 
 use super::{
+    glance::{Glance, LastGlance},
     handshake::{Identity, SessionKey},
     message::{GatewayMessage, MOST_MEMBERS, Speaker},
     report::NodeReport,
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     round_trips: Mutex<BTreeMap<String, Duration>>,
     draining: AtomicBool,
     hints: Mutex<BTreeSet<String>>,
+    glance: LastGlance,
 }
 
 impl Shared {
@@ -59,6 +61,7 @@ impl Shared {
             round_trips: Mutex::default(),
             draining: AtomicBool::new(false),
             hints: Mutex::default(),
+            glance: LastGlance::default(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Shared {
 
     pub(super) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.note_change();
     }
 
     /// A message came over none of the connections that there are.
@@ -161,12 +165,29 @@ impl Shared {
 
     /// The cluster now.
     pub(super) fn view(&self) -> ClusterView {
-        let linked: Vec<String> = {
+        ClusterView {
+            forged_messages: self.forged.load(Ordering::Relaxed),
+            ..ClusterView::new(self.me.name.clone(), self.members())
+        }
+    }
+
+    /// The nodes as requests are placed by, as they were at most a moment ago.
+    pub(super) fn glance(&self) -> Arc<Glance> {
+        self.glance.get(Instant::now(), || self.members())
+    }
+
+    /// A connection or a standing has changed: requests must not be placed by what was before.
+    pub(super) fn note_change(&self) {
+        self.glance.forget();
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        let linked: BTreeSet<String> = {
             let links = self.links();
             let usable = links.iter().filter(|(_, link)| link.number.is_some());
             usable.map(|(node, _)| node.clone()).collect()
         };
-        let is_linked = |node: &str| linked.iter().any(|l| l == node);
+        let is_linked = |node: &str| linked.contains(node);
         let mut members = self.roster().view(Instant::now(), is_linked);
         members.push(MemberView {
             node: self.me.name.clone(),
@@ -177,10 +198,7 @@ impl Shared {
             since_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             report: self.report().clone(),
         });
-        ClusterView {
-            forged_messages: self.forged.load(Ordering::Relaxed),
-            ..ClusterView::new(self.me.name.clone(), members)
-        }
+        members
     }
 }
 

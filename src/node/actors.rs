@@ -308,22 +308,13 @@ pub(super) fn spec(
     }
 }
 
-/// What translations of a model depend on beside text and languages. Engines differ in numeric types and in the last bits of their sums.
+/// What translations of a model depend on beside text, languages and the numeric type, which engines report: the one that is configured may be "auto",
+/// or one that this machine lacks. Engines differ in the last bits of their sums.
 pub(super) fn space(config: &Config, model: &Model, engine: &str) -> CacheSpace {
     let settings = &config.engine;
-    let (precision, beams) = (
-        format!("{:?}", settings.precision),
-        settings.beam_size.to_string(),
-    );
+    let beams = settings.beam_size.to_string();
     let manifest = model.manifest().to_toml();
-    let made_by = [
-        model.id(),
-        &manifest,
-        engine,
-        &precision,
-        &settings.device,
-        &beams,
-    ];
+    let made_by = [model.id(), &manifest, engine, &settings.device, &beams];
     CacheSpace::new(made_by)
 }
 

@@ -55,7 +55,7 @@ use export::{Exporting, Queue};
 pub use counts::SpanCounts;
 pub use journey::Journey;
 pub(crate) use journey::Split;
-pub(crate) use moments::{TransactionMoment, forwarded_to};
+pub(crate) use moments::{HttpMoment, TransactionMoment, forwarded_to};
 
 use crate::config::Config;
 

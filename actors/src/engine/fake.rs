@@ -19,6 +19,9 @@ pub struct FakeSpec {
     pub batch_us: u64,
     /// Time each segment of a batch adds, in microseconds.
     pub segment_us: u64,
+    /// The numeric type that it reports; "none" when empty. Not configurable: only tests of caches need another one.
+    #[serde(skip)]
+    pub numeric: String,
     /// Whether loading fails.
     pub fail_load: bool,
     /// Whether loading fails in a way that cannot heal.
@@ -65,7 +68,10 @@ impl Engine for FakeEngine {
         }
         self.loaded = true;
         Ok(LoadReport {
-            numeric: "none".to_owned(),
+            numeric: match self.spec.numeric.as_str() {
+                "" => "none".to_owned(),
+                numeric => numeric.to_owned(),
+            },
             load_ms: self.spec.load_ms,
         })
     }

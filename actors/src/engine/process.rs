@@ -3,7 +3,7 @@
 use std::{
     io::ErrorKind,
     path::PathBuf,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,11 +18,14 @@ use babelmesh_engine_protocol::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{ChildStderr, ChildStdin, ChildStdout, Command},
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Engine, EngineBatch, EngineError, Spellings, Usage, process_table::resident_bytes};
+use super::{
+    Engine, EngineBatch, EngineEnd, EngineError, Spellings, Usage, child::WatchedChild,
+    process_table::resident_bytes,
+};
 
 /// How often a working engine's memory is looked at.
 const MEMORY_CHECK: Duration = Duration::from_millis(100);
@@ -63,7 +66,7 @@ pub struct ProcessEngine {
 }
 
 struct Running {
-    child: Child,
+    child: WatchedChild,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -109,7 +112,7 @@ impl ProcessEngine {
             tokio::spawn(forward_lines(stderr, Arc::clone(&self.spec.on_line)));
         }
         Ok(Running {
-            child,
+            child: WatchedChild::new(child),
             input,
             output: BufReader::new(output),
         })
@@ -117,7 +120,7 @@ impl ProcessEngine {
 
     /// Ends the process for good and turns a broken pipe into what became of the process.
     async fn lose(&mut self, error: EngineError) -> EngineError {
-        let Some(mut running) = self.running.take() else {
+        let Some(running) = self.running.take() else {
             return error;
         };
         // A process that closed its pipe is about to end; one that hangs never will.
@@ -126,16 +129,16 @@ impl ProcessEngine {
         } else {
             Duration::ZERO
         };
-        let status = timeout(grace, running.child.wait()).await;
-        let _ = running.child.kill().await;
+        let status = timeout(grace, running.child.end()).await.ok().flatten();
+        running.child.kill().await;
         match (error, status) {
-            (EngineError::Ended(_), Ok(Ok(status))) if status.code() == Some(NOT_LINKED) => {
+            (EngineError::Ended(_), Some(status)) if status.code() == Some(NOT_LINKED) => {
                 EngineError::Unloadable(format!(
                     "{} needs a library that is not there ({status})",
                     self.spec.program.display()
                 ))
             }
-            (EngineError::Ended(_), Ok(Ok(status))) => EngineError::Ended(status.to_string()),
+            (EngineError::Ended(_), Some(status)) => ended_with(Some(status)),
             (error, _) => error,
         }
     }
@@ -206,7 +209,7 @@ impl Running {
     }
 
     async fn receive_within_memory(&mut self, limit: u64) -> Result<FromEngine, EngineError> {
-        let pid = self.child.id();
+        let pid = self.child.pid();
         let too_much = async {
             let mut ticks = interval(MEMORY_CHECK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -258,24 +261,32 @@ impl Engine for ProcessEngine {
     }
 
     fn usage(&self) -> Usage {
-        let pid = self.running.as_ref().and_then(|running| running.child.id());
+        let running = self.running.as_ref();
+        let pid = running.and_then(|running| running.child.pid());
         Usage {
             pid,
             resident_bytes: pid.and_then(resident_bytes).unwrap_or(0),
         }
     }
 
+    fn end(&self) -> Option<EngineEnd> {
+        let end = self.running.as_ref()?.child.end();
+        Some(Box::pin(async move { ended_with(end.await) }))
+    }
+
     async fn shutdown(&mut self) {
-        if let Some(Running {
-            mut child, input, ..
-        }) = self.running.take()
-        {
+        if let Some(Running { child, input, .. }) = self.running.take() {
             drop(input);
-            if timeout(SHUTDOWN, child.wait()).await.is_err() {
-                let _ = child.kill().await;
+            if timeout(SHUTDOWN, child.end()).await.is_err() {
+                child.kill().await;
             }
         }
     }
+}
+
+fn ended_with(status: Option<ExitStatus>) -> EngineError {
+    let status = status.map(|status| status.to_string());
+    EngineError::Ended(status.unwrap_or_else(|| "its status is not known".to_owned()))
 }
 
 fn ended(error: std::io::Error) -> EngineError {

@@ -3,10 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
-use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{ActorProcessingErr, ActorRef};
 
 use crate::{
     domain::{ErrorCode, Language, RequestError},
@@ -15,7 +14,7 @@ use crate::{
     routing::Ability,
 };
 
-use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover};
+use super::{IntakeMessage, IntakeState, IntakeStatus, Route, cutting::Unload, failover};
 
 /// What was commanded and still holds.
 #[derive(Default)]
@@ -109,12 +108,10 @@ impl IntakeState {
     /// Takes a model's route away and has its pool end; the pool answers.
     pub(super) fn unload(
         &mut self,
-        model: &str,
-        within: Duration,
-        reply: RpcReplyPort<Unloaded>,
+        (model, within, reply): Unload,
     ) -> Result<(), ActorProcessingErr> {
         let routes = &mut self.start.routes;
-        let Some(index) = routes.iter().position(|route| &*route.model == model) else {
+        let Some(index) = routes.iter().position(|route| route.model == model) else {
             let _ = reply.send(Unloaded::default());
             return Ok(());
         };

@@ -7,11 +7,12 @@ use ractor::ActorRef;
 use crate::{
     containment::contain_future,
     detect::{Detected, detect},
-    domain::{ErrorCode, Job, JobOutcome, Language, Order, Reach, RequestError, deliver_all},
+    domain::{
+        ErrorCode, Job, JobOutcome, Language, ModelType, Order, Reach, RequestError, deliver_all,
+    },
     elsewhere::Errand,
     events::{Event, Stage},
-    routing,
-    text::{self, Piece},
+    routing, text,
 };
 
 use super::{IntakeMessage, IntakeState, placing::Unresolved, retrying::Run};
@@ -35,10 +36,7 @@ impl IntakeState {
         if let Some(found) = detect(text, &sources, target) {
             return Ok(found);
         }
-        if !text::segment(text, usize::MAX)
-            .iter()
-            .any(Piece::is_translatable)
-        {
+        if !text::has_prose(text) {
             return Ok(Detected {
                 language: target,
                 confidence: 0.0,
@@ -60,8 +58,9 @@ impl IntakeState {
         myself.send_after(LOOK_AGAIN, move || IntakeMessage::Due(number));
     }
 
-    /// Has another node do a job. Its outcome ends in its sink, once, unless nobody wants it any more.
-    pub(super) fn send_away(&self, job: Job) {
+    /// Has another node do a job, if one has a model that is nearer to the tier wanted than `nearer_than`. Its outcome ends in its sink, once, unless
+    /// nobody wants it any more.
+    pub(super) fn send_away(&self, job: Job, nearer_than: Option<ModelType>) {
         let Job {
             order,
             source,
@@ -77,7 +76,9 @@ impl IntakeState {
             deadline,
             submitted: order.submitted,
             trace: order.trace.clone(),
-            patience: self.start.patience,
+            // A job that this node can do waits for no other one.
+            patience: nearer_than.map_or(self.start.patience, |_| Duration::ZERO),
+            nearer_than,
             stopping: self.stopping.subscribe(),
         };
         let elsewhere = Arc::clone(&self.start.elsewhere);

@@ -102,14 +102,14 @@ impl IntakeState {
         if matches!(order.reach, Reach::Model(_)) {
             return false;
         }
-        match self.contained(|| self.resolve(order, now, tries)) {
+        match self.contained(|| self.resolve(order, now, tries + 1)) {
             Ok(Ok(Resolved {
                 place: Some(place), ..
             })) => match place {
                 Place::Here(route) => self.works(&self.start.routes[route]),
                 // A job that came back from another node is tried again after a delay.
                 Place::Elsewhere => error.is_lasting,
-                Place::Nowhere(_) => false,
+                Place::Better(_) | Place::Nowhere(_) => false,
             },
             _ => false,
         }

@@ -10,24 +10,28 @@ use ractor::ActorRef;
 
 use super::IntakeMessage;
 
-/// Lets the intake continue once every pool that was given it has dropped it, also when a pool ends without reading its mailbox.
-#[derive(Debug)]
-pub(super) struct StepGuard {
+/// Sends the intake a message once every pool that was given it has dropped it, also when a pool ends without reading its mailbox.
+pub(super) struct Taken {
     intake: ActorRef<IntakeMessage>,
+    message: fn() -> IntakeMessage,
 }
 
-impl StepGuard {
-    pub(super) fn new(intake: &ActorRef<IntakeMessage>) -> Arc<Self> {
+impl Taken {
+    pub(super) fn new(
+        intake: &ActorRef<IntakeMessage>,
+        message: fn() -> IntakeMessage,
+    ) -> Arc<Self> {
         Arc::new(Self {
             intake: intake.clone(),
+            message,
         })
     }
 }
 
-impl Drop for StepGuard {
+impl Drop for Taken {
     fn drop(&mut self) {
         // An intake that is gone has nothing to continue with.
-        let _ = self.intake.cast(IntakeMessage::Continue);
+        let _ = self.intake.cast((self.message)());
     }
 }
 

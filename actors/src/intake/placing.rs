@@ -33,7 +33,11 @@ impl IntakeState {
                 match place {
                     None => Placed::Ended(Box::new(job.untouched())),
                     Some(Place::Here(route)) => Placed::In(route, Box::new(job)),
-                    Some(Place::Elsewhere) => Placed::Away(Box::new(job)),
+                    Some(Place::Elsewhere) => Placed::Away(Box::new(job), None),
+                    Some(Place::Better(route)) => {
+                        let own = self.start.routes[route].ability.tier;
+                        Placed::Away(Box::new(job), Some(own))
+                    }
                     Some(Place::Nowhere(error)) => Placed::Ended(Box::new(job.order.failed(error))),
                 }
             }
@@ -69,7 +73,10 @@ impl IntakeState {
         };
         let place = match source == target {
             true => None,
-            false => Some(self.find(&order.reach, (source, target), request.model_type)?),
+            false => {
+                let wanted = (request.model_type, tries == 0);
+                Some(self.find(&order.reach, (source, target), wanted)?)
+            }
         };
         Ok(Resolved {
             source,
@@ -80,12 +87,12 @@ impl IntakeState {
         })
     }
 
-    /// Where a job is done.
+    /// Where a job is done. A better model of another node is tried once, the first time.
     fn find(
         &self,
         reach: &Reach,
         (source, target): (Language, Language),
-        tier: ModelType,
+        (tier, is_first): (ModelType, bool),
     ) -> Result<Place, Unresolved> {
         if let Reach::Model(model) = reach {
             let mut routes = self.start.routes.iter();
@@ -96,15 +103,25 @@ impl IntakeState {
             });
         }
         let here = self.choose((source, target), tier);
+        let may_leave = *reach == Reach::Cluster;
         if let Ok(Chosen { index, works: true }) = here {
-            return Ok(Place::Here(index));
+            let own = self.start.routes[index].ability.tier;
+            let may_improve = may_leave && is_first && own != tier && !self.is_stopping();
+            if !may_improve || !self.has_nearer((source, target), tier, own) {
+                return Ok(Place::Here(index));
+            }
+            return Ok(place(here, Beyond::Better, may_leave));
         }
         let abroad = self.start.elsewhere.abroad();
         let beyond = abroad.serves(source, target);
         if abroad.is_incomplete() && beyond != Beyond::Now {
             return Err(errands::early());
         }
-        Ok(place(here, beyond, *reach == Reach::Cluster))
+        Ok(place(here, beyond, may_leave))
+    }
+
+    fn has_nearer(&self, pair: (Language, Language), tier: ModelType, own: ModelType) -> bool {
+        self.start.elsewhere.abroad().has_nearer(pair, tier, own)
     }
 
     fn choose(
@@ -123,8 +140,8 @@ impl IntakeState {
 
 pub(super) enum Placed {
     In(usize, Box<Job>),
-    /// With another node.
-    Away(Box<Job>),
+    /// With another node; by a model whose tier is nearer to the one wanted than this one, if there is one.
+    Away(Box<Job>, Option<ModelType>),
     /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
     Early(Box<JobOutcome>),
     Ended(Box<JobOutcome>),

@@ -2,6 +2,9 @@
 //!
 //! A piece is looked for at hand when it is queued and again when its turn has come, since it may have been made meanwhile. What is not at hand is
 //! asked for where nodes share translations; the answer comes as a message, and until then the piece waits outside the backlog.
+//!
+//! Which translation is meant is known once an engine has reported its numeric type. Until then, and while actors differ in it, nothing is looked for
+//! or remembered; a text that an engine has is still not given to another one.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -39,19 +42,26 @@ impl Known {
         }
     }
 
-    /// The translation of a piece, if it is at hand.
-    pub(super) fn get(&self, item: &Item) -> Option<Translation> {
-        let found = self.cache.as_ref()?.get(&item.key?);
+    /// The translation of a piece by engines of this numeric type, if it is at hand.
+    pub(super) fn get(&self, item: &Item, numeric: Option<&str>) -> Option<Translation> {
+        let cache = self.cache.as_ref()?;
+        let found = cache.get(&item.key?.made_in(numeric?));
         found.filter(Translation::is_whole)
     }
 
     /// Whether pieces that are not at hand should be asked for now.
-    pub(super) fn is_shared(&self) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.is_shared())
+    pub(super) fn is_shared(&self, numeric: Option<&str>) -> bool {
+        let cache = self.cache.as_ref();
+        numeric.is_some() && cache.is_some_and(|cache| cache.is_shared())
     }
 
-    /// Remembers what a batch made, and returns the pieces that waited for it, each with its translation.
-    fn made(&mut self, items: &[Item], translations: &[Translation]) -> Vec<(Item, Translation)> {
+    /// Remembers what a batch made in this numeric type, and returns the pieces that waited for it, each with its translation.
+    fn made(
+        &mut self,
+        items: &[Item],
+        translations: &[Translation],
+        numeric: Option<&str>,
+    ) -> Vec<(Item, Translation)> {
         let Some(cache) = &self.cache else {
             return Vec::new();
         };
@@ -60,7 +70,9 @@ impl Known {
             let Some(key) = item.key else { continue };
             let twins = self.twins.remove(&key).unwrap_or_default();
             waited.extend(twins.into_iter().map(|twin| (twin, translation.clone())));
-            made.push((key, translation.clone()));
+            if let Some(numeric) = numeric {
+                made.push((key.made_in(numeric), translation.clone()));
+            }
         }
         cache.put(made);
         waited
@@ -83,10 +95,11 @@ impl Known {
 impl Pool {
     /// Takes those items out of a batch that need no engine: their translation is at hand by now, or on its way with an earlier batch or item.
     pub(super) fn leave_out_known(&mut self, items: &mut Vec<Item>) {
+        let numeric = self.numeric().map(str::to_owned);
         let mut found = Vec::new();
         items.retain(|item| {
             let Some(key) = item.key else { return true };
-            if let Some(translation) = self.known.get(item) {
+            if let Some(translation) = self.known.get(item, numeric.as_deref()) {
                 found.push((*item, translation));
                 return false;
             }
@@ -107,25 +120,30 @@ impl Pool {
 
     /// Remembers what a batch made and ends the jobs that waited for it.
     pub(super) fn remember(&mut self, items: &[Item], translations: &[Translation]) {
-        let waited = self.known.made(items, translations);
+        let numeric = self.numeric().map(str::to_owned);
+        let waited = self.known.made(items, translations, numeric.as_deref());
         self.note_pieces(PieceSource::Twin, waited.len());
         self.finish_known(waited);
     }
 
     /// A batch will not be done now: what waits for it gets its own turn.
     pub(super) fn part_twins(&mut self, items: &[Item]) {
-        let twins = self.known.part(items);
+        let mut twins = self.known.part(items);
+        self.held.keep_back(&mut twins, &self.jobs);
         if !twins.is_empty() {
             self.backlog.restore(twins);
         }
     }
 
-    /// Asks for these where nodes share translations.
+    /// Asks for these where nodes share translations. Each of them has a key.
     pub(super) fn ask(&self, items: Vec<Item>, myself: &ActorRef<PoolMessage>) {
-        let Some(cache) = self.known.cache.clone() else {
+        let (Some(cache), Some(numeric)) = (self.known.cache.clone(), self.numeric()) else {
             return;
         };
+        let keys = items.iter().filter_map(|item| item.key);
+        let keys = keys.map(|key| key.made_in(numeric)).collect();
         let asked = Asked {
+            keys,
             found: Found {
                 items,
                 answers: Vec::new(),
@@ -192,14 +210,15 @@ impl Pool {
 
 /// Pieces that are asked for. However the question ends, the pool gets them back.
 struct Asked {
+    /// A key for each piece.
+    keys: Vec<CacheKey>,
     found: Found,
     pool: ActorRef<PoolMessage>,
 }
 
 impl Asked {
     async fn ask(mut self, cache: Arc<dyn TranslationCache>) {
-        let keys: Vec<_> = self.found.items.iter().filter_map(|i| i.key).collect();
-        self.found.answers = cache.ask(&keys).await;
+        self.found.answers = cache.ask(&self.keys).await;
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Pool {
     pub(super) failed_jobs: u64,
     pub(super) cold_start: Option<Duration>,
     /// The numeric type that an engine reported last.
-    pub(super) numeric: Option<String>,
+    pub(super) last_numeric: Option<String>,
     pub(super) actor_memory: u64,
     pub(super) idle_since: Option<Instant>,
     pub(super) restart: Restart,
@@ -149,7 +149,7 @@ impl Pool {
             totals: Totals::default(),
             failed_jobs: 0,
             cold_start: None,
-            numeric: None,
+            last_numeric: None,
             idle_since: Some(now),
             restart: Restart::default(),
             watched: Watched::default(),
@@ -167,7 +167,9 @@ impl Pool {
     pub(super) fn submit(&mut self, submissions: Vec<Submission>, myself: &ActorRef<PoolMessage>) {
         let now = Instant::now();
         let worker = self.worker(Arc::from(""));
-        let shared = self.known.is_shared();
+        let numeric = self.numeric().map(str::to_owned);
+        let numeric = numeric.as_deref();
+        let shared = self.known.is_shared(numeric);
         let (mut ended, mut asked) = (Vec::new(), Vec::new());
         let (mut at_hand, mut refused) = (0, 0);
         for submission in submissions {
@@ -178,7 +180,7 @@ impl Pool {
             self.note_client(&submission, now);
             let is_held = self.held.of(submission.job.target).is_some();
             let (known, pieces) = (&self.known, submission.pieces());
-            let at_hand_of = |item: &Item| known.get(item).filter(|_| !is_held);
+            let at_hand_of = |item: &Item| known.get(item, numeric).filter(|_| !is_held);
             let prepared = self.jobs.prepare(submission, now, &worker, at_hand_of);
             let prepared = match prepared {
                 Ok(prepared) => prepared,

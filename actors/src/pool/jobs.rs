@@ -69,6 +69,11 @@ impl Submission {
         self.job.lane()
     }
 
+    /// What its job ends with if the pool cannot have it.
+    pub(crate) fn failed(self, error: RequestError) -> JobOutcome {
+        self.job.order.failed(error)
+    }
+
     /// Number of pieces that need translation.
     pub(super) fn pieces(&self) -> usize {
         self.cut.pieces.len()

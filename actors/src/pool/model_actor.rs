@@ -16,6 +16,8 @@ pub(super) enum ModelMessage {
     Load,
     /// Translate a batch.
     Translate(EngineBatch),
+    /// The engine has ended while nobody asked it for anything. Sent by the actor to itself.
+    Ended(EngineError),
     /// End the engine, then the actor.
     Retire,
 }
@@ -77,8 +79,10 @@ impl Actor for ModelActor {
         match message {
             ModelMessage::Load => {
                 let report = state.load().await?;
+                state.watch(&myself);
                 state.tell(&myself, report)?;
             }
+            ModelMessage::Ended(error) => return Err(error.into()),
             ModelMessage::Translate(batch) => {
                 let report = state.translate(batch).await?;
                 state.tell(&myself, report)?;
@@ -112,6 +116,18 @@ impl ModelState {
             cold_start: started.elapsed(),
             warm_up: loaded.elapsed(),
         })
+    }
+
+    /// Has the actor fail as soon as its engine ends, and not only with the next batch.
+    fn watch(&self, myself: &ActorRef<ModelMessage>) {
+        if let Some(end) = self.start.engine.end() {
+            let myself = myself.clone();
+            tokio::spawn(async move {
+                let error = end.await;
+                // An actor that ended its engine, or failed with it, is gone.
+                let _ = myself.cast(ModelMessage::Ended(error));
+            });
+        }
     }
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<ModelReport, EngineError> {

@@ -74,7 +74,7 @@ impl Pool {
             member.permit.measured(usage.resident_bytes);
             self.actor_memory = usage.resident_bytes;
         }
-        self.numeric = Some(report.numeric.clone());
+        self.last_numeric = Some(report.numeric.clone());
         self.restart.failed_starts = 0;
         self.cold_start = Some(cold_start);
         self.last_warm = Instant::now();

@@ -6,7 +6,6 @@ use ractor::{Actor, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
-    cache::CacheSpace,
     domain::Lane,
     engine::{EngineError, Usage},
     events::{Event, StopReason},
@@ -185,15 +184,17 @@ impl Pool {
         }
     }
 
-    /// Names the space that its engines translate in, by the numeric type that they reported.
-    pub(super) fn space(&self) -> String {
+    /// The numeric type that its engines translate in, as they reported it; none while they differ or none has reported yet.
+    pub(super) fn numeric(&self) -> Option<&str> {
         let reported = self.members.all.values();
         let reported = reported.filter_map(|member| member.numeric.as_deref());
-        let last = self.numeric.as_deref();
-        match &self.spec.space {
-            Some(space) => space_of(space, reported, last),
-            None => String::new(),
-        }
+        agreed(reported, self.last_numeric.as_deref())
+    }
+
+    /// Names the space that its engines translate in; empty while that is not known.
+    pub(super) fn space(&self) -> String {
+        let space = self.spec.space.as_ref().zip(self.numeric());
+        space.map_or_else(String::new, |(space, numeric)| space.digest(numeric))
     }
 
     /// What the pool tells about itself.
@@ -235,20 +236,13 @@ impl Pool {
     }
 }
 
-/// The name of a space: by the numeric type that all actors reported, or without actors by the last one. Empty while actors differ or none has
-/// reported yet.
-fn space_of<'a>(
-    space: &CacheSpace,
+/// The numeric type that all actors reported, or without actors the last one.
+fn agreed<'a>(
     mut reported: impl Iterator<Item = &'a str>,
     last: Option<&'a str>,
-) -> String {
-    let Some(numeric) = reported.next().or(last) else {
-        return String::new();
-    };
-    match reported.all(|other| other == numeric) {
-        true => space.digest(numeric),
-        false => String::new(),
-    }
+) -> Option<&'a str> {
+    let numeric = reported.next().or(last)?;
+    reported.all(|other| other == numeric).then_some(numeric)
 }
 
 #[cfg(test)]
@@ -256,18 +250,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_space_is_named_by_the_one_numeric_type_that_was_reported() {
-        let space = CacheSpace::new(["model"]);
-        let name =
-            |reported: &[&'static str], last| space_of(&space, reported.iter().copied(), last);
-        assert_eq!(name(&[], None), "");
-        assert_eq!(name(&["int8", "int8"], Some("int8")), space.digest("int8"));
-        assert_eq!(name(&["int8", "float32"], Some("int8")), "");
-        assert_eq!(name(&[], Some("int8")), space.digest("int8"));
-        assert_ne!(space.digest("int8"), space.digest("float32"));
-        assert_ne!(
-            space.digest("int8"),
-            CacheSpace::new(["other"]).digest("int8")
-        );
+    fn the_numeric_type_of_a_pool_is_the_one_that_all_actors_reported() {
+        let of = |reported: &[&'static str], last| agreed(reported.iter().copied(), last);
+        assert_eq!(of(&[], None), None);
+        assert_eq!(of(&["int8", "int8"], Some("int8")), Some("int8"));
+        assert_eq!(of(&["int8", "float32"], Some("int8")), None);
+        assert_eq!(of(&[], Some("int8")), Some("int8"));
     }
 }

@@ -15,13 +15,9 @@ use pairs::Pairs;
 ///
 /// One pass from left to right. It stops at the bytes that can betray a span; the first rule that
 /// recognises one there wins, and the pass goes on behind it.
-pub(super) fn spans(line: &str) -> Vec<Range<usize>> {
-    let mut spans = Vec::new();
+pub(super) fn spans(line: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut scanner = Scanner::new(line);
-    while let Some(span) = scanner.next_span() {
-        spans.push(span);
-    }
-    spans
+    std::iter::from_fn(move || scanner.next_span())
 }
 
 struct Scanner<'a> {
@@ -183,7 +179,8 @@ mod tests {
     fn check(marked: &str) {
         let line = marked.replace(['«', '»'], "");
         let mut result = line.clone();
-        for span in spans(&line).into_iter().rev() {
+        let all: Vec<_> = spans(&line).collect();
+        for span in all.into_iter().rev() {
             result.insert(span.end, '»');
             result.insert(span.start, '«');
         }

@@ -17,8 +17,8 @@ use babelmesh_actors::{
     },
     elsewhere::Elsewhere,
     engine::{
-        Engine, EngineBatch, EngineError, EngineFactory, FakeEngine, FakeSpec, LoadReport, Segment,
-        Translation, Usage,
+        Engine, EngineBatch, EngineEnd, EngineError, EngineFactory, FakeEngine, FakeSpec,
+        LoadReport, Segment, Translation, Usage,
     },
     events::{Event, Observer},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
@@ -32,7 +32,10 @@ use babelmesh_actors::{
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 /// The text that engines are warmed up with.
 pub(crate) const WARM_UP: &str = "1";
@@ -43,12 +46,15 @@ pub(crate) struct Fakes {
     pub(crate) spec: Mutex<FakeSpec>,
     /// Every text that an engine was given and when, the warm-up excepted.
     pub(crate) seen: Arc<Mutex<Vec<(Instant, String)>>>,
+    /// Ends one engine for each unit, whatever it does.
+    pub(crate) kills: Arc<Semaphore>,
 }
 
 /// A fake that remembers what it was given.
 struct Recorder {
     fake: FakeEngine,
     seen: Arc<Mutex<Vec<(Instant, String)>>>,
+    kills: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -72,6 +78,14 @@ impl Engine for Recorder {
         self.fake.usage()
     }
 
+    fn end(&self) -> Option<EngineEnd> {
+        let kills = Arc::clone(&self.kills);
+        Some(Box::pin(async move {
+            kills.acquire().await.unwrap().forget();
+            EngineError::Ended("it was killed".to_owned())
+        }))
+    }
+
     async fn shutdown(&mut self) {
         self.fake.shutdown().await;
     }
@@ -86,6 +100,7 @@ impl EngineFactory for Fakes {
         Box::new(Recorder {
             fake: FakeEngine::new(self.spec.lock().unwrap().clone()),
             seen: Arc::clone(&self.seen),
+            kills: Arc::clone(&self.kills),
         })
     }
 }
@@ -197,6 +212,7 @@ impl Bench {
         let engines = Arc::new(Fakes {
             spec: Mutex::new(fake),
             seen: Arc::default(),
+            kills: Arc::new(Semaphore::new(0)),
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
@@ -215,7 +231,7 @@ impl Bench {
         };
         let start = IntakeStart {
             routes: vec![route],
-            max_text_chars: 1_000,
+            max_text_chars: 20_000,
             retry,
             observer: Arc::clone(&events) as _,
             elsewhere,
@@ -326,6 +342,7 @@ impl Bench {
         let engines = Arc::new(Fakes {
             spec: Mutex::new(fake),
             seen: Arc::default(),
+            kills: Arc::new(Semaphore::new(0)),
         });
         let mut spec = PoolSpec::new(model, 1);
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));

@@ -98,7 +98,23 @@ async fn start(fake: FakeSpec, memory: &Arc<Memory>, change: impl FnOnce(&mut Po
         ..RetryPolicy::default()
     };
     let cache = Some(Arc::clone(memory) as _);
-    Bench::start_whole(fake, retry, (Arc::new(()), cache), change).await
+    let bench = Bench::start_whole(fake, retry, (Arc::new(()), cache), change).await;
+    // What is remembered of an engine is known once one has told its numeric type.
+    bench.until("warm", |s| crate::bench::warm(s) > 0).await;
+    bench
+}
+
+async fn start_cold(fake: FakeSpec, memory: &Arc<Memory>) -> Bench {
+    let cache = Some(Arc::clone(memory) as _);
+    let retry = RetryPolicy::default();
+    Bench::start_whole(fake, retry, (Arc::new(()), cache), |_| {}).await
+}
+
+fn computes_in(numeric: &str) -> FakeSpec {
+    FakeSpec {
+        numeric: numeric.to_owned(),
+        ..FakeSpec::default()
+    }
 }
 
 /// How often engines were given each text.
@@ -284,6 +300,67 @@ async fn what_another_node_has_translated_is_not_translated_again() {
     assert!(given(&bench).values().all(|times| *times == 1));
     assert!(pieces(&bench, PieceSource::Shared));
     assert_eq!(memory.asked.load(Ordering::Relaxed), 110);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_engines_of_another_numeric_type_made_is_not_taken_for_their_own() {
+    let memory = Memory::new(Shared::Answers);
+    for (round, numeric) in ["int8", "float32", "int8"].into_iter().enumerate() {
+        let mut bench = start(computes_in(numeric), &memory, |_| {}).await;
+        bench.offer(texts(20));
+        assert!(bench.settle().await.is_empty());
+        let expected = if round < 2 { 0 } else { 20 };
+        assert_eq!(known(&bench), (expected, 20), "{numeric}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_looked_for_before_an_engine_has_told_its_numeric_type() {
+    let memory = Memory::new(Shared::Answers);
+    let mut bench = start(computes_in("int8"), &memory, |_| {}).await;
+    bench.offer(texts(20));
+    assert!(bench.settle().await.is_empty());
+    let asked = memory.asked.load(Ordering::Relaxed);
+    memory.forget();
+    let slow = FakeSpec {
+        load_ms: 300,
+        batch_us: 20_000,
+        ..computes_in("float32")
+    };
+    let mut bench = start_cold(slow, &memory).await;
+    bench.offer(texts(20).chain(texts(20)));
+    assert!(bench.settle().await.is_empty());
+    assert_eq!(memory.asked.load(Ordering::Relaxed), asked);
+    assert_eq!(
+        known(&bench),
+        (20, 40),
+        "each text was given to an engine once"
+    );
+    assert!(given(&bench).values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_text_whose_engine_failed_are_held_back_with_their_language() {
+    let memory = Memory::new(Shared::Absent);
+    let fake = FakeSpec {
+        batch_us: 300_000,
+        crash_on: mark("crash"),
+        ..FakeSpec::default()
+    };
+    let mut bench = start(fake, &memory, |_| {}).await;
+    bench.until("warm", |s| crate::bench::warm(s) == 2).await;
+    let text = || ["It will crash.".to_owned()];
+    bench.offer(text());
+    bench
+        .until("an engine has it", |_| given(&bench).len() == 1)
+        .await;
+    bench.offer(text());
+    ask(&bench, IntakeMessage::Status).await;
+    pause(&bench, "fr").await;
+    bench.until("both are held", |s| s.held.segments == 2).await;
+    assert_eq!(given(&bench)["It will crash."], 1);
+    resume(&bench, "fr").await;
+    assert_eq!(bench.settle().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

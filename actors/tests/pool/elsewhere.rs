@@ -112,15 +112,30 @@ impl Elsewhere for Other {
 }
 
 async fn bench(other: &Arc<Other>) -> Bench {
+    bench_with(other, QUICK).await
+}
+
+async fn bench_with(other: &Arc<Other>, retry: RetryPolicy) -> Bench {
     let elsewhere = Arc::clone(other) as _;
     let alone = (Arc::new(()) as _, None);
-    Bench::start_beside(FakeSpec::default(), QUICK, alone, elsewhere, |_| {}).await
+    Bench::start_beside(FakeSpec::default(), retry, alone, elsewhere, |_| {}).await
 }
 
 fn done_by(bench: &Bench, model: &str) -> usize {
     let outcomes = bench.outcomes.0.lock().unwrap();
     let done = outcomes.iter().filter_map(|o| o.result.as_ref().ok());
     done.filter(|done| *done.model_id == *model).count()
+}
+
+/// Another node has a better model for English than this one.
+fn has_premium() -> Abroad {
+    let mut abilities = knows("en").now().to_vec();
+    abilities[0].tier = ModelType::Premium;
+    Abroad::new(abilities, Vec::new(), false)
+}
+
+fn premium(request: &mut babelmesh_actors::domain::TranslationRequest) {
+    request.model_type = ModelType::Premium;
 }
 
 fn in_german(request: &mut babelmesh_actors::domain::TranslationRequest) {
@@ -149,6 +164,44 @@ async fn only_jobs_without_a_model_here_leave_and_each_ends_once() {
         .find(|o| o.order.ticket.offset == 101)
         .unwrap();
     assert!(last.result.as_ref().unwrap().detected.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_to_a_node_with_a_better_model_of_the_tier_that_it_asks_for() {
+    let other = Other::new(&[Doing::Translate]);
+    *other.abroad.lock().unwrap() = has_premium();
+    let mut bench = bench(&other).await;
+    bench.offer_to_all(texts(20), premium);
+    bench.offer_to_all(texts(20), |_| {});
+    bench.offer_with(texts(20), premium);
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!((done_by(&bench, "far"), other.asked()), (20, 20));
+    assert_eq!(done_by(&bench, "fake-model"), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_better_node_does_not_do_at_once_is_done_here() {
+    for retry in [
+        QUICK,
+        RetryPolicy {
+            attempts: 0,
+            ..QUICK
+        },
+    ] {
+        let other = Other::new(&[Doing::Fail(ErrorCode::ModelUnavailable)]);
+        *other.abroad.lock().unwrap() = has_premium();
+        let mut bench = bench_with(&other, retry).await;
+        bench.offer_to_all(texts(20), premium);
+        let errors = bench.settle().await;
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!((done_by(&bench, "fake-model"), other.asked()), (20, 20));
+        // It does not wait for what the cluster may yet turn out to have either.
+        *other.abroad.lock().unwrap() = Abroad::new(Vec::new(), Vec::new(), true);
+        bench.offer_to_all(texts(20), premium);
+        assert!(bench.settle().await.is_empty());
+        assert_eq!((done_by(&bench, "fake-model"), other.asked()), (40, 20));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod bench;
 mod caching;
 mod commands;
+mod cutting;
 mod deadlines;
 mod elsewhere;
 mod failover;
@@ -66,6 +67,22 @@ async fn a_text_that_crashes_the_engine_is_poison_alone() {
     bench
         .until("the pool is not whole again", |status| warm(status) == 2)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_dies_while_idle_is_replaced_before_anybody_needs_it() {
+    let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
+    bench.until("warm", |status| warm(status) == 2).await;
+    bench.engines.kills.add_permits(2);
+    bench
+        .until("the deaths were not noticed", |_| bench.count(failed) == 2)
+        .await;
+    bench
+        .until("the pool is not whole again", |status| warm(status) == 2)
+        .await;
+    bench.offer(texts(50));
+    assert!(bench.settle().await.is_empty());
+    assert_eq!(bench.count(failed), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +213,7 @@ async fn what_no_model_can_do_is_refused_at_once() {
         |r| r.target_language = Some("xx".into()),
         |r| r.source_language = "de".into(),
         |r| r.text = "  ".into(),
-        |r| r.text = "a".repeat(1_001),
+        |r| r.text = "a".repeat(20_001),
         |r| r.deadline_ms = Some(0),
     ];
     for change in change {

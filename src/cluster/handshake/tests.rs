@@ -203,3 +203,24 @@ proptest! {
         prop_assert!(is_caller(&a, &b) != is_caller(&b, &a));
     }
 }
+
+#[test]
+fn an_incarnation_that_no_clock_can_have_made_is_refused_and_taken_over_by_nobody() {
+    let (a, b) = (node("a", "secret"), node("b", "secret"));
+    for (at_dialer, at_acceptor) in [(Some(u64::MAX), None), (None, Some(u64::MAX - 1))] {
+        let before = (a.incarnation.get(), b.incarnation.get());
+        let (at_a, at_b) = shake_with((&a, &Open(at_dialer)), (&b, &Open(at_acceptor)), [b"x"; 2]);
+        assert!(at_a.is_err() && at_b.is_err());
+        assert_eq!((a.incarnation.get(), b.incarnation.get()), before);
+    }
+    let mut ahead = node("c", "secret");
+    ahead.incarnation = Incarnation(Arc::new(AtomicU64::new(u64::MAX)));
+    let (_, at_b) = shake(&ahead, &b);
+    let told = at_b.unwrap_err().to_string();
+    assert!(told.contains("clock of c"), "{told}");
+    // A clock that was wrong by months keeps no node out.
+    let wrong = clock() + MOST_AHEAD / 2;
+    let (at_a, at_b) = shake_with((&a, &Open(None)), (&b, &Open(Some(wrong))), [b"x"; 2]);
+    assert!(at_a.is_ok() && at_b.is_ok());
+    assert_eq!(a.incarnation.get(), wrong + 1);
+}

@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::engine::{
-    Engine, EngineBatch, EngineError, EngineFactory, LoadReport, ProcessEngine, ProcessSpec,
-    Translation, Usage,
+    Engine, EngineBatch, EngineEnd, EngineError, EngineFactory, LoadReport, ProcessEngine,
+    ProcessSpec, Translation, Usage,
 };
 use babelmesh_models::{
     EngineKind, FormError, Model,
@@ -136,6 +136,10 @@ impl Engine for FormEngine {
 
     fn usage(&self) -> Usage {
         self.process.usage()
+    }
+
+    fn end(&self) -> Option<EngineEnd> {
+        self.process.end()
     }
 
     async fn shutdown(&mut self) {

@@ -1,0 +1,208 @@
+//! Long texts: cutting one takes tens of milliseconds, so it is done on another thread, a few at a time, while other orders have their turns.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
+
+use crate::{
+    containment::{Contained, contain},
+    domain::{ErrorCode, Job, Order, Reach, RequestError, deliver_all},
+    events::{Event, Stage},
+    pool::{Cut, PoolMessage, Submission, Unloaded},
+};
+
+use super::{
+    IntakeMessage, IntakeState, Route, pacing::Taken, pending::Pending, retrying::Wrapper,
+};
+
+/// Texts of more bytes than this are cut beside the intake: to cut so many takes some milliseconds.
+const LONG_BYTES: usize = 4 << 10;
+/// Texts that are cut, or on their way to a pool, at the same time.
+const AT_ONCE: usize = 2;
+
+/// Long texts that are being cut, and those that wait for that.
+#[derive(Default)]
+pub(super) struct Cutting {
+    waiting: Pending,
+    running: usize,
+    /// Models that are to be unloaded once what was offered before is theirs.
+    unloads: Vec<Unload>,
+}
+
+/// A model that is to be unloaded: its id, how long its pool goes on, and who is told at the end.
+pub(super) type Unload = (Arc<str>, Duration, RpcReplyPort<Unloaded>);
+
+impl Cutting {
+    /// Whether another text can be cut now, and there is one.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.running < AT_ONCE && self.unloads.is_empty() && self.waiting.len() > 0
+    }
+
+    /// The text whose turn it is, if it can be cut now.
+    pub(super) fn next(&mut self) -> Option<(Order, u32)> {
+        match self.can_go_on() {
+            true => self.waiting.pop(),
+            false => None,
+        }
+    }
+
+    /// A text that waits, whether or not it can be cut beside the intake.
+    pub(super) fn take(&mut self) -> Option<(Order, u32)> {
+        self.waiting.pop()
+    }
+
+    /// Has an order wait that was tried so often before, if its text is long. Gives others back.
+    pub(super) fn keep(&mut self, order: Order, tries: u32) -> Option<(Order, u32)> {
+        if !is_long(&order) {
+            return Some((order, tries));
+        }
+        self.waiting.push(order, tries);
+        None
+    }
+}
+
+/// Whether the text of an order is cut beside the intake.
+pub(super) fn is_long(order: &Order) -> bool {
+    order.request.text.len() > LONG_BYTES
+}
+
+/// A long text that was cut for the pool of a model.
+pub struct CutText {
+    model: Arc<str>,
+    job: Job,
+    tries: u32,
+    /// None when nobody came to cut it.
+    cut: Option<Result<Cut, Contained>>,
+}
+
+/// Cutting a text. However it ends, the intake gets the job back.
+struct Task {
+    intake: ActorRef<IntakeMessage>,
+    text: Option<Box<CutText>>,
+}
+
+impl Task {
+    fn run(mut self, route: &Route) {
+        if let Some(text) = &mut self.text {
+            let cut = contain(|| Cut::of(&text.job, route.max_piece_tokens, route.space.as_ref()));
+            text.cut = Some(cut);
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(text) = self.text.take() {
+            // An intake that is gone takes its node down; the records are delivered again.
+            let _ = self.intake.cast(IntakeMessage::Cut(text));
+        }
+    }
+}
+
+impl IntakeState {
+    /// Has a long text cut that was tried so often before.
+    pub(super) fn cut_beside(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        route: usize,
+        job: Job,
+        tries: u32,
+    ) {
+        let route = self.start.routes[route].clone();
+        let task = Task {
+            intake: myself.clone(),
+            text: Some(Box::new(CutText {
+                model: Arc::clone(&route.model),
+                job,
+                tries,
+                cut: None,
+            })),
+        };
+        self.cutting.running += 1;
+        tokio::task::spawn_blocking(move || task.run(&route));
+    }
+
+    /// Hands a long text that was cut to its pool, and goes on with others.
+    pub(super) fn cut_done(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        text: CutText,
+    ) -> Result<(), ActorProcessingErr> {
+        let CutText {
+            model,
+            mut job,
+            tries,
+            cut,
+        } = text;
+        let route = self.start.routes.iter().find(|route| route.model == model);
+        match (route, cut) {
+            // It was unloaded meanwhile, or the text could not be cut beside the intake.
+            (None, _) | (_, None) => self.offer_here(myself, vec![(job.order, tries)])?,
+            (Some(route), Some(Ok(cut))) => {
+                if !self.is_stopping() && !matches!(job.order.reach, Reach::Model(_)) {
+                    Wrapper::new(myself).wrap(&mut job.order, tries);
+                }
+                self.submit(route, Submission::new(job, cut))?;
+                // The next text is not cut before the pool has taken this one in. A pool that has ended drops the message.
+                let taken = Taken::new(myself, || IntakeMessage::CutTaken);
+                let _ = route.pool.cast(PoolMessage::Reached(taken));
+                return Ok(());
+            }
+            (Some(_), Some(Err(panic))) => {
+                let (stage, panic) = (Stage::Intake, panic.to_string());
+                let observer = &self.start.observer;
+                observer.observe(&Event::PanicContained { stage, panic });
+                let message = "handling the text failed inside the node";
+                let error = RequestError::new(ErrorCode::InternalError, message);
+                let ended = vec![job.order.failed(error)];
+                observer.answered(None, &ended);
+                deliver_all(ended);
+            }
+        }
+        self.cut_ended(myself)
+    }
+
+    /// A long text is no longer on its way: goes on with others.
+    pub(super) fn cut_ended(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.cutting.running -= 1;
+        if self.cutting.running == 0 {
+            for unload in std::mem::take(&mut self.cutting.unloads) {
+                self.unload(unload)?;
+            }
+        }
+        self.go_on(myself, &[])
+    }
+
+    /// Unloads a model once what was offered before is with its pool.
+    pub(super) fn unload_in_turn(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        unload: Unload,
+    ) -> Result<(), ActorProcessingErr> {
+        self.place_all(myself)?;
+        if self.cutting.running > 0 {
+            self.cutting.unloads.push(unload);
+            return Ok(());
+        }
+        self.unload(unload)
+    }
+
+    fn submit(&self, route: &Route, submission: Submission) -> Result<(), ActorProcessingErr> {
+        match route.pool.cast(PoolMessage::Submit(vec![submission])) {
+            // The pools of a node that stops end while the last texts are being cut.
+            Err(MessagingErr::SendErr(PoolMessage::Submit(left))) if self.is_stopping() => {
+                let message = "the node is shutting down";
+                let error = || RequestError::new(ErrorCode::ShuttingDown, message);
+                let ended: Vec<_> = left.into_iter().map(|s| s.failed(error())).collect();
+                self.start.observer.answered(None, &ended);
+                deliver_all(ended);
+                Ok(())
+            }
+            // A pool that is gone takes its node down; what it had is delivered again.
+            done => Ok(done?),
+        }
+    }
+}
