@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 
 use babelmesh_integration_tests::{
     LocalNode, PATIENCE, Sandbox, Settings, executables,
-    real_models::{EN_PT, PT_EN, imported, published},
+    real_models::{EN_PT, imported, published},
     request,
 };
 use serde_json::{Value, json};
@@ -64,7 +64,6 @@ fn texts_are_translated_over_http_there_and_back() {
     assert_eq!(long.matches("estação").count(), 100, "{long}");
     assert_eq!(long.matches("\n\n").count(), 100, "{long}");
     assert_eq!(translate("🎉 👍", "en", "pt"), "🎉 👍");
-    assert_eq!(translate("", "en", "pt"), "");
 
     let models = http.get("/languages").json();
     let english = models.as_array().unwrap().iter();
@@ -95,17 +94,18 @@ fn results_on_kafka_name_the_model_and_have_a_confidence() {
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
     let result = |id: &str| backend.ids.of(id, "pt").result.clone();
-    for (id, text) in texts {
+    for (id, _) in texts {
         let result = result(id);
         assert_eq!(result.model_id, EN_PT, "{result:?}");
         assert!(result.error.is_none(), "{result:?}");
         let score = result.confidence_score;
         assert!(score > 0.0 && score <= 1.0, "{result:?}");
-        assert_ne!(backend.ids.of(id, "pt").text(), text);
     }
     assert!(result("plain").confidence_score > result("gibberish").confidence_score);
     let long = backend.ids.of("long", "pt").text().to_lowercase();
     assert!(long.matches("trem").count() >= 50, "{long}");
+    let plain = backend.ids.of("plain", "pt").text().to_lowercase();
+    assert!(plain.contains("estação"), "{plain}");
     assert_eq!(node.events().failures(), []);
 }
 
@@ -164,17 +164,10 @@ fn a_published_folder_is_imported_listed_shown_verified_and_used() {
     );
     assert!(said.contains("en-pt: every file"), "{said}");
 
-    let output = command(&[
-        "translate",
-        "--set",
-        "engine.kind=ctranslate2",
-        "--to",
-        "pt",
-        text,
-    ]);
-    let output = { output }.output().unwrap();
+    let other = "engine.kind=ctranslate2";
+    let mut refused = command(&["translate", "--set", other, "--to", "pt", text]);
+    let output = refused.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let reason = "engine ctranslate2 cannot run model en-pt: it does not run firefox models";
     assert!(said.contains(reason), "{said}");
-    let _ = PT_EN;
 }

@@ -111,7 +111,7 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
                 std::process::exit(130);
             }
         };
-        board.wait_for_shrink(SHRINK, &stop).await;
+        board.wait_for_shrink(models.count(), SHRINK, &stop).await;
         board.clear();
         if let Some(trip) = trips {
             tokio::select! {

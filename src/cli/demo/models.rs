@@ -35,6 +35,11 @@ impl Models {
         Ok(Self(select_models(config)?.models))
     }
 
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The languages that a source can be translated to.
     pub(super) fn targets(&self, source: &str) -> Vec<String> {
         let manifests = self.0.iter().map(Model::manifest);

@@ -17,7 +17,7 @@ const SENTENCES: [&str; 8] = [
     "We missed the last train, so we walked along the river and talked until sunrise.",
     "He promised to fix the roof in spring, but he did not say which spring.",
     "Would you rather be able to fly or to speak every language in the world?",
-    "Thank you for everything. I will write to you as soon as I get there.",
+    "Please write to me as soon as you get there. I will be thinking of you.",
 ];
 
 /// A way from the sentences' language to another one and back.

@@ -57,7 +57,8 @@ impl Shape {
             decoder_layers: number("dec-depth", MOST_LAYERS)?,
         };
         // Positions are sines in one half and cosines in the other.
-        match shape.width >= 4 && shape.width % 2 == 0 && shape.width % shape.heads == 0 {
+        let is_even = shape.width.is_multiple_of(2);
+        match shape.width >= 4 && is_even && shape.width.is_multiple_of(shape.heads) {
             true => Ok(shape),
             false => Err(format!(
                 "dim-emb {} does not go with {} transformer-heads",

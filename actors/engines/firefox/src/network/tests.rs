@@ -278,7 +278,7 @@ fn what_a_network_needs_is_named_when_it_is_missing() {
         let mut changed = whole.clone();
         let mut places = whole.windows(name.len()).enumerate();
         let (place, _) = places.find(|(_, bytes)| *bytes == name.as_bytes()).unwrap();
-        changed[place..place + name.len()].copy_from_slice(other[..name.len()].as_bytes());
+        changed[place..place + name.len()].copy_from_slice(&other.as_bytes()[..name.len()]);
         fs::write(&files.weights, changed).unwrap();
         let error = Network::open(&files.weights, None, Kernel::Scalar, 64)
             .err()
