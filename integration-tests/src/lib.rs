@@ -25,6 +25,7 @@ mod local;
 mod network;
 mod process;
 pub mod processes;
+pub mod real_models;
 pub mod rebalances;
 mod redis;
 mod report;

@@ -60,13 +60,13 @@ impl Sandbox {
         self.folder.path()
     }
 
-    /// A folder in which the faulty engine is linked under the names of both real ones.
+    /// A folder in which the faulty engine is linked under the names of all real ones.
     #[must_use]
     pub fn faulty_engines(&self) -> PathBuf {
         let folder = self.folder().join("engines");
         if !folder.is_dir() {
             std::fs::create_dir(&folder).expect("the sandbox is writable");
-            for name in ["ctranslate2", "rust-bert"] {
+            for name in ["firefox", "ctranslate2", "rust-bert"] {
                 let link = folder.join(format!("babelmesh-engine-{name}"));
                 symlink(executables::faulty_engine(), link).expect("the sandbox is writable");
             }

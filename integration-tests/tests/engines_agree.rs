@@ -1,4 +1,4 @@
-//! The two native engines, as processes of their own, on the demo model.
+//! The two engines for Marian models, as processes of their own, on the demo model.
 //!
 //! Build them first, in the same profile: `cargo build -p babelmesh-engine-ctranslate2 -p babelmesh-engine-rust-bert`.
 
@@ -24,6 +24,7 @@ use babelmesh_engine_protocol::{
 use babelmesh_integration_tests::processes;
 use babelmesh_models::{EngineKind, Model, forms};
 
+const ENGINES: [EngineKind; 2] = [EngineKind::Ctranslate2, EngineKind::RustBert];
 const BATCH: usize = 50;
 const LEAST_AGREEMENT: f64 = 0.95;
 /// Where two engines choose differently, both choices were about as good.
@@ -138,7 +139,7 @@ fn sentences() -> Vec<String> {
 fn both_engines_say_the_same_at_least_nineteen_times_in_twenty() {
     let sentences = sentences();
     let translations = thread::scope(|scope| {
-        let workers = EngineKind::ALL.map(|engine| {
+        let workers = ENGINES.map(|engine| {
             let sentences = &sentences;
             scope.spawn(move || {
                 let mut engine = loaded(engine);
@@ -180,7 +181,7 @@ fn empty_and_odd_texts_get_their_place_in_the_answer() {
         long.as_str(),
         "Good night.",
     ];
-    for engine in EngineKind::ALL {
+    for engine in ENGINES {
         let mut request = load_request(&form(engine));
         (request.max_input_tokens, request.max_output_tokens) = (32, 20);
         let mut engine = start(engine);
@@ -225,7 +226,7 @@ fn empty_and_odd_texts_get_their_place_in_the_answer() {
 #[test]
 fn a_translation_without_its_end_is_unfinished() {
     let text = "Where is the train station?";
-    for engine in EngineKind::ALL {
+    for engine in ENGINES {
         for beam_size in [1, 4] {
             for (max_output_tokens, whole) in [(3, false), (100, true)] {
                 let mut request = load_request(&form(engine));
@@ -246,7 +247,7 @@ fn a_translation_without_its_end_is_unfinished() {
 
 #[test]
 fn beams_are_scored_alike() {
-    let mut answers = EngineKind::ALL.map(|engine| {
+    let mut answers = ENGINES.map(|engine| {
         let mut request = load_request(&form(engine));
         request.beam_size = 4;
         let mut engine = start(engine);
@@ -264,7 +265,7 @@ fn beams_are_scored_alike() {
 
 #[test]
 fn what_is_out_of_order_or_not_there_gets_a_clear_failure() {
-    for engine in EngineKind::ALL {
+    for engine in ENGINES {
         let mut started = start(engine);
         let translate = |target: &str| {
             ToEngine::Translate(TranslateRequest {
@@ -297,7 +298,7 @@ fn what_is_out_of_order_or_not_there_gets_a_clear_failure() {
 
 #[test]
 fn a_damaged_form_is_refused_by_the_name_of_its_file() {
-    for engine in EngineKind::ALL {
+    for engine in ENGINES {
         let load = |directory: &Path| {
             let mut started = start(engine);
             let answer = failure(
@@ -317,7 +318,7 @@ fn a_damaged_form_is_refused_by_the_name_of_its_file() {
 
         let weights = match engine {
             EngineKind::Ctranslate2 => "model.bin",
-            EngineKind::RustBert => "model.safetensors",
+            _ => "model.safetensors",
         };
         for (file, content) in [
             ("engine.toml", "x"),
@@ -356,7 +357,7 @@ fn bytes_that_are_no_frame_end_the_engine() {
 
 #[test]
 fn an_engine_ends_within_a_second_of_its_pipe() {
-    for engine in EngineKind::ALL {
+    for engine in ENGINES {
         let mut idle = loaded(engine);
         drop(idle.take_input());
         assert!(

@@ -1,6 +1,8 @@
 //! `babelmesh demo`
 
 mod board;
+mod models;
+mod round_trip;
 
 use std::{
     io::{self, Write},
@@ -42,7 +44,7 @@ pub(super) struct DemoArgs {
 }
 
 /// A demonstration is short: the pool shrinks after seconds instead of minutes. Everything else is as in a node.
-const PRESETS: [(&str, &str); 9] = [
+const PRESETS: &[(&str, &str)] = &[
     // It says the same few things again and again, and is about the models.
     ("cache.memory_mb", "0"),
     ("http.listen", "127.0.0.1:0"),
@@ -57,19 +59,25 @@ const PRESETS: [(&str, &str); 9] = [
 
 pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
-    let config = args.config.load(&PRESETS)?;
+    let config = args.config.load(&models::presets(PRESETS))?;
+    let models = models::Models::select(&config)?;
     let traces = Traces::start(&config)?;
     logging::start_traced(&config.log, &traces);
     let plan = Plan {
         texts: Texts::repeated(args.texts.read()?),
-        targets: args.texts.targets()?,
-        source: args.texts.from,
+        targets: args.texts.targets(&models.targets(&args.texts.from))?,
+        source: args.texts.from.clone(),
         phases: phases(args.messages),
         conversations: 64,
         bulk: 0.0,
         max_in_flight: 10_000,
         patience: Duration::from_secs(60),
     };
+    let trips = match args.texts.are_samples() {
+        true => models.round_trip(&plan.source, &plan.targets),
+        false => None,
+    };
+    writeln!(io::stderr(), "{models}")?;
     runtime()?.block_on(async {
         let board = Arc::new(Board::new(args.messages, plan.targets.len() as u64));
         let stop = stop_flag();
@@ -103,7 +111,14 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
                 std::process::exit(130);
             }
         };
-        board.wait_for_shrink(SHRINK, &stop).await;
+        board.wait_for_shrink(models.count(), SHRINK, &stop).await;
+        board.clear();
+        if let Some(trip) = trips {
+            tokio::select! {
+                shown = trip.show(&node) => shown?,
+                () = stopped(&stop) => {}
+            }
+        }
         node.drain().await;
         board.clear();
         finish(&report, &board)

@@ -95,7 +95,7 @@ impl LoadArgs {
                 false => Texts::distinct(self.texts.read()?),
             },
             source: self.texts.from.clone(),
-            targets: self.texts.targets()?,
+            targets: self.texts.targets(&["fr".to_owned(), "de".to_owned()])?,
             phases: vec![Phase { messages, pace }],
             conversations: self.conversations,
             bulk: self.bulk,
@@ -111,13 +111,8 @@ pub(super) struct TextArgs {
     /// Source language of the texts
     #[arg(long, default_value = "en", value_name = "LANGUAGE")]
     pub(super) from: String,
-    /// Target languages
-    #[arg(
-        long,
-        default_value = "fr,de",
-        value_delimiter = ',',
-        value_name = "LANGUAGES"
-    )]
+    /// Target languages (default: fr,de; of the demo: those of its models)
+    #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     pub(super) to: Vec<String>,
     /// File with one text per line (default: built-in samples)
     #[arg(long, value_name = "FILE")]
@@ -125,14 +120,20 @@ pub(super) struct TextArgs {
 }
 
 impl TextArgs {
-    /// The target languages, each once.
-    pub(super) fn targets(&self) -> Result<Vec<String>> {
-        ensure!(
-            (1..=64).contains(&self.to.len()),
-            "--to takes 1 to 64 languages"
-        );
-        let mut targets: Vec<String> = Vec::with_capacity(self.to.len());
-        for tag in &self.to {
+    /// Whether the built-in samples are sent.
+    pub(super) fn are_samples(&self) -> bool {
+        self.input.is_none()
+    }
+
+    /// The target languages, each once; these where the command line names none.
+    pub(super) fn targets(&self, default: &[String]) -> Result<Vec<String>> {
+        let to = match self.to.is_empty() {
+            true => default,
+            false => &self.to,
+        };
+        ensure!((1..=64).contains(&to.len()), "--to takes 1 to 64 languages");
+        let mut targets: Vec<String> = Vec::with_capacity(to.len());
+        for tag in to {
             tag.parse::<Language>()
                 .with_context(|| format!("--to {tag}"))?;
             if !targets.contains(tag) {

@@ -33,7 +33,15 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make a model directory of a Marian model in Hugging Face form
+    /// Show one model: languages, licence, limits, files and engines
+    Show {
+        /// Id of the model
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import a Hugging Face Marian model, or a Firefox Translations or Bergamot model
     Import(ImportArgs),
     /// Compare the files of models with their manifests
     Verify {
@@ -44,7 +52,8 @@ enum ModelsCommand {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// Folder with config.json, model.safetensors, vocab.json, source.spm and target.spm
+    /// Folder with config.json, model.safetensors, vocab.json, source.spm and target.spm, or with model.*.intgemm.alphas.bin, vocab.*.spm and
+    /// lex.*.s2t.bin
     from: PathBuf,
     /// Folder to make; by default below the first folder of models.directories, named as the source's
     #[arg(long, value_name = "FOLDER")]
@@ -58,10 +67,10 @@ struct ImportArgs {
     /// Quality tier: basic, medium or premium
     #[arg(long, default_value = "basic", value_parser = tier)]
     tier: Tier,
-    /// Source languages; read from the model's own files when absent
+    /// Source languages; read from the model's own files or their names when absent
     #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     from_languages: Vec<String>,
-    /// Target languages; read from the model's own files when absent
+    /// Target languages; read from the model's own files or their names when absent
     #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     to_languages: Vec<String>,
     /// Licence of the weights
@@ -70,7 +79,7 @@ struct ImportArgs {
     /// Whom the licence wants named
     #[arg(long)]
     attribution: Option<String>,
-    /// Keep the weights in 32 bits instead of 16
+    /// Keep the weights of a Marian model in 32 bits instead of 16
     #[arg(long)]
     float32: bool,
     /// Replace a folder that is there already
@@ -90,6 +99,7 @@ pub(super) fn run(args: ModelsArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
     match args.command {
         ModelsCommand::List { json } => list(&registry(&config)?, json),
+        ModelsCommand::Show { id, json } => show(&registry(&config)?, &id, json),
         ModelsCommand::Import(args) => import(&config, args),
         ModelsCommand::Verify { ids } => verify(&registry(&config)?, &ids),
     }
@@ -104,11 +114,14 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
     }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["model", "from", "to", "tier", "MB", "licence", "folder"]);
+    table.set_header([
+        "model", "kind", "from", "to", "tier", "MB", "licence", "folder",
+    ]);
     for model in registry.iter() {
         let manifest = model.manifest();
         table.add_row([
             model.id().to_owned(),
+            manifest.architecture.to_string(),
             manifest.source_languages.join(", "),
             manifest.target_languages.join(", "),
             model.tier().to_string(),
@@ -116,6 +129,53 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
             manifest.licence.clone(),
             model.directory().display().to_string(),
         ]);
+    }
+    writeln!(output, "{table}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
+    let Some(model) = registry.get(id) else {
+        bail!("there is no model {id}");
+    };
+    let mut output = io::stdout().lock();
+    let manifest = model.manifest();
+    if json {
+        writeln!(output, "{}", serde_json::to_string_pretty(manifest)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engines = EngineKind::for_architecture(manifest.architecture).iter();
+    let engines: Vec<_> = engines.map(|engine| engine.name()).collect();
+    let limits = manifest.limits;
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    for (name, value) in [
+        ("model", model.id().to_owned()),
+        ("name", manifest.name.clone()),
+        ("description", manifest.description.clone()),
+        ("kind", manifest.architecture.to_string()),
+        ("engines", engines.join(", ")),
+        ("from", manifest.source_languages.join(", ")),
+        ("to", manifest.target_languages.join(", ")),
+        ("tier", model.tier().to_string()),
+        ("licence", manifest.licence.clone()),
+        ("attribution", manifest.attribution.clone()),
+        (
+            "longest source",
+            format!("{} tokens", limits.max_input_tokens),
+        ),
+        (
+            "longest translation",
+            format!("{} tokens", limits.max_output_tokens),
+        ),
+        ("folder", model.directory().display().to_string()),
+    ] {
+        table.add_row([name.to_owned(), value]);
+    }
+    for (role, file) in &manifest.files {
+        let megabytes = file.bytes as f64 / 1e6;
+        let text = format!("{}, {megabytes:.1} MB, SHA-256 {}", file.name, file.sha256);
+        table.add_row([role.to_string(), text]);
     }
     writeln!(output, "{table}")?;
     Ok(ExitCode::SUCCESS)
@@ -144,12 +204,12 @@ fn import(config: &Config, args: ImportArgs) -> Result<ExitCode> {
         force: args.force,
     };
     let model = babelmesh_models::import::import(&args.from, &into, &options)?;
-    // Both engines' forms now, so that the first start of a node need not make them.
+    // The engines' forms now, so that the first start of a node need not make them.
     let cache = cache_directory(config);
     let mut output = io::stdout().lock();
     writeln!(output, "{} is in {}", model.id(), into.display())?;
-    for kind in EngineKind::ALL {
-        match forms::prepare(&model, kind, &cache) {
+    for kind in EngineKind::for_architecture(model.manifest().architecture) {
+        match forms::prepare(&model, *kind, &cache) {
             Ok(_) => writeln!(output, "{kind}: its form of the model is made")?,
             Err(error) => writeln!(output, "{kind}: {}", error_chain(&error))?,
         }

@@ -238,8 +238,11 @@ impl Default for EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// `ctranslate2` where it supports the model, else `rust-bert`.
+    /// The fastest engine that runs the model: `firefox` for firefox models; for Marian models `ctranslate2` where it supports them, else
+    /// `rust-bert`.
     Auto,
+    /// The engine of Firefox Translations, in Rust.
+    Firefox,
     /// CTranslate2.
     Ctranslate2,
     /// rust-bert on libtorch.

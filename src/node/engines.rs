@@ -103,27 +103,28 @@ pub(super) fn lines(errors: &[RegistryError]) -> String {
     lines.collect()
 }
 
-/// The configured folders. A relative one that is not below the working directory is looked for beside the executable, where a build or a
-/// package has it.
 fn folders(config: &Config) -> Vec<PathBuf> {
-    let beside = |folder: &Path| {
-        let executable = std::env::current_exe().ok()?;
-        let package = executable.parent()?.parent()?;
-        let places = [
-            package.join("share/babelmesh"),
-            package.to_owned(),
-            package.parent()?.to_owned(),
-        ];
-        places
-            .into_iter()
-            .map(|place| place.join(folder))
-            .find(|path| path.is_dir())
-    };
-    let resolve = |folder: &PathBuf| match folder.is_dir() {
-        true => folder.clone(),
-        false => beside(folder).unwrap_or_else(|| folder.clone()),
-    };
+    let resolve = |folder: &PathBuf| find_folder(folder).unwrap_or_else(|| folder.clone());
     config.models.directories.iter().map(resolve).collect()
+}
+
+/// A folder of models. A relative one that is not below the working directory is looked for beside the executable, where a build or a
+/// package has it.
+pub(crate) fn find_folder(folder: &Path) -> Option<PathBuf> {
+    if folder.is_dir() {
+        return Some(folder.to_owned());
+    }
+    let executable = std::env::current_exe().ok()?;
+    let package = executable.parent()?.parent()?;
+    let places = [
+        package.join("share/babelmesh"),
+        package.to_owned(),
+        package.parent()?.to_owned(),
+    ];
+    places
+        .into_iter()
+        .map(|place| place.join(folder))
+        .find(|path| path.is_dir())
 }
 
 /// Makes the engines of a model: the engine that is configured, or the first that supports the model.
@@ -141,7 +142,8 @@ pub(super) fn factory(
                 spec: config.engine.fake.clone(),
             }));
         }
-        EngineKind::Auto => &FormKind::ALL,
+        EngineKind::Auto => FormKind::for_architecture(model.manifest().architecture),
+        EngineKind::Firefox => &[FormKind::Firefox],
         EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
         EngineKind::RustBert => &[FormKind::RustBert],
     };

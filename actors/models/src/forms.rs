@@ -7,6 +7,7 @@
 mod ctranslate2;
 mod digests;
 mod engine_file;
+pub mod firefox;
 mod rust_bert;
 
 use std::{
@@ -23,7 +24,7 @@ pub use engine_file::{ENGINE_FILE, EngineFile, EngineFileError, SOURCE_SPM, VOCA
 
 use crate::{
     digest,
-    manifest::Role,
+    manifest::{Architecture, Role},
     marian::{self, MarianConfig},
     memo::VerificationMemo,
     model::{Model, ModelError},
@@ -43,6 +44,8 @@ const ABANDONED: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
+    /// The engine of Firefox Translations, in Rust.
+    Firefox,
     /// CTranslate2.
     Ctranslate2,
     /// rust-bert, on libtorch.
@@ -50,13 +53,23 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// Every engine, the preferred one first.
-    pub const ALL: [Self; 2] = [Self::Ctranslate2, Self::RustBert];
+    /// Every engine.
+    pub const ALL: [Self; 3] = [Self::Firefox, Self::Ctranslate2, Self::RustBert];
+
+    /// The engines that run models of an architecture, the preferred one first.
+    #[must_use]
+    pub const fn for_architecture(architecture: Architecture) -> &'static [Self] {
+        match architecture {
+            Architecture::Marian => &[Self::Ctranslate2, Self::RustBert],
+            Architecture::Firefox => &[Self::Firefox],
+        }
+    }
 
     /// Name of the engine, as configuration and protocol spell it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Firefox => "firefox",
             Self::Ctranslate2 => "ctranslate2",
             Self::RustBert => "rust-bert",
         }
@@ -66,6 +79,7 @@ impl EngineKind {
     #[must_use]
     pub fn executable(self) -> &'static str {
         match self {
+            Self::Firefox => "babelmesh-engine-firefox",
             Self::Ctranslate2 => "babelmesh-engine-ctranslate2",
             Self::RustBert => "babelmesh-engine-rust-bert",
         }
@@ -86,7 +100,7 @@ impl FromStr for EngineKind {
             .into_iter()
             .find(|engine| engine.name() == name)
             .ok_or_else(|| {
-                format!("`{name}` is not an engine; there are ctranslate2 and rust-bert")
+                format!("`{name}` is not an engine; there are firefox, ctranslate2 and rust-bert")
             })
     }
 }
@@ -169,6 +183,14 @@ fn prepare_with(
     cache_directory: &Path,
     memo: impl FnOnce(&Path) -> VerificationMemo,
 ) -> Result<Form, FormError> {
+    let architecture = model.manifest().architecture;
+    if !EngineKind::for_architecture(architecture).contains(&engine) {
+        return Err(FormError::Unsupported {
+            engine,
+            id: model.id().to_owned(),
+            reason: format!("it does not run {architecture} models"),
+        });
+    }
     let parent = cache_directory.join(model.id());
     let directory = parent.join(folder_name(model, engine));
     let mut memo = memo(&parent.join(MEMO));
@@ -200,7 +222,6 @@ fn derive(
     parent: &Path,
     directory: &Path,
 ) -> Result<(), FormError> {
-    let parts = Parts::read(model)?;
     let in_cache = |path: &Path| {
         let path = path.to_owned();
         move |source| FormError::Cache {
@@ -218,14 +239,8 @@ fn derive(
     // A folder inside, because only its owner may read the temporary one itself.
     let made = scratch.path().join("form");
     fs::create_dir(&made).map_err(in_cache(&made))?;
-    match engine {
-        EngineKind::Ctranslate2 => ctranslate2::write(model, &parts, &made)?,
-        EngineKind::RustBert => rust_bert::write(model, &parts, &made)?,
-    }
-    parts
-        .write_common(model, &made)
-        .and_then(|()| digests::write(&made))
-        .map_err(in_cache(&made))?;
+    write(model, engine, &made)?;
+    digests::write(&made).map_err(in_cache(&made))?;
     // The damaged one goes with the scratch folder. Engines that have it open keep it.
     match fs::rename(directory, scratch.path().join("damaged")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -262,7 +277,35 @@ fn folder_name(model: &Model, engine: EngineKind) -> String {
     format!("{engine}-{}-v{FORM_VERSION}", &digest[..16])
 }
 
-/// A model's files in memory.
+/// Writes the files of a form, the list of digests aside.
+fn write(model: &Model, engine: EngineKind, into: &Path) -> Result<(), FormError> {
+    let written = match engine {
+        EngineKind::Firefox => firefox::write(model, into),
+        EngineKind::Ctranslate2 => {
+            let parts = Parts::read(model)?;
+            ctranslate2::write(model, &parts, into)?;
+            parts.write_common(model, into)
+        }
+        EngineKind::RustBert => {
+            let parts = Parts::read(model)?;
+            rust_bert::write(model, &parts, into)?;
+            parts.write_common(model, into)
+        }
+    };
+    written.map_err(|source| FormError::Cache {
+        engine,
+        path: into.to_owned(),
+        source,
+    })
+}
+
+/// The path of a file that every model of the architecture has.
+fn required(model: &Model, role: Role) -> io::Result<PathBuf> {
+    let missing = || io::Error::other(format!("model {} has no {role}", model.id()));
+    model.path(role).ok_or_else(missing)
+}
+
+/// A Marian model's files in memory.
 struct Parts {
     config: MarianConfig,
     weights: Weights,
@@ -271,24 +314,31 @@ struct Parts {
 
 impl Parts {
     fn read(model: &Model) -> Result<Self, FormError> {
-        let content = |role: Role| {
-            let path = model.path(role);
+        let path = |role: Role| {
+            required(model, role).map_err(|error| FormError::Content {
+                path: model.directory().to_owned(),
+                reason: error.to_string(),
+            })
+        };
+        let content = |path: &Path| {
+            let path = path.to_owned();
             move |reason: String| FormError::Content { path, reason }
         };
-        let config =
-            MarianConfig::read(&model.path(Role::Config)).map_err(content(Role::Config))?;
-        let vocabulary =
-            marian::read_vocabulary(&model.path(Role::Vocab)).map_err(content(Role::Vocab))?;
+        let file = path(Role::Config)?;
+        let config = MarianConfig::read(&file).map_err(content(&file))?;
+        let file = path(Role::Vocab)?;
+        let vocabulary = marian::read_vocabulary(&file).map_err(content(&file))?;
         if vocabulary.len() != config.vocab_size {
-            return Err(content(Role::Vocab)(format!(
+            return Err(content(&file)(format!(
                 "has {} pieces, the configuration says {}",
                 vocabulary.len(),
                 config.vocab_size
             )));
         }
-        let weights = Weights::read(&model.path(Role::Weights))
-            .map_err(|error: WeightsError| content(Role::Weights)(error.to_string()))?;
-        config.check(&weights).map_err(content(Role::Weights))?;
+        let file = path(Role::Weights)?;
+        let weights = Weights::read(&file)
+            .map_err(|error: WeightsError| content(&file)(error.to_string()))?;
+        config.check(&weights).map_err(content(&file))?;
         Ok(Self {
             config,
             weights,
@@ -298,8 +348,8 @@ impl Parts {
 
     /// Writes what both engines read: the tokeniser's files and the engine file.
     fn write_common(&self, model: &Model, into: &Path) -> io::Result<()> {
-        fs::copy(model.path(Role::SourceSpm), into.join(SOURCE_SPM))?;
-        fs::copy(model.path(Role::Vocab), into.join(VOCABULARY))?;
+        fs::copy(required(model, Role::SourceSpm)?, into.join(SOURCE_SPM))?;
+        fs::copy(required(model, Role::Vocab)?, into.join(VOCABULARY))?;
         let manifest = model.manifest();
         let file = EngineFile {
             model: manifest.id.clone(),

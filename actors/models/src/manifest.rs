@@ -51,16 +51,43 @@ pub struct Manifest {
 pub enum Architecture {
     /// Marian encoder and decoder, as the OPUS-MT models have it.
     Marian,
+    /// Student model of Firefox Translations and Bergamot: 8-bit weights, a transformer as encoder and an SSRU as decoder.
+    Firefox,
 }
 
 impl Architecture {
-    const ALL: [Self; 1] = [Self::Marian];
+    const ALL: [Self; 2] = [Self::Marian, Self::Firefox];
+
+    /// The files that every model of this architecture has.
+    #[must_use]
+    pub const fn required_roles(self) -> &'static [Role] {
+        match self {
+            Self::Marian => &[
+                Role::Weights,
+                Role::Config,
+                Role::SourceSpm,
+                Role::TargetSpm,
+                Role::Vocab,
+            ],
+            Self::Firefox => &[Role::Weights, Role::SourceSpm, Role::TargetSpm],
+        }
+    }
+
+    /// The files that a model of this architecture may have besides.
+    #[must_use]
+    pub const fn optional_roles(self) -> &'static [Role] {
+        match self {
+            Self::Marian => &[],
+            Self::Firefox => &[Role::Shortlist],
+        }
+    }
 }
 
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Marian => "marian",
+            Self::Firefox => "firefox",
         })
     }
 }
@@ -108,7 +135,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Weights in safetensors form.
+    /// Weights: safetensors for Marian, Marian's own 8-bit binary for Firefox.
     Weights,
     /// Hugging Face's `config.json`.
     Config,
@@ -118,17 +145,8 @@ pub enum Role {
     TargetSpm,
     /// Pieces and their numbers.
     Vocab,
-}
-
-impl Role {
-    /// Every role; a model has a file for each.
-    pub const ALL: [Self; 5] = [
-        Self::Weights,
-        Self::Config,
-        Self::SourceSpm,
-        Self::TargetSpm,
-        Self::Vocab,
-    ];
+    /// Likely translations of each source token, to which the output is restricted.
+    Shortlist,
 }
 
 impl fmt::Display for Role {
@@ -139,6 +157,7 @@ impl fmt::Display for Role {
             Self::SourceSpm => "source_spm",
             Self::TargetSpm => "target_spm",
             Self::Vocab => "vocab",
+            Self::Shortlist => "shortlist",
         })
     }
 }
@@ -204,11 +223,10 @@ impl Manifest {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// The file of a role.
+    /// The file of a role. Every [required](Architecture::required_roles) role has one.
     #[must_use]
-    pub fn file(&self, role: Role) -> &FileEntry {
-        // `parse` and `import` give every role a file.
-        &self.files[&role]
+    pub fn file(&self, role: Role) -> Option<&FileEntry> {
+        self.files.get(&role)
     }
 
     /// Whether the model translates from `source` to `target`.

@@ -137,10 +137,11 @@ impl Model {
         &self.directory
     }
 
-    /// Path of the file of a role.
+    /// Path of the file of a role, if the model has one.
     #[must_use]
-    pub fn path(&self, role: Role) -> PathBuf {
-        self.directory.join(&self.manifest.file(role).name)
+    pub fn path(&self, role: Role) -> Option<PathBuf> {
+        let file = self.manifest.file(role)?;
+        Some(self.directory.join(&file.name))
     }
 
     /// Bytes of all files together.

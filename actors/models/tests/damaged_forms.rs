@@ -138,7 +138,7 @@ fn a_whole_form_and_its_model_are_not_read_again() {
     let before = fs::metadata(&memo).unwrap();
     let known: serde_json::Value = serde_json::from_slice(&fs::read(&memo).unwrap()).unwrap();
     for path in [
-        model.path(Role::Weights),
+        model.path(Role::Weights).unwrap(),
         form.directory.join("model.bin"),
         form.directory.join("engine.toml"),
     ] {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use babelmesh_models::{
-    EngineFile, EngineKind, Model, ModelError, ModelRegistry, RegistryError, Role, Tier, forms,
+    Architecture, EngineFile, EngineKind, Model, ModelError, ModelRegistry, RegistryError, Role,
+    Tier, forms,
     import::{ImportError, ImportOptions, import},
 };
 use tempfile::{TempDir, tempdir};
@@ -125,10 +126,10 @@ fn every_missing_file_is_named_and_pickled_weights_are_not_read() {
 fn every_damaged_file_is_reported_at_once() {
     let (from, parent) = (hugging_face(), tempdir().unwrap());
     let model = import(from.path(), &parent.path().join("demo"), &options()).unwrap();
-    fs::remove_file(model.path(Role::Vocab)).unwrap();
-    let mut config = fs::read(model.path(Role::Config)).unwrap();
+    fs::remove_file(model.path(Role::Vocab).unwrap()).unwrap();
+    let mut config = fs::read(model.path(Role::Config).unwrap()).unwrap();
     config[0] = b' ';
-    fs::write(model.path(Role::Config), config).unwrap();
+    fs::write(model.path(Role::Config).unwrap(), config).unwrap();
     let Err(ModelError::Files { problems, .. }) = model.verify() else {
         panic!("not refused")
     };
@@ -191,11 +192,11 @@ fn what_cannot_be_used_does_not_hinder_the_rest() {
 #[test]
 fn a_form_is_derived_once_however_many_ask_for_it() {
     let model = Model::open(&models().join("demo-en-fr-de")).unwrap();
-    for engine in EngineKind::ALL {
+    for engine in EngineKind::for_architecture(Architecture::Marian) {
         let cache = tempdir().unwrap();
         let folders = thread::scope(|scope| {
             let prepare = || {
-                forms::prepare(&model, engine, cache.path())
+                forms::prepare(&model, *engine, cache.path())
                     .unwrap()
                     .directory
             };

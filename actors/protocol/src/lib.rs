@@ -56,7 +56,7 @@ pub enum FromEngine {
 pub struct Hello {
     /// [`PROTOCOL_VERSION`] of the engine.
     pub protocol: u16,
-    /// Name of the engine: `ctranslate2` or `rust-bert`.
+    /// Name of the engine: `firefox`, `ctranslate2` or `rust-bert`.
     pub engine: String,
     /// Version of the engine executable.
     pub version: String,

@@ -145,10 +145,10 @@ impl Board {
         ));
     }
 
-    /// Waits until the pool has given its additional actors up, or for `most`.
-    pub(super) async fn wait_for_shrink(&self, most: Duration, stop: &AtomicBool) {
+    /// Waits until so many pools have given their additional actors up, or for `most`.
+    pub(super) async fn wait_for_shrink(&self, pools: usize, most: Duration, stop: &AtomicBool) {
         let end = Instant::now() + most;
-        while self.seen().ready > 1 && Instant::now() < end && !stop.load(Ordering::Relaxed) {
+        while self.seen().ready > pools && Instant::now() < end && !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::manifest::{Architecture, TARGET_PLACEHOLDER};
 
@@ -18,7 +18,7 @@ pub const VOCABULARY: &str = "vocab.json";
 /// Name of the weights in the folder of rust-bert's form.
 pub const WEIGHTS: &str = "model.safetensors";
 
-/// The content of an [`ENGINE_FILE`].
+/// The content of a Marian model's [`ENGINE_FILE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineFile {
@@ -72,14 +72,7 @@ impl EngineFile {
     /// # Errors
     /// Any [`EngineFileError`].
     pub fn read(directory: &Path) -> Result<Self, EngineFileError> {
-        let path = directory.join(ENGINE_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| EngineFileError::Content {
-                path,
-                reason: error.message().to_owned(),
-            }),
-            Err(source) => Err(EngineFileError::Unreadable { path, source }),
-        }
+        read(directory)
     }
 
     pub(super) fn to_toml(&self) -> String {
@@ -93,5 +86,17 @@ impl EngineFile {
         self.language_token
             .as_ref()
             .map(|pattern| pattern.replace(TARGET_PLACEHOLDER, target))
+    }
+}
+
+/// Reads the engine file of a form's folder, whatever its engine wants in it.
+pub(super) fn read<T: DeserializeOwned>(directory: &Path) -> Result<T, EngineFileError> {
+    let path = directory.join(ENGINE_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| EngineFileError::Content {
+            path,
+            reason: error.message().to_owned(),
+        }),
+        Err(source) => Err(EngineFileError::Unreadable { path, source }),
     }
 }

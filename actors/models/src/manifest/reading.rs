@@ -44,16 +44,13 @@ fn read(mut root: Section<'_>) -> Manifest {
             "must contain `{target}`, the place of the target language",
         );
     }
-    root.check(
-        "language_token",
-        language_token.is_some() || target_languages.len() <= 1,
-        "is needed where there is more than one target language",
-    );
+    let architecture = root.choice("architecture", &Architecture::ALL);
+    check_targets(&mut root, architecture, &language_token, &target_languages);
     let manifest = Manifest {
         id,
         name: root.text("name"),
         description: root.text("description"),
-        architecture: root.choice("architecture", &Architecture::ALL),
+        architecture,
         source_languages,
         target_languages,
         tier: root.choice("tier", &Tier::ALL),
@@ -61,10 +58,31 @@ fn read(mut root: Section<'_>) -> Manifest {
         attribution: root.text("attribution"),
         language_token,
         limits: limits(root.section("limits")),
-        files: files(root.section("files")),
+        files: files(root.section("files"), architecture),
     };
     root.refuse_the_rest();
     manifest
+}
+
+fn check_targets(
+    root: &mut Section<'_>,
+    architecture: Architecture,
+    token: &Option<String>,
+    targets: &[String],
+) {
+    match architecture {
+        Architecture::Marian => root.check(
+            "language_token",
+            token.is_some() || targets.len() <= 1,
+            "is needed where there is more than one target language",
+        ),
+        Architecture::Firefox => {
+            let message = "must name one language: a firefox model has one target";
+            root.check("target_languages", targets.len() <= 1, message);
+            let message = "does not apply: a firefox model has one target language";
+            root.check("language_token", token.is_none(), message);
+        }
+    }
 }
 
 fn limits(mut section: Section<'_>) -> Limits {
@@ -89,8 +107,12 @@ fn tokens(section: &mut Section<'_>, key: &str) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-fn files(mut section: Section<'_>) -> BTreeMap<Role, FileEntry> {
-    let files = Role::ALL
+fn files(mut section: Section<'_>, architecture: Architecture) -> BTreeMap<Role, FileEntry> {
+    let optional = architecture.optional_roles().iter();
+    let present = optional.filter(|role| section.table.contains_key(&role.to_string()));
+    let roles = architecture.required_roles().iter().chain(present);
+    let roles = roles.copied().collect::<Vec<_>>();
+    let files = roles
         .into_iter()
         .map(|role| (role, file(section.section(&role.to_string()))))
         .collect::<BTreeMap<_, _>>();
@@ -307,13 +329,29 @@ mod tests {
             max_output_tokens = 512
             "#,
         );
-        for role in Role::ALL {
-            text += &format!(
-                "[files.{role}]\nname = \"{role}\"\nbytes = 1\nsha256 = \"{}\"\n",
-                "0".repeat(64)
-            );
+        for role in Architecture::Marian.required_roles() {
+            text += &entry(*role);
         }
         text
+    }
+
+    fn entry(role: Role) -> String {
+        format!(
+            "[files.{role}]\nname = \"{role}\"\nbytes = 1\nsha256 = \"{}\"\n",
+            "0".repeat(64)
+        )
+    }
+
+    fn firefox() -> String {
+        let roles = Architecture::Firefox.required_roles().iter();
+        let files = roles.map(|role| entry(*role)).collect::<String>();
+        let (head, _) = example().split_once("[files.").map_or_else(
+            || (example(), String::new()),
+            |(head, rest)| (head.to_owned(), rest.to_owned()),
+        );
+        let head = head.replace("architecture = \"marian\"", "architecture = \"firefox\"");
+        let head = head.replace("language_token = \">>{target}<<\"", "");
+        head.replace(", \"de\"", "") + &files
     }
 
     fn problems(text: &str) -> Vec<String> {
@@ -356,6 +394,36 @@ mod tests {
         assert_eq!(
             problems(&text),
             ["language_token: is needed where there is more than one target language"]
+        );
+    }
+
+    #[test]
+    fn each_architecture_has_files_of_its_own() {
+        let manifest = parse(&firefox()).unwrap();
+        assert_eq!(manifest.files.len(), 3);
+        assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
+        let manifest = parse(&(firefox() + &entry(Role::Shortlist))).unwrap();
+        assert!(manifest.file(Role::Shortlist).is_some());
+        assert_eq!(
+            problems(&(firefox() + &entry(Role::Config))),
+            ["files.config: is not a known key"]
+        );
+        assert_eq!(
+            problems(&(example() + &entry(Role::Shortlist))),
+            ["files.shortlist: is not a known key"]
+        );
+    }
+
+    #[test]
+    fn a_firefox_model_has_one_target() {
+        let text = firefox().replace("[\"fr\"]", "[\"fr\", \"de\"]");
+        let text = text.replace("tier =", "language_token = \">>{target}<<\"\ntier =");
+        assert_eq!(
+            problems(&text),
+            [
+                "target_languages: must name one language: a firefox model has one target",
+                "language_token: does not apply: a firefox model has one target language",
+            ]
         );
     }
 

@@ -1,0 +1,82 @@
+//! From tokens to the rows of numbers that the network reads.
+
+use std::f32::consts::FRAC_PI_2;
+
+use crate::{
+    parameters::{Matrix, Parameters},
+    shape::Shape,
+};
+
+/// The embeddings of one language.
+pub(crate) struct Embedding {
+    matrix: Matrix,
+    /// What a stored number is multiplied with.
+    factor: f32,
+}
+
+impl Embedding {
+    pub(crate) fn read(
+        parameters: &Parameters<'_>,
+        name: &str,
+        shape: &Shape,
+    ) -> Result<Self, String> {
+        let matrix = parameters.matrix(name)?;
+        match matrix.second == shape.width {
+            true => Ok(Self {
+                factor: 1.0 / matrix.multiplier,
+                matrix,
+            }),
+            false => Err(format!("{name} does not have {} columns", shape.width)),
+        }
+    }
+
+    /// Number of tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        self.matrix.first
+    }
+
+    pub(crate) fn write_row(&self, token: u32, into: &mut [f32]) {
+        let row = self.matrix.row(token as usize);
+        for (out, number) in into.iter_mut().zip(row) {
+            *out = f32::from(*number) * self.factor;
+        }
+    }
+}
+
+/// What is added to embeddings for the position of a token.
+pub(crate) struct Positions {
+    width: usize,
+    /// Sines of each position.
+    table: Vec<f32>,
+    /// What embeddings are multiplied with first.
+    scale: f32,
+}
+
+impl Positions {
+    /// A table of so many positions.
+    pub(crate) fn new(shape: &Shape, count: usize) -> Self {
+        let (width, half) = (shape.width, shape.width / 2);
+        let frequencies = (0..width).map(|column| {
+            let frequency = 1e-4_f32.powf((column % half) as f32 / (half as f32 - 1.0));
+            (frequency, (column / half) as f32 * FRAC_PI_2)
+        });
+        let frequencies = frequencies.collect::<Vec<_>>();
+        let mut table = Vec::with_capacity(count * width);
+        for position in 0..count {
+            let angle = |(frequency, offset): &(f32, f32)| position as f32 * frequency + offset;
+            table.extend(frequencies.iter().map(|pair| angle(pair).sin()));
+        }
+        Self {
+            width,
+            table,
+            scale: (width as f32).sqrt(),
+        }
+    }
+
+    pub(crate) fn add(&self, position: usize, row: &mut [f32]) {
+        let sines = &self.table[position * self.width..][..self.width];
+        for (number, sine) in row.iter_mut().zip(sines) {
+            *number = self.scale * *number + sine;
+        }
+    }
+}
