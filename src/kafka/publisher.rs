@@ -8,6 +8,7 @@
 mod acknowledged;
 mod pace;
 mod partition;
+mod progress;
 mod refusal;
 mod reports;
 mod revocations;
@@ -26,8 +27,6 @@ use std::{
 };
 
 use babelmesh_actors::flow::Flow;
-use rdkafka::consumer::{CommitMode, Consumer};
-
 pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{
@@ -88,6 +87,9 @@ trait Delivery: Send {
 
     /// The broker took a record, or did not.
     fn reported(&mut self, report: reports::Report, partitions: &mut Partitions, with: &Publishing);
+
+    /// Whether something that concerns a partition is on its way to the brokers, besides what its answers say.
+    fn is_busy_with(&self, partition: u32) -> bool;
 
     /// These partitions are no longer ours.
     fn dropped(&mut self, partitions: &[u32]);
@@ -209,7 +211,13 @@ impl Publisher {
                 self.delivery
                     .reported(report, &mut self.partitions, &self.publishing);
             }
-            Command::Passed(partitions) => self.pass(&partitions),
+            Command::Passed(partitions) => {
+                for (id, epoch, offset) in partitions {
+                    if let Some(partition) = self.partitions.get(id, epoch) {
+                        partition.pass(offset);
+                    }
+                }
+            }
             Command::Held(topics) => {
                 self.held = topics;
                 flow.excuse(self.partitions.weight_of(&self.held));
@@ -233,31 +241,12 @@ impl Publisher {
         }
     }
 
-    /// Commits offsets behind marks of transactions, where all records before them are answered: whoever asks the group for its lag from
-    /// outside takes a mark for a record. Offsets that are lost here cost nothing.
-    fn pass(&mut self, partitions: &[(u32, u32, i64)]) {
-        let with = &self.publishing;
-        let Some(consumer) = with.member.consumer() else {
-            return;
-        };
-        for (id, epoch, offset) in partitions {
-            let Some(partition) = self.partitions.get(*id, *epoch) else {
-                continue;
-            };
-            let Some(list) = partition.pass(*offset) else {
-                continue;
-            };
-            let commit = || consumer.commit(&list, CommitMode::Async).ok();
-            let _ = with
-                .ownership
-                .while_held([(*id, *epoch)].into_iter(), commit);
-        }
-    }
-
     /// Lets partitions go that are finished, or whose time is over; says whether to end.
     fn end_revocations(&mut self) -> bool {
         let mut stop = false;
-        let is_finished = |id| self.partitions.is_finished(id);
+        // A commit of an offset behind markers may be under way for a partition that has nothing else to do.
+        let (partitions, delivery) = (&self.partitions, &self.delivery);
+        let is_finished = |id| partitions.is_finished(id) && !delivery.is_busy_with(id);
         for revocation in self.revocations.due(Instant::now(), is_finished) {
             self.delivery.dropped(&revocation.partitions);
             for id in &revocation.partitions {

@@ -57,7 +57,7 @@ const RUN: usize = 512;
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// How often a closed gate is looked at until then.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// How often an idle reader tells what it has passed.
+/// How often a reader tells which markers of transactions it has passed.
 const PASSED_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
@@ -389,10 +389,6 @@ impl<H: Handler> Polling<H> {
             }
             wait = Duration::ZERO;
         }
-        if opened.is_empty() && self.told_passed.elapsed() > PASSED_EVERY {
-            self.told_passed = Instant::now();
-            self.assignment().tell_passed();
-        }
         if !opened.is_empty() {
             let records = opened.iter().zip(&topics);
             let read = records.map(|(opened, (topic, partition))| {
@@ -402,6 +398,10 @@ impl<H: Handler> Polling<H> {
             self.assignment().lag.read(read);
             self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
+        }
+        if self.told_passed.elapsed() > PASSED_EVERY {
+            self.told_passed = Instant::now();
+            self.assignment().tell_passed();
         }
         for topic in recreated {
             self.read_again(consumer, &topic);

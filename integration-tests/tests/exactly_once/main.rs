@@ -13,6 +13,7 @@ mod killed_nodes;
 mod lending;
 mod membership;
 mod network;
+mod offsets;
 mod restarts;
 
 use std::time::Duration;

@@ -45,6 +45,8 @@ const OFFSETS: Duration = Duration::from_secs(3);
 const COMMITTED: Duration = Duration::from_secs(3);
 /// How long a transaction may take beyond the time after which the brokers end it.
 const GRACE: Duration = Duration::from_secs(2);
+/// Offsets behind markers are a transaction of their own only when there was no other one for so long.
+const PASS_AFTER: Duration = Duration::from_millis(500);
 /// First and longest pause after something failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -171,7 +173,8 @@ impl Transactions {
             return Step::Until(self.next);
         }
         partitions.answer_unavailable(with);
-        let Some(run) = Run::gather(partitions, self.limit) else {
+        let is_idle = self.began.elapsed() >= PASS_AFTER;
+        let Some(run) = Run::gather(partitions, self.limit, is_idle) else {
             return Step::Rest;
         };
         if let Err(error) = self.producer.begin_transaction() {
@@ -364,6 +367,16 @@ impl Delivery for Transactions {
     }
 
     fn reported(&mut self, _: Report, _: &mut Partitions, _: &Publishing) {}
+
+    fn is_busy_with(&self, partition: u32) -> bool {
+        let (State::Open(run) | State::Committing(run)) = &self.state else {
+            return self
+                .in_doubt
+                .as_ref()
+                .is_some_and(|run| run.touches(&[partition]));
+        };
+        run.touches(&[partition])
+    }
 
     fn dropped(&mut self, partitions: &[u32]) {
         // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
