@@ -67,6 +67,8 @@ pub struct Publishing {
     pub failures: Failures,
     /// Follows answers to where they are committed.
     pub traces: Traces,
+    /// A topic that stands for all those of the member when the brokers refuse one of its clients.
+    pub source: String,
 }
 
 /// The thread's state.
@@ -78,6 +80,7 @@ pub struct Publisher {
     revocations: Revocations,
     /// Topics of which nothing is done for now.
     held: BTreeSet<String>,
+    has_excused: bool,
 }
 
 /// A way to get answers and offsets to the brokers.
@@ -133,6 +136,7 @@ impl Publisher {
             partitions: Partitions::default(),
             revocations: Revocations::default(),
             held: BTreeSet::new(),
+            has_excused: false,
         };
         let run = move || {
             let _guard = guard;
@@ -163,15 +167,23 @@ impl Publisher {
             }
             self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
-            if !self.held.is_empty() {
-                let weight = self.partitions.weight_of(&self.held);
-                self.publishing.flow.excuse(weight);
-            }
+            self.excuse();
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
                 return;
             }
+        }
+    }
+
+    /// What was read of topics that are held back, or may not be read any more, does not count as waiting.
+    fn excuse(&mut self) {
+        let mut resting = self.publishing.topics.unreadable();
+        resting.extend(self.held.iter().cloned());
+        if !resting.is_empty() || self.has_excused {
+            self.has_excused = !resting.is_empty();
+            let weight = self.partitions.weight_of(&resting);
+            self.publishing.flow.excuse(weight);
         }
     }
 
@@ -220,7 +232,7 @@ impl Publisher {
             }
             Command::Held(topics) => {
                 self.held = topics;
-                flow.excuse(self.partitions.weight_of(&self.held));
+                self.excuse();
             }
             Command::Revoked {
                 partitions,

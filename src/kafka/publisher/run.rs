@@ -1,6 +1,9 @@
 //! What one transaction holds.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -58,8 +61,14 @@ impl Run {
         partitions: &Partitions,
         limit: usize,
         may_only_pass: bool,
+        unreadable: &BTreeSet<String>,
     ) -> Option<Self> {
-        let waiting = || partitions.iter().filter(|(_, p)| !p.released.is_empty());
+        // The brokers take no offsets of topics that may not be read.
+        let readable = || {
+            let all = partitions.iter();
+            all.filter(|(_, p)| !unreadable.contains(&*p.topic))
+        };
+        let waiting = || readable().filter(|(_, p)| !p.released.is_empty());
         let count = waiting().count().max(1);
         let share = (limit / count).max(1);
         let bytes = MOST_BYTES / count;
@@ -76,7 +85,7 @@ impl Run {
             parts.push(Part::of(id, partition, entries, last.offset));
         }
         let is_wanted = records > 0 || may_only_pass;
-        let passed = partitions.iter().filter(|_| is_wanted);
+        let passed = readable().filter(|_| is_wanted);
         parts.extend(passed.filter_map(|(id, partition)| {
             Some(Part::of(id, partition, 0, partition.passed()? - 1))
         }));

@@ -33,7 +33,10 @@ use super::{
     reports::{Report, Reports},
     run::{LARGEST, Run},
 };
-use crate::{events::NodeEvent, kafka::polled::PolledProducer};
+use crate::{
+    events::NodeEvent,
+    kafka::{polled::PolledProducer, topic_health::Client},
+};
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
@@ -152,6 +155,7 @@ impl Transactions {
 
     fn initialise(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
         if let Err(error) = self.producer.init_transactions(SLICE) {
+            accuse(&error, with);
             self.state = State::Starting;
             return self.failed(&error, with);
         }
@@ -164,6 +168,8 @@ impl Transactions {
             self.pause();
             return Step::Wait;
         }
+        with.topics
+            .set_client_problem(&with.source, Client::Publisher, None);
         with.gauges.set_can_publish();
         Step::On
     }
@@ -174,7 +180,8 @@ impl Transactions {
         }
         partitions.answer_unavailable(with);
         let is_idle = self.began.elapsed() >= PASS_AFTER;
-        let Some(run) = Run::gather(partitions, self.limit, is_idle) else {
+        let unreadable = with.topics.unreadable();
+        let Some(run) = Run::gather(partitions, self.limit, is_idle, &unreadable) else {
             return Step::Rest;
         };
         if let Err(error) = self.producer.begin_transaction() {
@@ -231,6 +238,7 @@ impl Transactions {
             self.producer
                 .send_offsets_to_transaction(&run.offsets(), &group, OFFSETS)
         {
+            accuse(&error, with);
             self.state = State::Aborting;
             return self.failed(&error, with);
         }
@@ -400,6 +408,22 @@ impl Drop for Transactions {
 
 fn must_abort(error: &KafkaError) -> bool {
     matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// Tells of an error that an operator has to do something about.
+fn accuse(error: &KafkaError, with: &Publishing) {
+    match error.rdkafka_error_code() {
+        // It does not say which topic's offsets.
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => with.topics.suspect_reading(),
+        Some(code @ RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            let problem = format!(
+                "cannot be answered: {code}; allow Write on kafka.group_id and what begins with it, as transactional ids"
+            );
+            with.topics
+                .set_client_problem(&with.source, Client::Publisher, Some(problem));
+        }
+        _ => {}
+    }
 }
 
 /// The group's generation, in which all partitions of the run are ours.

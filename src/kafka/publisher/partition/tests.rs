@@ -92,7 +92,7 @@ impl World {
             }
             Step::Begin { may_only_pass } => {
                 if self.run.is_none() {
-                    self.run = Run::gather(&self.partitions, 2, may_only_pass);
+                    self.run = Run::gather(&self.partitions, 2, may_only_pass, &BTreeSet::new());
                 }
             }
             Step::Commit => self.commit(),
@@ -205,7 +205,22 @@ fn what_is_passed_does_not_hide_the_only_record_of_a_run() {
     ] {
         world.take(step);
     }
-    let run = Run::gather(&world.partitions, 2, false).unwrap();
+    let run = Run::gather(&world.partitions, 2, false, &BTreeSet::new()).unwrap();
     assert_eq!((run.len(), run.single()), (1, Some((ID, EPOCH, 0))));
     assert!(run.touches(&[other]) && run.offset_of("other", 0) == Some(5));
+}
+
+#[test]
+fn what_was_read_of_a_topic_that_may_not_be_read_any_more_waits() {
+    let mut world = World::new();
+    for step in [
+        Step::Append { is_record: true },
+        Step::Read,
+        Step::Settle(1),
+    ] {
+        world.take(step);
+    }
+    let unreadable = BTreeSet::from(["t".to_owned()]);
+    assert!(Run::gather(&world.partitions, 2, true, &unreadable).is_none());
+    assert!(Run::gather(&world.partitions, 2, true, &BTreeSet::new()).is_some());
 }
