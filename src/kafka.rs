@@ -23,6 +23,7 @@ pub mod lag;
 pub mod letters;
 pub mod ownership;
 mod polled;
+mod probe;
 pub mod publisher;
 pub mod reader;
 pub mod record;

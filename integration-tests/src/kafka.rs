@@ -1,5 +1,6 @@
 //! Real Apache Kafka brokers.
 
+mod acls;
 mod proxy;
 mod script;
 mod security;
@@ -23,9 +24,11 @@ use rdkafka::{
 };
 use serde_json::Value;
 
+pub use acls::{Operation, Resource};
 pub use security::{Security, User};
 
 use crate::{Backend, PATIENCE, Sandbox, Settings, processes, wait_until};
+use acls::{Permission, Rule};
 use proxy::Proxy;
 use script::Script;
 
@@ -208,6 +211,13 @@ impl Kafka {
         self.proxies.iter().map(Proxy::forwarded).sum()
     }
 
+    /// Requests of one kind, by its API key, that were sent through the network that can be cut.
+    #[must_use]
+    pub fn requests(&self, api_key: i16) -> u64 {
+        let proxies = self.proxies.iter();
+        proxies.map(|proxy| proxy.requests(api_key)).sum()
+    }
+
     /// The process of a broker, counted from 1; `None` while it is stopped.
     #[must_use]
     pub fn pid(&self, broker: u32) -> Option<u32> {
@@ -262,6 +272,50 @@ impl Kafka {
     #[must_use]
     pub fn security(&self) -> &Security {
         self.security.as_ref().expect("the cluster is secure")
+    }
+
+    /// Has the brokers of a secure cluster check what a user may do, and allows everything at first. Users of listeners without SASL may always do
+    /// everything.
+    pub fn check_permissions_of(&self, user: &User) {
+        let everything = [
+            Resource::Topic("*"),
+            Resource::Group("*"),
+            Resource::TransactionalId("*"),
+            Resource::Cluster,
+        ];
+        for resource in everything {
+            let rule = Self::rule(user, resource, Operation::All, Permission::Allow);
+            rule.create(self.first_broker());
+        }
+    }
+
+    /// Forbids a user something, until it is [allowed](Self::allow) again.
+    pub fn forbid(&self, user: &User, resource: Resource<'_>, operation: Operation) {
+        Self::rule(user, resource, operation, Permission::Deny).create(self.first_broker());
+    }
+
+    /// Allows a user again what was forbidden.
+    pub fn allow(&self, user: &User, resource: Resource<'_>, operation: Operation) {
+        Self::rule(user, resource, operation, Permission::Deny).delete(self.first_broker());
+    }
+
+    fn rule<'a>(
+        user: &'a User,
+        resource: Resource<'a>,
+        operation: Operation,
+        permission: Permission,
+    ) -> Rule<'a> {
+        Rule {
+            user: &user.name,
+            resource,
+            operation,
+            permission,
+        }
+    }
+
+    fn first_broker(&self) -> &str {
+        let mut brokers = self.bootstrap.split(',');
+        brokers.next().expect("there is a broker")
     }
 
     /// Names of this test's topics.

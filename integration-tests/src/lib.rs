@@ -47,7 +47,7 @@ pub use chance::Chance;
 pub use collector::{Collector, Span};
 pub use events::Events;
 pub use ids::{Answer, Ids};
-pub use kafka::{Cluster, Kafka, Security, User, block_on};
+pub use kafka::{Cluster, Kafka, Operation, Resource, Security, User, block_on};
 pub use local::LocalNode;
 pub use network::Network;
 pub use process::{ProcessNode, meet};

@@ -11,6 +11,7 @@ mod killed_nodes;
 mod lending;
 mod membership;
 mod network;
+mod offsets;
 mod restarts;
 
 use std::time::Duration;

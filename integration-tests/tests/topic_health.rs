@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use babelmesh_integration_tests::{
     Backend, Cluster, Ids, Kafka, LocalNode, PATIENCE, Sandbox, measured, request, wait_until,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer};
 
 /// Problems are seen within so long.
 const SEEN: Duration = Duration::from_secs(10);
@@ -164,55 +163,5 @@ fn a_topic_that_is_deleted_and_made_again_is_read_from_its_beginning() {
     }
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
-    node.drain();
-}
-
-/// What monitors such as `kafka-consumer-groups --describe` show: the end of each partition less the group's offset.
-fn outside_lag(kafka: &Kafka, group: &str, topics: &[String]) -> i64 {
-    let mut config = kafka.clients().consumer(group);
-    config.remove("group.instance.id");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    for topic in topics {
-        for partition in 0..4 {
-            list.add_partition(topic, partition);
-        }
-    }
-    let committed = consumer.committed_offsets(list, SEEN).unwrap();
-    let lags = committed.elements().into_iter().map(|element| {
-        let ends = consumer.fetch_watermarks(element.topic(), element.partition(), SEEN);
-        let (_, end) = ends.unwrap();
-        end - element.offset().to_raw().unwrap().max(0)
-    });
-    lags.sum()
-}
-
-#[test]
-fn monitors_see_no_lag_when_nothing_is_left_to_do() {
-    let sandbox = Sandbox::new();
-    let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
-        return;
-    };
-    let mut backend = kafka.backend();
-    let node = LocalNode::start(&kafka.node(sandbox.node()));
-    ask(&mut backend, "a", "fr");
-    ask(&mut backend, "b", "de");
-    backend.read_all(PATIENCE);
-    backend.ids.assert_exactly_once();
-    let (topics, group) = (kafka.topics(), kafka.group());
-    let jobs: Vec<_> = ["fr", "de"]
-        .map(|language| format!("{}.{language}", topics.jobs))
-        .into();
-    let splitter = format!("{group}-splitter");
-    wait_until("no lag is left", SEEN, || {
-        outside_lag(&kafka, group, &jobs)
-            + outside_lag(&kafka, &splitter, std::slice::from_ref(&topics.requests))
-            == 0
-    });
-    // Offsets that were committed beyond the last record lose nothing that comes later.
-    ask(&mut backend, "c", "fr");
-    backend.read_all(PATIENCE);
-    backend.ids.assert_exactly_once();
-    assert_eq!(errors(&backend, "c"), [""; 20]);
     node.drain();
 }

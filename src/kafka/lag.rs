@@ -5,30 +5,25 @@
 //! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
 //! of a record: offsets ahead count as records in the proportion that was found in those behind.
 
+mod trailing;
+mod watch;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError, Sender},
     },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    client,
-    reader::{Member, MemberConsumer},
-    statistics::Statistics,
-};
+use self::trailing::Span;
+pub(super) use self::watch::LagWatch;
+use super::statistics::Statistics;
 
-/// How often ends are asked for.
-const EVERY: Duration = Duration::from_secs(1);
-/// How long the brokers may take to tell.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// A partition with unread records in which nobody gets further for so long is stalled.
 const STALLED: Duration = Duration::from_secs(8);
 /// The proportion of records to offsets forgets half of what it knows after so many offsets.
@@ -72,6 +67,12 @@ struct Position {
     read: Option<i64>,
     /// Whether a record was given to us since the partition is ours.
     has_read: bool,
+    /// The group's committed offset when the partition became ours. `None` if the group has none.
+    committed: Option<i64>,
+    /// A check has shown that no record lies between the next offset to read and this one.
+    empty_to: Option<i64>,
+    /// The end of the partition at the last check since something was read.
+    checked_to: Option<i64>,
     /// Fetched by librdkafka.
     fetched: Option<i64>,
     /// Fetched and not given to us, in records.
@@ -87,6 +88,22 @@ struct Position {
 }
 
 impl Position {
+    /// Every record before this offset was given to us, or answered before the partition became ours. `None` while the group has no offset.
+    const fn next(&self) -> Option<i64> {
+        match self.has_read {
+            true => self.read,
+            false => self.committed,
+        }
+    }
+
+    /// The offsets to check for records, when librdkafka seems to have reached the end of the partition without giving us all of them. That alone is
+    /// no proof: it purges what it has fetched when a partition is paused, and its statistics may be of an earlier assignment.
+    fn unchecked(&self) -> Option<Span> {
+        let (from, to) = self.next().zip(self.end)?;
+        let is_new = from < to && self.checked_to < Some(to);
+        (is_new && self.prefetched == 0 && self.fetched >= Some(to)).then_some(Span { from, to })
+    }
+
     /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should.
     fn watch(&mut self, is_wanted: bool, now: Instant) {
         let next = self.fetched.max(self.read).max(self.begin);
@@ -145,6 +162,7 @@ impl LagGauge {
                 // What was known before may be of an earlier time that the partition was ours.
                 position.fetched = None;
             }
+            (position.empty_to, position.checked_to) = (None, None);
             // What retention has deleted is no offset that was passed.
             let before = position.read.replace(offset + 1);
             let before =
@@ -190,11 +208,11 @@ impl LagGauge {
         }
     }
 
-    /// Takes the ends of all partitions that are ours; what is known of others is forgotten.
+    /// Takes the ends of all partitions that are ours; what is known of others is forgotten. `starts` has the group's committed offsets.
     fn ends(
         &self,
         ends: &TopicPartitionList,
-        starts: &HashMap<(String, i32), i64>,
+        starts: &HashMap<(String, i32), Option<i64>>,
         begins: &TopicPartitionList,
         is_held: impl Fn(&str) -> bool,
     ) {
@@ -209,7 +227,8 @@ impl LagGauge {
             }
             if position.read.is_none() {
                 let start = starts.get(&(element.topic().to_owned(), element.partition()));
-                position.read = start.copied();
+                position.committed = start.copied().flatten();
+                position.read = start.map(|start| start.unwrap_or(0));
             }
             let begin = begins.find_partition(element.topic(), element.partition());
             if let Some(Offset::Offset(begin)) = begin.map(|element| element.offset()) {
@@ -227,17 +246,35 @@ impl LagGauge {
         let _ = self.known().partitions.remove(&key);
     }
 
-    /// Partitions of which everything that was fetched was given to us, and where that ends: behind marks of transactions, which are not given.
+    /// Partitions in which only markers of transactions, which are not given to us, lie behind what was read, and the offset behind them.
     pub(super) fn passed(&self) -> Vec<(Arc<str>, i32, i64)> {
         let known = self.known();
-        let passed = |((topic, partition), position): (&(Arc<str>, i32), &Position)| {
-            let fetched = position
-                .fetched
-                .filter(|_| position.has_read && position.prefetched == 0);
-            let end = fetched.filter(|fetched| position.read < Some(*fetched))?;
-            Some((Arc::clone(topic), *partition, end))
-        };
-        known.partitions.iter().filter_map(passed).collect()
+        let partitions = known.partitions.iter();
+        let passed = partitions.filter_map(|((topic, partition), position)| {
+            Some((Arc::clone(topic), *partition, position.empty_to?))
+        });
+        passed.collect()
+    }
+
+    /// Partitions that may hold only markers behind what was read, with the offsets to check.
+    fn unchecked(&self) -> Vec<(Arc<str>, i32, Span)> {
+        let known = self.known();
+        let partitions = known.partitions.iter();
+        let unchecked = partitions.filter_map(|((topic, partition), position)| {
+            Some((Arc::clone(topic), *partition, position.unchecked()?))
+        });
+        unchecked.collect()
+    }
+
+    /// Takes the result of a check: whether no record lies in these offsets of a partition.
+    fn checked(&self, topic: &Arc<str>, partition: i32, span: Span, is_empty: bool) {
+        let key = (Arc::clone(topic), partition);
+        if let Some(position) = self.known().partitions.get_mut(&key)
+            && position.next() == Some(span.from)
+        {
+            position.checked_to = Some(span.to);
+            position.empty_to = is_empty.then_some(span.to);
+        }
     }
 
     /// Partitions with unread records in which nobody has got further for a while, although nothing holds them back.
@@ -305,231 +342,5 @@ impl LagGauge {
     }
 }
 
-/// Asks for the ends of partitions until it is dropped.
-pub(super) struct LagWatch {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl LagWatch {
-    /// Watches on a thread of its own: the brokers may take their time to answer.
-    pub(super) fn start(member: Arc<Member>, gauge: Arc<LagGauge>) -> anyhow::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let watch = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
-                if let Some(consumer) = member.consumer() {
-                    look(&consumer, &gauge, |topic| member.holds_back(topic));
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("lag".to_owned()).spawn(watch)?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Stops, and waits until its thread holds the consumer no more.
-    pub(super) fn end(self) {
-        drop(self.stop);
-        let _ = self.thread.join();
-    }
-}
-
-fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> bool) {
-    let Ok(mut wanted) = consumer.assignment() else {
-        return;
-    };
-    if wanted.count() == 0 {
-        // librdkafka takes a question about nothing for a mistake. What was ours is unread by others now.
-        gauge.ends(&wanted, &HashMap::new(), &wanted, is_held);
-        return;
-    }
-    let mut unread = TopicPartitionList::new();
-    for element in wanted.elements() {
-        if !gauge.has_start(element.topic(), element.partition()) {
-            unread.add_partition(element.topic(), element.partition());
-        }
-    }
-    // Nothing was read of these yet: they begin where the group has got to.
-    let mut starts = HashMap::new();
-    if unread.count() > 0
-        && let Ok(committed) = consumer.committed_offsets(unread, PATIENCE)
-    {
-        for element in committed.elements() {
-            let start = match element.offset() {
-                Offset::Offset(offset) => offset,
-                _ => 0,
-            };
-            starts.insert((element.topic().to_owned(), element.partition()), start);
-        }
-    }
-    let mut begins = TopicPartitionList::new();
-    for element in wanted.elements() {
-        if is_held(element.topic()) || gauge.stands(element.topic(), element.partition()) {
-            begins.add_partition(element.topic(), element.partition());
-        }
-    }
-    if begins.count() > 0 && begins.set_all_offsets(Offset::Beginning).is_ok() {
-        begins = consumer
-            .offsets_for_times(begins, PATIENCE)
-            .unwrap_or_default();
-    }
-    if wanted.set_all_offsets(Offset::End).is_err() {
-        return;
-    }
-    match consumer.offsets_for_times(wanted, PATIENCE) {
-        Ok(ends) => gauge.ends(&ends, &starts, &begins, is_held),
-        Err(error) => client::error(&error, "asking for the ends of partitions"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ends(list: &[(i32, i64)]) -> TopicPartitionList {
-        let mut ends = TopicPartitionList::new();
-        for (partition, end) in list {
-            let end = Offset::Offset(*end);
-            ends.add_partition_offset("t", *partition, end).unwrap();
-        }
-        ends
-    }
-
-    fn read(gauge: &LagGauge, partition: i32, offsets: impl Iterator<Item = i64>) {
-        let topic: Arc<str> = Arc::from("t");
-        gauge.read(offsets.map(|offset| (&topic, partition, offset, 20, offset)));
-    }
-
-    fn statistics(partition: i32, next: i64, prefetched: i64) -> Statistics {
-        let json = serde_json::json!({"topics": {"t": {"partitions": {
-            partition.to_string(): {"next_offset": next, "fetchq_cnt": prefetched, "other": 1}}}}});
-        Statistics::read(json.to_string().as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn the_lag_is_what_is_fetched_and_not_read_and_what_is_not_fetched() {
-        let gauge = LagGauge::default();
-        read(&gauge, 0, 0..100);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), &ends(&[]), |_| false);
-        assert_eq!(gauge.topics()[0].records, 300);
-        gauge.statistics(&statistics(0, 150, 50));
-        assert_eq!(gauge.topics()[0].records, 300);
-        assert!((gauge.tokens_per_record() - 20.0).abs() < 1e-9);
-        assert_eq!(gauge.read_up_to_ms(), Some(99));
-    }
-
-    #[test]
-    fn marks_of_transactions_are_no_records() {
-        let gauge = LagGauge::default();
-        // Every second offset holds a mark.
-        read(&gauge, 0, (0..200).step_by(2));
-        gauge.ends(&ends(&[(0, 200)]), &HashMap::new(), &ends(&[]), |_| false);
-        // All is read: what remains is the last mark, and librdkafka knows that it has fetched it.
-        gauge.statistics(&statistics(0, 200, 0));
-        assert_eq!(gauge.topics()[0].records, 0);
-        gauge.ends(&ends(&[(0, 1_200)]), &HashMap::new(), &ends(&[]), |_| false);
-        let records = gauge.topics()[0].records;
-        assert!((490..=510).contains(&records), "{records}");
-    }
-
-    #[test]
-    fn what_was_fetched_ahead_of_a_paused_partition_counts_as_unread() {
-        let gauge = LagGauge::default();
-        read(&gauge, 0, 0..100);
-        gauge.statistics(&statistics(0, 150, 0));
-        gauge.set_paused(true);
-        gauge.ends(&ends(&[(0, 400)]), &HashMap::new(), &ends(&[]), |_| false);
-        assert_eq!(gauge.topics()[0].records, 300);
-    }
-
-    #[test]
-    fn partitions_that_went_are_forgotten_and_new_ones_begin_at_the_committed_offset() {
-        let gauge = LagGauge::default();
-        read(&gauge, 0, 0..100);
-        assert!(gauge.has_start("t", 0) && !gauge.has_start("t", 1));
-        let starts = HashMap::from([(("t".to_owned(), 1), 70)]);
-        gauge.ends(&ends(&[(1, 100)]), &starts, &ends(&[]), |_| false);
-        let lag = &gauge.topics()[0];
-        assert_eq!((lag.partitions, lag.records), (1, 30));
-    }
-
-    #[test]
-    fn what_retention_has_deleted_is_not_unread() {
-        let gauge = LagGauge::default();
-        let starts = HashMap::from([(("t".to_owned(), 0), 0)]);
-        gauge.set_paused(true);
-        assert!(gauge.stands("t", 0));
-        let (end, begin) = (ends(&[(0, 5_000)]), ends(&[(0, 4_990)]));
-        gauge.ends(&end, &starts, &begin, |_| false);
-        assert_eq!(gauge.topics()[0].records, 10);
-        assert!(gauge.stands("t", 0));
-        gauge.ends(&end, &starts, &end, |_| false);
-        assert_eq!(gauge.topics()[0].records, 0);
-        assert!(!gauge.stands("t", 0));
-        // Neither is what it deletes while the partition is paused.
-        read(&gauge, 0, 5_000..5_100);
-        gauge.ends(&ends(&[(0, 6_000)]), &starts, &ends(&[]), |_| false);
-        assert_eq!(gauge.topics()[0].records, 900);
-        assert!(gauge.stands("t", 0));
-        let (end, begin) = (ends(&[(0, 6_000)]), ends(&[(0, 5_800)]));
-        gauge.ends(&end, &starts, &begin, |_| false);
-        assert_eq!(gauge.topics()[0].records, 200);
-        gauge.set_paused(false);
-        assert!(!gauge.stands("t", 0));
-    }
-
-    #[test]
-    fn a_partition_that_stands_still_before_its_end_is_stalled() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut position = Position {
-            read: Some(100),
-            end: Some(120),
-            ..Position::default()
-        };
-        position.watch(true, at(0));
-        position.watch(true, at(7));
-        assert!(!position.is_stalled);
-        position.watch(true, at(8));
-        assert!(position.is_stalled);
-        // It gets further, and stands again.
-        position.read = Some(101);
-        position.watch(true, at(9));
-        assert!(!position.is_stalled);
-        position.watch(true, at(17));
-        assert!(position.is_stalled);
-        // It is held back, or what comes is fetched, or there is nothing more but a mark that is fetched.
-        position.watch(false, at(18));
-        assert!(!position.is_stalled);
-        position.prefetched = 7;
-        position.watch(true, at(19));
-        position.watch(true, at(40));
-        assert!(!position.is_stalled);
-        position.prefetched = 0;
-        position.fetched = Some(120);
-        position.watch(true, at(41));
-        position.watch(true, at(60));
-        assert!(!position.is_stalled);
-    }
-
-    #[test]
-    fn only_marks_behind_records_that_were_given_to_us_are_passed() {
-        let gauge = LagGauge::default();
-        let t: Arc<str> = Arc::from("t");
-        // Known of an earlier time.
-        gauge.ends(&ends(&[(0, 100)]), &HashMap::new(), &ends(&[]), |_| false);
-        gauge.statistics(&statistics(0, 100, 0));
-        assert_eq!(gauge.passed(), []);
-        read(&gauge, 0, 50..60);
-        assert_eq!(gauge.passed(), []);
-        gauge.statistics(&statistics(0, 70, 9));
-        assert_eq!(gauge.passed(), []);
-        read(&gauge, 0, 60..69);
-        gauge.statistics(&statistics(0, 70, 0));
-        assert_eq!(gauge.passed(), [(Arc::clone(&t), 0, 70)]);
-        gauge.forget("t", 0);
-        assert_eq!(gauge.passed(), []);
-        read(&gauge, 0, 70..80);
-        gauge.statistics(&statistics(0, 80, 0));
-        assert_eq!(gauge.passed(), []);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 mod acknowledged;
 mod pace;
 mod partition;
+mod progress;
 mod refusal;
 mod reports;
 mod revocations;
@@ -26,8 +27,6 @@ use std::{
 };
 
 use babelmesh_actors::flow::Flow;
-use rdkafka::consumer::{CommitMode, Consumer};
-
 pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{
@@ -68,6 +67,8 @@ pub struct Publishing {
     pub failures: Failures,
     /// Follows answers to where they are committed.
     pub traces: Traces,
+    /// A topic that stands for all those of the member when the brokers refuse one of its clients.
+    pub source: String,
 }
 
 /// The thread's state.
@@ -79,6 +80,7 @@ pub struct Publisher {
     revocations: Revocations,
     /// Topics of which nothing is done for now.
     held: BTreeSet<String>,
+    has_excused: bool,
 }
 
 /// A way to get answers and offsets to the brokers.
@@ -88,6 +90,9 @@ trait Delivery: Send {
 
     /// The broker took a record, or did not.
     fn reported(&mut self, report: reports::Report, partitions: &mut Partitions, with: &Publishing);
+
+    /// Whether something that concerns a partition is on its way to the brokers, besides what its answers say.
+    fn is_busy_with(&self, partition: u32) -> bool;
 
     /// These partitions are no longer ours.
     fn dropped(&mut self, partitions: &[u32]);
@@ -131,6 +136,7 @@ impl Publisher {
             partitions: Partitions::default(),
             revocations: Revocations::default(),
             held: BTreeSet::new(),
+            has_excused: false,
         };
         let run = move || {
             let _guard = guard;
@@ -161,15 +167,23 @@ impl Publisher {
             }
             self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
-            if !self.held.is_empty() {
-                let weight = self.partitions.weight_of(&self.held);
-                self.publishing.flow.excuse(weight);
-            }
+            self.excuse();
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
                 return;
             }
+        }
+    }
+
+    /// What was read of topics that are held back, or may not be read any more, does not count as waiting.
+    fn excuse(&mut self) {
+        let mut resting = self.publishing.topics.unreadable();
+        resting.extend(self.held.iter().cloned());
+        if !resting.is_empty() || self.has_excused {
+            self.has_excused = !resting.is_empty();
+            let weight = self.partitions.weight_of(&resting);
+            self.publishing.flow.excuse(weight);
         }
     }
 
@@ -209,10 +223,16 @@ impl Publisher {
                 self.delivery
                     .reported(report, &mut self.partitions, &self.publishing);
             }
-            Command::Passed(partitions) => self.pass(&partitions),
+            Command::Passed(partitions) => {
+                for (id, epoch, offset) in partitions {
+                    if let Some(partition) = self.partitions.get(id, epoch) {
+                        partition.pass(offset);
+                    }
+                }
+            }
             Command::Held(topics) => {
                 self.held = topics;
-                flow.excuse(self.partitions.weight_of(&self.held));
+                self.excuse();
             }
             Command::Revoked {
                 partitions,
@@ -233,31 +253,12 @@ impl Publisher {
         }
     }
 
-    /// Commits offsets behind marks of transactions, where all records before them are answered: whoever asks the group for its lag from
-    /// outside takes a mark for a record. Offsets that are lost here cost nothing.
-    fn pass(&mut self, partitions: &[(u32, u32, i64)]) {
-        let with = &self.publishing;
-        let Some(consumer) = with.member.consumer() else {
-            return;
-        };
-        for (id, epoch, offset) in partitions {
-            let Some(partition) = self.partitions.get(*id, *epoch) else {
-                continue;
-            };
-            let Some(list) = partition.pass(*offset) else {
-                continue;
-            };
-            let commit = || consumer.commit(&list, CommitMode::Async).ok();
-            let _ = with
-                .ownership
-                .while_held([(*id, *epoch)].into_iter(), commit);
-        }
-    }
-
     /// Lets partitions go that are finished, or whose time is over; says whether to end.
     fn end_revocations(&mut self) -> bool {
         let mut stop = false;
-        let is_finished = |id| self.partitions.is_finished(id);
+        // A commit of an offset behind markers may be under way for a partition that has nothing else to do.
+        let (partitions, delivery) = (&self.partitions, &self.delivery);
+        let is_finished = |id| partitions.is_finished(id) && !delivery.is_busy_with(id);
         for revocation in self.revocations.due(Instant::now(), is_finished) {
             self.delivery.dropped(&revocation.partitions);
             for id in &revocation.partitions {

@@ -4,6 +4,7 @@ mod assignment;
 mod context;
 mod fencing;
 mod member;
+mod permission;
 mod reading;
 mod recreation;
 
@@ -34,6 +35,7 @@ use rdkafka::{
 use self::{
     assignment::Assignment,
     fencing::{Fences, PAUSE},
+    permission::Permission,
 };
 pub use self::{
     context::ReaderContext,
@@ -48,6 +50,7 @@ use super::{
     publisher::{Command, Opened},
     record::{OutRecord, weight},
     refusals::Refusals,
+    topic_health::TopicHealth,
 };
 use crate::{events::NodeEvent, failure::Failures};
 
@@ -57,7 +60,7 @@ const RUN: usize = 512;
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// How often a closed gate is looked at until then.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// How often an idle reader tells what it has passed.
+/// How often a reader tells which markers of transactions it has passed.
 const PASSED_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
@@ -94,7 +97,7 @@ impl Reader {
     /// When the subscription is refused or the thread cannot be started.
     pub fn start(
         member: Arc<Member>,
-        topics: &[String],
+        (topics, health): (&[String], Arc<TopicHealth>),
         flow: Arc<Flow>,
         observer: Arc<dyn Observer>,
         failures: Failures,
@@ -116,6 +119,7 @@ impl Reader {
             told_passed: Instant::now(),
             fences: Fences::default(),
             rejoin_at: None,
+            permission: Permission::of(topics, health),
         };
         let run = move || {
             let _guard = polling.failures.guard("the reader");
@@ -270,6 +274,7 @@ struct Polling<H> {
     fences: Fences,
     /// When to join again with another consumer.
     rejoin_at: Option<Instant>,
+    permission: Permission,
 }
 
 impl<H: Handler> Polling<H> {
@@ -389,10 +394,6 @@ impl<H: Handler> Polling<H> {
             }
             wait = Duration::ZERO;
         }
-        if opened.is_empty() && self.told_passed.elapsed() > PASSED_EVERY {
-            self.told_passed = Instant::now();
-            self.assignment().tell_passed();
-        }
         if !opened.is_empty() {
             let records = opened.iter().zip(&topics);
             let read = records.map(|(opened, (topic, partition))| {
@@ -402,6 +403,11 @@ impl<H: Handler> Polling<H> {
             self.assignment().lag.read(read);
             self.assignment().settlements.tell(Command::Opened(opened));
             self.handler.hand_on();
+        }
+        if self.told_passed.elapsed() > PASSED_EVERY {
+            self.told_passed = Instant::now();
+            self.assignment().tell_passed();
+            self.permission.look(&self.member.assignment);
         }
         for topic in recreated {
             self.read_again(consumer, &topic);
@@ -468,6 +474,9 @@ impl<H: Handler> Polling<H> {
 
     /// Errors repeat for as long as a broker is away; one a second is enough.
     fn report(&mut self, error: &KafkaError) {
+        let (member, assignment) = (&self.member, &self.member.assignment);
+        let group = member.config().get("group.id").unwrap_or_default();
+        self.permission.refused(error, group, assignment);
         if self
             .last_error
             .is_none_or(|at| at.elapsed() > Duration::from_secs(1))

@@ -2,9 +2,12 @@
 //!
 //! A topic that goes missing stops what depends on it and nothing else: jobs for it are answered with an error that may be retried, and
 //! operators see it in readiness, status and metrics. One answer of a broker that has just started is no proof, so two in a row are wanted.
+//!
+//! Brokers describe a topic also to a client that may not read it. That shows only when somebody tries: [`super::topic_watch`] does when a reader
+//! was refused.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -14,6 +17,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::events::NodeEvent;
 
 /// So many looks in a row must find a topic unusable.
 const LOOKS: u32 = 2;
@@ -64,10 +69,29 @@ pub struct TopicProblem {
 /// What a look at the topics changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A topic cannot be used any more.
-    Unusable(String, Problem),
+    /// A topic cannot be used any more; why, in words that follow its name.
+    Unusable(String, String),
     /// A topic can be used again.
     Usable(String),
+}
+
+impl Change {
+    /// Tells of it.
+    pub(super) fn emit(&self) {
+        match self {
+            Self::Unusable(topic, problem) => NodeEvent::TopicUnusable { topic, problem }.emit(),
+            Self::Usable(topic) => NodeEvent::TopicUsable { topic }.emit(),
+        }
+    }
+
+    /// Between what was wrong with a topic before and what is wrong now.
+    fn between(topic: &str, before: Option<&String>, now: Option<String>) -> Option<Self> {
+        match (before, now) {
+            (None, Some(problem)) => Some(Self::Unusable(topic.to_owned(), problem)),
+            (Some(_), None) => Some(Self::Usable(topic.to_owned())),
+            (_, _) => None,
+        }
+    }
 }
 
 /// The topics of a node.
@@ -78,6 +102,21 @@ pub struct TopicHealth {
     answered: Mutex<Option<Instant>>,
     /// Whether any of them waits for an operator.
     has_unavailable: AtomicBool,
+    /// Whether any of them cannot be read.
+    has_unreadable: AtomicBool,
+    /// Whether a reader was refused a topic, and it is not known which.
+    suspects_reading: AtomicBool,
+    /// Why the brokers refuse a client, by a topic that stands for the sources of its pipeline.
+    clients: Mutex<BTreeMap<(String, Client), String>>,
+}
+
+/// A client of a pipeline, as brokers know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Client {
+    /// By its consumer group.
+    Reader,
+    /// By its transactional id.
+    Publisher,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +124,8 @@ struct Known {
     /// Looks in a row that found a problem.
     looks: u32,
     problem: Option<Problem>,
+    /// Why it cannot be read.
+    unreadable: Option<String>,
 }
 
 impl Known {
@@ -94,6 +135,12 @@ impl Known {
 
     fn is_unavailable(&self) -> bool {
         self.confirmed().is_some_and(Problem::needs_operator)
+    }
+
+    /// What is wrong, in words that follow its name.
+    fn describe(&self) -> Option<String> {
+        let confirmed = self.confirmed().map(ToString::to_string);
+        confirmed.or_else(|| Some(format!("cannot be read: {}", self.unreadable.as_ref()?)))
     }
 }
 
@@ -122,23 +169,75 @@ impl TopicHealth {
                 Some(problem) => problem.clone(),
                 None => Some(Problem::Missing),
             };
-            let before = known.confirmed().cloned();
+            let before = known.describe();
             known.looks = match problem {
                 Some(_) => known.looks.saturating_add(1),
                 None => 0,
             };
             known.problem = problem;
-            match (before, known.confirmed()) {
-                (None, Some(problem)) => {
-                    changes.push(Change::Unusable(topic.clone(), problem.clone()));
-                }
-                (Some(_), None) => changes.push(Change::Usable(topic.clone())),
-                (_, _) => {}
-            }
+            changes.extend(Change::between(topic, before.as_ref(), known.describe()));
         }
         let unavailable = topics.values().any(Known::is_unavailable);
         self.has_unavailable.store(unavailable, Ordering::Relaxed);
         changes
+    }
+
+    /// A reader was refused some topic.
+    pub(super) fn suspect_reading(&self) {
+        self.suspects_reading.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be found out which topics cannot be read.
+    pub(super) fn suspects_reading(&self) -> bool {
+        self.suspects_reading.load(Ordering::Relaxed)
+    }
+
+    /// Takes why topics cannot be read, `None` for those that can. If these are all, and all can be read, nothing is suspected any more.
+    pub(super) fn tried_reading(
+        &self,
+        found: &BTreeMap<String, Option<String>>,
+        are_all: bool,
+    ) -> Vec<Change> {
+        let mut topics = self.topics();
+        let mut changes = Vec::new();
+        for (topic, error) in found {
+            let known = topics.entry(topic.clone()).or_default();
+            let before = known.describe();
+            known.unreadable.clone_from(error);
+            changes.extend(Change::between(topic, before.as_ref(), known.describe()));
+        }
+        let any = topics.values().any(|known| known.unreadable.is_some());
+        self.has_unreadable.store(any, Ordering::Relaxed);
+        if are_all && !any {
+            self.suspects_reading.store(false, Ordering::Relaxed);
+        }
+        changes
+    }
+
+    /// The topics that cannot be read until an operator does something.
+    pub(super) fn unreadable(&self) -> BTreeSet<String> {
+        if !self.has_unreadable.load(Ordering::Relaxed) {
+            return BTreeSet::new();
+        }
+        let topics = self.topics();
+        let such = topics
+            .iter()
+            .filter(|(_, known)| known.unreadable.is_some());
+        such.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Takes why the brokers refuse a client of the pipeline that reads `source` and others; `None` when they do not any more.
+    pub(super) fn set_client_problem(&self, source: &str, client: Client, problem: Option<String>) {
+        let key = (source.to_owned(), client);
+        let mut clients = self.clients();
+        match problem {
+            Some(problem) => clients.insert(key, problem),
+            None => clients.remove(&key),
+        };
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<(String, Client), String>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answered(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -167,20 +266,25 @@ impl TopicHealth {
         let topics = self.topics();
         let topics = topics.iter();
         topics
-            .map(|(topic, known)| (topic.clone(), known.confirmed().is_none()))
+            .map(|(topic, known)| (topic.clone(), known.describe().is_none()))
             .collect()
     }
 
     /// What is wrong with topics, if anything.
     #[must_use]
     pub fn problems(&self) -> Vec<TopicProblem> {
-        let topics = self.topics();
         let problem = |(topic, known): (&String, &Known)| {
-            let problem = known.confirmed()?.to_string();
+            let problem = known.describe()?;
             let topic = topic.clone();
             Some(TopicProblem { topic, problem })
         };
-        topics.iter().filter_map(problem).collect()
+        let mut problems: Vec<_> = self.topics().iter().filter_map(problem).collect();
+        let clients = self.clients();
+        problems.extend(clients.iter().map(|((topic, _), problem)| TopicProblem {
+            topic: topic.clone(),
+            problem: problem.clone(),
+        }));
+        problems
     }
 }
 
@@ -209,7 +313,7 @@ mod tests {
         assert_eq!(health.look(&one), []);
         assert!(!health.is_unavailable("b") && health.problems().is_empty());
         assert!(health.brokers_answer());
-        let gone = Change::Unusable("b".to_owned(), Problem::Missing);
+        let gone = Change::Unusable("b".to_owned(), "does not exist".to_owned());
         assert_eq!(health.look(&one), [gone]);
         assert!(health.is_unavailable("b") && !health.is_unavailable("a"));
         assert_eq!(health.problems()[0].problem, "does not exist");
@@ -233,6 +337,49 @@ mod tests {
             "has no leader for partition 0, 3"
         );
         assert!(!health.is_unavailable("a"));
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_read_is_a_problem_until_it_can_and_suspicion_ends_with_the_last() {
+        let health = health();
+        let (good, bad) = (
+            ("a".to_owned(), None),
+            ("b".to_owned(), Some("no".to_owned())),
+        );
+        health.suspect_reading();
+        let both = BTreeMap::from([good.clone(), bad]);
+        let gone = Change::Unusable("b".to_owned(), "cannot be read: no".to_owned());
+        assert_eq!(health.tried_reading(&both, true), [gone]);
+        assert!(health.suspects_reading() && !health.is_unavailable("b"));
+        assert_eq!(health.unreadable(), ["b".to_owned()].into());
+        let looked = found(&[("a", None), ("b", None)]);
+        assert_eq!(
+            health.look(&looked),
+            [],
+            "a description is no permission to read"
+        );
+        assert_eq!(health.problems().len(), 1);
+        let b = ("b".to_owned(), None);
+        let usable = Change::Usable("b".to_owned());
+        assert_eq!(health.tried_reading(&[b.clone()].into(), false), [usable]);
+        assert!(health.suspects_reading() && health.problems().is_empty());
+        assert_eq!(health.tried_reading(&[good, b].into(), true), []);
+        assert!(!health.suspects_reading() && health.unreadable().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_is_refused_is_a_problem_of_what_it_reads() {
+        let health = health();
+        let set = |client, problem: Option<&str>| {
+            health.set_client_problem("a", client, problem.map(str::to_owned));
+        };
+        set(Client::Reader, Some("cannot be read: no group"));
+        set(Client::Publisher, Some("cannot be answered: no id"));
+        assert_eq!(health.problems().len(), 2);
+        set(Client::Publisher, None);
+        assert_eq!(health.problems()[0].problem, "cannot be read: no group");
+        set(Client::Reader, None);
+        assert!(health.problems().is_empty());
     }
 
     #[test]

@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{error::RDKafkaErrorCode, metadata::MetadataTopic};
+use rdkafka::{ClientConfig, Offset, error::RDKafkaErrorCode, metadata::MetadataTopic};
 
 use super::{
-    client::Clients,
+    client::{self, Clients},
     contact::Contact,
+    probe::{self, First, Place},
     topic_health::{Change, Problem, TopicHealth},
 };
-use crate::events::NodeEvent;
 
 /// How often it looks. With two looks that must agree, a topic that goes missing is known within ten seconds.
 const EVERY: Duration = Duration::from_secs(3);
@@ -30,12 +30,17 @@ pub struct TopicWatch {
 }
 
 impl TopicWatch {
-    /// Starts to look.
+    /// Starts to look. `sources` are the topics that this node reads, as a member of `group`.
     ///
     /// # Errors
     /// When librdkafka refuses the client, or there can be no more threads.
-    pub fn start(clients: &Clients, health: Arc<TopicHealth>) -> anyhow::Result<Self> {
+    pub fn start(
+        clients: &Clients,
+        health: Arc<TopicHealth>,
+        (group, sources): (&str, Vec<String>),
+    ) -> anyhow::Result<Self> {
         let mut contact = Contact::open(clients)?;
+        let reading = clients.consumer(group);
         let clients = clients.clone();
         let (stop, stopped) = mpsc::channel::<()>();
         let watch = move || {
@@ -46,7 +51,10 @@ impl TopicWatch {
                         let found = topics
                             .map(|topic| (topic.name().to_owned(), problem(topic)))
                             .collect::<BTreeMap<_, _>>();
-                        health.look(&found).iter().for_each(tell);
+                        health.look(&found).iter().for_each(Change::emit);
+                        if health.suspects_reading() {
+                            try_reading(&reading, &sources, &health);
+                        }
                     }
                     // Brokers that do not answer say nothing about topics. A client that knew them may believe for ever that there are none.
                     Err(_) => {
@@ -82,12 +90,26 @@ fn problem(topic: &MetadataTopic) -> Option<Problem> {
     (!orphans.is_empty()).then_some(Problem::NoLeader(orphans))
 }
 
-fn tell(change: &Change) {
-    match change {
-        Change::Unusable(topic, problem) => {
-            let problem = &problem.to_string();
-            NodeEvent::TopicUnusable { topic, problem }.emit();
-        }
-        Change::Usable(topic) => NodeEvent::TopicUsable { topic }.emit(),
-    }
+/// Finds out which topics may not be read: a consumer that is refused one is not told which.
+fn try_reading(config: &ClientConfig, sources: &[String], health: &TopicHealth) {
+    let place = |topic: &String| -> Place { (Arc::from(topic.as_str()), 0, Offset::End) };
+    let places: Vec<_> = sources.iter().map(place).collect();
+    let found = match probe::look(config, &places, PATIENCE) {
+        Ok(found) => found,
+        Err(error) => return client::error(&error, "trying to read topics"),
+    };
+    let answers = found.into_iter().filter_map(|((topic, ..), first)| {
+        let refusal = match first {
+            First::Record(_) | First::End => None,
+            First::Error(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Some(code.to_string())
+            }
+            First::Error(_) => return None,
+        };
+        Some((topic.to_string(), refusal))
+    });
+    let found: BTreeMap<_, _> = answers.collect();
+    let is_all = found.len() == sources.len();
+    let changes = health.tried_reading(&found, is_all);
+    changes.iter().for_each(Change::emit);
 }

@@ -82,6 +82,7 @@ impl Pipelines {
         let refusals = Refusals::new(encoder, config.intake.limits());
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
+        let sources = [std::slice::from_ref(&kafka.topics.requests), &topics].concat();
         let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
             JobReader::new(
                 settlements,
@@ -105,7 +106,7 @@ impl Pipelines {
         Ok(Self {
             splitter,
             jobs,
-            _watch: TopicWatch::start(clients, Arc::clone(&health))?,
+            _watch: TopicWatch::start(clients, Arc::clone(&health), (&kafka.group_id, sources))?,
             topics: health,
         })
     }
@@ -217,6 +218,7 @@ impl Build<'_> {
             gauges: Arc::clone(&gauges),
             failures: self.failures.clone(),
             traces: self.traces.clone(),
+            source: topics.first().cloned().unwrap_or_default(),
         };
         let publisher = Publisher::start(
             self.clients.publisher(group),
@@ -228,7 +230,7 @@ impl Build<'_> {
         let failures = self.failures.clone();
         let reader = Reader::start(
             member,
-            topics,
+            (topics, Arc::clone(&self.health)),
             Arc::clone(&flow),
             observer,
             failures,

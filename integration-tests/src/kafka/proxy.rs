@@ -54,6 +54,12 @@ impl Proxy {
         self.line.change(|state| state.cut = false);
     }
 
+    /// Requests of one kind of Kafka's protocol that clients sent so far.
+    pub(super) fn requests(&self, api_key: i16) -> u64 {
+        let requests = self.line.requests.lock().expect("no holder panics");
+        requests.get(&api_key).copied().unwrap_or(0)
+    }
+
     /// Bytes that passed so far, in both directions.
     pub(super) fn forwarded(&self) -> u64 {
         self.line.forwarded.load(Ordering::Relaxed)
@@ -82,6 +88,8 @@ struct Line {
     changed: Condvar,
     forwarded: AtomicU64,
     numbers: AtomicU64,
+    /// By API key.
+    requests: Mutex<HashMap<i16, u64>>,
 }
 
 #[derive(Default)]
@@ -169,13 +177,50 @@ fn serve(client: &TcpStream, target: SocketAddr, line: &Line) {
     let kept = line.keep(client).zip(line.keep(&broker));
     if kept.is_some() {
         thread::scope(|scope| {
-            scope.spawn(|| pump(client, &broker, line));
-            pump(&broker, client, line);
+            scope.spawn(|| {
+                let mut requests = Requests::default();
+                pump(client, &broker, line, |bytes| {
+                    requests.take(bytes, |api_key| {
+                        let mut counts = line.requests.lock().expect("no holder panics");
+                        *counts.entry(api_key).or_default() += 1;
+                    });
+                });
+            });
+            pump(&broker, client, line, |_| {});
         });
     }
 }
 
-fn pump(mut from: &TcpStream, mut to: &TcpStream, line: &Line) {
+/// Finds the requests in what a client of Kafka sends.
+#[derive(Default)]
+struct Requests {
+    /// The beginning of a request: its length and its API key.
+    head: Vec<u8>,
+    /// Bytes of the last request that are still to come.
+    rest: usize,
+}
+
+impl Requests {
+    fn take(&mut self, mut bytes: &[u8], mut found: impl FnMut(i16)) {
+        loop {
+            let skipped = self.rest.min(bytes.len());
+            self.rest -= skipped;
+            let wanted = (6 - self.head.len()).min(bytes.len() - skipped);
+            let (head, after) = bytes[skipped..].split_at(wanted);
+            self.head.extend_from_slice(head);
+            bytes = after;
+            let [a, b, c, d, high, low] = self.head[..] else {
+                return;
+            };
+            found(i16::from_be_bytes([high, low]));
+            let length = u32::from_be_bytes([a, b, c, d]) as usize;
+            self.rest = length.saturating_sub(2);
+            self.head.clear();
+        }
+    }
+}
+
+fn pump(mut from: &TcpStream, mut to: &TcpStream, line: &Line, mut see: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = from.read(&mut buffer);
@@ -192,6 +237,7 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, line: &Line) {
             Ok(count) => {
                 // Counted first: whoever has read the bytes finds them counted.
                 line.forwarded.fetch_add(count as u64, Ordering::Relaxed);
+                see(&buffer[..count]);
                 to.write_all(&buffer[..count])
             }
             Err(error) => Err(error),
@@ -239,6 +285,24 @@ mod tests {
             .read_exact(&mut heard)
             .map(|()| heard)
             .map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn requests_are_found_however_a_stream_is_cut_in_pieces() {
+        let request = |key: i16, length: usize| {
+            let mut bytes = u32::try_from(length + 2).unwrap().to_be_bytes().to_vec();
+            bytes.extend(key.to_be_bytes());
+            bytes.resize(bytes.len() + length, 7);
+            bytes
+        };
+        let stream = [request(8, 10), request(28, 0), request(3, 100)].concat();
+        for size in 1..=stream.len() {
+            let (mut requests, mut keys) = (Requests::default(), Vec::new());
+            for piece in stream.chunks(size) {
+                requests.take(piece, |key| keys.push(key));
+            }
+            assert_eq!(keys, [8, 28, 3], "{size}");
+        }
     }
 
     #[test]

@@ -138,6 +138,29 @@ impl Acknowledged {
         }
     }
 
+    /// Stores offsets behind markers of transactions. They are committed in the same way, and so in the same order, as all others.
+    fn pass(partitions: &mut Partitions, with: &Publishing) {
+        let due: Vec<_> = partitions
+            .iter()
+            .filter_map(|(id, partition)| Some((id, partition.epoch, partition.passed()?)))
+            .collect();
+        let Some(consumer) = with.member.consumer().filter(|_| !due.is_empty()) else {
+            return;
+        };
+        for (id, epoch, offset) in due {
+            let Some(partition) = partitions.get(id, epoch) else {
+                continue;
+            };
+            // What is stored is the offset of the last record: the group goes on behind it.
+            let (topic, last) = (&partition.topic, offset - 1);
+            let store = || consumer.store_offset(topic, partition.number, last).ok();
+            let stored = with.ownership.while_held([(id, epoch)].into_iter(), store);
+            if stored.is_some() {
+                partition.finish(last, &with.flow, &with.gauges);
+            }
+        }
+    }
+
     /// A producer that failed may be of no use any more, and what it still holds would leave out of order.
     fn restart(&mut self, with: &Publishing) {
         match PolledProducer::new(&self.config, ToPublisher::new(self.settlements.clone())) {
@@ -173,6 +196,7 @@ impl Delivery for Acknowledged {
         }
         self.send(partitions);
         self.store_offsets(partitions, with);
+        Self::pass(partitions, with);
         Next::Later
     }
 
@@ -210,6 +234,10 @@ impl Delivery for Acknowledged {
         if waiting.1 == 0 {
             self.units.remove(&report.mark);
         }
+    }
+
+    fn is_busy_with(&self, _: u32) -> bool {
+        false
     }
 
     fn dropped(&mut self, partitions: &[u32]) {

@@ -5,11 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
-use rdkafka::{Offset, TopicPartitionList};
-
 use super::{
     Publishing,
+    progress::Progress,
     refusal::answer_unavailable,
     settlements::{Opened, Settled},
 };
@@ -21,6 +19,7 @@ use crate::{
     },
     telemetry::traces::Journey,
 };
+use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
 
 /// A partition from its assignment to its end here.
 pub(super) struct Partition {
@@ -34,8 +33,7 @@ pub(super) struct Partition {
     weight: u64,
     /// What is to be published, in order; it stays here until the broker has both the records and the offset.
     pub(super) released: VecDeque<Released>,
-    /// The offset behind marks of transactions that was committed last.
-    passed: i64,
+    progress: Progress,
 }
 
 /// What one record of the partition is answered by.
@@ -56,7 +54,7 @@ impl Partition {
             accepted: VecDeque::new(),
             weight: 0,
             released: VecDeque::new(),
-            passed: 0,
+            progress: Progress::default(),
         }
     }
 
@@ -73,16 +71,14 @@ impl Partition {
         self.ledger.is_empty() && self.released.is_empty()
     }
 
-    /// The offset to commit, once, if everything that was read before it is finished.
-    pub(super) fn pass(&mut self, offset: i64) -> Option<TopicPartitionList> {
-        if !self.is_finished() || offset <= self.passed {
-            return None;
-        }
-        self.passed = offset;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, self.number, Offset::Offset(offset))
-            .ok()?;
-        Some(list)
+    /// Every record before this offset was read.
+    pub(super) fn pass(&mut self, offset: i64) {
+        self.progress.pass(offset);
+    }
+
+    /// The offset behind markers to commit, if everything that was read is finished.
+    pub(super) fn passed(&self) -> Option<i64> {
+        self.progress.due().filter(|_| self.is_finished())
     }
 
     /// Takes outcomes whose turn it is; returns how many.
@@ -109,6 +105,7 @@ impl Partition {
 
     /// The broker has everything up to this offset, records and offsets.
     pub(super) fn finish(&mut self, upto: i64, flow: &Flow, gauges: &DeliveryGauges) {
+        self.progress.commit(upto + 1);
         while let Some(released) = self.released.pop_front_if(|r| r.offset <= upto) {
             for code in released.records.iter().filter_map(OutRecord::error_code) {
                 gauges.laid_aside(code);
@@ -233,3 +230,6 @@ fn forget(partition: &Partition, flow: &Flow) {
         .emit();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,15 @@
 //! What one transaction holds.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
     Publishing,
-    partition::{Partitions, Released},
+    partition::{Partition, Partitions, Released},
     refusal::is_unavailable,
 };
 use crate::{kafka::record::OutRecord, telemetry::traces::TransactionMoment};
@@ -34,15 +37,38 @@ struct Part {
     number: i32,
     /// Number of entries from the front of what is released.
     entries: usize,
-    /// Offset of the last of them.
+    /// Offset of the last of them; without any, of the last marker of a transaction that is passed.
     upto: i64,
+}
+
+impl Part {
+    fn of(id: u32, partition: &Partition, entries: usize, upto: i64) -> Self {
+        Self {
+            id,
+            epoch: partition.epoch,
+            topic: Arc::clone(&partition.topic),
+            number: partition.number,
+            entries,
+            upto,
+        }
+    }
 }
 
 impl Run {
     /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], from all partitions alike: one that has much
-    /// does not keep another one waiting.
-    pub(super) fn gather(partitions: &Partitions, limit: usize) -> Option<Self> {
-        let waiting = || partitions.iter().filter(|(_, p)| !p.released.is_empty());
+    /// does not keep another one waiting. Offsets behind markers go along, or alone if `may_only_pass`.
+    pub(super) fn gather(
+        partitions: &Partitions,
+        limit: usize,
+        may_only_pass: bool,
+        unreadable: &BTreeSet<String>,
+    ) -> Option<Self> {
+        // The brokers take no offsets of topics that may not be read.
+        let readable = || {
+            let all = partitions.iter();
+            all.filter(|(_, p)| !unreadable.contains(&*p.topic))
+        };
+        let waiting = || readable().filter(|(_, p)| !p.released.is_empty());
         let count = waiting().count().max(1);
         let share = (limit / count).max(1);
         let bytes = MOST_BYTES / count;
@@ -56,16 +82,14 @@ impl Run {
                 continue;
             };
             records += entries;
-            parts.push(Part {
-                id,
-                epoch: partition.epoch,
-                topic: Arc::clone(&partition.topic),
-                number: partition.number,
-                entries,
-                upto: last.offset,
-            });
+            parts.push(Part::of(id, partition, entries, last.offset));
         }
-        let mut run = (records > 0).then_some(Self {
+        let is_wanted = records > 0 || may_only_pass;
+        let passed = readable().filter(|_| is_wanted);
+        parts.extend(passed.filter_map(|(id, partition)| {
+            Some(Part::of(id, partition, 0, partition.passed()? - 1))
+        }));
+        let mut run = (!parts.is_empty()).then_some(Self {
             parts,
             records,
             moment: None,
@@ -108,10 +132,9 @@ impl Run {
 
     /// Partition, epoch and offset, if only one record is answered.
     pub(super) fn single(&self) -> Option<(u32, u32, i64)> {
-        match self.parts.as_slice() {
-            [part] if self.records == 1 => Some((part.id, part.epoch, part.upto)),
-            _ => None,
-        }
+        let mut answering = self.parts.iter().filter(|part| part.entries > 0);
+        let part = answering.next().filter(|_| self.records == 1)?;
+        Some((part.id, part.epoch, part.upto))
     }
 
     /// The assignments that it rests upon.

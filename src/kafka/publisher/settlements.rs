@@ -72,7 +72,7 @@ pub enum Command {
         /// Why it was not taken.
         failure: Option<RDKafkaErrorCode>,
     },
-    /// Every record of these partitions before an offset was read and told of; what lies behind the last of them are marks of transactions.
+    /// Every record of these partitions before an offset was read and told of; only markers of transactions lie behind the last of them.
     /// Each with the reader's number of the partition, its epoch, and the offset.
     Passed(Vec<(u32, u32, i64)>),
     /// Nothing is done of these topics for now, and no others: what was read of them does not count as waiting.

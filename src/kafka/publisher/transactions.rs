@@ -33,7 +33,10 @@ use super::{
     reports::{Report, Reports},
     run::{LARGEST, Run},
 };
-use crate::{events::NodeEvent, kafka::polled::PolledProducer};
+use crate::{
+    events::NodeEvent,
+    kafka::{polled::PolledProducer, topic_health::Client},
+};
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
@@ -45,6 +48,8 @@ const OFFSETS: Duration = Duration::from_secs(3);
 const COMMITTED: Duration = Duration::from_secs(3);
 /// How long a transaction may take beyond the time after which the brokers end it.
 const GRACE: Duration = Duration::from_secs(2);
+/// Offsets behind markers are a transaction of their own only when there was no other one for so long.
+const PASS_AFTER: Duration = Duration::from_millis(500);
 /// First and longest pause after something failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -150,6 +155,7 @@ impl Transactions {
 
     fn initialise(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
         if let Err(error) = self.producer.init_transactions(SLICE) {
+            accuse(&error, with);
             self.state = State::Starting;
             return self.failed(&error, with);
         }
@@ -162,6 +168,8 @@ impl Transactions {
             self.pause();
             return Step::Wait;
         }
+        with.topics
+            .set_client_problem(&with.source, Client::Publisher, None);
         with.gauges.set_can_publish();
         Step::On
     }
@@ -171,7 +179,9 @@ impl Transactions {
             return Step::Until(self.next);
         }
         partitions.answer_unavailable(with);
-        let Some(run) = Run::gather(partitions, self.limit) else {
+        let is_idle = self.began.elapsed() >= PASS_AFTER;
+        let unreadable = with.topics.unreadable();
+        let Some(run) = Run::gather(partitions, self.limit, is_idle, &unreadable) else {
             return Step::Rest;
         };
         if let Err(error) = self.producer.begin_transaction() {
@@ -228,6 +238,7 @@ impl Transactions {
             self.producer
                 .send_offsets_to_transaction(&run.offsets(), &group, OFFSETS)
         {
+            accuse(&error, with);
             self.state = State::Aborting;
             return self.failed(&error, with);
         }
@@ -365,6 +376,16 @@ impl Delivery for Transactions {
 
     fn reported(&mut self, _: Report, _: &mut Partitions, _: &Publishing) {}
 
+    fn is_busy_with(&self, partition: u32) -> bool {
+        let (State::Open(run) | State::Committing(run)) = &self.state else {
+            return self
+                .in_doubt
+                .as_ref()
+                .is_some_and(|run| run.touches(&[partition]));
+        };
+        run.touches(&[partition])
+    }
+
     fn dropped(&mut self, partitions: &[u32]) {
         // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
         if matches!(&self.state, State::Open(run) if run.touches(partitions)) {
@@ -387,6 +408,22 @@ impl Drop for Transactions {
 
 fn must_abort(error: &KafkaError) -> bool {
     matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// Tells of an error that an operator has to do something about.
+fn accuse(error: &KafkaError, with: &Publishing) {
+    match error.rdkafka_error_code() {
+        // It does not say which topic's offsets.
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => with.topics.suspect_reading(),
+        Some(code @ RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            let problem = format!(
+                "cannot be answered: {code}; allow Write on kafka.group_id and what begins with it, as transactional ids"
+            );
+            with.topics
+                .set_client_problem(&with.source, Client::Publisher, Some(problem));
+        }
+        _ => {}
+    }
 }
 
 /// The group's generation, in which all partitions of the run are ours.

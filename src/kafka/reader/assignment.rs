@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::{Duration, Instant},
@@ -29,6 +29,8 @@ pub(super) struct Assignment {
     partitions: Mutex<Partitions>,
     /// Whether partitions came, or others are held back, since it was asked last.
     changed: AtomicBool,
+    /// How many times it was given partitions.
+    assignments: AtomicU64,
     /// Topics whose partitions are not read for now.
     held: Mutex<BTreeSet<String>>,
     pub(super) ownership: Ownership,
@@ -53,6 +55,7 @@ impl Assignment {
             revoke_within,
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
+            assignments: AtomicU64::new(0),
             held: Mutex::default(),
             ownership,
             lag: Arc::default(),
@@ -142,6 +145,12 @@ impl Assignment {
             });
         }
         self.changed.store(true, Ordering::Relaxed);
+        self.assignments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many times the member was given partitions, or none.
+    pub(super) fn assignments(&self) -> u64 {
+        self.assignments.load(Ordering::Relaxed)
     }
 
     /// Gives up what was read of partitions that belong to somebody else already: there is nothing to wait for.

@@ -67,6 +67,11 @@ impl Member {
         self.current().consumer.clone()
     }
 
+    /// The configuration of its consumers.
+    pub(in crate::kafka) const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
     /// Whether a topic is held back: its partitions are ours and are not read for now.
     pub(in crate::kafka) fn holds_back(&self, topic: &str) -> bool {
         self.assignment.is_held(topic)

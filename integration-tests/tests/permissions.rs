@@ -1,0 +1,162 @@
+//! Brokers that check permissions: what a node may not do is seen, and stops nothing that does not depend on it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use babelmesh_integration_tests::{
+    Backend, Cluster, Ids, Kafka, LocalNode, Operation, PATIENCE, Resource, Sandbox, Settings,
+    request, wait_until,
+};
+
+/// Problems are seen within so long.
+const SEEN: Duration = Duration::from_secs(10);
+
+fn start(sandbox: &Sandbox) -> Option<Kafka> {
+    let cluster = Cluster {
+        secure: true,
+        ..Cluster::default()
+    };
+    let kafka = Kafka::start(sandbox, cluster)?;
+    kafka.check_permissions_of(&kafka.security().plain);
+    Some(kafka)
+}
+
+/// A node that is a user whose permissions are checked.
+fn node(sandbox: &Sandbox, kafka: &Kafka) -> Settings {
+    let security = kafka.security();
+    kafka
+        .node(sandbox.node())
+        .set(
+            "kafka.bootstrap_servers",
+            format_args!("{:?}", security.sasl_ssl),
+        )
+        .set("kafka.security.protocol", "sasl_ssl")
+        .set("kafka.security.ca_file", security.ca.display())
+        .set("kafka.security.sasl.mechanism", "PLAIN")
+        .set("kafka.security.sasl.username", &security.plain.name)
+        .set("kafka.security.sasl.password", &security.plain.password)
+        .set("http.listen", "\"127.0.0.1:0\"")
+}
+
+fn ask(backend: &mut Backend, name: &str, target: &str) {
+    for number in 0..20 {
+        let (id, conversation) = (format!("{name}-{number}"), format!("c{number}"));
+        backend.ask(&request(&id, "hello", &[target], &conversation));
+    }
+    backend.flush();
+}
+
+fn errors<'b>(backend: &'b Backend, name: &str) -> Vec<&'b str> {
+    let such = |id: &str| id.split('-').next() == Some(name);
+    let answers = backend.ids.all();
+    let mine = answers.filter(|answer| such(&answer.result.message_id));
+    mine.map(|answer| answer.error()).collect()
+}
+
+/// What `/ready` misses.
+fn missing(node: &LocalNode) -> Vec<String> {
+    let answer = node.http().get("/ready");
+    serde_json::from_value(answer.json()["missing"].clone()).unwrap()
+}
+
+/// Waits until `/ready` names one thing, of this topic and with these words; returns how long that took.
+fn wait_for(node: &LocalNode, topic: &str, words: &[&str]) -> Duration {
+    let started = Instant::now();
+    wait_until(
+        &format!("{topic} is in /ready: {words:?}"),
+        PATIENCE,
+        || {
+            let missing = missing(node);
+            let is_it = |line: &String| {
+                line.contains(topic) && words.iter().all(|word| line.contains(word))
+            };
+            missing.len() == 1 && missing.iter().all(is_it)
+        },
+    );
+    started.elapsed()
+}
+
+fn wait_until_ready(node: &LocalNode) {
+    wait_until("the node is ready", PATIENCE, || missing(node).is_empty());
+}
+
+fn assert_metric(node: &LocalNode, topic: &str, available: u8) {
+    let metrics = node.http().get("/metrics").body;
+    let line = format!("babelmesh_topic_available{{topic=\"{topic}\"}} {available}");
+    assert!(metrics.contains(&line), "{metrics}");
+}
+
+#[test]
+fn a_topic_that_may_not_be_read_is_seen_and_stops_no_other_language() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = start(&sandbox) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&node(&sandbox, &kafka));
+    wait_until_ready(&node);
+    let user = &kafka.security().plain;
+    let french = format!("{}.fr", kafka.topics().jobs);
+    ask(&mut backend, "before", "fr");
+    kafka.forbid(user, Resource::Topic(&french), Operation::Read);
+    // Some of these may have been fetched before.
+    ask(&mut backend, "held", "fr");
+    let took = wait_for(&node, &french, &["cannot be read", "authorization failed"]);
+    assert!(took < SEEN, "{took:?}");
+    assert_metric(&node, &french, 0);
+    let problems = node.status().topic_problems;
+    assert_eq!((problems.len(), problems[0].topic.as_str()), (1, &*french));
+    ask(&mut backend, "other", "de");
+    let others = |ids: &Ids| {
+        ids.all()
+            .filter(|a| a.result.message_id.starts_with("other"))
+            .count()
+    };
+    let went_on = backend.read_until(PATIENCE, |ids| others(ids) == 20);
+    assert!(went_on, "{}", others(&backend.ids));
+    kafka.allow(user, Resource::Topic(&french), Operation::Read);
+    wait_until_ready(&node);
+    assert_metric(&node, &french, 1);
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    for name in ["before", "held", "other"] {
+        assert_eq!(errors(&backend, name), [""; 20], "{name}");
+    }
+    node.drain();
+}
+
+#[test]
+fn a_group_and_a_transactional_id_that_may_not_be_used_are_named() {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = start(&sandbox) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let settings = node(&sandbox, &kafka);
+    let name = settings.config().node.name;
+    let user = &kafka.security().plain;
+    let transactions = format!("{}-{name}", kafka.group());
+    let group = Resource::Group(kafka.group());
+    let id = Resource::TransactionalId(&transactions);
+    kafka.forbid(user, group, Operation::Read);
+    let node = LocalNode::start_cold(&settings);
+    let jobs = kafka.topics().jobs;
+    let took = wait_for(&node, &jobs, &["cannot be read", kafka.group()]);
+    assert!(took < SEEN, "{took:?}");
+    kafka.allow(user, group, Operation::Read);
+    wait_until_ready(&node);
+    node.drain();
+
+    kafka.forbid(user, id, Operation::Write);
+    let node = LocalNode::start_cold(&settings);
+    let took = wait_for(&node, &jobs, &["cannot be answered", "Transactional Id"]);
+    assert!(took < SEEN, "{took:?}");
+    ask(&mut backend, "held", "fr");
+    kafka.allow(user, id, Operation::Write);
+    wait_until_ready(&node);
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(errors(&backend, "held"), [""; 20]);
+    node.drain();
+}

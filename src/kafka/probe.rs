@@ -1,0 +1,83 @@
+//! Looks at partitions with a consumer of its own, which is in no group's assignment and commits nothing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+};
+
+/// How long a poll waits for one partition.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What a partition has first, from some offset on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// A committed record, at this offset.
+    Record(i64),
+    /// Its end: no committed record.
+    End,
+    /// It cannot be read.
+    Error(RDKafkaErrorCode),
+}
+
+/// A partition by its topic and number, and where to begin.
+pub(super) type Place = (Arc<str>, i32, Offset);
+
+/// What each of these partitions has first, as far as the brokers tell in time. `config` is that of a consumer.
+pub(super) fn look(
+    config: &ClientConfig,
+    places: &[Place],
+    within: Duration,
+) -> KafkaResult<Vec<(Place, First)>> {
+    let consumer: Arc<BaseConsumer> = Arc::new(observing(config.clone()).create()?);
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition, offset) in places {
+        list.add_partition_offset(topic, *partition, *offset)?;
+    }
+    consumer.assign(&list)?;
+    // The end of a partition is reported without the name of its topic: each has a queue of its own.
+    let queue = |place: &Place| consumer.split_partition_queue(&place.0, place.1);
+    let queues = places.iter().map(|place| (place, queue(place)));
+    let mut left: Vec<_> = queues
+        .filter_map(|(place, queue)| Some((place, queue?)))
+        .collect();
+    let until = Instant::now() + within;
+    let mut found = Vec::new();
+    while !left.is_empty() && Instant::now() < until {
+        // Errors of the client and its log lines come here.
+        let _ = consumer.poll(Duration::ZERO);
+        left.retain(|(place, queue)| {
+            let first = match queue.poll(POLL) {
+                None => return true,
+                Some(Ok(record)) => First::Record(record.offset()),
+                Some(Err(KafkaError::PartitionEOF(_))) => First::End,
+                Some(Err(error)) => {
+                    First::Error(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+                }
+            };
+            found.push(((*place).clone(), first));
+            false
+        });
+    }
+    Ok(found)
+}
+
+fn observing(mut config: ClientConfig) -> ClientConfig {
+    for key in ["group.instance.id", "debug", "statistics.interval.ms"] {
+        config.remove(key);
+    }
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        // The end of a partition is reported by an empty answer, which brokers hold back for so long.
+        .set("fetch.wait.max.ms", "10")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
