@@ -18,11 +18,10 @@ use babelmesh_integration_tests::{
 /// Far less than a node waits for brokers.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// A node whose broker is never there.
+/// A node that waits for its broker.
 fn waiting(sandbox: &Sandbox) -> Settings {
     sandbox
-        .node()
-        .set("kafka.bootstrap_servers", "\"127.0.0.1:1\"")
+        .node_without_broker()
         .set("kafka.startup_timeout_ms", 600_000)
 }
 
