@@ -17,6 +17,7 @@ mod gateway;
 mod glance;
 pub mod handshake;
 mod link;
+mod listener;
 pub mod membership;
 mod message;
 mod peers;
@@ -35,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use async_trait::async_trait;
 use babelmesh_actors::{
     domain::SpanRef,
@@ -46,11 +47,12 @@ use ractor::{Actor, ActorRef};
 use ractor_cluster::{
     IncomingEncryptionMode, NodeServer, NodeServerMessage, node::NodeConnectionMode,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 pub use calls::AbleNodes;
 pub use config::{ClusterConfig, TlsConfig};
 pub use errands::LateElsewhere;
+pub use listener::ClusterListener;
 pub use peers::LatePeers;
 pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
@@ -119,33 +121,21 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Listens, and looks for other nodes from now on. `status` says how the node does, `facts` what does not change of it.
+    /// Takes connections at the listener, and looks for other nodes from now on. `status` says how the node does, `facts` what does not change of it.
     ///
     /// # Errors
-    /// When the address is taken, or a certificate cannot be used.
+    /// When an actor cannot be started.
     pub async fn start(
         config: &Config,
-        status: StatusSource,
-        facts: Facts,
+        listener: ClusterListener,
+        (status, facts): (StatusSource, Facts),
         (host, peers): (Arc<dyn Host>, &LatePeers),
         (traces, failures): (Traces, Failures),
     ) -> Result<Arc<Self>> {
         let cluster = &config.cluster;
-        let cookie = cluster
-            .cookie
-            .clone()
-            .context("cluster.cookie_file is missing")?;
-        let certificate = match cluster.tls.is_given() {
-            true => {
-                let read = Certificate::load(&cluster.tls, &config.node.name);
-                Some(Arc::new(read.context("reading cluster.tls")?))
-            }
-            false => None,
-        };
-        let listener = TcpListener::bind(&cluster.listen)
-            .await
-            .with_context(|| format!("listening for other nodes at {}", cluster.listen))?;
-        let local = listener.local_addr()?;
+        let (local, cookie) = (listener.address, listener.cookie.clone());
+        let certificate = listener.certificate.clone();
+        let listener = listener.hand_over().await?;
         let address = match &cluster.advertise {
             Some(address) => address.clone(),
             None => local.to_string(),
@@ -179,7 +169,11 @@ impl Cluster {
             settle: cluster.handshake_timeout(),
         };
         let name = format!("gateway@{}", me.name);
-        let (gateway, gateway_task) = Actor::spawn(Some(name), Gateway, start).await?;
+        let spawned = Actor::spawn(Some(name), Gateway, start).await;
+        if spawned.is_err() {
+            server.stop(None);
+        }
+        let (gateway, gateway_task) = spawned?;
         let encrypted = certificate.is_some();
         let transport = Arc::new(Transport::new(
             me,
@@ -248,12 +242,23 @@ impl Cluster {
         self.shared.set_draining();
     }
 
-    /// Says goodbye to the others and ends every connection.
-    pub async fn leave(&self) {
+    /// Ends without a word: others notice that by themselves.
+    pub fn abandon(&self) {
+        self.stop_tasks();
+        self.gateway.stop(None);
+        self.server.stop(None);
+    }
+
+    fn stop_tasks(&self) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             task.abort();
         }
+    }
+
+    /// Says goodbye to the others and ends every connection.
+    pub async fn leave(&self) {
+        self.stop_tasks();
         let _ = self
             .gateway
             .call(GatewayMessage::Leave, Some(FAREWELL))

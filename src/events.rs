@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use babelmesh_actors::{domain::Language, routing::list};
 use rdkafka::{TopicPartitionList, config::RDKafkaLogLevel, consumer::Rebalance};
 use tracing::{debug, error, info, warn};
 
@@ -70,6 +71,21 @@ pub enum NodeEvent<'a> {
         model: &'a str,
         /// What is wrong with it.
         error: &'a str,
+    },
+    /// Jobs into these languages are left to other nodes: no model that writes them can be loaded here.
+    LanguagesGivenUp {
+        /// Which.
+        languages: &'a [Language],
+    },
+    /// They are read again.
+    LanguagesRegained {
+        /// Which.
+        languages: &'a [Language],
+    },
+    /// A part of the node has not ended in its time of the shutdown and was given up.
+    PartOverdue {
+        /// Which.
+        part: &'a str,
     },
     /// An engine's form of a model was damaged in the cache and has been derived again.
     FormRepaired {
@@ -335,6 +351,9 @@ impl NodeEvent<'_> {
                 Rebalance::Error(_) => "rebalance_failed",
             },
             Self::ModelBroken { .. } => "model_broken",
+            Self::LanguagesGivenUp { .. } => "languages_given_up",
+            Self::LanguagesRegained { .. } => "languages_regained",
+            Self::PartOverdue { .. } => "part_overdue",
             Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
             Self::TopicRecreated { .. } => "topic_recreated",
@@ -411,6 +430,16 @@ impl NodeEvent<'_> {
                 _ => debug!(facility, "kafka: {message}"),
             },
             Self::KafkaError { error, doing } => warn!(error, doing, "kafka has trouble"),
+            Self::LanguagesGivenUp { languages } => error!(
+                languages = list(languages),
+                "no model that translates into these languages can be loaded: other nodes get their jobs"
+            ),
+            Self::LanguagesRegained { languages } => {
+                info!(languages = list(languages), "languages are served again");
+            }
+            Self::PartOverdue { part } => {
+                warn!(part, "did not stop in time and was given up");
+            }
             Self::Rebalanced { rebalance } => match rebalance {
                 Rebalance::Assign(list) => {
                     info!(

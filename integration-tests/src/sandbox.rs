@@ -105,6 +105,15 @@ impl Sandbox {
             .set("limits.memory_mb", 1_000_000)
     }
 
+    /// Settings of one more node whose broker is never there. Nodes of other tests have the same name and the same broker: its group is its own.
+    #[must_use]
+    pub fn node_without_broker(&self) -> Settings {
+        let folder = self.folder().file_name().unwrap_or_default();
+        self.node()
+            .set("kafka.group_id", format_args!("\"{}\"", folder.display()))
+            .set("kafka.bootstrap_servers", "\"127.0.0.1:1\"")
+    }
+
     /// Settings of one more node whose models are copies of the demo model: an id each, and the tags of the languages that it reads and writes.
     #[must_use]
     pub fn node_with_models(&self, models: &[(&str, &[&str], &[&str])]) -> Settings {

@@ -17,8 +17,8 @@ use babelmesh::{
     config::Secret,
 };
 use babelmesh_integration_tests::{
-    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, free_address, http::HttpClient,
-    wait_until,
+    COOKIE, PATIENCE, ProcessNode, Sandbox, Settings, executables, faults::HANG, free_address,
+    http::HttpClient, request, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -570,7 +570,15 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     assert!(good && text.contains("done before"), "{text}");
     assert_eq!(nodes[2].log().matches("command carried out").count(), 1);
     let (good, text) = command(&["set-bounds", &target, "demo-en-fr-de", "3", "2"]);
-    assert!(!good && text.contains("cannot be"), "{text}");
+    let wanted = "min (3) must not exceed max (2)";
+    assert!(!good && text.contains(wanted), "{text}");
+    let unknown = command(&["set-bounds", &target, "no-such-model", "1", "2"]).1;
+    assert!(unknown.contains("only demo-en-fr-de"), "{unknown}");
+    for tag in ["xx", "en", "it"] {
+        let (good, text) = command(&["pause", &target, tag]);
+        let wanted = format!("does not translate into {tag}, only into de, fr");
+        assert!(!good && text.contains(&wanted), "{text}");
+    }
     let (good, text) = command(&["log-filter", &target, "debug"]);
     assert!(good, "{text}");
     let by_it = [
@@ -614,9 +622,14 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
         !good && text.contains("there is no usable model no-such-model"),
         "{text}"
     );
+    assert!(text.contains("only demo-en-fr-de"), "{text}");
+    let (good, text) = command(&["unload", &target, "no-such-model"]);
+    let wanted = "it has no model no-such-model, only demo-en-fr-de";
+    assert!(!good && text.contains(wanted), "{text}");
     let (good, text) = command(&["drain", "nobody"]);
+    assert!(!good && text.contains("unknown node \"nobody\""), "{text}");
     assert!(
-        !good && text.contains("no connection to a node nobody"),
+        nodes.iter().all(|node| text.contains(&node.name())),
         "{text}"
     );
     let (good, text) = command(&["drain", &target]);
@@ -626,4 +639,49 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     for node in &nodes[..2] {
         assert_eq!(state_of(node, &target), Some(MemberState::Left));
     }
+}
+
+#[test]
+fn a_command_that_takes_its_time_holds_up_no_other() {
+    let sandbox = Sandbox::new();
+    let at = free_address();
+    let settings = sandbox
+        .faulty_node()
+        .actors(1)
+        .clustered(at, at)
+        .set("engine.batch_timeout_ms", 600_000)
+        .set("node.drain_timeout_ms", 500);
+    let mut node = ProcessNode::start(&sandbox, &settings);
+    let mut backend = node.backend();
+    backend.ask(&request("m", HANG, &["fr"], "c"));
+    backend.flush();
+    wait_until("an actor is busy", PATIENCE, || {
+        node.status().pools[0].jobs > 0
+    });
+    let (socket, name) = (node.socket().to_owned(), node.name());
+    // It waits for the text that is never translated.
+    let unload = {
+        let (socket, name) = (socket.clone(), name.clone());
+        thread::spawn(move || cli(&["cluster", "unload", &name, "demo-en-fr-de"], &socket))
+    };
+    thread::sleep(Duration::from_millis(300));
+    for command in [
+        &["pause", &name, "de"][..],
+        &["resume", &name, "de"],
+        &["drain", &name],
+    ] {
+        let asked = Instant::now();
+        let (good, text) = cli(&[&["cluster"], command].concat(), &socket);
+        assert!(good, "{text}");
+        assert!(
+            asked.elapsed() < Duration::from_secs(3),
+            "{command:?}: {:?}",
+            asked.elapsed()
+        );
+        assert!(!unload.is_finished(), "unloading takes long");
+    }
+    let status = node.wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", node.log());
+    // Whatever becomes of it: the node has ended meanwhile.
+    let _ = unload.join().unwrap();
 }

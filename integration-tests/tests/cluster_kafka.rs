@@ -14,7 +14,7 @@ use babelmesh::{
 };
 use babelmesh_integration_tests::{
     Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
-    executables, free_address, free_addresses, measured, meet, request, wait_until,
+    executables, faults::HANG, free_address, free_addresses, measured, meet, request, wait_until,
 };
 
 /// How long it may take until everything is answered.
@@ -238,6 +238,75 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
         spanish_of(&backend, &nodes[0]) >= 40,
         "the other one took over"
     );
+}
+
+#[test]
+fn a_node_that_drains_right_after_it_loaded_a_model_keeps_no_partition_from_the_others() {
+    const SOUTHERN: [&str; 3] = ["es", "it", "pt"];
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    let listen = free_addresses::<2>();
+    let _ = sandbox.model("models", "french", &["en"], &["fr"]);
+    let models = sandbox.model("models", "southern", &["en"], &SOUTHERN);
+    let settings = |number: usize, load: &str| {
+        kafka
+            .node(sandbox.faulty_node().actors(1))
+            .clustered(listen[number], listen[0])
+            .set("models.directories", &models)
+            .set("models.load", load)
+            .set("kafka.languages", r#"["fr", "es", "it", "pt"]"#)
+            .set("engine.batch_timeout_ms", 600_000)
+            .set("node.drain_timeout_ms", 25_000)
+    };
+    let nodes = [
+        ProcessNode::start(&sandbox, &settings(0, r#"["french"]"#)),
+        ProcessNode::start(&sandbox, &settings(1, r#"["southern"]"#)),
+    ];
+    meet(&nodes);
+    let mut backend = kafka.backend();
+    // It keeps the node busy for as long as it may drain.
+    backend.ask(&request("hang", HANG, &["fr"], "c"));
+    wait_until("the first node is busy", PATIENCE, || {
+        nodes[0].status().pools[0].jobs > 0
+    });
+    let mut number = 0;
+    let mut flow = |backend: &mut Backend, during: Duration| {
+        let until = Instant::now() + during;
+        while Instant::now() < until {
+            number += 1;
+            let (id, conversation) = (format!("m{number}"), format!("c{}", number % 40));
+            backend.ask(&request(&id, "Good morning.", &SOUTHERN, &conversation));
+            backend.flush();
+            backend.read_until(Duration::from_millis(50), |_| false);
+        }
+    };
+    flow(&mut backend, Duration::from_secs(3));
+    let first = nodes[0].name();
+    // Half of the partitions begin to move to it.
+    let model = "southern".to_owned();
+    command(&nodes[1], &first, Action::Load { model });
+    command(&nodes[1], &first, Action::Drain);
+    flow(&mut backend, Duration::from_secs(10));
+    assert!(nodes[0].try_status().is_some(), "the first node drains");
+    let all = backend.read_until(Duration::from_secs(40), |ids| {
+        ids.answered() == ids.asked() - 1
+    });
+    assert!(all, "some are not answered");
+    let latencies = backend.ids.latencies(|id| id != "hang");
+    let longest = latencies.last().copied().unwrap_or(f64::MAX);
+    measured(
+        "a node loads a model and drains at once, longest latency of the model's languages meanwhile",
+        format!("{longest:.1} s"),
+    );
+    assert!(longest < 8.0, "{longest:.1} s");
+    assert!(backend.ids.all().all(|a| a.error().is_empty()));
+    let moved = nodes.iter().flat_map(ProcessNode::rebalances);
+    let taken = moved.filter(|r| !r.assigned && r.node == nodes[1].name());
+    let taken: usize = taken.map(|r| r.partitions.len()).sum();
+    assert!(taken > 0, "no partition moved");
 }
 
 #[test]

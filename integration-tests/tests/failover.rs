@@ -1,4 +1,4 @@
-//! Several models for one pair of languages: each is probed for itself, and the work of one that fails goes to another.
+//! Models that fail: their work goes to another one of the same pair of languages, or to another node.
 
 use std::{
     collections::BTreeSet,
@@ -8,8 +8,9 @@ use std::{
 
 use babelmesh_actors::events::Event;
 use babelmesh_integration_tests::{
-    Backend, LocalNode, PATIENCE, Sandbox, Settings, faults::FAIL_LOAD, free_address, processes,
-    request, wait_until,
+    Backend, Kafka, LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, Turn,
+    faults::{FAIL_LOAD, UNLOADABLE},
+    free_address, processes, request, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -114,4 +115,64 @@ fn the_work_of_a_model_whose_engine_cannot_start_goes_to_the_other_one_of_the_pa
     let healed = ask_everywhere(&node, &mut backend, "healed");
     assert_eq!(healed, BTreeSet::from(["first".to_owned()]));
     assert!(backend.letters(0, Duration::from_secs(5)).is_empty());
+}
+
+/// Messages into French, under ids that begin with a word.
+fn ask_some(backend: &mut Backend, word: &str) {
+    for number in 0..40 {
+        let (id, conversation) = (format!("{word}-{number}"), format!("c{number}"));
+        backend.ask(&request(&id, "Good morning.", &["fr"], &conversation));
+    }
+    backend.flush();
+}
+
+#[test]
+fn a_node_whose_only_model_cannot_be_loaded_leaves_its_language_to_other_nodes() {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    let mark = sandbox.faulty_engines().join(UNLOADABLE);
+    fs::write(&mark, "").unwrap();
+    let settings = kafka.node(sandbox.faulty_node()).actors(1);
+    let settings = settings
+        .set("http.listen", "127.0.0.1:0")
+        .set("pool.restart_first_ms", 20)
+        .set("pool.restart_most_ms", 200);
+    let broken = LocalNode::start_cold(&settings);
+    wait_until("its model is broken", PATIENCE, || {
+        broken.status().pools[0].broken
+    });
+    wait_until("it reads no jobs", PATIENCE, || {
+        let status = broken.status();
+        status.requests.partitions > 0 && status.jobs.partitions == 0
+    });
+    assert_eq!(broken.http().get("/ready").status, 503);
+    let mut backend = kafka.backend();
+    ask_some(&mut backend, "alone");
+    assert!(
+        !backend.read_until(Duration::from_secs(3), |ids| ids.answered() > 0),
+        "they wait for a node that can translate them"
+    );
+    let healthy = ProcessNode::start(&sandbox, &kafka.node(sandbox.node()));
+    ask_some(&mut backend, "beside");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    for answer in backend.ids.all() {
+        let by = (answer.error(), answer.result.node.as_str());
+        assert_eq!(by, ("", healthy.name().as_str()), "{:?}", answer.result);
+    }
+    // Once its model can be loaded, it takes its part again.
+    fs::remove_file(&mark).unwrap();
+    wait_until("it reads jobs again", PATIENCE, || {
+        broken.status().jobs.partitions > 0
+    });
+    wait_until("it is ready", PATIENCE, || {
+        broken.http().get("/ready").status == 200
+    });
+    ask_some(&mut backend, "healed");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert!(backend.ids.all().all(|answer| answer.error().is_empty()));
 }

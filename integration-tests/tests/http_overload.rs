@@ -189,7 +189,7 @@ fn wait_until_it_listens(http: HttpClient) {
 #[test]
 fn a_node_without_brokers_lives_and_refuses_requests_in_the_form_of_their_api() {
     let sandbox = Sandbox::new();
-    let settings = sandbox.node().set("kafka.bootstrap_servers", "127.0.0.1:1");
+    let settings = sandbox.node_without_broker();
     let (_node, http) = start_process(&sandbox, settings);
     wait_until_it_listens(http);
     assert_eq!(http.get("/live").json(), json!({"status": "alive"}));

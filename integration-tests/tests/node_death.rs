@@ -178,7 +178,7 @@ fn a_second_signal_ends_a_node_at_once() {
 #[test]
 fn a_broker_that_is_not_there_is_named() {
     let sandbox = Sandbox::new();
-    let settings = sandbox.node().set("kafka.bootstrap_servers", "127.0.0.1:1");
+    let settings = sandbox.node_without_broker();
     let mut node =
         ProcessNode::start_cold(&sandbox, &settings.set("kafka.startup_timeout_ms", 1_500));
     let started = Instant::now();

@@ -1,7 +1,5 @@
 //! Brokers that check permissions: what a node may not do is seen, and stops nothing that does not depend on it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{

@@ -15,14 +15,17 @@ use tracing::Instrument as _;
 use super::{
     Cluster,
     choice::{Need, candidates},
-    command::{Command, CommandDone},
+    command::{Action, Command, CommandDone},
     message::{self, Answer, Ask, Asked, GatewayMessage},
-    view::MemberState,
+    view::{MemberState, MemberView},
 };
 use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 
 /// Nodes that a request is tried on.
 const TRIES: usize = 2;
+
+/// Longest time for another node to load or unload a model; whoever asks by way of the status socket waits a little longer.
+const SLOW_COMMAND: Duration = Duration::from_secs(55);
 
 /// The nodes that can translate a request, the best one first. They are found once for a request: its language may have to be detected for that.
 #[derive(Debug, Clone)]
@@ -156,13 +159,26 @@ impl Cluster {
                 .await
                 .map_err(|e| anyhow!(e));
         }
-        let node = command.node.clone();
-        match self
-            .ask(&node, Ask::Command(command), self.call_timeout)
-            .await?
-        {
-            Answer::Done(done) => Ok(done),
-            other => bail!("{node}: {}", reason(other)),
+        let Command { id, node, action } = &command;
+        let (id, node, within) = (id.clone(), node.clone(), self.patience_with(action));
+        let members = self.view().members;
+        if let Some(unknown) = unreachable(&node, &members) {
+            bail!(unknown);
+        }
+        match self.ask(&node, Ask::Command(command), within).await {
+            Ok(Answer::Done(done)) => Ok(done),
+            Ok(other) => bail!("{node}: {}", reason(other)),
+            Err(error) => Err(error).context(format!(
+                "the command may be carried out all the same: give it again with --id {id} to learn its outcome"
+            )),
+        }
+    }
+
+    /// How long another node may take for a command: models that come and go take their time.
+    fn patience_with(&self, action: &Action) -> Duration {
+        match action {
+            Action::Load { .. } | Action::Unload { .. } => self.call_timeout.max(SLOW_COMMAND),
+            _ => self.call_timeout,
         }
     }
 
@@ -302,6 +318,27 @@ impl Cluster {
     }
 }
 
+/// Why a node cannot be asked, with those that can; nothing if it can.
+fn unreachable(node: &str, members: &[MemberView]) -> Option<String> {
+    let is_reachable = |member: &&MemberView| match member.state {
+        MemberState::Own => true,
+        state => state.is_up() && member.linked,
+    };
+    let reachable: Vec<_> = members.iter().filter(is_reachable).collect();
+    if reachable.iter().any(|member| member.node == node) {
+        return None;
+    }
+    let names: Vec<_> = reachable.iter().map(|m| m.node.as_str()).collect();
+    let what = match members.iter().find(|member| member.node == node) {
+        Some(member) => format!("node {node:?} cannot be reached ({})", member.state.name()),
+        None => format!("unknown node {node:?}"),
+    };
+    let names = names.join(", ");
+    Some(format!(
+        "{what}: the cluster has {names}; see `status --cluster`"
+    ))
+}
+
 fn is_worth_another(result: &TranslationResult) -> bool {
     let code = result.error.as_ref().map(|error| error.code);
     matches!(
@@ -322,5 +359,45 @@ fn reason(answer: Answer) -> String {
         Answer::Translated(_) | Answer::Done(_) | Answer::Lent(_) => {
             "it answers something else".to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(node: &str, state: MemberState, linked: bool) -> MemberView {
+        MemberView {
+            node: node.to_owned(),
+            address: String::new(),
+            incarnation: 1,
+            state,
+            linked,
+            since_ms: 0,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn a_command_for_a_node_that_is_not_there_names_those_that_are() {
+        let members = [
+            member("a", MemberState::Own, true),
+            member("b", MemberState::Alive, true),
+            member("c", MemberState::Down, false),
+            member("d", MemberState::Alive, false),
+        ];
+        assert_eq!(unreachable("a", &members), None);
+        assert_eq!(unreachable("b", &members), None);
+        let unknown = unreachable("x", &members).unwrap();
+        assert!(
+            unknown.starts_with("unknown node \"x\": the cluster has a, b;"),
+            "{unknown}"
+        );
+        let down = unreachable("c", &members).unwrap();
+        assert!(
+            down.starts_with("node \"c\" cannot be reached (down): the cluster has a, b;"),
+            "{down}"
+        );
+        assert!(unreachable("d", &members).is_some());
     }
 }

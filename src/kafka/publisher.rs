@@ -14,6 +14,7 @@ mod reports;
 mod revocations;
 mod run;
 mod settlements;
+mod thread_handle;
 mod transactions;
 
 use std::{
@@ -22,12 +23,13 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use babelmesh_actors::flow::Flow;
-pub use settlements::{Command, Opened, Settled, Settlements};
+pub use settlements::{Command, Opened, Settled, Settlements, Stopping};
+pub use thread_handle::PublisherThread;
 
 use self::{
     acknowledged::Acknowledged,
@@ -119,7 +121,8 @@ impl Publisher {
         guarantee: Guarantee,
         publishing: Publishing,
         (settlements, commands): (Settlements, Receiver<Command>),
-    ) -> anyhow::Result<JoinHandle<()>> {
+    ) -> anyhow::Result<PublisherThread> {
+        let handle = settlements.clone();
         let delivery: Box<dyn Delivery> = match guarantee {
             Guarantee::AtLeastOnce => {
                 // It has to ask nobody.
@@ -142,9 +145,10 @@ impl Publisher {
             let _guard = guard;
             publisher.run();
         };
-        Ok(thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(run)?)
+            .spawn(run)?;
+        Ok(PublisherThread::new(handle, thread))
     }
 
     fn run(mut self) {
@@ -244,6 +248,12 @@ impl Publisher {
                 reply,
                 stop: false,
             }),
+            Command::Unfinished(reply) => {
+                let unfinished = self.partitions.iter().filter(|(_, p)| !p.is_finished());
+                let topics = unfinished.map(|(_, p)| p.topic.to_string()).collect();
+                // Whoever asked may have given up.
+                let _ = reply.try_send(topics);
+            }
             Command::Stop { deadline, reply } => self.revocations.add(Revocation {
                 partitions: self.partitions.ids(),
                 deadline,

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod context;
+mod departure;
 mod fencing;
 mod member;
 mod permission;
@@ -10,10 +11,11 @@ mod recreation;
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
+        mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -39,6 +41,7 @@ use self::{
 };
 pub use self::{
     context::ReaderContext,
+    departure::{Departure, Leaving},
     member::{Member, MemberConsumer},
     reading::Reading,
 };
@@ -66,6 +69,10 @@ const PASSED_EVERY: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
+/// How often it is looked whether a thread has ended.
+const JOIN_POLL: Duration = Duration::from_millis(5);
+/// How long a poll of a reader waits that only stays a member.
+const STAY: Duration = Duration::from_millis(50);
 
 /// What is done with records. Called on the reader's thread.
 pub trait Handler: Send + 'static {
@@ -82,9 +89,20 @@ pub trait Handler: Send + 'static {
     fn hand_on(&mut self);
 }
 
+/// What a reader's thread is told.
+#[derive(Default)]
+struct Orders {
+    /// Read no more, and stay a member.
+    stay: AtomicBool,
+    /// End.
+    stop: AtomicBool,
+}
+
 /// A running reader. Dropping it stops the thread without waiting.
 pub struct Reader {
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+    /// Disconnected once nothing more is read.
+    reads: Receiver<Infallible>,
     thread: Option<JoinHandle<()>>,
     member: Arc<Member>,
     watch: Option<LagWatch>,
@@ -105,14 +123,16 @@ impl Reader {
     ) -> anyhow::Result<Self> {
         member.subscribe(topics)?;
         let watch = LagWatch::start(Arc::clone(&member), Arc::clone(&member.assignment.lag))?;
-        let stop = Arc::new(AtomicBool::new(false));
+        let orders = Arc::new(Orders::default());
+        let (reading, reads) = mpsc::channel();
         let polling = Polling {
             member: Arc::clone(&member),
             flow,
             observer,
             handler,
             failures,
-            stop: Arc::clone(&stop),
+            orders: Arc::clone(&orders),
+            reading: Some(reading),
             closed_since: None,
             paused: false,
             last_error: None,
@@ -129,50 +149,41 @@ impl Reader {
             .name("reader".to_owned())
             .spawn(run)?;
         Ok(Self {
-            stop,
+            orders,
+            reads,
             thread: Some(thread),
             member,
             watch: Some(watch),
         })
     }
 
-    /// Stops reading and waits until the thread has ended. The consumer stays a member of its group: what was read can still be committed.
-    pub fn stop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Reads no more, and waits until that is so, within a time. It stays a member of its group and takes part in rebalances: others would wait for it.
+    pub fn stay(&self, within: Duration) {
+        self.orders.stay.store(true, Ordering::Relaxed);
+        // Nothing is ever sent: it is disconnected when the thread reads no more, or has ended.
+        let _ = self.reads.recv_timeout(within);
+    }
+
+    /// Stays a member for these topics only. Partitions of others go to other nodes.
+    pub fn keep_only(&self, topics: &[String]) {
+        if let Err(error) = self.member.subscribe(topics) {
+            client::error(&error, "handing idle partitions over");
         }
     }
 
-    /// Commits what is stored and ends its membership. A broker that does not answer is waited for only for `within`: the group
-    /// then notices by itself that this member is gone.
-    pub fn leave(mut self, departure: Departure, within: Duration) {
-        let consumer = self.member.take();
-        let watch = self.watch.take();
-        drop(self);
-        let (done, ended) = mpsc::sync_channel(1);
-        let leaving = move || {
-            // Whoever holds the consumer last leaves the group for it, and only this thread is waited for.
-            if let Some(watch) = watch {
-                watch.end();
-            }
-            if let Some(consumer) = consumer {
-                depart(&consumer, departure, within);
-                // Closing the consumer waits for the broker without a limit of its own.
-                drop(consumer);
-            }
-            let _ = done.send(());
-        };
-        let spawned = thread::Builder::new()
-            .name("leave".to_owned())
-            .spawn(leaving);
-        if spawned.is_err() || ended.recv_timeout(within).is_err() {
-            NodeEvent::KafkaError {
-                error: "no answer in time, the group waits for the end of the session",
-                doing: "leaving the group",
-            }
-            .emit();
+    /// Ends the thread and waits for it, within a time. The consumer stays a member of its group: what was read can still be committed.
+    pub fn stop(&mut self, within: Duration) {
+        self.orders.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            join_within(thread, within);
         }
+    }
+
+    /// Commits what is stored and ends its membership, on a thread of its own.
+    pub fn leave(mut self, departure: Departure, within: Duration) -> Leaving {
+        let (consumer, watch) = (self.member.take(), self.watch.take());
+        drop(self);
+        Leaving::start((consumer, watch), departure, within)
     }
 
     /// To talk to it from elsewhere.
@@ -196,51 +207,19 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop.store(true, Ordering::Relaxed);
     }
 }
 
-/// How a reader leaves its group.
-pub enum Departure {
-    /// It may come back: a static member keeps its partitions for as long as its session lasts.
-    ToReturn,
-    /// Others get its partitions now.
-    ForGood {
-        /// The group.
-        group: String,
-        /// Name of this client, by which the group's members are told apart.
-        client_id: String,
-    },
-}
-
-/// Commits what is stored, and hands the partitions over if it goes for good.
-fn depart(consumer: &MemberConsumer, departure: Departure, within: Duration) {
-    match consumer.commit_consumer_state(CommitMode::Sync) {
-        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-        Err(error) => client::error(&error, "committing the last offsets"),
+/// Waits for a thread within a time. One that hangs ends with the process.
+pub fn join_within(thread: JoinHandle<()>, within: Duration) {
+    let deadline = Instant::now() + within;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(JOIN_POLL);
     }
-    if let Departure::ForGood { group, client_id } = departure {
-        hand_over(consumer, &group, &client_id, within);
-    }
-}
-
-/// Has the group give the partitions of a static member to others. By closing it would keep them; by having no subscription it leaves.
-fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, within: Duration) {
-    let until = Instant::now() + within;
-    consumer.unsubscribe();
-    while Instant::now() < until {
-        // What librdkafka wants to have done about the partitions is done while it is polled.
-        let _ = consumer.poll(POLL);
-        let asked = consumer.fetch_group_list(Some(group), within);
-        let is_member = asked.map(|list| {
-            let members = list.groups().iter().flat_map(|g| g.members());
-            members.map(|m| m.client_id()).any(|id| id == client_id)
-        });
-        match is_member {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return client::error(&error, "leaving the group"),
-        }
+    if thread.is_finished() {
+        // A panic was told by the thread's own guard.
+        let _ = thread.join();
     }
 }
 
@@ -266,7 +245,9 @@ struct Polling<H> {
     observer: Arc<dyn Observer>,
     handler: H,
     failures: Failures,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+    /// Kept for as long as records are read.
+    reading: Option<Sender<Infallible>>,
     closed_since: Option<Instant>,
     paused: bool,
     last_error: Option<Instant>,
@@ -279,7 +260,12 @@ struct Polling<H> {
 
 impl<H: Handler> Polling<H> {
     fn run(mut self) {
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.orders.stop.load(Ordering::Relaxed) {
+            if self.orders.stay.load(Ordering::Relaxed) {
+                drop(self.reading.take());
+                self.stay();
+                continue;
+            }
             match self.rejoin_at {
                 Some(at) if Instant::now() < at => thread::sleep(SHORT_WAIT),
                 Some(_) => self.rejoin(),
@@ -300,6 +286,29 @@ impl<H: Handler> Polling<H> {
             self.read_run(&consumer);
         } else {
             thread::sleep(SHORT_WAIT);
+        }
+    }
+
+    /// Takes part in rebalances, and reads nothing. A member that does not poll keeps its whole group waiting once a rebalance has begun, and what is given to
+    /// it then is nobody's.
+    fn stay(&mut self) {
+        let Some(consumer) = self.member.consumer() else {
+            return thread::sleep(SHORT_WAIT);
+        };
+        let changed = self.assignment().has_changed();
+        self.set_paused(&consumer, true, changed);
+        match consumer.poll(STAY) {
+            // What comes before it is paused is read by whoever has the partition next.
+            Some(Ok(_)) | None => {}
+            Some(Err(KafkaError::MessageConsumptionFatal(_))) => {
+                // Others have its partitions already.
+                self.assignment().give_up();
+                self.orders.stop.store(true, Ordering::Relaxed);
+            }
+            Some(Err(error)) => {
+                self.report(&error);
+                thread::sleep(SHORT_WAIT);
+            }
         }
     }
 
@@ -457,7 +466,7 @@ impl<H: Handler> Polling<H> {
 
     fn fail(&self, error: String) {
         self.failures.tell(error);
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop.store(true, Ordering::Relaxed);
     }
 
     fn rejoin_after(&mut self, pause: Duration) {

@@ -152,7 +152,7 @@ impl Actors {
     }
 
     /// Drains the pools, then ends all actors. What does not finish in time is given up.
-    pub async fn stop(self, within: Duration) {
+    pub async fn stop(&self, within: Duration) {
         self.stop_retrying();
         let entries = self.pools.all();
         let drains = entries
@@ -164,6 +164,11 @@ impl Actors {
         let _ = self.intake.drain_and_wait(wait).await;
         // Ends whatever is left below the root.
         let _ = self.root.stop_and_wait(None, Some(STOP)).await;
+    }
+
+    /// Ends all actors without waiting for anything.
+    pub(super) fn abandon(&self) {
+        self.root.stop(None);
     }
 }
 

@@ -1,8 +1,14 @@
 //! What a node does when an operator or another node tells it to.
+//!
+//! Commands do not wait for each other, with two exceptions: those about one model or one language are carried out one after the other, and a command that is
+//! given twice is carried out once.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod check;
+mod journal;
+mod turns;
 
-use anyhow::ensure;
+use std::{sync::Arc, time::Duration};
+
 use async_trait::async_trait;
 use babelmesh_actors::{
     domain::{Language, SpanRef, TranslationRequest},
@@ -10,12 +16,14 @@ use babelmesh_actors::{
     intake::IntakeMessage,
     offload::{Loan, PeerError},
     pool::{Applied, PoolMessage, Unloaded},
+    routing::list,
     scaling::Bounds,
 };
 use ractor::{ActorRef, MessagingErr, rpc::CallResult};
 use tokio::sync::{oneshot, watch};
 
-use super::{actors::Actors, direct, languages::Languages, pools::Pools};
+use self::{check::Existing, journal::Journal, turns::Turns};
+use super::{actors::Actors, direct, languages::Languages, limits, pools::Pools};
 use crate::{
     cluster::{
         Host,
@@ -27,35 +35,39 @@ use crate::{
     telemetry::Traces,
 };
 
-/// Commands that are remembered, to be carried out once only.
-const REMEMBERED: usize = 256;
 /// How long the pool of a model that is unloaded goes on with what it has.
 const UNLOAD: Duration = Duration::from_secs(3);
 /// How long actors may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Does what it is told.
-pub(super) struct Deeds {
+/// Carries commands out.
+pub(super) struct CommandHandler {
     node: String,
     intake: ActorRef<IntakeMessage>,
     pools: Arc<Pools>,
     languages: Arc<Languages>,
     traces: Traces,
     drain: watch::Sender<bool>,
-    /// Carried out already, oldest first. Held while one is carried out, so that no command is done twice at once.
-    done: tokio::sync::Mutex<VecDeque<CommandDone>>,
+    journal: Journal,
+    turns: Turns,
 }
 
-impl Deeds {
-    pub(super) fn new(node: &str, actors: &Actors, languages: Languages, traces: Traces) -> Self {
+impl CommandHandler {
+    pub(super) fn new(
+        node: &str,
+        actors: &Actors,
+        languages: Arc<Languages>,
+        traces: Traces,
+    ) -> Self {
         Self {
             node: node.to_owned(),
             intake: actors.intake(),
             pools: Arc::clone(actors.pools()),
-            languages: Arc::new(languages),
+            languages,
             traces,
             drain: watch::Sender::new(false),
-            done: tokio::sync::Mutex::default(),
+            journal: Journal::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -66,41 +78,26 @@ impl Deeds {
         let _ = told.wait_for(|told| *told).await;
     }
 
+    /// The node ends: what it reads is not changed any more.
+    pub(super) fn close(&self) {
+        self.languages.close();
+    }
+
     async fn act(&self, action: &Action) -> Result<String, String> {
+        let _turn = match turns::subject(action) {
+            Some(subject) => Some(self.turns.of(subject).await),
+            None => None,
+        };
+        // What was there before the turn may be gone now.
+        check::check(action, &self.existing())?;
         match action {
             Action::Drain => {
                 self.drain.send_replace(true);
                 Ok("it finishes what it has read, and ends".to_owned())
             }
-            Action::SetBounds { model, min, max } => {
-                let (min, max) = (*min, *max);
-                let bounds = Bounds { min, max };
-                let pool = self.pool(model)?;
-                let applied = pool.call(|reply| PoolMessage::SetBounds(bounds, reply), Some(WAIT));
-                let applied = answered(applied.await)?.map_err(|error| error.to_string())?;
-                Ok(format!(
-                    "{model} has {min} to {max} actors{}",
-                    already(applied)
-                ))
-            }
-            Action::Pause { language } => {
-                let target = tag(language)?;
-                let applied = self
-                    .intake
-                    .call(|reply| IntakeMessage::Pause(target, reply), Some(WAIT));
-                let already = already(answered(applied.await)?);
-                self.languages.hold(target, true);
-                Ok(format!("jobs into {target} are held back{already}"))
-            }
-            Action::Resume { language } => {
-                let target = tag(language)?;
-                let applied = self
-                    .intake
-                    .call(|reply| IntakeMessage::Resume(target, reply), Some(WAIT));
-                let already = already(answered(applied.await)?);
-                self.languages.hold(target, false);
-                Ok(format!("jobs into {target} are done{already}"))
-            }
+            Action::SetBounds { model, min, max } => self.set_bounds(model, *min, *max).await,
+            Action::Pause { language } => self.hold(check::tag(language)?, true).await,
+            Action::Resume { language } => self.hold(check::tag(language)?, false).await,
             Action::Load { model } => self.load(model).await.map_err(|e| format!("{e:#}")),
             Action::Unload { model } => self.unload(model).await.map_err(|e| format!("{e:#}")),
             Action::LogFilter { filter } => {
@@ -110,50 +107,80 @@ impl Deeds {
         }
     }
 
+    /// What commands can be about.
+    fn existing(&self) -> Existing {
+        let pools = self.pools.all();
+        Existing {
+            models: pools.iter().map(|pool| pool.model.to_string()).collect(),
+            languages: self.pools.written().into_iter().collect(),
+            paused: self.languages.held(),
+            room: self.room(),
+        }
+    }
+
+    /// Actors of one pool that the node has cores for.
+    fn room(&self) -> u32 {
+        let config = &self.pools.config;
+        let room = limits::cores(&config.limits) / usize::from(config.engine.threads).max(1);
+        u32::try_from(room).unwrap_or(u32::MAX).max(1)
+    }
+
+    async fn set_bounds(&self, model: &str, min: u32, max: u32) -> Result<String, String> {
+        let pool = self.pools.of(model);
+        let pool = pool.ok_or_else(|| format!("it has no model {model}"))?;
+        let bounds = Bounds { min, max };
+        let applied = pool.call(|reply| PoolMessage::SetBounds(bounds, reply), Some(WAIT));
+        let applied = answered(applied.await)?.map_err(|error| error.to_string())?;
+        let room = match self.room() {
+            room if room < max => format!(", of which this node has cores for {room}"),
+            _ => String::new(),
+        };
+        Ok(format!(
+            "{model} has {min} to {max} actors{}{room}",
+            already(applied)
+        ))
+    }
+
+    /// Holds jobs into a language back, or does them again.
+    async fn hold(&self, target: Language, hold: bool) -> Result<String, String> {
+        let message = |reply| match hold {
+            true => IntakeMessage::Pause(target, reply),
+            false => IntakeMessage::Resume(target, reply),
+        };
+        // The intake obeys sooner or later, whether it answers in time or not.
+        self.languages.hold(target, hold);
+        let applied = self.intake.call(message, Some(WAIT)).await;
+        let already = already(answered(applied)?);
+        Ok(match hold {
+            true => format!("jobs into {target} are held back{already}"),
+            false => format!("jobs into {target} are done{already}"),
+        })
+    }
+
     async fn load(&self, model: &str) -> anyhow::Result<String> {
         let applied = self.pools.load(&self.intake, model).await?;
-        self.languages.read(&self.pools.written())?;
-        Ok(format!("{model} is loaded{}", already(applied)))
+        self.languages.refresh()?;
+        let unread = self.languages.without_topics(model);
+        let unread = match unread.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; requests on Kafka for {} are refused until kafka.languages names it and the nodes are restarted",
+                list(&unread)
+            ),
+        };
+        Ok(format!("{model} is loaded{}{unread}", already(applied)))
     }
 
     /// Jobs that no other model of this node can do are finished first and left to other nodes.
     async fn unload(&self, model: &str) -> anyhow::Result<String> {
-        ensure!(self.pools.of(model).is_some(), "it has no model {model}");
-        let left = self.pools.written_without(model);
-        let languages = Arc::clone(&self.languages);
-        let handed_over = tokio::task::spawn_blocking(move || languages.read_only(&left)).await?;
-        let unloaded = match handed_over {
-            Ok(()) => self.pools.unload(&self.intake, model, UNLOAD).await,
-            Err(error) => Err(error),
-        };
-        match unloaded {
-            Ok(Unloaded { handed_back, .. }) => Ok(format!(
-                "{model} is unloaded, {handed_back} jobs were handed back"
-            )),
-            Err(error) => {
-                // Whatever it has now is read again.
-                self.languages.read(&self.pools.written())?;
-                Err(error)
-            }
-        }
+        self.languages.leave(model).await?;
+        let unloaded = self.pools.unload(&self.intake, model, UNLOAD).await;
+        self.languages.has_left(model);
+        let Unloaded { handed_back, .. } = unloaded?;
+        Ok(format!(
+            "{model} is unloaded, {handed_back} jobs were handed back"
+        ))
     }
-
-    fn pool(&self, model: &str) -> Result<ActorRef<PoolMessage>, String> {
-        self.pools.of(model).ok_or_else(|| {
-            let known: Vec<_> = self
-                .pools
-                .all()
-                .iter()
-                .map(|p| p.model.to_string())
-                .collect();
-            format!("it has no model {model}, only {}", known.join(", "))
-        })
-    }
-}
-
-fn tag(language: &str) -> Result<Language, String> {
-    let parsed = language.parse::<Language>();
-    parsed.map_err(|error| error.to_string())
 }
 
 fn answered<T, M>(call: Result<CallResult<T>, MessagingErr<M>>) -> Result<T, String> {
@@ -172,7 +199,7 @@ const fn already(applied: Applied) -> &'static str {
 }
 
 #[async_trait]
-impl Host for Deeds {
+impl Host for CommandHandler {
     async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String> {
         let request: TranslationRequest = serde_json::from_slice(&request)
             .map_err(|error| format!("it is no request: {error}"))?;
@@ -202,31 +229,23 @@ impl Host for Deeds {
     }
 
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String> {
-        let mut done = self.done.lock().await;
-        if let Some(before) = done.iter().find(|done| done.id == command.id) {
-            return Ok(CommandDone {
-                repeated: true,
-                ..before.clone()
-            });
-        }
-        let outcome = self.act(&command.action).await;
-        NodeEvent::CommandDone {
-            id: &command.id,
-            by,
-            action: &command.action,
-            outcome: outcome.as_deref().map_err(String::as_str),
-        }
-        .emit();
-        let carried_out = CommandDone {
-            id: command.id,
-            node: self.node.clone(),
-            repeated: false,
-            outcome: outcome?,
+        let Command { id, action, .. } = command;
+        let carry_out = async {
+            let outcome = self.act(&action).await;
+            NodeEvent::CommandDone {
+                id: &id,
+                by,
+                action: &action,
+                outcome: outcome.as_deref().map_err(String::as_str),
+            }
+            .emit();
+            Ok(CommandDone {
+                id: id.clone(),
+                node: self.node.clone(),
+                repeated: false,
+                outcome: outcome?,
+            })
         };
-        if done.len() >= REMEMBERED {
-            done.pop_front();
-        }
-        done.push_back(carried_out.clone());
-        Ok(carried_out)
+        self.journal.once(&id, carry_out).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,8 @@ use babelmesh_actors::{
 
 use super::{
     Actors,
-    shutdown::{Phase, ShutdownBudget},
+    parts::Shutdown,
+    shutdown::Phase,
     source::{Source, Sources},
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
         gauges::DeliveryGauges,
         jobs::JobReader,
         ownership::Ownership,
-        publisher::{Publisher, Publishing, Settlements},
-        reader::{Departure, Handler, Member, Reader, Reading},
+        publisher::{Publisher, PublisherThread, Publishing, Settlements},
+        reader::{Departure, Handler, Leaving, Member, Reader, Reading},
         record::Encoder,
         refusals::Refusals,
         requests::Splitter,
@@ -37,8 +37,10 @@ use crate::{
     telemetry::Traces,
 };
 
-/// How often it is looked whether a thread has ended.
-const JOIN_POLL: Duration = Duration::from_millis(5);
+/// How long a node that goes for good may need to finish what it has before idle partitions are handed over meanwhile: that takes two rounds of the group.
+const QUICK: Duration = Duration::from_secs(1);
+/// How long a publisher may take to tell what is unfinished.
+const TELL: Duration = Duration::from_millis(500);
 
 /// Both pipelines.
 pub(super) struct Pipelines {
@@ -51,9 +53,9 @@ pub(super) struct Pipelines {
 struct Pipeline {
     group: String,
     gauges: Arc<DeliveryGauges>,
+    clients: Clients,
     reader: Reader,
-    settlements: Settlements,
-    publisher: JoinHandle<()>,
+    publisher: PublisherThread,
     flow: Arc<Flow>,
 }
 
@@ -125,14 +127,15 @@ impl Pipelines {
         self.jobs.reader.reading()
     }
 
-    /// Requests first: what they become is read by this node or another one. Whoever goes `for_good` is known to the brokers by this name.
-    pub(super) fn stop(self, for_good: Option<&str>, budget: ShutdownBudget) {
+    /// Requests first: what they become is read by this node or another one. Blocks.
+    pub(super) fn stop(self, shutdown: Shutdown) {
         // Requests are split within milliseconds; jobs take the time.
-        let leave = budget.share(Phase::LeaveGroups);
-        self.splitter
-            .stop(for_good, budget.drain(Instant::now()) / 3, leave);
-        self.jobs
-            .stop(for_good, budget.drain(Instant::now()), leave);
+        let drain = || shutdown.budget.drain(Instant::now());
+        let leaving = [
+            self.splitter.stop(shutdown, drain() / 3),
+            self.jobs.stop(shutdown, drain()),
+        ];
+        leaving.into_iter().for_each(Leaving::wait);
     }
 }
 
@@ -146,31 +149,29 @@ impl Pipeline {
         }
     }
 
-    /// `within` is for what was read, `leave` for each step after that.
-    fn stop(mut self, for_good: Option<&str>, within: Duration, leave: Duration) {
-        self.reader.stop();
-        self.settlements.stop(within, leave);
-        join_within(self.publisher, leave);
-        let departure = match for_good {
-            Some(client_id) => Departure::ForGood {
-                group: self.group,
-                client_id: client_id.to_owned(),
-            },
-            None => Departure::ToReturn,
+    /// Reads no more, finishes `within` a time what was read, and begins to leave the group.
+    fn stop(mut self, shutdown: Shutdown, within: Duration) -> Leaving {
+        let share = shutdown.budget.share(Phase::LeaveGroups);
+        self.reader.stay(within.max(QUICK));
+        self.publisher.finish(within);
+        if shutdown.for_good && !self.publisher.is_finished_after(QUICK) {
+            // Others need not wait for partitions where nothing is under way.
+            self.reader.keep_only(&self.publisher.unfinished(TELL));
+        }
+        self.publisher.join(share);
+        self.reader.stop(share);
+        let (departure, within) = match shutdown.for_good {
+            true => {
+                let departure = Departure::ForGood {
+                    group: self.group,
+                    client_id: self.clients.client_id().to_owned(),
+                };
+                // What the drain has left is used for it: until all members have joined a rebalance that has begun, none can leave.
+                (departure, shutdown.left(Phase::LeaveGroups).max(share))
+            }
+            false => (Departure::ToReturn, share),
         };
-        self.reader.leave(departure, leave);
-    }
-}
-
-/// Waits for a thread. One that hangs ends with the process.
-fn join_within(thread: JoinHandle<()>, within: Duration) {
-    let deadline = Instant::now() + within;
-    while !thread.is_finished() && Instant::now() < deadline {
-        thread::sleep(JOIN_POLL);
-    }
-    if thread.is_finished() {
-        // A panic was told by the thread's own guard.
-        let _ = thread.join();
+        self.reader.leave(departure, within)
     }
 }
 
@@ -239,8 +240,8 @@ impl Build<'_> {
         Ok(Pipeline {
             group: group.to_owned(),
             gauges,
+            clients: self.clients.clone(),
             reader,
-            settlements,
             publisher,
             flow,
         })

@@ -164,12 +164,11 @@ impl Pools {
         if self.of(id).is_some() {
             return Ok(Applied::Unchanged);
         }
-        let (registry, errors) = engines::usable(&self.config);
-        let model = registry.get(id).with_context(|| {
-            let errors = engines::lines(&errors);
-            format!("there is no usable model {id} in models.directories{errors}")
-        })?;
-        let (route, entry) = self.start(model, self.all().len() + 1, true).await?;
+        let (config, wanted) = (self.config.clone(), id.to_owned());
+        // Manifests are read and digests compared.
+        let find = move || find(&config, &wanted);
+        let model = tokio::task::spawn_blocking(find).await??;
+        let (route, entry) = self.start(&model, self.all().len() + 1, true).await?;
         let asked = intake.call(
             |reply| IntakeMessage::Load(Box::new(route), reply),
             Some(WAIT),
@@ -218,4 +217,15 @@ impl Pools {
             _ => Err(anyhow!("the intake does not answer")),
         }
     }
+}
+
+/// A model of the configured folders.
+fn find(config: &Config, id: &str) -> Result<Model> {
+    let (registry, errors) = engines::usable(config);
+    let found = registry.get(id).cloned();
+    found.with_context(|| {
+        let known: Vec<_> = registry.iter().map(Model::id).collect();
+        let (known, errors) = (known.join(", "), engines::lines(&errors));
+        format!("there is no usable model {id} in models.directories, only {known}{errors}")
+    })
 }

@@ -12,9 +12,11 @@ pub(super) struct ShutdownBudget {
     reserve: Duration,
 }
 
-/// What ends in the reserve behind the drain deadline, in the order in which it ends.
+/// What ends by the drain deadline or in the reserve behind it, in the order in which it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Work is finished; nothing of the reserve is used.
+    Drain,
     /// Publishers write what is finished.
     Publish,
     /// Consumers leave their groups.
@@ -31,6 +33,7 @@ impl Phase {
     /// Tenths of the reserve after which the phase is over.
     const fn tenths(self) -> u32 {
         match self {
+            Self::Drain => 0,
             Self::Publish => 2,
             Self::LeaveGroups => 4,
             Self::StopActors => 7,
@@ -50,6 +53,14 @@ impl ShutdownBudget {
         }
     }
 
+    /// The same for a node that has no work to finish.
+    pub(super) fn without_drain(config: &NodeConfig, now: Instant) -> Self {
+        Self {
+            drained: now,
+            reserve: config.shutdown_timeout(),
+        }
+    }
+
     /// What is left to finish work.
     pub(super) fn drain(&self, now: Instant) -> Duration {
         self.drained.saturating_duration_since(now)
@@ -58,7 +69,7 @@ impl ShutdownBudget {
     /// The part of the reserve that a phase has for itself, at least.
     pub(super) fn share(&self, phase: Phase) -> Duration {
         let before = match phase {
-            Phase::Publish => 0,
+            Phase::Drain | Phase::Publish => 0,
             Phase::LeaveGroups => Phase::Publish.tenths(),
             Phase::StopActors => Phase::LeaveGroups.tenths(),
             Phase::LeaveCluster => Phase::StopActors.tenths(),
@@ -96,7 +107,7 @@ mod tests {
             let now = start + passed;
             let mut last = budget.drain(now);
             for phase in [
-                Phase::Publish, Phase::LeaveGroups, Phase::StopActors, Phase::LeaveCluster, Phase::ExportTraces,
+                Phase::Drain, Phase::Publish, Phase::LeaveGroups, Phase::StopActors, Phase::LeaveCluster, Phase::ExportTraces,
             ] {
                 let left = budget.until(phase, now);
                 prop_assert!(left >= last);

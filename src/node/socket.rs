@@ -3,16 +3,16 @@
 mod claim;
 
 use std::{
-    fs,
     io::{ErrorKind, Read, Write},
-    net::Shutdown,
+    net::Shutdown as Closing,
     os::unix::net::UnixStream as BlockingStream,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use async_trait::async_trait;
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -23,7 +23,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::status::{NodeStatus, StatusSource};
+use self::claim::SocketFile;
+use super::{
+    parts::{Part, Shutdown},
+    shutdown::Phase,
+    status::{NodeStatus, StatusSource},
+};
 use crate::{
     cluster::{
         Cluster, ClusterView,
@@ -73,42 +78,61 @@ enum SocketAnswer {
     Error(String),
 }
 
-/// Answers on a Unix socket. The socket's file goes with it.
+/// Answers on a Unix socket.
 pub(super) struct SocketServer {
-    socket: PathBuf,
-    task: JoinHandle<()>,
+    path: PathBuf,
+    answers: Arc<OnceLock<Answers>>,
 }
 
 impl SocketServer {
-    pub(super) fn start(
-        socket: PathBuf,
-        status: StatusSource,
-        cluster: Option<Arc<Cluster>>,
-    ) -> Result<Self> {
-        let listener = claim::listen(&socket, &default_folder())
-            .with_context(|| format!("opening the status socket {}", socket.display()))?;
-        let answers = Arc::new(Answers { status, cluster });
-        let task = tokio::spawn(serve(listener, answers));
-        Ok(Self { socket, task })
+    /// Listens at a path. Until it [knows answers](Self::answer), it answers that the node starts.
+    pub(super) fn open(path: PathBuf) -> Result<(Self, SocketPart)> {
+        let (listener, file) = claim::listen(&path, &default_folder())
+            .with_context(|| format!("opening the status socket {}", path.display()))?;
+        let answers = Arc::default();
+        let task = tokio::spawn(serve(listener, Arc::clone(&answers)));
+        Ok((Self { path, answers }, SocketPart { file, task }))
     }
 
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    /// Answers what it is asked, from now on.
+    pub(super) fn answer(&self, status: StatusSource, cluster: Option<Arc<Cluster>>) {
+        // A node starts once.
+        let _ = self.answers.set(Answers { status, cluster });
     }
 
-    pub(super) fn stop(self) {
-        drop(self);
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
-impl Drop for SocketServer {
+/// The listening socket. Its file goes with it, if it is still this node's.
+pub(super) struct SocketPart {
+    file: SocketFile,
+    task: JoinHandle<()>,
+}
+
+#[async_trait(?Send)]
+impl Part for SocketPart {
+    fn name(&self) -> &'static str {
+        "the status socket"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::LeaveCluster
+    }
+
+    async fn stop(self: Box<Self>, _: &Shutdown) {}
+}
+
+impl Drop for SocketPart {
     fn drop(&mut self) {
+        // While this node listens there, no other one takes the path.
+        self.file.remove();
         self.task.abort();
-        let _ = fs::remove_file(&self.socket);
     }
 }
 
-async fn serve(listener: UnixListener, answers: Arc<Answers>) {
+async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
     let turns = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
@@ -128,7 +152,7 @@ async fn serve(listener: UnixListener, answers: Arc<Answers>) {
         let answers = Arc::clone(&answers);
         tokio::spawn(async move {
             // Whoever asked may have gone.
-            let _ = answers.serve(stream).await;
+            let _ = talk(&answers, stream).await;
             drop(turn);
         });
     }
@@ -140,23 +164,25 @@ struct Answers {
     cluster: Option<Arc<Cluster>>,
 }
 
-impl Answers {
-    async fn serve(&self, mut stream: UnixStream) -> Result<()> {
-        let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
-        let answer = match asked.unwrap_or_else(|_| bail!("the request did not come in time")) {
-            Ok(request) => self.answer(request).await,
-            Err(error) => Err(error),
-        };
-        let answer = match answer {
-            Ok(value) => SocketAnswer::Ok(value),
-            Err(error) => SocketAnswer::Error(format!("{error:#}")),
-        };
-        stream
-            .write_all(&crate::kafka::record::json(&answer))
-            .await?;
-        Ok(())
-    }
+async fn talk(answers: &OnceLock<Answers>, mut stream: UnixStream) -> Result<()> {
+    let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
+    let asked = asked.unwrap_or_else(|_| bail!("the request did not come in time"));
+    let answer = match (asked, answers.get()) {
+        (Ok(request), Some(answers)) => answers.answer(request).await,
+        (Ok(_), None) => Err(anyhow!("the node is starting")),
+        (Err(error), _) => Err(error),
+    };
+    let answer = match answer {
+        Ok(value) => SocketAnswer::Ok(value),
+        Err(error) => SocketAnswer::Error(format!("{error:#}")),
+    };
+    stream
+        .write_all(&crate::kafka::record::json(&answer))
+        .await?;
+    Ok(())
+}
 
+impl Answers {
     async fn answer(&self, request: SocketRequest) -> Result<Value> {
         match request {
             SocketRequest::Status => Ok(serde_json::to_value(self.status.read().await)?),
@@ -253,7 +279,7 @@ fn request<T: DeserializeOwned>(socket: &Path, what: &SocketRequest, wait: Durat
     line.push(b'\n');
     let told = |error| late(error, wait);
     stream.write_all(&line).map_err(told).with_context(asking)?;
-    stream.shutdown(Shutdown::Write).with_context(asking)?;
+    stream.shutdown(Closing::Write).with_context(asking)?;
     let mut answer = Vec::new();
     stream
         .read_to_end(&mut answer)
@@ -296,9 +322,33 @@ fn default_folder() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
+    use std::{fs, os::unix::net::UnixListener};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_starts_says_so_and_takes_its_socket_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.sock");
+        let (server, part) = SocketServer::open(path.clone()).unwrap();
+        let asked = path.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&asked).unwrap_err().to_string());
+        assert_eq!(asked.await.unwrap(), "the node is starting");
+        assert_eq!(server.path(), path);
+        drop(part);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_a_successor_has_bound_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.sock");
+        let (_server, part) = SocketServer::open(path.clone()).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _successor = UnixListener::bind(&path).unwrap();
+        drop(part);
+        assert!(path.exists());
+    }
 
     #[test]
     fn a_node_that_hangs_is_told_in_words() {

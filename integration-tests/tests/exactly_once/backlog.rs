@@ -16,7 +16,7 @@ use babelmesh_integration_tests::{
     processes, request, wait_until,
 };
 
-use crate::{SETTLE, fake, seconds, short_lived, start};
+use super::{SETTLE, fake, seconds, short_lived, start};
 
 const MESSAGES: usize = 1_000_000;
 /// Longest time for all of it.

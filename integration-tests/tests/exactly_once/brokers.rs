@@ -11,7 +11,7 @@ use babelmesh_integration_tests::{
 };
 use rustix::process::Signal;
 
-use crate::{RATE, SETTLE, fake, seconds, start};
+use super::{RATE, SETTLE, fake, seconds, start};
 
 /// Longer than a broker may say nothing to its controller.
 const HANG: Duration = Duration::from_secs(12);

@@ -11,7 +11,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use crate::{RATE, SETTLE, fake, seconds, start};
+use super::{RATE, SETTLE, fake, seconds, start};
 
 fn fences(node: &ProcessNode) -> usize {
     node.log().matches("WARN fenced: ").count()
@@ -85,7 +85,12 @@ fn of_two_nodes_with_one_name_the_first_gives_way_and_says_why() {
     let traffic = Traffic::of(RATE).start(backend);
     traffic.flow(Duration::from_secs(3), SETTLE);
     let elsewhere = Sandbox::new();
-    let twin = fake(&kafka, &elsewhere).set("node.name", first.name());
+    // A machine refuses the second node of a name that it knows the same brokers by. As if on another machine, this one knows them by another name.
+    let brokers = kafka.bootstrap().replace("127.0.0.1", "localhost");
+    assert_ne!(brokers, kafka.bootstrap());
+    let twin = fake(&kafka, &elsewhere)
+        .set("node.name", first.name())
+        .set("kafka.bootstrap_servers", format_args!("{brokers:?}"));
     let second = ProcessNode::start(&elsewhere, &twin);
     let status = first.wait(PATIENCE);
     assert!(!status.success(), "{status}");

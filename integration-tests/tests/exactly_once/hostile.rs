@@ -14,7 +14,7 @@ use babelmesh_integration_tests::{
 };
 
 use self::kinds::{KINDS, Kind, Way};
-use crate::{SETTLE, seconds};
+use super::{SETTLE, seconds};
 
 const HOSTILE: usize = 10_000;
 /// A good message after so many hostile ones.

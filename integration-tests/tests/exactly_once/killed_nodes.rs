@@ -12,7 +12,7 @@ use babelmesh_integration_tests::{
 };
 use rustix::process::Signal;
 
-use crate::{RATE, SETTLE, fake, seconds, short_lived, start};
+use super::{RATE, SETTLE, fake, seconds, short_lived, start};
 
 const KILLS: usize = 50;
 const NODES: usize = 3;

@@ -7,7 +7,7 @@ use babelmesh_integration_tests::{
     rebalances::held, wait_for, wait_until,
 };
 
-use crate::{SETTLE, fake, short_lived};
+use super::{SETTLE, fake, short_lived};
 
 const MESSAGES: usize = 4_000;
 

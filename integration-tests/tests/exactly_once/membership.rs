@@ -11,7 +11,7 @@ use babelmesh_integration_tests::{
     rebalances::{Partition, Rebalance, moved_and_returned, touched},
 };
 
-use crate::{RATE, SETTLE, fake, seconds, start};
+use super::{RATE, SETTLE, fake, seconds, start};
 
 /// How long nodes come and go.
 const DURING: Duration = Duration::from_secs(120);

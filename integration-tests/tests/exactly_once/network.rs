@@ -10,7 +10,7 @@ use babelmesh_integration_tests::{
     Cluster, Kafka, Sandbox, Settings, Traffic, Turn, measured, rebalances::held,
 };
 
-use crate::{RATE, SETTLE, fake, seconds, start};
+use super::{RATE, SETTLE, fake, seconds, start};
 
 /// A cut that nobody's session minds.
 const SHORT: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use crate::{fake, short_lived};
+use super::{fake, short_lived};
 
 /// Lag is gone within so long after the last answer.
 const SEEN: Duration = Duration::from_secs(15);

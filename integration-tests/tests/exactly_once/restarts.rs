@@ -10,7 +10,7 @@ use babelmesh_integration_tests::{
     wait_until,
 };
 
-use crate::{RATE, SETTLE, fake, seconds, start};
+use super::{RATE, SETTLE, fake, seconds, start};
 
 /// Topics of jobs and requests, four partitions each.
 const PARTITIONS: usize = 5 * 4;

@@ -6,7 +6,7 @@ use babelmesh::kafka::topics::TopicNames;
 use babelmesh_integration_tests::Chance;
 use serde_json::{Map, Value, json};
 
-use crate::writers::RawRecord;
+use super::writers::RawRecord;
 
 /// Longest text that the node takes, in characters.
 pub(crate) const MAX_TEXT_CHARS: usize = 5_000;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        mpsc::{self, Sender, SyncSender},
+        mpsc::{self, Receiver, Sender, SyncSender},
     },
     time::{Duration, Instant},
 };
@@ -86,13 +86,15 @@ pub enum Command {
         /// Answered when done.
         reply: SyncSender<()>,
     },
-    /// The same for all partitions; then end.
+    /// Finish all partitions in the same way; then end.
     Stop {
         /// When to give up.
         deadline: Instant,
         /// Answered when done.
         reply: SyncSender<()>,
     },
+    /// Tell the topics that have partitions with unfinished records.
+    Unfinished(SyncSender<BTreeSet<String>>),
 }
 
 /// The handle of a publisher by which outcomes reach it.
@@ -116,14 +118,37 @@ impl Settlements {
         let _ = self.0.send(command);
     }
 
-    /// Has all partitions finished within a time, then ends the publisher, which may take some `grace` longer.
-    pub fn stop(&self, within: Duration, grace: Duration) {
+    /// Has all partitions finished within a time, and then the publisher end.
+    #[must_use]
+    pub fn stop(&self, within: Duration) -> Stopping {
         let (reply, done) = mpsc::sync_channel(1);
         self.tell(Command::Stop {
             deadline: Instant::now() + within,
             reply,
         });
-        let _ = done.recv_timeout(within + grace);
+        Stopping(done)
+    }
+
+    /// The topics that have partitions with unfinished records; none if the publisher does not answer within a time.
+    #[must_use]
+    pub fn unfinished(&self, within: Duration) -> Vec<String> {
+        let (reply, told) = mpsc::sync_channel(1);
+        self.tell(Command::Unfinished(reply));
+        let topics = told.recv_timeout(within).unwrap_or_default();
+        topics.into_iter().collect()
+    }
+}
+
+/// A publisher that finishes what it has.
+pub struct Stopping(Receiver<()>);
+
+impl Stopping {
+    /// Waits until it has finished; says whether it has within a time.
+    #[must_use]
+    pub fn wait(&self, within: Duration) -> bool {
+        let ended = self.0.recv_timeout(within);
+        // One that is gone has nothing left to finish.
+        !matches!(ended, Err(mpsc::RecvTimeoutError::Timeout))
     }
 }
 

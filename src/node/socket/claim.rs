@@ -7,15 +7,45 @@ use std::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt},
         net::UnixStream,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::net::UnixListener;
 
+/// The file of a socket, known by its identity: a path may have been given to somebody else meanwhile.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode. The system gives the inode to nobody else while the socket is open.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// The socket that is at a path now.
+    fn at(path: &Path) -> Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            identity: (found.dev(), found.ino()),
+        })
+    }
+
+    /// Removes it, unless something else is at its path.
+    pub(super) fn remove(&self) {
+        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| {
+            found.file_type().is_socket() && (found.dev(), found.ino()) == self.identity
+        });
+        if ours {
+            // One that is gone already needs no removal.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Listens at a path. The socket that a killed node left is replaced; any other file stays, and is an error. The folder is made where it is
 /// missing; when it is the default one, whose name anybody can guess, it must be this user's alone.
-pub(super) fn listen(socket: &Path, default_folder: &Path) -> Result<UnixListener> {
+pub(super) fn listen(socket: &Path, default_folder: &Path) -> Result<(UnixListener, SocketFile)> {
     if let Some(folder) = socket.parent() {
         // Only this user's processes may ask.
         DirBuilder::new()
@@ -28,7 +58,8 @@ pub(super) fn listen(socket: &Path, default_folder: &Path) -> Result<UnixListene
         }
     }
     reclaim(socket)?;
-    Ok(UnixListener::bind(socket)?)
+    let listener = UnixListener::bind(socket)?;
+    Ok((listener, SocketFile::at(socket)?))
 }
 
 /// Removes the socket of a node that is gone.
@@ -123,6 +154,25 @@ mod tests {
         let _live = listen(&socket, elsewhere).unwrap();
         let error = refused(&socket, elsewhere);
         assert!(error.contains("another node answers"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn only_the_nodes_own_socket_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = Path::new("/nowhere");
+        let path = folder.path().join("node.sock");
+        let (_listener, file) = listen(&path, elsewhere).unwrap();
+        file.remove();
+        assert!(!path.exists());
+        file.remove();
+        // Somebody has put something else there.
+        fs::write(&path, "precious").unwrap();
+        file.remove();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        fs::remove_file(&path).unwrap();
+        let (_successor, _) = listen(&path, elsewhere).unwrap();
+        file.remove();
+        assert!(path.exists(), "the socket of its successor");
     }
 
     #[tokio::test]

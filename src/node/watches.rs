@@ -1,0 +1,61 @@
+//! What a node looks at again and again while it runs.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use babelmesh_actors::domain::Language;
+use tokio::task::JoinHandle;
+
+use super::{
+    actors::{self, PoolLags},
+    languages::Languages,
+    pools::Pools,
+    source::Sources,
+};
+use crate::kafka::topics::TopicNames;
+
+/// How often pools are told what is unread.
+const LAG_TICK: Duration = Duration::from_secs(1);
+/// How often is looked whether models can be loaded.
+const MODELS_TICK: Duration = Duration::from_millis(500);
+
+/// Tells the pools what is unread, from now on.
+pub(super) fn lag(
+    topics: &TopicNames,
+    served: Vec<Language>,
+    sources: Sources,
+    lags: PoolLags,
+) -> JoinHandle<()> {
+    let topics = topics.clone();
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(LAG_TICK);
+        loop {
+            tick.tick().await;
+            let unread: HashMap<Language, u64> = served
+                .iter()
+                .map(|target| (*target, sources.unread(&topics, *target)))
+                .collect();
+            lags.set(|target| unread.get(&target).copied().unwrap_or(0));
+        }
+    })
+}
+
+/// Leaves languages to other nodes for as long as no model of this node that writes them can be loaded.
+pub(super) fn broken_models(pools: Arc<Pools>, languages: Arc<Languages>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(MODELS_TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let entries = pools.all();
+            let asked = entries.iter().map(|entry| actors::status(&entry.pool));
+            let told = futures_util::future::join_all(asked).await;
+            let broken = told.into_iter().flatten().filter(|pool| pool.broken);
+            let broken: BTreeSet<String> = broken.map(|pool| pool.model_id).collect();
+            languages.set_broken(broken);
+        }
+    })
+}
