@@ -5,8 +5,14 @@ use std::{os::unix::fs::symlink, process::Command};
 use babelmesh_integration_tests::{Sandbox, real_models::imported};
 
 /// What the demonstration prints: beside the table, and the table.
-fn run(command: &mut Command) -> (String, String) {
-    let output = command.args(["demo", "--messages", "40"]).output().unwrap();
+fn run(sandbox: &Sandbox, command: &mut Command) -> (String, String) {
+    // All demonstrations have one name, and so one socket.
+    let socket = sandbox.folder().join("demo.sock");
+    let output = command
+        .env("BABELMESH_STATUS__SOCKET", socket)
+        .args(["demo", "--messages", "40"])
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
     (told, String::from_utf8(output.stdout).unwrap())
@@ -26,7 +32,10 @@ fn real_models_are_used_and_named_where_they_are_fetched() {
     let sandbox = Sandbox::new();
     symlink(models, sandbox.folder().join(".models")).unwrap();
     let mut command = sandbox.command();
-    let (told, table) = run(command.env_remove("BABELMESH_MODELS__DIRECTORIES"));
+    let (told, table) = run(
+        &sandbox,
+        command.env_remove("BABELMESH_MODELS__DIRECTORIES"),
+    );
     let named = [
         "firefox-en-pt: en → pt",
         "firefox-pt-en: pt → en",
@@ -43,7 +52,7 @@ fn real_models_are_used_and_named_where_they_are_fetched() {
 #[test]
 fn the_toy_model_is_called_one() {
     let sandbox = Sandbox::new();
-    let (told, table) = run(&mut sandbox.command());
+    let (told, table) = run(&sandbox, &mut sandbox.command());
     assert_says(&told, &["demo-en-fr-de: en → fr, de", "a toy", " → fr: "]);
     assert!(!told.contains("there and back"), "{told}");
     assert_says(&table, &["80 of 80"]);
