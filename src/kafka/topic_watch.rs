@@ -21,6 +21,8 @@ use super::{
 
 /// How often it looks. With two looks that must agree, a topic that goes missing is known within ten seconds.
 const EVERY: Duration = Duration::from_secs(3);
+/// How long brokers may take when it tries to read. Short, so that a topic of which nothing is heard does not delay the next look.
+const TRY: Duration = Duration::from_secs(2);
 /// How long the brokers may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -94,7 +96,7 @@ fn problem(topic: &MetadataTopic) -> Option<Problem> {
 fn try_reading(config: &ClientConfig, sources: &[String], health: &TopicHealth) {
     let place = |topic: &String| -> Place { (Arc::from(topic.as_str()), 0, Offset::End) };
     let places: Vec<_> = sources.iter().map(place).collect();
-    let found = match probe::look(config, &places, PATIENCE) {
+    let found = match probe::look(config, &places, TRY) {
         Ok(found) => found,
         Err(error) => return client::error(&error, "trying to read topics"),
     };
