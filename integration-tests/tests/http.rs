@@ -300,7 +300,7 @@ fn wrong_keys_count_for_their_address_and_keep_nobody_out_who_has_one() {
     });
     let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
     let ask = |number: usize, key: &str| {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let mut body: Value = serde_json::from_str(&body).unwrap();
             body["api_key"] = json!(key);
             return http.post("/translate", &body).status;
