@@ -1,6 +1,6 @@
 //! Nodes with models for different sources: whichever of them owns a partition or is asked, the text is translated by a model that reads it.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use babelmesh_integration_tests::{
     Backend, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Turn, free_address, free_addresses,
@@ -161,4 +161,75 @@ fn http_requests_in_any_language_are_translated_by_a_node_that_reads_it_or_refus
     }
     let body = json!({"text": GERMAN, "source_language": "auto", "target_language": "fr"});
     assert_eq!(client.post("/translate", &body).status, 200);
+}
+
+/// A node that translates from English into French by a model of one tier only.
+fn of_tier(sandbox: &Sandbox, settings: Settings, tier: &str) -> Settings {
+    let (folder, id) = (format!("models-{tier}"), format!("{tier}-fr"));
+    let models = sandbox.model(&folder, &id, &["en"], &["fr"]);
+    let manifest = sandbox.folder().join(folder).join(&id).join("model.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let changed = text.replace("tier = \"basic\"", &format!("tier = {tier:?}"));
+    fs::write(manifest, changed).unwrap();
+    settings
+        .set("models.directories", models)
+        .set("models.load", format_args!("[{id:?}]"))
+        .set("kafka.languages", r#"["fr"]"#)
+}
+
+#[test]
+fn a_job_goes_to_the_node_with_the_tier_that_it_asks_for_and_is_done_by_its_own_node_while_that_is_away()
+ {
+    let sandbox = Sandbox::new();
+    let _turn = Turn::share();
+    let Some(kafka) = Kafka::any(&sandbox) else {
+        return;
+    };
+    let listen = free_addresses::<2>();
+    let node = |number: usize, tier| {
+        let settings = kafka
+            .node(sandbox.node())
+            .clustered(listen[number], listen[0]);
+        ProcessNode::start(&sandbox, &of_tier(&sandbox, settings, tier))
+    };
+    let mut nodes = [node(0, "basic"), node(1, "premium")];
+    meet(&nodes);
+    let mut backend = kafka.backend();
+    let ask = |backend: &mut Backend, numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let (id, conversation) = (format!("m{number}"), format!("c{}", number % 17));
+            let mut request = request(&id, &format!("{ENGLISH} {number}"), &["fr"], &conversation);
+            request["modelType"] = json!(["basic", "premium"][number % 2]);
+            backend.ask(&request);
+        }
+        backend.flush();
+    };
+    ask(&mut backend, 0..100);
+    backend.read_all(SETTLE);
+    let mut given_away = 0;
+    for answer in backend.ids.all() {
+        let result = &answer.result;
+        let number: usize = result.message_id[1..].parse().unwrap();
+        let tier = ["basic", "premium"][number % 2];
+        assert_eq!(result.model_id, format!("{tier}-fr"), "{result:?}");
+        let at_home = result.node == nodes[number % 2].name();
+        given_away += usize::from(!at_home);
+    }
+    assert!(
+        given_away > 0,
+        "every job was read by the node that has its tier"
+    );
+    nodes[1].stop(PATIENCE);
+    ask(&mut backend, 100..150);
+    backend.read_all(SETTLE);
+    backend.ids.assert_exactly_once();
+    let late: Vec<_> = backend
+        .ids
+        .all()
+        .filter(|answer| answer.result.message_id.len() == 4)
+        .collect();
+    assert_eq!(late.len(), 50);
+    for answer in late {
+        assert_eq!(answer.result.model_id, "basic-fr", "{:?}", answer.result);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use babelmesh::api::keys;
 use babelmesh_actors::events::Event;
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, Sandbox, Settings,
+    LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, free_address,
     http::{Answer, HttpClient, read_answer, request},
     processes, wait_for, wait_until,
 };
@@ -298,7 +298,7 @@ fn wrong_keys_count_for_their_address_and_keep_nobody_out_who_has_one() {
     });
     let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
     let ask = |number: usize, key: &str| {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let mut body: Value = serde_json::from_str(&body).unwrap();
             body["api_key"] = json!(key);
             return http.post("/translate", &body).status;
@@ -327,14 +327,19 @@ fn a_traceparent_decides_only_for_clients_that_are_let_in() {
     let file = sandbox.folder().join("keys.toml");
     let key = keys::create(&file, "first").unwrap();
     // Spans are made for a collector that is not there, and counted as dropped.
-    let (_node, http) = start(&sandbox, |s| {
-        s.set("http.keys_file", file.display())
-            .set("telemetry.traces.endpoint", "http://127.0.0.1:9")
-            .set("telemetry.traces.sampling_ratio", 0)
-            .set("telemetry.traces.export_timeout_ms", 200)
-            .set("telemetry.traces.queue_spans", 16)
-            .set("telemetry.traces.batch_spans", 8)
-    });
+    let edge = free_address();
+    let settings = sandbox
+        .node()
+        .set("http.listen", format_args!("\"{edge}\""))
+        .set("http.keys_file", file.display())
+        .set("telemetry.traces.endpoint", "http://127.0.0.1:9")
+        .set("telemetry.traces.sampling_ratio", 0)
+        .set("telemetry.traces.export_timeout_ms", 200)
+        .set("telemetry.traces.queue_spans", 16)
+        .set("telemetry.traces.batch_spans", 8);
+    // Only a whole process has spans of requests.
+    let _node = ProcessNode::start(&sandbox, &settings);
+    let http = HttpClient(edge);
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let ask = |key: &str| {
         let head = format!(

@@ -39,8 +39,10 @@ fn a_long_text_is_cut_beside_the_intake_and_keeps_no_other_one_waiting() {
         let taken = tokio::task::spawn_blocking(move || held.recv());
         bench.offer(long_texts(5));
         bench.offer(texts(20));
-        let short_ones = |_: &_| bench.outcomes.0.lock().unwrap().len() == 20;
-        bench.until("short texts are done", short_ones).await;
+        let done = || bench.outcomes.0.lock().unwrap().len();
+        bench.until("short texts are done", |_| done() >= 20).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(done(), 20, "nobody has cut the long ones");
         drop(release);
         assert!(taken.await.unwrap().is_err());
         assert!(bench.settle().await.is_empty());

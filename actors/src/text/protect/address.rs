@@ -210,7 +210,7 @@ mod tests {
     use super::super::spans;
 
     fn protected(line: &str) -> Vec<&str> {
-        spans(line).into_iter().map(|span| &line[span]).collect()
+        spans(line).map(|span| &line[span]).collect()
     }
 
     #[test]
