@@ -6,7 +6,7 @@ use std::{os::unix::fs::symlink, process::Command};
 
 use babelmesh_integration_tests::{Sandbox, real_models::imported};
 
-/// What the demonstration prints: beside the table, and the table.
+/// Runs the demo; returns its standard error and standard output.
 fn run(sandbox: &Sandbox, command: &mut Command) -> (String, String) {
     // All demonstrations have one name, and so one socket.
     let socket = sandbox.folder().join("demo.sock");
