@@ -4,7 +4,7 @@ use std::{os::unix::fs::symlink, process::Command};
 
 use babelmesh_integration_tests::{Sandbox, real_models::imported};
 
-/// What the demonstration prints: beside the table, and the table.
+/// Runs the demo; returns its standard error and standard output.
 fn run(sandbox: &Sandbox, command: &mut Command) -> (String, String) {
     // All demonstrations have one name, and so one socket.
     let socket = sandbox.folder().join("demo.sock");
@@ -53,7 +53,10 @@ fn real_models_are_used_and_named_where_they_are_fetched() {
 fn the_toy_model_is_called_one() {
     let sandbox = Sandbox::new();
     let (told, table) = run(&sandbox, &mut sandbox.command());
-    assert_says(&told, &["demo-en-fr-de: en → fr, de", "a toy", " → fr: "]);
+    assert_says(&told, &["demo-en-fr-de: en → fr, de", "a toy"]);
+    // A short demo shows one of the two.
+    let pairs = [" → fr: ", " → de: "];
+    assert!(pairs.iter().any(|pair| told.contains(pair)), "{told}");
     assert!(!told.contains("there and back"), "{told}");
     assert_says(&table, &["80 of 80"]);
 }

@@ -255,7 +255,7 @@ fn a_translation_without_its_end_is_unfinished() {
 }
 
 #[test]
-fn what_it_cannot_do_is_said_and_what_it_does_otherwise_is_warned_about() {
+fn unsupported_pairs_are_refused_and_ignored_settings_are_accepted() {
     let Some(subject) = subject(EN_PT) else {
         return;
     };

@@ -120,7 +120,7 @@ pub(super) struct TextArgs {
 }
 
 impl TextArgs {
-    /// Whether the built-in samples are sent.
+    /// Whether the built-in samples are used.
     pub(super) fn are_samples(&self) -> bool {
         self.input.is_none()
     }

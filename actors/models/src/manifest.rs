@@ -73,7 +73,7 @@ impl Architecture {
         }
     }
 
-    /// The files that a model of this architecture may have besides.
+    /// Optional files of a model of this architecture.
     #[must_use]
     pub const fn optional_roles(self) -> &'static [Role] {
         match self {

@@ -145,7 +145,7 @@ impl Board {
         ));
     }
 
-    /// Waits until so many pools have given their additional actors up, or for `most`.
+    /// Waits until each of `pools` pools is down to one actor, or for `most`.
     pub(super) async fn wait_for_shrink(&self, pools: usize, most: Duration, stop: &AtomicBool) {
         let end = Instant::now() + most;
         while self.seen().ready > pools && Instant::now() < end && !stop.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Which models the demonstration shows.
+//! The models of the demo.
 
 use std::{fmt, path::Path};
 
@@ -26,7 +26,7 @@ pub(super) fn presets<'a>(others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a st
     others.iter().copied().chain(real).collect()
 }
 
-/// The models of the demonstration; as text, what it says about them.
+/// The models of the demo; displayed as its introduction.
 pub(super) struct Models(Vec<Model>);
 
 impl Models {
@@ -57,7 +57,7 @@ impl Models {
         targets
     }
 
-    /// A way to one of the targets and back.
+    /// A round trip through one of the targets.
     pub(super) fn round_trip(&self, source: &str, targets: &[String]) -> Option<RoundTrip> {
         let translates = |source: &str, target: &str| {
             let mut models = self.0.iter().map(Model::manifest);

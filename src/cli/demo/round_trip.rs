@@ -1,4 +1,4 @@
-//! There and back again: sentences that are translated and translated back.
+//! Round trips: sentences translated to another language and back.
 
 use std::io::{self, Write};
 
@@ -20,13 +20,13 @@ const SENTENCES: [&str; 8] = [
     "Please write to me as soon as you get there. I will be thinking of you.",
 ];
 
-/// A way from the sentences' language to another one and back.
+/// A round trip from the sentences' language through another one.
 pub(super) struct RoundTrip {
     target: String,
 }
 
 impl RoundTrip {
-    /// None where the sentences are in another language.
+    /// `None` if the sentences are not in the source language.
     pub(super) fn new(source: &str, target: &str) -> Option<Self> {
         (source == LANGUAGE).then(|| Self {
             target: target.to_owned(),
@@ -56,7 +56,7 @@ impl RoundTrip {
     }
 }
 
-/// The translation, or what was wrong.
+/// The translation, or the error as text.
 async fn translate(
     node: &Node,
     number: usize,

@@ -19,7 +19,7 @@ pub(crate) struct Attention {
     heads: usize,
 }
 
-/// Keys and values of what attention is paid to.
+/// Keys and values of an attention's input.
 pub(crate) struct Memory {
     /// Dimension by dimension, each with all its positions: the products of a query with all of them are computed at once.
     keys: Vec<f32>,
@@ -56,7 +56,7 @@ impl Attention {
         })
     }
 
-    /// Keys and values of so many positions.
+    /// Keys and values of an input of `positions` rows.
     pub(crate) fn memory(&self, input: &[f32], positions: usize, rounded: &mut Vec<u8>) -> Memory {
         let rows = self.key.apply(input, positions, rounded);
         let mut keys = vec![0.0; rows.len()];

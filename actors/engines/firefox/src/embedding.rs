@@ -1,4 +1,4 @@
-//! From tokens to the rows of numbers that the network reads.
+//! Embeddings: from tokens to vectors.
 
 use std::f32::consts::FRAC_PI_2;
 
@@ -10,7 +10,7 @@ use crate::{
 /// The embeddings of one language.
 pub(crate) struct Embedding {
     matrix: Matrix,
-    /// What a stored number is multiplied with.
+    /// Dequantisation factor: embedding = stored number × factor.
     factor: f32,
 }
 
@@ -43,17 +43,17 @@ impl Embedding {
     }
 }
 
-/// What is added to embeddings for the position of a token.
+/// Sinusoidal position encodings.
 pub(crate) struct Positions {
     width: usize,
-    /// Sines of each position.
+    /// One row for each position.
     table: Vec<f32>,
-    /// What embeddings are multiplied with first.
+    /// Factor applied to an embedding before its position is added.
     scale: f32,
 }
 
 impl Positions {
-    /// A table of so many positions.
+    /// A table of `count` positions.
     pub(crate) fn new(shape: &Shape, count: usize) -> Self {
         let (width, half) = (shape.width, shape.width / 2);
         let frequencies = (0..width).map(|column| {

@@ -23,8 +23,8 @@ use crate::{
     vocabulary::Vocabularies,
 };
 
-/// Longest source and translation whatever a manifest says, in tokens: time and memory grow with the square of the source, and no model is
-/// trained with texts of more than some hundred tokens.
+/// Upper bound of the limits in a manifest, in tokens. Time grows with the square of the source, and models are trained on texts of about
+/// a hundred tokens.
 const MOST_TOKENS: usize = 1_024;
 
 /// A loaded model.
@@ -154,7 +154,7 @@ impl Firefox {
     }
 }
 
-/// Most tokens of a translation of so many source tokens. One that is longer repeats itself; the library stops there as well.
+/// Longest translation of a source of this many tokens. Longer ones repeat themselves; the library has the same limit.
 const fn most_tokens(source: usize) -> usize {
     2 * source + 4
 }
@@ -189,7 +189,7 @@ fn kernel() -> Kernel {
     }
 }
 
-/// Says what of a request this engine does in another way.
+/// Warns about settings that this engine ignores.
 fn warn(request: &LoadRequest, kernel: Kernel) {
     if kernel == Kernel::Scalar {
         let wanted = match cfg!(target_arch = "aarch64") {
@@ -201,19 +201,19 @@ fn warn(request: &LoadRequest, kernel: Kernel) {
         ));
     }
     if request.device != Device::Cpu {
-        say("warning: the engine firefox runs on the processor, whatever engine.device says");
+        say("warning: the firefox engine runs on the CPU; engine.device is ignored");
     }
     if !matches!(request.precision, Precision::Auto | Precision::Int8) {
-        say("warning: the engine firefox computes with int8, whatever engine.precision says");
+        say("warning: the firefox engine computes with int8; engine.precision is ignored");
     }
     if request.beam_size > 1 {
-        say("warning: the engine firefox decodes greedily, whatever engine.beam_size says");
+        say("warning: the firefox engine decodes greedily; engine.beam_size is ignored");
     }
 }
 
-/// Runs what may panic: the library does at what it does not expect.
+/// Turns a panic into an error: the library panics on input that it does not expect.
 fn contained<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    // Nothing that is kept is changed by the calls: a loaded model is read only.
+    // A loaded model is read-only, so a panic leaves nothing half-changed.
     panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -1,4 +1,4 @@
-//! The parts that encoder and decoder are made of, attention aside.
+//! Building blocks of encoder and decoder, except attention.
 
 use fxtranslate::ops;
 
@@ -7,10 +7,10 @@ use crate::{
     parameters::Parameters,
 };
 
-/// What Marian adds to a variance.
+/// Added to the variance.
 const EPSILON: f32 = 1e-6;
 
-/// Normalisation of the sum of a branch and what went into it.
+/// Layer normalisation of the sum of a sublayer's output and its input.
 pub(crate) struct Norm {
     scale: Vec<f32>,
     shift: Option<Vec<f32>>,
@@ -81,7 +81,7 @@ impl FeedForward {
     }
 }
 
-/// Marian's simpler simple recurrent unit, the decoder's memory of what it wrote.
+/// Simpler simple recurrent unit (SSRU): the decoder's memory of the translation so far.
 pub(crate) struct Ssru {
     candidate: Linear,
     gate: Linear,

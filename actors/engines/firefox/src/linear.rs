@@ -4,7 +4,7 @@ use fxtranslate::{gemm::PreparedB, ops};
 
 use crate::parameters::{Matrix, Parameters};
 
-/// What multiplies matrices.
+/// Implementation of matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
     /// Vector instructions: AVX2 on x86-64, i8mm on arm64.
@@ -16,7 +16,7 @@ pub(crate) enum Kernel {
 /// A linear layer. Its input is rounded to 8 bits, products are summed up in whole numbers.
 pub(crate) struct Linear {
     weights: Weights,
-    /// With what the shift of the rounded input adds taken away.
+    /// Corrected for the shift of the rounded input.
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
@@ -25,9 +25,9 @@ pub(crate) struct Linear {
 }
 
 enum Weights {
-    /// In the order that the vector instructions want.
+    /// Reordered for the vector instructions.
     Packed(PreparedB),
-    /// As they are in the file, which is mapped.
+    /// In the mapped file.
     Mapped(Matrix),
 }
 
@@ -71,7 +71,7 @@ impl Linear {
         let values = matrix.values();
         let bias = ops::prepare_bias(values, outputs, inputs, bias, output_multiplier);
         let packed = match kernel {
-            // There is none where the rows are no multiple of a register.
+            // `None` if the rows are not a multiple of the register size.
             Kernel::Vector => PreparedB::new(values, outputs, inputs),
             Kernel::Scalar => None,
         };

@@ -1,8 +1,8 @@
 //! The engine of Firefox Translations as a process of its own.
 //!
-//! Files are read, and matrices multiplied, by the crate `fxtranslate`. The network is run here, because its own loop does not tell
-//! log-probabilities, computes the keys and values of the source again at each step, and needs AVX2. For the same input both
-//! choose the same tokens.
+//! The crate `fxtranslate` reads the files and multiplies the matrices. The network itself runs here: the crate's loop returns no
+//! log-probabilities, recomputes the keys and values of the source at each step, and has no run-time fallback for processors without
+//! AVX2. Both choose the same tokens for the same input.
 
 #![forbid(unsafe_code)]
 

@@ -38,7 +38,7 @@ struct DecoderLayer {
     feed_forward: FeedForward,
 }
 
-/// What the network made of one source.
+/// The network's output for one source.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Generated {
     /// The translation, without its end mark.
@@ -50,7 +50,8 @@ pub(crate) struct Generated {
 }
 
 impl Network {
-    /// Reads a model for at most so many tokens of source or translation. The file stays mapped. The error is a sentence about its content.
+    /// Reads a model. The file stays mapped. Sources and translations may have up to `most_tokens` tokens. The error is a sentence about the
+    /// file's content.
     pub(crate) fn open(
         path: &Path,
         shortlist: Option<Shortlist>,

@@ -1,4 +1,4 @@
-//! The output layer: from the decoder's numbers to the next token and its log-probability.
+//! The output layer: from the decoder's output to the next token and its log-probability.
 
 use fxtranslate::{ops, shortlist::Shortlist};
 
@@ -16,13 +16,13 @@ const SHARED_INPUT: &str = "none";
 pub(crate) enum Output {
     /// Every token may be written.
     Full(Linear),
-    /// Those on the sentence's shortlist may.
+    /// Only tokens on the sentence's shortlist may be written.
     Restricted(Restricted),
 }
 
 pub(crate) struct Restricted {
     shortlist: Shortlist,
-    /// Whether a source token may be written as it is.
+    /// Whether source tokens are candidates too.
     shared: bool,
     embeddings: Matrix,
     bias: Vec<f32>,
@@ -119,7 +119,7 @@ impl Restricted {
 }
 
 impl Projection<'_> {
-    /// The most probable token after the decoder wrote these numbers.
+    /// The most probable next token for this decoder output.
     pub(crate) fn choose(&self, top: &[f32], rounded: &mut Vec<u8>) -> Choice {
         match self {
             Self::Full(layer) => {

@@ -1,11 +1,11 @@
-//! A model's named arrays, with an error for each that is not as the network needs it.
+//! Checked access to a model's named arrays.
 
 use fxtranslate::{
     model::{Model, ModelItem},
     trace::DType,
 };
 
-/// Where a model says what it is.
+/// Name of the array with the architecture.
 const ARCHITECTURE: &str = "special:model.yml";
 
 /// The arrays of a model. Errors are sentences.
@@ -61,7 +61,7 @@ impl Parameters<'_> {
         }
     }
 
-    /// What the input of a matrix is multiplied with before it is rounded.
+    /// Quantisation multiplier of a matrix's input.
     pub(crate) fn input_multiplier(&self, matrix: &str) -> Result<f32, String> {
         let name = format!("{matrix}_QuantMultA");
         let multiplier = match self.item(&name)?.dtype {
@@ -93,7 +93,7 @@ pub(crate) struct Matrix {
     pub(crate) first: usize,
     /// Second size of the shape.
     pub(crate) second: usize,
-    /// What the numbers were multiplied with before they were rounded.
+    /// Quantisation multiplier of the numbers.
     pub(crate) multiplier: f32,
 }
 

@@ -1,4 +1,4 @@
-//! What a model says of its own architecture, in `special:model.yml`.
+//! A model's architecture, from its `special:model.yml`.
 
 /// Sizes of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

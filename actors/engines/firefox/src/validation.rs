@@ -1,7 +1,6 @@
-//! Checks of files whose readers in the library trust their lengths.
+//! Validation of files before the library reads them.
 //!
-//! A length that is wrong makes those panic, which is caught, or take more memory than there is, which ends the process. Neither would name the
-//! file.
+//! The library trusts lengths in files. A wrong one makes it panic or exhaust memory, and neither names the file.
 
 use std::{
     fs::File,
@@ -46,7 +45,7 @@ pub(crate) fn check_weights(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Checks the content of a shortlist for a model that writes so many tokens. The error is a sentence.
+/// Checks the content of a shortlist for a model with this many target tokens. The error is a sentence.
 pub(crate) fn check_shortlist(bytes: &[u8], tokens: usize) -> Result<(), String> {
     let (numbers, _) = bytes.as_chunks::<8>();
     let Some((header, rest)) = numbers.split_at_checked(SHORTLIST_HEADER) else {

@@ -30,7 +30,7 @@ impl Vocabularies {
         self.target().len()
     }
 
-    /// Checks that every token is one of the network's, which has so many of each.
+    /// Checks that the network has an embedding for every token.
     pub(crate) fn check(&self, (source, target): (usize, usize)) -> Result<(), String> {
         for (vocabulary, tokens) in [(&self.source, source), (self.target(), target)] {
             if vocabulary.len() > tokens {
@@ -76,8 +76,7 @@ fn read(path: &Path) -> Result<SpmVocab, String> {
     }
 }
 
-/// The text of a translation that spells characters outside the vocabulary byte by byte, as `<0xF0>` and so on: the library would write
-/// those out.
+/// Decodes a translation with byte pieces such as `<0xF0>`, which spell characters outside the vocabulary. The library would print them.
 fn decode_bytes(vocabulary: &SpmVocab, tokens: &[u32]) -> String {
     let mut bytes = Vec::new();
     for run in tokens.chunk_by(|a, b| {
@@ -90,7 +89,7 @@ fn decode_bytes(vocabulary: &SpmVocab, tokens: &[u32]) -> String {
         match spelled.is_empty() {
             false => bytes.extend(spelled),
             true => {
-                // The library takes away the space that a text begins with.
+                // The library trims the leading space.
                 let first = run.first().map(|token| vocabulary.piece(*token));
                 if !bytes.is_empty() && first.is_some_and(|piece| piece.starts_with('\u{2581}')) {
                     bytes.push(b' ');

@@ -89,7 +89,7 @@ impl EngineFile {
     }
 }
 
-/// Reads the engine file of a form's folder, whatever its engine wants in it.
+/// Reads the engine file of a form's folder.
 pub(super) fn read<T: DeserializeOwned>(directory: &Path) -> Result<T, EngineFileError> {
     let path = directory.join(ENGINE_FILE);
     match fs::read_to_string(&path) {

@@ -1,6 +1,6 @@
 //! Folders of Firefox Translations and Bergamot.
 //!
-//! The files' names say what they are, and which pair they are for:
+//! File names identify role and language pair:
 //!
 //! ```text
 //! model.enpt.intgemm.alphas.bin      weights
@@ -18,7 +18,7 @@ use std::{
 use super::{ImportError, ImportOptions, copy, entry, languages::Languages, manifest};
 use crate::manifest::{Architecture, FileEntry, Limits, Manifest, Role, is_language};
 
-/// What these models are trained with: longer sources lose their end, and a translation has up to twice as many tokens.
+/// The limits of training: longer sources lose their end, and a translation has up to twice as many tokens.
 const LIMITS: Limits = Limits {
     max_input_tokens: 128,
     max_output_tokens: 256,
@@ -62,7 +62,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Tells the files by their names.
+    /// Identifies the files by their names.
     pub(super) fn find(directory: &Path) -> Result<Self, ImportError> {
         let names = names(directory);
         Self::among(directory, &names).map_err(|reason| ImportError::Firefox {
@@ -152,7 +152,7 @@ impl Source {
         }
     }
 
-    /// Source and target by what the model says of itself, else by the names of its files.
+    /// Source and target from `model_info.json`, else from the names of the files.
     fn pair(&self) -> Option<(String, String)> {
         let info = fs::read(self.directory.join(MODEL_INFO)).ok();
         let info = info.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
@@ -163,7 +163,7 @@ impl Source {
             .or_else(|| pair_of(named))
     }
 
-    /// Copies the model's files and says what they are.
+    /// Copies the model's files and describes them.
     pub(super) fn write(&self, into: &Path) -> Result<BTreeMap<Role, FileEntry>, ImportError> {
         let files = [
             (Role::Weights, Some(&self.weights)),
@@ -225,7 +225,7 @@ fn pair_of_short_name(name: &str) -> Option<(String, String)> {
     }
 }
 
-/// `enpt` is from `en` to `pt`. Languages of other than two letters are told by English, which is one of the two in nearly every model.
+/// `enpt` is from `en` to `pt`. If one language has more than two letters, the other must be English, as in nearly every model.
 fn pair_of(name: &str) -> Option<(String, String)> {
     const ENGLISH: &str = "en";
     let (source, target) = match name.split_at_checked(2)? {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_told_by_names() {
+    fn pairs_are_read_from_names() {
         let pair = |name| pair_of(name).map(|(source, target)| format!("{source} {target}"));
         assert_eq!(pair("enpt").as_deref(), Some("en pt"));
         assert_eq!(pair("hbsen").as_deref(), Some("hbs en"));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_twice_there_is_named() {
+    fn missing_and_duplicate_files_are_named() {
         let weights = "model.enja.intgemm.alphas.bin";
         let error = |names: &[&str]| among(names).err().unwrap();
         assert!(error(&[weights]).contains("there is no vocab.*.spm"));

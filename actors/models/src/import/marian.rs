@@ -91,7 +91,7 @@ impl Source {
         manifest(into, options, Architecture::Marian, languages, limits)
     }
 
-    /// Writes the model's files and says what they are.
+    /// Writes the model's files and describes them.
     pub(super) fn write(
         &self,
         from: &Path,

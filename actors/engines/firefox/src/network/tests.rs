@@ -266,7 +266,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_network_needs_is_named_when_it_is_missing() {
+fn missing_parameters_are_named() {
     let files = Files::new(1, true);
     let whole = fs::read(&files.weights).unwrap();
     for (name, other) in [

@@ -1,0 +1,144 @@
+//! Tests of reading manifests.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn example() -> String {
+    let mut text = String::from(
+        r#"
+        id = "demo"
+        name = "Demo"
+        description = "Short sentences"
+        architecture = "marian"
+        source_languages = ["en"]
+        target_languages = ["fr", "de"]
+        tier = "basic"
+        licence = "CC-BY-2.0-FR"
+        attribution = "the contributors"
+        language_token = ">>{target}<<"
+
+        [limits]
+        max_input_tokens = 512
+        max_output_tokens = 512
+        "#,
+    );
+    for role in Architecture::Marian.required_roles() {
+        text += &entry(*role);
+    }
+    text
+}
+
+fn entry(role: Role) -> String {
+    format!(
+        "[files.{role}]\nname = \"{role}\"\nbytes = 1\nsha256 = \"{}\"\n",
+        "0".repeat(64)
+    )
+}
+
+fn firefox() -> String {
+    let roles = Architecture::Firefox.required_roles().iter();
+    let files = roles.map(|role| entry(*role)).collect::<String>();
+    let (head, _) = example().split_once("[files.").map_or_else(
+        || (example(), String::new()),
+        |(head, rest)| (head.to_owned(), rest.to_owned()),
+    );
+    let head = head.replace("architecture = \"marian\"", "architecture = \"firefox\"");
+    let head = head.replace("language_token = \">>{target}<<\"", "");
+    head.replace(", \"de\"", "") + &files
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match parse(text).unwrap_err() {
+        ManifestError::Invalid(problems) => problems.iter().map(ToString::to_string).collect(),
+        ManifestError::Syntax(error) => vec![error],
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let manifest = parse(&example()).unwrap();
+    assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
+    assert!(manifest.translates("en", "de"));
+    assert!(!manifest.translates("de", "en"));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_path() {
+    let text = example()
+        .replace("tier = \"basic\"", "tier = \"gold\"\nflavour = 1")
+        .replace("max_input_tokens = 512", "max_input_tokens = \"many\"")
+        .replace("name = \"vocab\"", "name = \"../vocab\"")
+        .replace("id = \"demo\"\n", "");
+    assert_eq!(
+        problems(&text),
+        [
+            "id: is missing",
+            "tier: must be one of `basic`, `medium`, `premium`",
+            "limits.max_input_tokens: must be a whole number, zero or more",
+            "files.vocab.name: must be the name of a file in the model's own folder",
+            "flavour: is not a known key",
+        ]
+    );
+}
+
+#[test]
+fn several_targets_need_a_language_token() {
+    let text = example().replace("language_token = \">>{target}<<\"", "");
+    assert_eq!(
+        problems(&text),
+        ["language_token: is needed where there is more than one target language"]
+    );
+}
+
+#[test]
+fn each_architecture_has_files_of_its_own() {
+    let manifest = parse(&firefox()).unwrap();
+    assert_eq!(manifest.files.len(), 3);
+    assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
+    let manifest = parse(&(firefox() + &entry(Role::Shortlist))).unwrap();
+    assert!(manifest.file(Role::Shortlist).is_some());
+    assert_eq!(
+        problems(&(firefox() + &entry(Role::Config))),
+        ["files.config: is not a known key"]
+    );
+    assert_eq!(
+        problems(&(example() + &entry(Role::Shortlist))),
+        ["files.shortlist: is not a known key"]
+    );
+}
+
+#[test]
+fn a_firefox_model_has_one_target() {
+    let text = firefox().replace("[\"fr\"]", "[\"fr\", \"de\"]");
+    let text = text.replace("tier =", "language_token = \">>{target}<<\"\ntier =");
+    assert_eq!(
+        problems(&text),
+        [
+            "target_languages: must name one language: a firefox model has one target",
+            "language_token: does not apply: a firefox model has one target language",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_a_syntax_error() {
+    assert!(matches!(parse("id = "), Err(ManifestError::Syntax(_))));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in ".*") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_key_that_is_removed_is_reported(index in 0_usize..12) {
+        let text = example();
+        let mut lines = text.lines().filter(|l| l.contains('=')).collect::<Vec<_>>();
+        let line = lines.remove(index.min(lines.len() - 1));
+        let key = line.split('=').next().unwrap().trim();
+        let shorter = text.replacen(line, "", 1);
+        prop_assert!(problems(&shorter).iter().any(|problem| problem.contains(key)));
+    }
+}
