@@ -28,11 +28,13 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
         let stop = told_to_stop();
         tokio::pin!(stop);
         let node = tokio::select! {
-            node = Node::start_traced(&config, Arc::new(EventLog), traces) => node?,
+            // Signals are listened to first: until then they would end the process at once.
+            biased;
             signal = &mut stop => {
                 NodeEvent::Draining { signal }.emit();
                 return Ok(ExitCode::SUCCESS);
             }
+            node = Node::start_traced(&config, Arc::new(EventLog), traces) => node?,
         };
         tokio::select! {
             failure = node.failed() => {

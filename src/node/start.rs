@@ -22,7 +22,9 @@ use super::{
         ActorsPart, AvailabilityPart, BrokerPart, HttpPart, PipelinesPart, RetriesPart, TaskPart,
     },
     source::Sources,
-    status, watches, written_by,
+    status,
+    watches::{self, Conditions},
+    written_by,
 };
 use crate::{
     api::{self, ApiServer, Health},
@@ -154,7 +156,7 @@ impl Core {
             feed: watching.feed,
         };
         let http = serve_http(config, &claims, edge, self.failures.clone(), parts).await?;
-        self.watch(config, parts);
+        self.watch(config, watching.conditions, parts);
         // Who is answered here finds the node at its HTTP address too.
         claims.socket.answer(status, cluster.clone());
         parts.push(AvailabilityPart {
@@ -192,14 +194,15 @@ impl Core {
         })
     }
 
-    fn watch(&self, config: &Config, parts: &mut Parts) {
+    fn watch(&self, config: &Config, conditions: Arc<Conditions>, parts: &mut Parts) {
         let (topics, lags) = (&config.kafka.topics, self.actors.lags());
         let lag = watches::lag(topics, self.served.clone(), self.sources.clone(), lags);
         parts.push(TaskPart(lag));
         if config.kafka.bootstrap_servers != EMBEDDED {
             // On its own broker there is nobody else who could do the work.
             let pools = Arc::clone(self.actors.pools());
-            let broken = watches::broken_models(pools, Arc::clone(&self.languages));
+            let languages = Arc::clone(&self.languages);
+            let broken = watches::broken_models(pools, languages, conditions);
             parts.push(TaskPart(broken));
         }
     }
@@ -264,6 +267,7 @@ fn facts(config: &Config, served: &[Language]) -> Facts {
 /// Who is told what the actors do.
 struct Watching {
     observer: Arc<dyn Observer>,
+    conditions: Arc<Conditions>,
     telemetry: Arc<Telemetry>,
     health: Arc<Health>,
     feed: Arc<Feed>,
@@ -283,12 +287,12 @@ impl Watching {
                 Arc::clone(&feed) as Arc<dyn Observer>,
             ]),
         };
-        let observer = match traces.observer() {
-            Some(lives) => Arc::new(vec![observer, lives]),
-            None => observer,
-        };
+        let conditions = Arc::new(Conditions::default());
+        let mut all = vec![observer, Arc::clone(&conditions) as _];
+        all.extend(traces.observer());
         Self {
-            observer,
+            observer: Arc::new(all),
+            conditions,
             telemetry,
             health,
             feed,

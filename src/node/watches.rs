@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use babelmesh_actors::domain::Language;
-use tokio::task::JoinHandle;
+use babelmesh_actors::{
+    domain::Language,
+    events::{Event, Observer},
+};
+use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use super::{
     actors::{self, PoolLags},
@@ -19,8 +22,20 @@ use crate::kafka::topics::TopicNames;
 
 /// How often pools are told what is unread.
 const LAG_TICK: Duration = Duration::from_secs(1);
-/// How often is looked whether models can be loaded.
-const MODELS_TICK: Duration = Duration::from_millis(500);
+/// How often is looked at least whether models can be loaded.
+const MODELS_TICK: Duration = Duration::from_secs(10);
+
+/// Notices when a pool breaks or works again.
+#[derive(Default)]
+pub(super) struct Conditions(Notify);
+
+impl Observer for Conditions {
+    fn observe(&self, event: &Event) {
+        if let Event::PoolBroken { .. } | Event::PoolRestored { .. } = event {
+            self.0.notify_one();
+        }
+    }
+}
 
 /// Tells the pools what is unread, from now on.
 pub(super) fn lag(
@@ -44,18 +59,21 @@ pub(super) fn lag(
 }
 
 /// Leaves languages to other nodes for as long as no model of this node that writes them can be loaded.
-pub(super) fn broken_models(pools: Arc<Pools>, languages: Arc<Languages>) -> JoinHandle<()> {
+pub(super) fn broken_models(
+    pools: Arc<Pools>,
+    languages: Arc<Languages>,
+    conditions: Arc<Conditions>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(MODELS_TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
             let entries = pools.all();
             let asked = entries.iter().map(|entry| actors::status(&entry.pool));
             let told = futures_util::future::join_all(asked).await;
             let broken = told.into_iter().flatten().filter(|pool| pool.broken);
             let broken: BTreeSet<String> = broken.map(|pool| pool.model_id).collect();
             languages.set_broken(broken);
+            // Idle pools are left alone for as long as nothing happens.
+            let _ = timeout(MODELS_TICK, conditions.0.notified()).await;
         }
     })
 }
