@@ -13,6 +13,11 @@ use crate::{
 /// Longest time between two attempts to reach a broker that is away, in milliseconds.
 pub(super) const RECONNECT_WITHIN_MS: u64 = 2_000;
 
+/// A consumer that has so many records in its queue fetches no more.
+pub(super) const QUEUE_RECORDS: i64 = 5_000;
+/// The same in bytes.
+pub(super) const QUEUE_BYTES: i64 = 4 << 20;
+
 /// What librdkafka logs for members of a group: it mentions nowhere else that a topic was recreated, see [`super::reader`].
 pub(super) const MEMBER_DEBUG: &str = "topic";
 
@@ -186,8 +191,11 @@ impl Clients {
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
             // Bounds what librdkafka reads ahead; with the default of 64 MB a partition, it would be most of a node's memory.
-            .set("queued.max.messages.kbytes", "4096")
-            .set("queued.min.messages", "5000")
+            .set(
+                "queued.max.messages.kbytes",
+                (QUEUE_BYTES >> 10).to_string(),
+            )
+            .set("queued.min.messages", QUEUE_RECORDS.to_string())
             .set("fetch.message.max.bytes", "1048576")
             // A partition whose queue was full is read again at once, not after the default second.
             .set("fetch.queue.backoff.ms", "5");

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::trailing::Span;
 pub(super) use self::watch::LagWatch;
-use super::statistics::Statistics;
+use super::{client, statistics::Statistics};
 
 /// A partition with unread records in which nobody gets further for so long is stalled.
 const STALLED: Duration = Duration::from_secs(8);
@@ -75,8 +75,10 @@ struct Position {
     checked_to: Option<i64>,
     /// Fetched by librdkafka.
     fetched: Option<i64>,
-    /// Fetched and not given to us, in records.
-    prefetched: i64,
+    /// The consumer holds records, of this partition or of others, that it has fetched and not given to us.
+    has_queue: bool,
+    /// It holds so many that it fetches no more.
+    is_queue_full: bool,
     /// Where the partition ends for readers of committed records.
     end: Option<i64>,
     /// Where the records begin that the brokers still have.
@@ -101,13 +103,14 @@ impl Position {
     fn unchecked(&self) -> Option<Span> {
         let (from, to) = self.next().zip(self.end)?;
         let is_new = from < to && self.checked_to < Some(to);
-        (is_new && self.prefetched == 0 && self.fetched >= Some(to)).then_some(Span { from, to })
+        (is_new && !self.has_queue && self.fetched >= Some(to)).then_some(Span { from, to })
     }
 
-    /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should.
+    /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should, and so does one
+    /// that is not fetched because the queue is full.
     fn watch(&mut self, is_wanted: bool, now: Instant) {
         let next = self.fetched.max(self.read).max(self.begin);
-        let behind = next.filter(|_| is_wanted && self.prefetched == 0 && next < self.end);
+        let behind = next.filter(|_| is_wanted && !self.is_queue_full && next < self.end);
         self.behind = behind.map(|next| match self.behind {
             Some((before, since)) if before == next => (next, since),
             _ => (next, now),
@@ -119,16 +122,14 @@ impl Position {
     /// Records ahead, when one offset holds `density` records on average.
     fn ahead(&self, density: f64, paused: bool) -> f64 {
         // What retention has deleted is not unread.
-        let read = self.read.max(self.begin).unwrap_or(0);
-        // What was prefetched is thrown away when a partition is paused.
-        let (from, prefetched) = match self.fetched {
-            Some(fetched) if !paused && fetched >= read => (fetched, self.prefetched.max(0)),
-            _ => (read, 0),
+        let read = self.read.max(self.begin).max(self.empty_to).unwrap_or(0);
+        // What was fetched is thrown away when a partition is paused. Without anything in the queue, only markers lie before it.
+        let from = match self.fetched {
+            Some(fetched) if !paused && !self.has_queue => fetched.max(read),
+            _ => read,
         };
-        let Some(end) = self.end else {
-            return prefetched as f64;
-        };
-        prefetched as f64 + (end - from).max(0) as f64 * density
+        let end = self.end.or(self.fetched).unwrap_or(from);
+        (end - from).max(0) as f64 * density
     }
 }
 
@@ -202,7 +203,9 @@ impl LagGauge {
                 if let Some(position) = known.partitions.get_mut(&key) {
                     let next = statistics.next_offset;
                     position.fetched = (next >= 0).then_some(next);
-                    position.prefetched = statistics.fetchq_cnt;
+                    position.has_queue = statistics.fetchq_cnt > 0;
+                    position.is_queue_full = statistics.fetchq_cnt >= client::QUEUE_RECORDS
+                        || statistics.fetchq_size >= client::QUEUE_BYTES;
                 }
             }
         }

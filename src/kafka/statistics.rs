@@ -35,8 +35,11 @@ pub(super) struct TopicStatistics {
 pub(super) struct PartitionStatistics {
     /// The next offset to fetch.
     pub(super) next_offset: i64,
-    /// Records that are fetched and not read.
+    /// Records that are fetched and not read: of *all* partitions of the consumer, whose queues librdkafka forwards to a single one.
     pub(super) fetchq_cnt: i64,
+    /// Their bytes.
+    #[serde(default)]
+    pub(super) fetchq_size: i64,
 }
 
 #[derive(Debug, Deserialize)]

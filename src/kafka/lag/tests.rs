@@ -33,6 +33,25 @@ fn the_lag_is_what_is_fetched_and_not_read_and_what_is_not_fetched() {
 }
 
 #[test]
+fn what_all_partitions_have_fetched_counts_once() {
+    let gauge = LagGauge::default();
+    for partition in 0..4 {
+        read(&gauge, partition, 0..100);
+    }
+    let list: Vec<_> = (0..4).map(|partition| (partition, 400)).collect();
+    gauge.ends(&ends(&list), &HashMap::new(), &ends(&[]), |_| false);
+    for partition in 0..4 {
+        // librdkafka tells the length of its one queue for each of them.
+        gauge.statistics(&statistics(partition, 400, 1_200));
+    }
+    assert_eq!(gauge.topics()[0].records, 1_200);
+    for partition in 0..4 {
+        gauge.statistics(&statistics(partition, 400, 0));
+    }
+    assert_eq!(gauge.topics()[0].records, 0);
+}
+
+#[test]
 fn marks_of_transactions_are_no_records() {
     let gauge = LagGauge::default();
     // Every second offset holds a mark.
@@ -112,14 +131,18 @@ fn a_partition_that_stands_still_before_its_end_is_stalled() {
     assert!(!position.is_stalled);
     position.watch(true, at(17));
     assert!(position.is_stalled);
-    // It is held back, or what comes is fetched, or there is nothing more but a mark that is fetched.
+    // Records of other partitions are fetched and read meanwhile.
+    position.has_queue = true;
+    position.watch(true, at(18));
+    assert!(position.is_stalled);
+    // It is held back, or nothing more is fetched, or there is nothing more but a mark that is fetched.
     position.watch(false, at(18));
     assert!(!position.is_stalled);
-    position.prefetched = 7;
+    position.is_queue_full = true;
     position.watch(true, at(19));
     position.watch(true, at(40));
     assert!(!position.is_stalled);
-    position.prefetched = 0;
+    (position.has_queue, position.is_queue_full) = (false, false);
     position.fetched = Some(120);
     position.watch(true, at(41));
     position.watch(true, at(60));
