@@ -6,14 +6,20 @@
 //! nothing is translated twice for it.
 
 mod acknowledged;
+mod answers;
+mod blame;
+mod encoding;
 mod pace;
+mod parking;
 mod partition;
+mod producers;
 mod refusal;
 mod reports;
 mod revocations;
 mod run;
 mod settlements;
 mod transactions;
+mod waiting;
 
 use std::{
     collections::BTreeSet,
@@ -25,9 +31,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use babelmesh_actors::flow::Flow;
+use babelmesh_actors::{events::Observer, flow::Flow};
 use rdkafka::consumer::{CommitMode, Consumer};
 
+pub use parking::WriteTimeouts;
 pub use settlements::{Command, Opened, Settled, Settlements};
 
 use self::{
@@ -35,6 +42,7 @@ use self::{
     partition::Partitions,
     revocations::{Revocation, Revocations},
     transactions::Transactions,
+    waiting::Waiting,
 };
 use super::{
     gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
@@ -60,6 +68,10 @@ pub struct Publishing {
     pub encoder: Encoder,
     /// Which topics can be written to.
     pub topics: Arc<TopicHealth>,
+    /// How long answers wait for those that cannot.
+    pub timeouts: WriteTimeouts,
+    /// Told of panics that were contained.
+    pub observer: Arc<dyn Observer>,
     /// Told what is finished.
     pub flow: Arc<Flow>,
     /// Told what happened.
@@ -79,6 +91,8 @@ pub struct Publisher {
     revocations: Revocations,
     /// Topics of which nothing is done for now.
     held: BTreeSet<String>,
+    /// Partitions that wait for topics that cannot be written.
+    waiting: Waiting,
 }
 
 /// A way to get answers and offsets to the brokers.
@@ -88,6 +102,12 @@ trait Delivery: Send {
 
     /// The broker took a record, or did not.
     fn reported(&mut self, report: reports::Report, partitions: &mut Partitions, with: &Publishing);
+
+    /// Whether something that concerns a partition is on its way to the brokers, besides what its answers say.
+    fn is_busy_with(&self, partition: u32) -> bool;
+
+    /// Which partitions wait for topics that cannot be written.
+    fn waiting(&self, partitions: &Partitions, with: &Publishing) -> Waiting;
 
     /// These partitions are no longer ours.
     fn dropped(&mut self, partitions: &[u32]);
@@ -119,9 +139,9 @@ impl Publisher {
             Guarantee::AtLeastOnce => {
                 // It has to ask nobody.
                 publishing.gauges.set_can_publish();
-                Box::new(Acknowledged::new(config, settlements)?)
+                Box::new(Acknowledged::new(config, settlements, publishing.timeouts)?)
             }
-            Guarantee::ExactlyOnce => Box::new(Transactions::new(config)?),
+            Guarantee::ExactlyOnce => Box::new(Transactions::new(config, publishing.timeouts)?),
         };
         let guard = publishing.failures.guard("the publisher");
         let publisher = Self {
@@ -131,6 +151,7 @@ impl Publisher {
             partitions: Partitions::default(),
             revocations: Revocations::default(),
             held: BTreeSet::new(),
+            waiting: Waiting::default(),
         };
         let run = move || {
             let _guard = guard;
@@ -161,15 +182,31 @@ impl Publisher {
             }
             self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
-            if !self.held.is_empty() {
-                let weight = self.partitions.weight_of(&self.held);
-                self.publishing.flow.excuse(weight);
-            }
+            self.look_who_waits();
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
                 return;
             }
+        }
+    }
+
+    /// Partitions that wait are not read any further and do not count as waiting work: they keep the gate from no others.
+    fn look_who_waits(&mut self) {
+        let with = &self.publishing;
+        let waiting = self.delivery.waiting(&self.partitions, with);
+        let changed = waiting != self.waiting;
+        if changed {
+            waiting.tell(&self.waiting);
+            let partitions = waiting.partitions();
+            with.gauges
+                .set_unwritable(waiting.problems(), partitions.clone());
+            with.member.park(partitions);
+            self.waiting = waiting;
+        }
+        if changed || !self.held.is_empty() || !self.waiting.is_empty() {
+            let weight = self.partitions.weight_of(&self.held, &self.waiting);
+            with.flow.excuse(weight);
         }
     }
 
@@ -212,7 +249,7 @@ impl Publisher {
             Command::Passed(partitions) => self.pass(&partitions),
             Command::Held(topics) => {
                 self.held = topics;
-                flow.excuse(self.partitions.weight_of(&self.held));
+                flow.excuse(self.partitions.weight_of(&self.held, &self.waiting));
             }
             Command::Revoked {
                 partitions,
@@ -257,7 +294,10 @@ impl Publisher {
     /// Lets partitions go that are finished, or whose time is over; says whether to end.
     fn end_revocations(&mut self) -> bool {
         let mut stop = false;
-        let is_finished = |id| self.partitions.is_finished(id);
+        // What waits for a topic may wait for long: the next owner reads it again.
+        let (partitions, delivery, waiting) = (&self.partitions, &self.delivery, &self.waiting);
+        let is_done = |id| partitions.is_finished(id) || waiting.has(id);
+        let is_finished = |id| is_done(id) && !delivery.is_busy_with(id);
         for revocation in self.revocations.due(Instant::now(), is_finished) {
             self.delivery.dropped(&revocation.partitions);
             for id in &revocation.partitions {
