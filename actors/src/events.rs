@@ -329,11 +329,13 @@ pub enum Stage {
     Intake,
     /// In a pool: cutting a piece again, joining translations.
     Pool,
+    /// In the publisher: making records of an outcome.
+    Publish,
 }
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Intake, Self::Pool];
+    pub const ALL: [Self; 4] = [Self::Read, Self::Intake, Self::Pool, Self::Publish];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -342,6 +344,7 @@ impl Stage {
             Self::Read => "read",
             Self::Intake => "intake",
             Self::Pool => "pool",
+            Self::Publish => "publish",
         }
     }
 }

@@ -18,7 +18,7 @@ use babelmesh::{
     kafka::{admin, client::Clients, topic_settings::plan, topics::TopicNames},
 };
 use rdkafka::{
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
@@ -367,6 +367,18 @@ impl Kafka {
         let deleted = block_on(self.admin().delete_topics(&[topic], &options));
         let deleted = deleted.expect("the brokers answer");
         assert_eq!(deleted, [Ok(topic.to_owned())]);
+    }
+
+    /// Sets values of a topic's configuration. Those that are not named are the brokers' own again.
+    pub fn configure_topic(&self, topic: &str, values: &[(&str, &str)]) {
+        let config = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let config = values
+            .iter()
+            .fold(config, |config, (name, value)| config.set(name, value));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let altered = block_on(self.admin().alter_configs(&[config], &options));
+        let altered = altered.expect("the brokers answer");
+        assert!(altered.iter().all(Result::is_ok), "{altered:?}");
     }
 
     /// Makes this test's topics, for French and German, those that are missing; a test that wants another number of partitions than

@@ -51,3 +51,4 @@ mod traces;
 mod translate_command;
 mod translates;
 mod unreadable_partitions;
+mod unwritable_topics;

@@ -44,6 +44,11 @@ pub struct KafkaConfig {
     pub startup_timeout_ms: u64,
     /// Longest time to finish a partition that is being revoked, in milliseconds.
     pub revoke_timeout_ms: u64,
+    /// A topic that accepts no records for so long is blocked, in milliseconds: what has to be written there waits, and everything else goes on. With exactly-once
+    /// delivery, at most half of `transaction_timeout_ms`.
+    pub block_topic_after_ms: u64,
+    /// Jobs for a topic that has been blocked for so long are answered with `topic_unavailable`, in milliseconds.
+    pub answer_jobs_after_ms: u64,
     /// Further options of librdkafka, for all clients, such as `socket.keepalive.enable`; they win.
     #[serde(deserialize_with = "scalars")]
     pub options: BTreeMap<String, String>,
@@ -83,6 +88,8 @@ impl Default for KafkaConfig {
             security: SecurityConfig::default(),
             startup_timeout_ms: 15_000,
             revoke_timeout_ms: 3_000,
+            block_topic_after_ms: 4_000,
+            answer_jobs_after_ms: 30_000,
             options: BTreeMap::new(),
         }
     }

@@ -1,14 +1,16 @@
 //! What a pipeline tells about its delivery, read at any time by status and metrics.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use serde::{Deserialize, Serialize};
+
+use super::topic_health::TopicProblem;
 
 /// Counters of one pipeline.
 #[derive(Debug, Default)]
@@ -22,6 +24,16 @@ pub struct DeliveryGauges {
     dead_letters: Mutex<BTreeMap<String, u64>>,
     oldest_ms: AtomicI64,
     can_publish: AtomicBool,
+    /// Topics that answers cannot be written to, and who waits for them.
+    unwritable: Mutex<Unwritable>,
+}
+
+/// What cannot be written, and what waits for that.
+#[derive(Debug, Default)]
+struct Unwritable {
+    topics: Vec<TopicProblem>,
+    /// Partitions whose next answers go there.
+    waiting: BTreeSet<(Arc<str>, i32)>,
 }
 
 /// [`DeliveryGauges`] at one moment.
@@ -92,6 +104,32 @@ impl DeliveryGauges {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    pub(super) fn set_unwritable(
+        &self,
+        topics: Vec<TopicProblem>,
+        waiting: BTreeSet<(Arc<str>, i32)>,
+    ) {
+        *self.known_unwritable() = Unwritable { topics, waiting };
+    }
+
+    fn known_unwritable(&self) -> MutexGuard<'_, Unwritable> {
+        let unwritable = self.unwritable.lock();
+        unwritable.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Topics that answers cannot be written to, with the partitions that wait for them.
+    #[must_use]
+    pub fn unwritable(&self) -> Vec<TopicProblem> {
+        self.known_unwritable().topics.clone()
+    }
+
+    /// Whether a partition waits, and is not read any further, because its next answer cannot be written.
+    #[must_use]
+    pub fn waits(&self, topic: &Arc<str>, partition: i32) -> bool {
+        let known = self.known_unwritable();
+        known.waiting.contains(&(Arc::clone(topic), partition))
     }
 
     pub(super) fn set_oldest_ms(&self, written: Option<i64>) {

@@ -6,8 +6,13 @@
 //! nothing is translated twice for it.
 
 mod acknowledged;
+mod answers;
+mod blame;
+mod encoding;
 mod pace;
+mod parking;
 mod partition;
+mod producers;
 mod progress;
 mod refusal;
 mod reports;
@@ -16,6 +21,7 @@ mod run;
 mod settlements;
 mod thread_handle;
 mod transactions;
+mod waiting;
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +33,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use babelmesh_actors::flow::Flow;
+use babelmesh_actors::{events::Observer, flow::Flow};
+pub use parking::WriteTimeouts;
 pub use settlements::{Command, Opened, Settled, Settlements, Stopping};
 pub use thread_handle::PublisherThread;
 
@@ -36,6 +43,7 @@ use self::{
     partition::Partitions,
     revocations::{Revocation, Revocations},
     transactions::Transactions,
+    waiting::Waiting,
 };
 use super::{
     gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
@@ -61,6 +69,10 @@ pub struct Publishing {
     pub encoder: Encoder,
     /// Which topics can be written to.
     pub topics: Arc<TopicHealth>,
+    /// How long answers wait for those that cannot.
+    pub timeouts: WriteTimeouts,
+    /// Told of panics that were contained.
+    pub observer: Arc<dyn Observer>,
     /// Told what is finished.
     pub flow: Arc<Flow>,
     /// Told what happened.
@@ -82,7 +94,10 @@ pub struct Publisher {
     revocations: Revocations,
     /// Topics of which nothing is done for now.
     held: BTreeSet<String>,
+    /// Whether something that was read does not count as waiting work.
     has_excused: bool,
+    /// Partitions that wait for topics that cannot be written.
+    waiting: Waiting,
 }
 
 /// A way to get answers and offsets to the brokers.
@@ -95,6 +110,9 @@ trait Delivery: Send {
 
     /// Whether something that concerns a partition is on its way to the brokers, besides what its answers say.
     fn is_busy_with(&self, partition: u32) -> bool;
+
+    /// Which partitions wait for topics that cannot be written.
+    fn waiting(&self, partitions: &Partitions, with: &Publishing) -> Waiting;
 
     /// These partitions are no longer ours.
     fn dropped(&mut self, partitions: &[u32]);
@@ -127,9 +145,9 @@ impl Publisher {
             Guarantee::AtLeastOnce => {
                 // It has to ask nobody.
                 publishing.gauges.set_can_publish();
-                Box::new(Acknowledged::new(config, settlements)?)
+                Box::new(Acknowledged::new(config, settlements, publishing.timeouts)?)
             }
-            Guarantee::ExactlyOnce => Box::new(Transactions::new(config)?),
+            Guarantee::ExactlyOnce => Box::new(Transactions::new(config, publishing.timeouts)?),
         };
         let guard = publishing.failures.guard("the publisher");
         let publisher = Self {
@@ -140,6 +158,7 @@ impl Publisher {
             revocations: Revocations::default(),
             held: BTreeSet::new(),
             has_excused: false,
+            waiting: Waiting::default(),
         };
         let run = move || {
             let _guard = guard;
@@ -171,7 +190,7 @@ impl Publisher {
             }
             self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
-            self.excuse();
+            self.look_who_waits();
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
@@ -180,14 +199,31 @@ impl Publisher {
         }
     }
 
-    /// What was read of topics that are held back, or may not be read any more, does not count as waiting.
+    /// Partitions that wait for topics are not read any further. They do not count as waiting work, nor does what was read of topics that are held back, or
+    /// may not be read any more: they keep the gate from no others.
+    fn look_who_waits(&mut self) {
+        let with = &self.publishing;
+        let waiting = self.delivery.waiting(&self.partitions, with);
+        if waiting != self.waiting {
+            waiting.tell(&self.waiting);
+            let partitions = waiting.partitions();
+            with.gauges
+                .set_unwritable(waiting.problems(), partitions.clone());
+            with.member.park(partitions);
+            self.waiting = waiting;
+        }
+        self.excuse();
+    }
+
     fn excuse(&mut self) {
-        let mut resting = self.publishing.topics.unreadable();
+        let with = &self.publishing;
+        let mut resting = with.topics.unreadable();
         resting.extend(self.held.iter().cloned());
-        if !resting.is_empty() || self.has_excused {
-            self.has_excused = !resting.is_empty();
-            let weight = self.partitions.weight_of(&resting);
-            self.publishing.flow.excuse(weight);
+        let excuses = !resting.is_empty() || !self.waiting.is_empty();
+        if excuses || self.has_excused {
+            self.has_excused = excuses;
+            let weight = self.partitions.weight_of(&resting, &self.waiting);
+            with.flow.excuse(weight);
         }
     }
 
@@ -266,9 +302,11 @@ impl Publisher {
     /// Lets partitions go that are finished, or whose time is over; says whether to end.
     fn end_revocations(&mut self) -> bool {
         let mut stop = false;
-        // A commit of an offset behind markers may be under way for a partition that has nothing else to do.
-        let (partitions, delivery) = (&self.partitions, &self.delivery);
-        let is_finished = |id| partitions.is_finished(id) && !delivery.is_busy_with(id);
+        // What waits for a topic may wait for long: the next owner reads it again. A commit of an offset behind markers may be under way for a
+        // partition that has nothing else to do.
+        let (partitions, delivery, waiting) = (&self.partitions, &self.delivery, &self.waiting);
+        let is_done = |id| partitions.is_finished(id) || waiting.has(id);
+        let is_finished = |id| is_done(id) && !delivery.is_busy_with(id);
         for revocation in self.revocations.due(Instant::now(), is_finished) {
             self.delivery.dropped(&revocation.partitions);
             for id in &revocation.partitions {

@@ -349,11 +349,11 @@ impl<H: Handler> Polling<H> {
         };
         let (mut rest, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
         for element in assignment.elements() {
-            let list = match paused || self.assignment().is_held(element.topic()) {
-                true => &mut rest,
-                false => &mut go,
-            };
-            list.add_partition(element.topic(), element.partition());
+            let (topic, partition) = (element.topic(), element.partition());
+            let held = self.assignment();
+            let rests = paused || held.is_held(topic) || held.is_parked(topic, partition);
+            let list = if rests { &mut rest } else { &mut go };
+            list.add_partition(topic, partition);
         }
         let done = consumer.pause(&rest);
         match done.and_then(|()| consumer.resume(&go)) {

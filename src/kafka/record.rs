@@ -161,21 +161,36 @@ impl Encoder {
     /// The records that an outcome makes: its result, and a dead letter if it can never succeed.
     #[must_use]
     pub fn outcome(&self, outcome: JobOutcome, origin: &Origin) -> Vec<OutRecord> {
-        let result = TranslationResult::of(&outcome, &self.node);
-        let JobOutcome { order, result: end } = outcome;
-        let mut answer = self.result(&order.request, &result, &order.trace);
-        match end {
-            Err(error) if error.code.is_dead() => {
-                let (key, payload) = (order.request.key().as_bytes(), json(&order.request));
-                let letter = self.dead_letter(key, payload, &error, origin, &order.trace);
-                vec![answer, letter.replayed(order.replays)]
-            }
-            _ => {
-                let (request, replays) = (order.request, order.replays);
-                answer.asked = Some(Box::new(Asked { request, replays }));
-                vec![answer]
-            }
+        let records = self.encode(&outcome, origin);
+        self.with_request(records, outcome)
+    }
+
+    /// [`Encoder::outcome`] without what results remember of their requests.
+    pub(super) fn encode(&self, outcome: &JobOutcome, origin: &Origin) -> Vec<OutRecord> {
+        let order = &outcome.order;
+        let result = TranslationResult::of(outcome, &self.node);
+        let mut records = vec![self.result(&order.request, &result, &order.trace)];
+        if let Err(error) = &outcome.result
+            && error.code.is_dead()
+        {
+            let (key, payload) = (order.request.key().as_bytes(), json(&order.request));
+            let letter = self.dead_letter(key, payload, error, origin, &order.trace);
+            records.push(letter.replayed(order.replays));
         }
+        records
+    }
+
+    /// Has a result remember its request, where no dead letter beside it holds that.
+    pub(super) fn with_request(
+        &self,
+        mut records: Vec<OutRecord>,
+        outcome: JobOutcome,
+    ) -> Vec<OutRecord> {
+        if let [answer] = records.as_mut_slice() {
+            let (request, replays) = (outcome.order.request, outcome.order.replays);
+            answer.asked = Some(Box::new(Asked { request, replays }));
+        }
+        records
     }
 
     /// The error result of one target of a request that no job was made of.

@@ -250,6 +250,11 @@ impl TopicHealth {
         self.answered().is_some_and(|at| at.elapsed() <= AWAY_AFTER)
     }
 
+    /// Whether the brokers have answered after a moment.
+    pub(super) fn have_answered_since(&self, moment: Instant) -> bool {
+        self.answered().is_some_and(|at| at > moment)
+    }
+
     /// Whether any topic cannot be written until an operator does something.
     pub(super) fn has_unavailable(&self) -> bool {
         self.has_unavailable.load(Ordering::Relaxed)

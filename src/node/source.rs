@@ -69,9 +69,12 @@ impl Sources {
     /// What is wrong with topics and with the partitions that are read, if anything.
     pub(super) fn problems(&self) -> Vec<TopicProblem> {
         let mut problems = self.topics.problems();
-        for lag in [&self.requests.lag, &self.jobs.lag] {
-            let stalled = lag.stalled();
-            problems.extend(stalled.into_iter().map(|(topic, partition)| TopicProblem {
+        for Source { lag, delivery, .. } in [&self.requests, &self.jobs] {
+            problems.extend(delivery.unwritable());
+            // That a partition waits for a topic is told with that topic.
+            let stalled = lag.stalled().into_iter();
+            let stalled = stalled.filter(|(topic, partition)| !delivery.waits(topic, *partition));
+            problems.extend(stalled.map(|(topic, partition)| TopicProblem {
                 problem: format!("partition {partition} is not read any further"),
                 topic: topic.to_string(),
             }));

@@ -7,15 +7,18 @@ use std::{
 
 use super::{
     Publishing,
+    answers::{Answers, Dispatch},
+    encoding::encode,
     progress::Progress,
-    refusal::answer_unavailable,
+    run::LARGEST,
     settlements::{Opened, Settled},
+    waiting::Waiting,
 };
 use crate::{
     events::NodeEvent,
     kafka::{
         gauges::DeliveryGauges,
-        record::{Origin, OutRecord},
+        record::{Encoder, Origin, OutRecord},
     },
     telemetry::traces::Journey,
 };
@@ -39,7 +42,7 @@ pub(super) struct Partition {
 /// What one record of the partition is answered by.
 pub(super) struct Released {
     pub(super) offset: i64,
-    pub(super) records: Vec<OutRecord>,
+    pub(super) answers: Answers,
     /// The record on its way, if it is watched.
     pub(super) journey: Option<Box<Journey>>,
 }
@@ -85,29 +88,30 @@ impl Partition {
     fn release(&mut self, with: &Publishing) -> usize {
         let before = self.released.len();
         while let Some((offset, settled)) = self.ledger.release() {
-            let (mut records, journey) = match settled {
+            let (records, journey) = match settled {
                 Settled::Records { records, journey } => (records, journey),
-                Settled::Outcome(outcome) => {
-                    let origin = self.origin(offset);
-                    let journey = with.traces.answered(&outcome, Some(&origin));
-                    (with.encoder.outcome(*outcome, &origin), journey)
-                }
+                Settled::Outcome(outcome) => encode(*outcome, &self.origin(offset), with),
             };
-            answer_unavailable(&mut records, &with.encoder, &with.topics);
             self.released.push_back(Released {
                 offset,
-                records,
+                answers: Answers::new(records),
                 journey,
             });
         }
         self.released.len() - before
     }
 
+    /// What answers the record at this offset, if that is released and not finished.
+    pub(super) fn find_released(&mut self, offset: i64) -> Option<&mut Released> {
+        let found = self.released.binary_search_by_key(&offset, |r| r.offset);
+        self.released.get_mut(found.ok()?)
+    }
+
     /// The broker has everything up to this offset, records and offsets.
     pub(super) fn finish(&mut self, upto: i64, flow: &Flow, gauges: &DeliveryGauges) {
         self.progress.commit(upto + 1);
         while let Some(released) = self.released.pop_front_if(|r| r.offset <= upto) {
-            for code in released.records.iter().filter_map(OutRecord::error_code) {
+            for code in released.answers.records().filter_map(OutRecord::error_code) {
                 gauges.laid_aside(code);
             }
             if let Some(journey) = released.journey {
@@ -164,6 +168,21 @@ impl Partitions {
         self.0.get_mut(&id).filter(|p| p.epoch == epoch)
     }
 
+    /// The partition, whichever assignment it is.
+    pub(super) fn get_any(&mut self, id: u32) -> Option<&mut Partition> {
+        self.0.get_mut(&id)
+    }
+
+    /// What was sent and is not known to have arrived is to be sent again.
+    pub(super) fn send_again(&mut self) {
+        let released = self.0.values_mut().flat_map(|p| &mut p.released);
+        for answer in released.flat_map(|released| released.answers.iter_mut()) {
+            if answer.dispatch == Dispatch::Sent {
+                answer.dispatch = Dispatch::Waiting;
+            }
+        }
+    }
+
     /// [`Partitions::get`], to look at.
     pub(super) fn find(&self, id: u32, epoch: u32) -> Option<&Partition> {
         self.0.get(&id).filter(|p| p.epoch == epoch)
@@ -174,14 +193,21 @@ impl Partitions {
         self.0.values_mut().map(|p| p.release(with)).sum()
     }
 
-    /// Answers jobs that were released and whose topics cannot be written to.
-    pub(super) fn answer_unavailable(&mut self, with: &Publishing) {
-        if !with.topics.has_unavailable() {
-            return;
-        }
-        let released = self.0.values_mut().flat_map(|p| &mut p.released);
-        for released in released {
-            answer_unavailable(&mut released.records, &with.encoder, &with.topics);
+    /// Answers jobs that were released and are not sent, and that are not to wait for their topics: for a job that answers a record of a partition, `is_such`
+    /// says so.
+    pub(super) fn answer_unavailable(
+        &mut self,
+        encoder: &Encoder,
+        is_such: impl Fn(u32, &OutRecord) -> bool,
+    ) {
+        for (id, partition) in &mut self.0 {
+            // Those behind are looked at when their turn comes.
+            for released in partition.released.iter_mut().take(LARGEST) {
+                released.answers.replace_all(
+                    |record| encoder.is_job(record) && is_such(*id, record),
+                    |job| encoder.unavailable(job),
+                );
+            }
         }
     }
 
@@ -204,10 +230,13 @@ impl Partitions {
         }
     }
 
-    /// What was read of these topics and is not finished weighs so much.
-    pub(super) fn weight_of(&self, topics: &BTreeSet<String>) -> u64 {
-        let those = self.0.values().filter(|p| topics.contains(&*p.topic));
-        those.map(|p| p.weight).sum()
+    /// What was read of these topics, or of partitions that wait, and is not finished weighs so much.
+    pub(super) fn weight_of(&self, topics: &BTreeSet<String>, waiting: &Waiting) -> u64 {
+        let those = self
+            .0
+            .iter()
+            .filter(|(id, partition)| topics.contains(&*partition.topic) || waiting.has(**id));
+        those.map(|(_, partition)| partition.weight).sum()
     }
 
     /// When the oldest record was written that was read and is not finished, in milliseconds since 1970.

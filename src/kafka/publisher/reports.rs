@@ -1,8 +1,9 @@
 //! What librdkafka tells about the records that it was given.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -15,6 +16,9 @@ use rdkafka::{
 
 use super::settlements::{Command, Settlements};
 use crate::kafka::{client, hearing::Hearing, statistics::Statistics};
+
+/// Records of one batch are reported within so long.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The broker took a record, or did not.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,17 @@ impl ToPublisher {
     }
 }
 
+/// What is known of a record that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing yet.
+    Pending,
+    /// The broker has it.
+    Taken,
+    /// The broker does not have it.
+    Failed(RDKafkaErrorCode),
+}
+
 /// Waits for the reports of a transaction's records. They come on the producer's own thread.
 #[derive(Clone, Default)]
 pub(super) struct Reports(Arc<Shared>);
@@ -74,30 +89,64 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     /// Its number: reports of records of an earlier one, which was given up, may still come.
-    mark: usize,
+    transaction: u32,
+    /// Of each record that was sent.
+    fates: Vec<Fate>,
     missing: usize,
-    failures: Vec<RDKafkaErrorCode>,
+    /// When the first record was reported that was not taken.
+    failed: Option<Instant>,
+    /// Topics that this producer may not write to.
+    denied: BTreeSet<String>,
+}
+
+/// A record of a transaction, as one number that librdkafka carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    transaction: u32,
+    /// Counts the records of the transaction.
+    record: u32,
+}
+
+const _: () = assert!(usize::BITS >= 64, "a mark has two numbers of 32 bits");
+
+impl Mark {
+    const fn number(self) -> usize {
+        (self.transaction as usize) << 32 | self.record as usize
+    }
+
+    const fn of(number: usize) -> Self {
+        Self {
+            transaction: (number >> 32) as u32,
+            record: number as u32,
+        }
+    }
 }
 
 impl Reports {
-    /// A transaction begins. Its records are to be sent with this mark.
-    pub(super) fn begin(&self) -> usize {
+    /// A transaction begins.
+    pub(super) fn begin(&self) {
         let mut open = self.open();
         *open = Open {
-            mark: open.mark + 1,
+            transaction: open.transaction.wrapping_add(1),
             ..Open::default()
         };
-        open.mark
     }
 
-    /// A record is going to be sent.
-    pub(super) fn expect_one(&self) {
-        self.open().missing += 1;
+    /// A record is going to be sent, with the mark that this returns.
+    pub(super) fn expect_one(&self) -> usize {
+        let mut open = self.open();
+        let mark = Mark {
+            transaction: open.transaction,
+            record: open.fates.len() as u32,
+        };
+        open.fates.push(Fate::Pending);
+        open.missing += 1;
+        mark.number()
     }
 
     /// A record that was expected could not even be sent.
-    pub(super) fn refused(&self, failure: RDKafkaErrorCode) {
-        self.open().settle(Some(failure));
+    pub(super) fn not_sent(&self, mark: usize, failure: RDKafkaErrorCode) {
+        self.open().settle(Mark::of(mark), Some(failure));
     }
 
     /// Waits until every record of the transaction is reported, but not longer than `within`; says whether that is so.
@@ -110,9 +159,30 @@ impl Reports {
         waited.unwrap_or_else(PoisonError::into_inner).0.missing == 0
     }
 
-    /// Why records of the transaction were not taken, as far as is known.
-    pub(super) fn failures(&self) -> Vec<RDKafkaErrorCode> {
-        self.open().failures.clone()
+    /// Whether a record was reported a while ago that was not taken: what fails with it is reported by then, and others may never be.
+    pub(super) fn has_failed(&self) -> bool {
+        let failed = self.open().failed;
+        failed.is_some_and(|failed| failed.elapsed() > TOGETHER)
+    }
+
+    /// What is known of each record of the transaction, in the order in which they were sent.
+    pub(super) fn fates(&self) -> Vec<Fate> {
+        self.open().fates.clone()
+    }
+
+    /// Topics that the brokers do not let this producer write to in the transaction. No report says so: all records are purged then.
+    pub(super) fn denied(&self) -> BTreeSet<String> {
+        self.open().denied.clone()
+    }
+
+    /// Whether all records that were sent so far are taken.
+    pub(super) fn are_taken(&self) -> bool {
+        self.open().fates.iter().all(|fate| *fate == Fate::Taken)
+    }
+
+    /// Number of records that were sent.
+    pub(super) fn sent(&self) -> usize {
+        self.open().fates.len()
     }
 
     /// Of its producer.
@@ -126,9 +196,22 @@ impl Reports {
 }
 
 impl Open {
-    fn settle(&mut self, failure: Option<RDKafkaErrorCode>) {
-        self.missing = self.missing.saturating_sub(1);
-        self.failures.extend(failure);
+    /// Takes a report; says whether it was the last one that was missing.
+    fn settle(&mut self, mark: Mark, failure: Option<RDKafkaErrorCode>) -> bool {
+        if mark.transaction != self.transaction {
+            return false;
+        }
+        match self.fates.get_mut(mark.record as usize) {
+            Some(fate) if *fate == Fate::Pending => {
+                *fate = failure.map_or(Fate::Taken, Fate::Failed);
+                if failure.is_some() {
+                    self.failed.get_or_insert_with(Instant::now);
+                }
+                self.missing -= 1;
+                self.missing == 0
+            }
+            _ => false,
+        }
     }
 }
 
@@ -157,8 +240,19 @@ impl ProducerContext for ToPublisher {
     }
 }
 
+/// The topic that may not be written to, if a line of librdkafka says so.
+fn denied<'m>(facility: &str, message: &'m str) -> Option<&'m str> {
+    let (_, rest) = message.split_once("Failed to add partition \"")?;
+    let (topic, why) = rest.split_once("\" [")?;
+    let is_denied = facility == "ADDPARTS" && why.contains("Topic authorization failed");
+    is_denied.then_some(topic)
+}
+
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(topic) = denied(facility, message) {
+            self.open().denied.insert(topic.to_owned());
+        }
         client::log(level, facility, message);
     }
 
@@ -178,12 +272,57 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
         let Report { mark, failure } = report(mark, result);
-        let mut open = self.open();
-        if open.mark == mark {
-            open.settle(failure);
-            if open.missing == 0 {
-                self.0.changed.notify_all();
-            }
+        if self.open().settle(Mark::of(mark), failure) {
+            self.0.changed.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_mark_is_one_number(transaction: u32, record: u32) {
+            let mark = Mark { transaction, record };
+            prop_assert_eq!(Mark::of(mark.number()), mark);
+        }
+    }
+
+    #[test]
+    fn only_the_topic_that_is_denied_is_found_in_the_log() {
+        let line = |topic: &str, why: &str| {
+            format!(
+                "[thrd:main]: b:9092/1: Failed to add partition \"{topic}\" [3] to transaction: Broker: {why}"
+            )
+        };
+        let denied_line = line("jobs.de", "Topic authorization failed");
+        assert_eq!(denied("ADDPARTS", &denied_line), Some("jobs.de"));
+        let other = line("jobs.fr", "Operation not attempted");
+        assert_eq!(denied("ADDPARTS", &other), None);
+        assert_eq!(denied("FAIL", &denied_line), None);
+        assert_eq!(denied("ADDPARTS", "something else"), None);
+    }
+
+    #[test]
+    fn each_report_is_about_one_record_of_the_open_transaction() {
+        let reports = Reports::default();
+        reports.begin();
+        let early = reports.expect_one();
+        reports.begin();
+        let marks = [reports.expect_one(), reports.expect_one()];
+        let tell = |mark, failure| reports.open().settle(Mark::of(mark), failure);
+        let refused = RDKafkaErrorCode::MessageSizeTooLarge;
+        assert!(!tell(early, None), "it was given up");
+        assert!(!tell(marks[1], Some(refused)));
+        assert_eq!(reports.fates(), [Fate::Pending, Fate::Failed(refused)]);
+        assert!(!reports.wait(Duration::ZERO));
+        assert!(!tell(marks[1], None), "only the first report counts");
+        assert!(tell(marks[0], None), "nothing is missing");
+        assert_eq!(reports.fates(), [Fate::Taken, Fate::Failed(refused)]);
+        assert!(reports.wait(Duration::ZERO) && !reports.are_taken());
     }
 }

@@ -14,28 +14,33 @@
 //!
 //! Every call to the brokers is bounded and can be repeated, so that revocations keep their deadlines.
 
+mod doubt;
+mod unwritten;
+
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{Consumer, ConsumerGroupMetadata},
+    ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, Producer},
 };
 
+use self::doubt::{generation, settle_doubt};
 use super::{
     DEAF, Delivery, Next, Publishing, pace,
+    parking::{Parking, Verdict, WriteTimeouts},
     partition::Partitions,
-    refusal::replace_largest,
+    producers::Producers,
     reports::{Report, Reports},
     run::{LARGEST, Run},
+    waiting::Waiting,
 };
 use crate::{
     events::NodeEvent,
-    kafka::{polled::PolledProducer, topic_health::Client},
+    kafka::{polled::PolledProducer, record::OutRecord, topic_health::Client},
 };
 
 /// How long a call may block.
@@ -44,20 +49,28 @@ const SLICE: Duration = Duration::from_millis(100);
 const REPORTS: Duration = Duration::from_millis(2);
 /// How long the brokers may take to accept offsets; the transaction is aborted after that.
 const OFFSETS: Duration = Duration::from_secs(3);
-/// How long the brokers may take to tell what is committed, before they are asked again.
-const COMMITTED: Duration = Duration::from_secs(3);
 /// How long a transaction may take beyond the time after which the brokers end it.
 const GRACE: Duration = Duration::from_secs(2);
 /// Offsets behind markers are a transaction of their own only when there was no other one for so long.
 const PASS_AFTER: Duration = Duration::from_millis(500);
+/// How long a transaction is waited for that is given up and may not end for long, before the publisher goes on under another id.
+const LEAVE_AFTER: Duration = Duration::from_secs(1);
 /// First and longest pause after something failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// The transactional producer and what it is doing.
 pub(super) struct Transactions {
-    config: ClientConfig,
+    producers: Producers,
     producer: PolledProducer<Reports>,
     state: State,
+    /// Topics that cannot be written, and who waits for them.
+    parking: Parking,
+    /// Since when the producer's id is to be left, because its transaction may not end for long.
+    leaving: Option<Instant>,
+    /// Whether nothing was heard of any record of the run before.
+    was_silent: bool,
+    /// When a record of the transaction was sent last.
+    wrote: Instant,
     /// A commit whose end is unknown.
     in_doubt: Option<Run>,
     /// Most records of a run; fewer while a record that is refused is looked for.
@@ -100,17 +113,28 @@ enum Step {
 }
 
 impl Transactions {
-    pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
-        let producer = PolledProducer::new(&config, Reports::default())?;
+    pub(super) fn new(config: ClientConfig, timeouts: WriteTimeouts) -> anyhow::Result<Self> {
         let timeout = config.get("transaction.timeout.ms");
         let timeout = timeout.and_then(|millis| millis.parse().ok());
+        let timeout = Duration::from_millis(timeout.unwrap_or(60_000));
+        // Whatever holds a transaction up is to be found before the brokers give that up.
+        let block_after = timeouts.block_after.min(timeout / 2);
+        let timeouts = WriteTimeouts {
+            block_after,
+            ..timeouts
+        };
+        let producers = Producers::new(config);
         Ok(Self {
-            most: Duration::from_millis(timeout.unwrap_or(60_000)) + GRACE,
+            most: timeout + GRACE,
             began: Instant::now(),
             next: Instant::now(),
-            config,
-            producer,
+            producer: producers.again()?,
+            producers,
             state: State::Starting,
+            parking: Parking::new(timeouts),
+            leaving: None,
+            was_silent: false,
+            wrote: Instant::now(),
             in_doubt: None,
             limit: LARGEST,
             failures: 0,
@@ -157,7 +181,7 @@ impl Transactions {
         if let Err(error) = self.producer.init_transactions(SLICE) {
             accuse(&error, with);
             self.state = State::Starting;
-            return self.failed(&error, with);
+            return self.not_initialised(&error, with);
         }
         if let Some(run) = self.in_doubt.take()
             && !settle_doubt(&run, partitions, with)
@@ -170,6 +194,9 @@ impl Transactions {
         }
         with.topics
             .set_client_problem(&with.source, Client::Publisher, None);
+        // Its last transaction has ended.
+        let current = self.producers.current();
+        self.parking.ended(current, Instant::now());
         with.gauges.set_can_publish();
         Step::On
     }
@@ -178,56 +205,81 @@ impl Transactions {
         if Instant::now() < self.next {
             return Step::Until(self.next);
         }
-        partitions.answer_unavailable(with);
+        let now = Instant::now();
+        self.parking.forget(now);
+        if self.producers.has_spare() {
+            self.parking.try_held_up(now);
+        }
+        self.parking.answer(partitions, with, now);
+        let verdict = |id: u32, record: &OutRecord| self.parking.judge(id, record, with, now);
         let is_idle = self.began.elapsed() >= PASS_AFTER;
         let unreadable = with.topics.unreadable();
-        let Some(run) = Run::gather(partitions, self.limit, is_idle, &unreadable) else {
+        let run = Run::gather(partitions, self.limit, is_idle, &unreadable, &verdict);
+        let Some(run) = run else {
             return Step::Rest;
         };
         if let Err(error) = self.producer.begin_transaction() {
             return self.failed(&error, with);
         }
-        self.began = Instant::now();
+        self.began = now;
         self.next = self.began + pace::after(run.len());
+        self.producer.context().begin();
+        self.write(&run, partitions);
+        self.state = State::Open(run);
+        Step::On
+    }
+
+    /// Writes the answers of a run that are not written yet; while a record that is refused is looked for, only the next one, in a batch of its own.
+    fn write(&mut self, run: &Run, partitions: &Partitions) {
+        self.wrote = Instant::now();
         let reports = self.producer.context();
-        let mark = reports.begin();
-        for record in run.records(partitions) {
+        let most = if self.limit == 1 { 1 } else { usize::MAX };
+        for (_, record) in run.answers(partitions).skip(reports.sent()).take(most) {
+            let mark = reports.expect_one();
             let record = BaseRecord::with_opaque_to(&record.topic, mark)
                 .key(&record.key)
                 .payload(&record.payload)
                 .headers(record.kafka_headers());
-            reports.expect_one();
             // The run is far smaller than the queue: whatever stops it stops the transaction.
             if let Err((error, _)) = self.producer.send(record) {
-                reports.refused(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+                let failure = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                reports.not_sent(mark, failure);
                 break;
             }
         }
-        self.state = State::Open(run);
-        Step::On
     }
 
     /// Waits for the answers to be taken, then adds the offsets.
     fn complete(&mut self, run: Run, partitions: &mut Partitions, with: &Publishing) -> Step {
         if !self.producer.context().wait(REPORTS) {
-            if run.has_unavailable(partitions, with) {
+            if run.has_unavailable(with) {
                 // The brokers will never report these.
                 self.state = State::Aborting;
                 return Step::On;
             }
+            if let Some((code, _)) = self.producer.client().fatal_error() {
+                self.state = State::Aborting;
+                return self.replace(&code.to_string(), with);
+            }
+            if self.producer.context().has_failed() {
+                self.state = State::Aborting;
+                return self.not_taken(&run, partitions, with);
+            }
+            if self.is_silent(&run) {
+                return self.silent(run, with);
+            }
             self.state = State::Open(run);
-            return match self.producer.client().fatal_error() {
-                Some((code, _)) => {
-                    self.state = State::Aborting;
-                    self.replace(&code.to_string(), with)
-                }
-                None => Step::Reports,
-            };
+            return Step::Reports;
         }
-        let failures = self.producer.context().failures();
-        if !failures.is_empty() {
+        let reports = self.producer.context();
+        if !reports.are_taken() {
             self.state = State::Aborting;
-            return self.not_taken(&run, &failures, partitions, with);
+            return self.not_taken(&run, partitions, with);
+        }
+        if reports.sent() < run.places().len() {
+            self.write(&run, partitions);
+            self.state = State::Open(run);
+            return Step::On;
         }
         let Some(group) = generation(&run, with) else {
             // A partition is gone, and its results must not be seen.
@@ -251,6 +303,10 @@ impl Transactions {
             Ok(()) => {
                 run.finish(partitions, with);
                 with.gauges.committed();
+                for place in run.places() {
+                    self.parking.written(&place.topic, place.id);
+                }
+                self.was_silent = false;
                 self.failures = 0;
                 self.limit = LARGEST.min(self.limit.saturating_mul(2));
                 Step::On
@@ -273,11 +329,17 @@ impl Transactions {
         match self.producer.abort_transaction(SLICE) {
             Ok(()) => {
                 with.gauges.aborted();
-                Step::On
+                match self.leaving {
+                    Some(_) => self.leave(with),
+                    None => Step::On,
+                }
             }
             Err(error) => {
                 self.state = State::Aborting;
-                self.failed(&error, with)
+                match self.leaving {
+                    Some(since) if since.elapsed() > LEAVE_AFTER => self.leave(with),
+                    _ => self.failed(&error, with),
+                }
             }
         }
     }
@@ -302,12 +364,12 @@ impl Transactions {
     fn replace(&mut self, error: &str, with: &Publishing) -> Step {
         NodeEvent::ProducerBroken { error }.emit();
         self.pause();
-        match PolledProducer::new(&self.config, Reports::default()) {
-            Ok(producer) => {
-                self.producer = producer;
-                self.state = State::Starting;
-                with.gauges.producer_restarted();
-            }
+        // How a commit in doubt ended can be told only under its own id.
+        if self.leaving.take().is_some() && self.in_doubt.is_none() {
+            return self.leave(with);
+        }
+        match self.producers.again() {
+            Ok(producer) => self.start_with(producer, with),
             // Its configuration was good before; the old one fails again, and leads here again.
             Err(error) => {
                 let error = &error.to_string();
@@ -317,33 +379,11 @@ impl Transactions {
         Step::Wait
     }
 
-    /// Some records were not taken. One that never will be is found by halving the run, and replaced by something smaller.
-    fn not_taken(
-        &mut self,
-        run: &Run,
-        failures: &[RDKafkaErrorCode],
-        partitions: &mut Partitions,
-        with: &Publishing,
-    ) -> Step {
-        let refused = failures.iter().copied().find(|f| Report::is_refusal(*f));
-        match (refused, run.single()) {
-            // Brokers were away for a whole transaction. When they are back, librdkafka does not always find the partitions' leaders again.
-            (None, _) if failures.contains(&RDKafkaErrorCode::MessageTimedOut) => {
-                return self.replace(&RDKafkaErrorCode::MessageTimedOut.to_string(), with);
-            }
-            (None, _) => {
-                let error = &failures[0].to_string();
-                NodeEvent::TransactionAborted { error }.emit();
-                self.pause();
-            }
-            (Some(_), None) => self.limit = (run.len() / 2).max(1),
-            (Some(_), Some((id, epoch, offset))) => {
-                if let Some(partition) = partitions.get(id, epoch) {
-                    replace_largest(partition, offset, &with.encoder);
-                }
-            }
-        }
-        Step::On
+    fn start_with(&mut self, producer: PolledProducer<Reports>, with: &Publishing) {
+        self.producer = producer;
+        self.state = State::Starting;
+        self.began = Instant::now();
+        with.gauges.producer_restarted();
     }
 
     fn pause(&mut self) {
@@ -356,6 +396,9 @@ impl Transactions {
 
 impl Delivery for Transactions {
     fn work(&mut self, partitions: &mut Partitions, with: &Publishing) -> Next {
+        for number in self.producers.ended() {
+            self.parking.ended(number, Instant::now());
+        }
         loop {
             // What must end is ended at once; what is tried again waits.
             if !matches!(self.state, State::Aborting) && Instant::now() < self.not_before {
@@ -378,15 +421,34 @@ impl Delivery for Transactions {
 
     fn is_busy_with(&self, partition: u32) -> bool {
         let (State::Open(run) | State::Committing(run)) = &self.state else {
-            return self
-                .in_doubt
-                .as_ref()
-                .is_some_and(|run| run.touches(&[partition]));
+            let in_doubt = self.in_doubt.as_ref();
+            return in_doubt.is_some_and(|run| run.touches(&[partition]));
         };
         run.touches(&[partition])
     }
 
+    fn waiting(&self, partitions: &Partitions, with: &Publishing) -> Waiting {
+        let now = Instant::now();
+        let mut waiting = Waiting::of_topics(self.parking.blocked(now));
+        for (id, partition) in partitions.iter() {
+            let first = partition.released.front().into_iter();
+            let mut records = first.flat_map(|released| released.answers.records());
+            let is_free =
+                |record: &OutRecord| self.parking.judge(id, record, with, now) == Verdict::Free;
+            if let Some(record) = records.find(|record| !is_free(record)) {
+                waiting.add(
+                    id,
+                    partition,
+                    &record.topic,
+                    self.parking.reason(&record.topic),
+                );
+            }
+        }
+        waiting
+    }
+
     fn dropped(&mut self, partitions: &[u32]) {
+        partitions.iter().for_each(|id| self.parking.dropped(*id));
         // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
         if matches!(&self.state, State::Open(run) if run.touches(partitions)) {
             self.state = State::Aborting;
@@ -424,49 +486,4 @@ fn accuse(error: &KafkaError, with: &Publishing) {
         }
         _ => {}
     }
-}
-
-/// The group's generation, in which all partitions of the run are ours.
-fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
-    with.ownership.while_held(run.assignments(), || {
-        let consumer = with.member.consumer()?;
-        let group = consumer.group_metadata();
-        // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
-        // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
-        if consumer.assignment_lost() {
-            return None;
-        }
-        group
-    })
-}
-
-/// Finds out whether a run was committed; `false` when the brokers do not tell.
-fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
-    let Some(consumer) = with.member.consumer() else {
-        return false;
-    };
-    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
-    let committed: TopicPartitionList = match asked {
-        Ok(committed) => committed,
-        Err(error) => {
-            crate::kafka::client::error(&error, "asking for the committed offsets");
-            return false;
-        }
-    };
-    if let Some(error) = committed.elements().iter().find_map(|e| e.error().err()) {
-        crate::kafka::client::error(&error, "asking for the committed offsets");
-        return false;
-    }
-    let ended = committed.elements().iter().all(|element| {
-        let wanted = run.offset_of(element.topic(), element.partition());
-        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
-    });
-    NodeEvent::DoubtSettled { committed: ended }.emit();
-    if ended {
-        run.finish(partitions, with);
-        with.gauges.committed();
-    } else {
-        with.gauges.aborted();
-    }
-    true
 }

@@ -33,6 +33,8 @@ pub(super) struct Assignment {
     assignments: AtomicU64,
     /// Topics whose partitions are not read for now.
     held: Mutex<BTreeSet<String>>,
+    /// Partitions that are not read for now because their answers cannot be written.
+    parked: Mutex<BTreeSet<(Arc<str>, i32)>>,
     pub(super) ownership: Ownership,
     pub(super) lag: Arc<LagGauge>,
 }
@@ -57,6 +59,7 @@ impl Assignment {
             changed: AtomicBool::new(false),
             assignments: AtomicU64::new(0),
             held: Mutex::default(),
+            parked: Mutex::default(),
             ownership,
             lag: Arc::default(),
         }
@@ -77,6 +80,23 @@ impl Assignment {
     pub(super) fn is_held(&self, topic: &str) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.contains(topic)
+    }
+
+    /// Does not read these partitions until it is told otherwise.
+    pub(super) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
+        *self.parked() = partitions;
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a partition is not read for now because its answers cannot be written.
+    pub(super) fn is_parked(&self, topic: &str, partition: i32) -> bool {
+        let parked = self.parked();
+        let mut parked = parked.iter();
+        parked.any(|(name, number)| **name == *topic && *number == partition)
+    }
+
+    fn parked(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, i32)>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether any partition of a topic is ours.

@@ -1,6 +1,7 @@
 //! A node's membership of a consumer group. It outlives its consumer: one that was fenced is of no use any more and is replaced.
 
 use std::{
+    collections::BTreeSet,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -75,6 +76,11 @@ impl Member {
     /// Whether a topic is held back: its partitions are ours and are not read for now.
     pub(in crate::kafka) fn holds_back(&self, topic: &str) -> bool {
         self.assignment.is_held(topic)
+    }
+
+    /// Does not read these partitions, whose answers cannot be written, until it is told otherwise.
+    pub(in crate::kafka) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
+        self.assignment.park(partitions);
     }
 
     /// Reads these topics from now on, and no others.

@@ -1,0 +1,61 @@
+//! What only the brokers know: the group's generation, and how a commit ended that was cut off.
+
+use std::time::Duration;
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerGroupMetadata},
+};
+
+use crate::{
+    events::NodeEvent,
+    kafka::publisher::{Publishing, partition::Partitions, run::Run},
+};
+
+/// How long the brokers may take to tell what is committed, before they are asked again.
+const COMMITTED: Duration = Duration::from_secs(3);
+
+/// The group's generation, in which all partitions of the run are ours.
+pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
+    with.ownership.while_held(run.assignments(), || {
+        let consumer = with.member.consumer()?;
+        let group = consumer.group_metadata();
+        // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
+        // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
+        if consumer.assignment_lost() {
+            return None;
+        }
+        group
+    })
+}
+
+/// Finds out whether a run was committed; `false` when the brokers do not tell.
+pub(super) fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
+    let Some(consumer) = with.member.consumer() else {
+        return false;
+    };
+    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
+    let committed: TopicPartitionList = match asked {
+        Ok(committed) => committed,
+        Err(error) => {
+            crate::kafka::client::error(&error, "asking for the committed offsets");
+            return false;
+        }
+    };
+    if let Some(error) = committed.elements().iter().find_map(|e| e.error().err()) {
+        crate::kafka::client::error(&error, "asking for the committed offsets");
+        return false;
+    }
+    let ended = committed.elements().iter().all(|element| {
+        let wanted = run.offset_of(element.topic(), element.partition());
+        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
+    });
+    NodeEvent::DoubtSettled { committed: ended }.emit();
+    if ended {
+        run.finish(partitions, with);
+        with.gauges.committed();
+    } else {
+        with.gauges.aborted();
+    }
+    true
+}
