@@ -158,3 +158,47 @@ fn a_group_and_a_transactional_id_that_may_not_be_used_are_named() {
     assert_eq!(errors(&backend, "held"), [""; 20]);
     node.drain();
 }
+
+/// A topic that a node may not write to; with what is written to it, and to others, by twenty requests each.
+fn assert_others_go_on(topic: &str, ask_for_it: impl Fn(&mut Backend)) {
+    let sandbox = Sandbox::new();
+    let Some(kafka) = start(&sandbox) else {
+        return;
+    };
+    let mut backend = kafka.backend();
+    let node = LocalNode::start(&node(&sandbox, &kafka));
+    wait_until_ready(&node);
+    let user = &kafka.security().plain;
+    let topic = topic
+        .replace("JOBS", &kafka.topics().jobs)
+        .replace("LETTERS", &kafka.topics().dead_letters);
+    kafka.forbid(user, Resource::Topic(&topic), Operation::Write);
+    ask_for_it(&mut backend);
+    ask(&mut backend, "other", "de");
+    let others = |ids: &Ids| {
+        ids.all()
+            .filter(|a| a.result.message_id.starts_with("other"))
+            .count()
+    };
+    let went_on = backend.read_until(PATIENCE, |ids| others(ids) == 20);
+    assert!(went_on, "{} of 20 others", others(&backend.ids));
+    let took = wait_for(&node, &topic, &["authorization failed"]);
+    assert!(took < SEEN, "{took:?}");
+    kafka.allow(user, Resource::Topic(&topic), Operation::Write);
+    wait_until_ready(&node);
+    ask(&mut backend, "back", "fr");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(errors(&backend, "back"), [""; 20]);
+    node.drain();
+}
+
+#[test]
+fn a_jobs_topic_that_may_not_be_written_stops_no_other_language() {
+    assert_others_go_on("JOBS.fr", |backend| ask(backend, "refused", "fr"));
+}
+
+#[test]
+fn dead_letters_that_may_not_be_written_stop_no_other_language() {
+    assert_others_go_on("LETTERS", |backend| ask(backend, "refused", "xx"));
+}
