@@ -49,27 +49,27 @@ struct Cli {
 enum Command {
     /// Watch 2,000 chat messages being translated, with an embedded broker and a node in this process
     Demo(demo::DemoArgs),
-    /// Run a node until it is told to stop
+    /// Run a node (Ctrl-C or SIGTERM drains and stops it)
     Node(node::NodeArgs),
     /// Translate a text, or standard input line by line, without Kafka
     Translate(translate::TranslateArgs),
     /// Publish messages to a cluster and count what comes back
     Load(load::LoadArgs),
-    /// List, import and verify model directories
+    /// List, show, import and verify model directories
     Models(models::ModelsArgs),
-    /// Read the configuration and report every mistake in it
+    /// Check the configuration and report every error in it
     CheckConfig(check_config::CheckConfigArgs),
-    /// Ask a running node on this machine about itself and its cluster
+    /// Show the status of a running node on this machine, and of its cluster
     Status(status::StatusArgs),
     /// Watch the nodes and pools of a cluster
     Top(top::TopArgs),
-    /// Make certificates for nodes, and tell nodes what to do
+    /// Create cluster certificates and send commands to nodes
     Cluster(cluster::ClusterArgs),
-    /// Create topics, and show what they are like
+    /// Create and describe topics
     Topics(topics::TopicsArgs),
-    /// List what could never succeed, and publish it again once the cause is gone
+    /// List and replay dead letters
     DeadLetters(dead_letters::DeadLettersArgs),
-    /// Make, list and revoke keys of the HTTP API
+    /// Create, list and revoke keys of the HTTP API
     Keys(keys::KeysArgs),
     /// Print the JSON Schema of a message
     Schema {
@@ -104,10 +104,10 @@ impl Message {
 /// Where configuration comes from.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
-    /// Configuration file; defaults apply where it says nothing
+    /// Configuration file; missing keys use their defaults
     #[arg(long, short, value_name = "FILE", env = "BABELMESH_CONFIG")]
     config: Option<PathBuf>,
-    /// Set one key, over file and environment, such as --set engine.threads=2
+    /// Override a configuration key (wins over file and environment), such as --set engine.threads=2
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
 }

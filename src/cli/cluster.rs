@@ -26,9 +26,9 @@ pub(super) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Make an authority, a cookie and certificates for nodes, or add certificates to them
+    /// Create an authority, a cookie and certificates for nodes, or add certificates
     Certs(CertsArgs),
-    /// Have a node read no more, finish what it has read, say goodbye, and end
+    /// Drain a node: stop consuming, finish in-flight work, leave the cluster, exit
     Drain {
         /// Name of the node
         node: String,
@@ -48,7 +48,7 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Have a node hold jobs of a language back: they are accepted and wait
+    /// Pause a language on a node: its jobs wait in Kafka
     Pause {
         /// Name of the node
         node: String,
@@ -57,7 +57,7 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Have a node do the jobs of a language again
+    /// Resume a paused language on a node
     Resume {
         /// Name of the node
         node: String,
@@ -66,7 +66,7 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Have a node load a model of its configured folders
+    /// Load a model from the configured folders of a node
     Load {
         /// Name of the node
         node: String,
@@ -75,7 +75,7 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Have a node use a model no more; what its pool cannot finish is handed back
+    /// Unload a model from a node; unfinished work goes to other models or nodes
     Unload {
         /// Name of the node
         node: String,

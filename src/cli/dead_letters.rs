@@ -31,9 +31,9 @@ pub(super) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
-    /// List what could never succeed, and why
+    /// List dead letters with their reasons
     List(ListArgs),
-    /// Publish letters again to the topics that they came from, once the cause is gone
+    /// Publish dead letters again to the topics that they came from
     Replay(ReplayArgs),
 }
 
@@ -42,7 +42,7 @@ struct ListArgs {
     /// Only those with this error code; may be repeated
     #[arg(long, value_name = "CODE", value_parser = code)]
     code: Vec<String>,
-    /// Only those of the last so much time, such as 30m, 2h or 7days
+    /// Only dead letters newer than this, such as 30m, 2h or 7days
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
     /// Only those that came from this topic

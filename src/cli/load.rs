@@ -54,7 +54,7 @@ pub(super) struct LoadArgs {
     /// Conversations that messages belong to in turn
     #[arg(long, default_value_t = 64, value_name = "N")]
     conversations: u64,
-    /// Unanswered messages at which sending is held back at any rate: an embedded broker keeps little
+    /// Upper limit of unanswered messages, also with --rate (the embedded broker retains little)
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     max_in_flight: u64,
     /// Idle timeout: report missing answers as lost after this many seconds

@@ -52,8 +52,8 @@ enum ModelsCommand {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// Folder with config.json, model.safetensors, vocab.json, source.spm and target.spm, or with model.*.intgemm.alphas.bin, vocab.*.spm and
-    /// lex.*.s2t.bin
+    /// Folder of a Marian model in Hugging Face form (config.json, model.safetensors, vocab.json, source.spm, target.spm), or of a Firefox or Bergamot
+    /// model (model.*.intgemm*.bin, vocab.*.spm or srcvocab.*.spm with trgvocab.*.spm, optionally lex.*.s2t.bin)
     from: PathBuf,
     /// Folder to make; by default below the first folder of models.directories, named as the source's
     #[arg(long, value_name = "FOLDER")]
@@ -61,7 +61,7 @@ struct ImportArgs {
     /// Id of the model; the new folder's name when absent
     #[arg(long)]
     id: Option<String>,
-    /// What the model is good for
+    /// Description of the model
     #[arg(long)]
     description: Option<String>,
     /// Quality tier: basic, medium or premium
@@ -76,13 +76,13 @@ struct ImportArgs {
     /// Licence of the weights
     #[arg(long)]
     licence: Option<String>,
-    /// Whom the licence wants named
+    /// Attribution required by the licence
     #[arg(long)]
     attribution: Option<String>,
     /// Keep the weights of a Marian model in 32 bits instead of 16
     #[arg(long)]
     float32: bool,
-    /// Replace a folder that is there already
+    /// Replace an existing folder
     #[arg(long)]
     force: bool,
 }

@@ -25,10 +25,10 @@ const PICTURE: (u16, u16) = (110, 40);
 
 #[derive(Debug, Args)]
 pub(super) struct TopArgs {
-    /// Print one picture and end
+    /// Print one snapshot and exit
     #[arg(long)]
     once: bool,
-    /// How often the view changes, in milliseconds
+    /// Refresh interval, in milliseconds
     #[arg(long, default_value_t = 1_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=60_000))]
     every: u64,
     #[command(flatten)]

@@ -39,9 +39,9 @@ enum TopicsCommand {
     /// Create the topics that are missing, and say which of the others are not as configured
     ///
     /// The languages are those of kafka.languages, or those that the models write. Topics that exist are changed only with --alter.
-    /// Ends with 0 when every topic is there afterwards, else with 1.
+    /// Exits with status 0 if every topic exists afterwards, otherwise with 1.
     Create {
-        /// Only ask the brokers whether they would do it, and say what would be done
+        /// Dry run: validate on the brokers and print the changes
         #[arg(long)]
         dry_run: bool,
         /// Change topics that are not as configured: add partitions, set their configuration
@@ -52,9 +52,9 @@ enum TopicsCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Show what topics are like, and in what they differ from the configuration
+    /// Show topics and how they differ from the configuration
     ///
-    /// Ends with 1 when a topic is missing or not as configured, else with 0. Partitions with replicas that are behind are shown and do
+    /// Exits with status 1 if a topic is missing or not as configured, otherwise with 0. Partitions with lagging replicas are shown and do
     /// not count.
     Describe {
         /// As JSON, with every partition

@@ -32,7 +32,7 @@ pub(super) struct TranslateArgs {
     /// Target language
     #[arg(long, value_name = "LANGUAGE")]
     to: String,
-    /// Have this node of a cluster translate, or "any" for whichever would be done soonest, by way of the node on this machine
+    /// Node that translates, or "any" for the shortest expected completion time; sent through the node on this machine
     #[arg(long, value_name = "NAME")]
     via_node: Option<String>,
     /// Path of the socket of the node on this machine; that of the configuration when absent

@@ -154,9 +154,12 @@ impl Pipeline {
         let share = shutdown.budget.share(Phase::LeaveGroups);
         self.reader.stay(within.max(QUICK));
         self.publisher.finish(within);
-        if shutdown.for_good && !self.publisher.is_finished_after(QUICK) {
+        if shutdown.for_good
+            && !self.publisher.is_finished_after(QUICK)
+            && let Some(unfinished) = self.publisher.unfinished(TELL)
+        {
             // Others need not wait for partitions where nothing is under way.
-            self.reader.keep_only(&self.publisher.unfinished(TELL));
+            self.reader.keep_only(&unfinished);
         }
         self.publisher.join(share);
         self.reader.stop(share);

@@ -45,7 +45,7 @@ pub struct ImportOptions {
     pub attribution: Option<String>,
     /// Keeps a Marian model's weights in 32 bits.
     pub float32: bool,
-    /// Replaces a folder that is there already.
+    /// Replaces an existing folder.
     pub force: bool,
 }
 
@@ -92,8 +92,8 @@ pub enum ImportError {
     /// The id cannot be one.
     #[error("`{0}` cannot be a model's id: lower-case letters, digits, `-`, `_` and `.` only")]
     Id(String),
-    /// The new folder is there already.
-    #[error("{} is there already; force replaces it", .0.display())]
+    /// The new folder already exists.
+    #[error("{} already exists; use --force to replace it", .0.display())]
     Exists(PathBuf),
     /// The new folder cannot be written.
     #[error("writing {}: {source}", path.display())]

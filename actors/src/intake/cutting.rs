@@ -135,8 +135,8 @@ impl IntakeState {
             cut,
         } = text;
         let route = self.start.routes.iter().find(|route| route.model == model);
-        match (route, cut) {
-            // It was unloaded meanwhile, or the text could not be cut beside the intake.
+        match (route.filter(|route| self.works(route)), cut) {
+            // The model was unloaded or is broken since then, or the text could not be cut on another thread.
             (None, _) | (_, None) => self.offer_here(myself, vec![(job.order, tries)])?,
             (Some(route), Some(Ok(cut))) => {
                 if !self.is_stopping() && !matches!(job.order.reach, Reach::Model(_)) {

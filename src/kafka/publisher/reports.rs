@@ -93,6 +93,8 @@ struct Open {
     /// Of each record that was sent.
     fates: Vec<Fate>,
     missing: usize,
+    /// When a record was reported last.
+    heard: Option<Instant>,
     /// When the first record was reported that was not taken.
     failed: Option<Instant>,
     /// Topics that this producer may not write to.
@@ -165,6 +167,11 @@ impl Reports {
         failed.is_some_and(|failed| failed.elapsed() > TOGETHER)
     }
 
+    /// When a record of the transaction was reported last.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.open().heard
+    }
+
     /// What is known of each record of the transaction, in the order in which they were sent.
     pub(super) fn fates(&self) -> Vec<Fate> {
         self.open().fates.clone()
@@ -204,6 +211,7 @@ impl Open {
         match self.fates.get_mut(mark.record as usize) {
             Some(fate) if *fate == Fate::Pending => {
                 *fate = failure.map_or(Fate::Taken, Fate::Failed);
+                self.heard = Some(Instant::now());
                 if failure.is_some() {
                     self.failed.get_or_insert_with(Instant::now);
                 }
@@ -317,9 +325,10 @@ mod tests {
         let tell = |mark, failure| reports.open().settle(Mark::of(mark), failure);
         let refused = RDKafkaErrorCode::MessageSizeTooLarge;
         assert!(!tell(early, None), "it was given up");
+        assert!(reports.heard().is_none());
         assert!(!tell(marks[1], Some(refused)));
         assert_eq!(reports.fates(), [Fate::Pending, Fate::Failed(refused)]);
-        assert!(!reports.wait(Duration::ZERO));
+        assert!(!reports.wait(Duration::ZERO) && reports.heard().is_some());
         assert!(!tell(marks[1], None), "only the first report counts");
         assert!(tell(marks[0], None), "nothing is missing");
         assert_eq!(reports.fates(), [Fate::Taken, Fate::Failed(refused)]);

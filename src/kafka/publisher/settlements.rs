@@ -129,13 +129,17 @@ impl Settlements {
         Stopping(done)
     }
 
-    /// The topics that have partitions with unfinished records; none if the publisher does not answer within a time.
+    /// The topics that have partitions with unfinished records; `None` if the publisher does not answer within a time.
     #[must_use]
-    pub fn unfinished(&self, within: Duration) -> Vec<String> {
+    pub fn unfinished(&self, within: Duration) -> Option<Vec<String>> {
         let (reply, told) = mpsc::sync_channel(1);
         self.tell(Command::Unfinished(reply));
-        let topics = told.recv_timeout(within).unwrap_or_default();
-        topics.into_iter().collect()
+        match told.recv_timeout(within) {
+            Ok(topics) => Some(topics.into_iter().collect()),
+            // One that is gone has nothing left to finish.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(Vec::new()),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+        }
     }
 }
 

@@ -181,7 +181,7 @@ impl Transactions {
         if let Err(error) = self.producer.init_transactions(SLICE) {
             accuse(&error, with);
             self.state = State::Starting;
-            return self.not_initialised(&error, with);
+            return self.not_initialised(&error, partitions, with);
         }
         if let Some(run) = self.in_doubt.take()
             && !settle_doubt(&run, partitions, with)

@@ -31,31 +31,42 @@ pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMe
 
 /// Finds out whether a run was committed; `false` when the brokers do not tell.
 pub(super) fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
-    let Some(consumer) = with.member.consumer() else {
+    let Some(ended) = committed(run, with) else {
         return false;
     };
-    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
-    let committed: TopicPartitionList = match asked {
-        Ok(committed) => committed,
-        Err(error) => {
-            crate::kafka::client::error(&error, "asking for the committed offsets");
-            return false;
-        }
-    };
-    if let Some(error) = committed.elements().iter().find_map(|e| e.error().err()) {
-        crate::kafka::client::error(&error, "asking for the committed offsets");
-        return false;
-    }
-    let ended = committed.elements().iter().all(|element| {
-        let wanted = run.offset_of(element.topic(), element.partition());
-        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
-    });
-    NodeEvent::DoubtSettled { committed: ended }.emit();
-    if ended {
+    settle(run, ended, partitions, with);
+    true
+}
+
+/// A run is known to be committed, or not to be.
+pub(super) fn settle(run: &Run, committed: bool, partitions: &mut Partitions, with: &Publishing) {
+    NodeEvent::DoubtSettled { committed }.emit();
+    if committed {
         run.finish(partitions, with);
         with.gauges.committed();
     } else {
         with.gauges.aborted();
     }
-    true
+}
+
+/// Whether the group's committed offsets are those of a run, or behind them; `None` when the brokers do not tell. While its transaction may still end, only
+/// `true` is certain.
+pub(super) fn committed(run: &Run, with: &Publishing) -> Option<bool> {
+    let consumer = with.member.consumer()?;
+    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
+    let list: TopicPartitionList = match asked {
+        Ok(list) => list,
+        Err(error) => {
+            crate::kafka::client::error(&error, "asking for the committed offsets");
+            return None;
+        }
+    };
+    if let Some(error) = list.elements().iter().find_map(|e| e.error().err()) {
+        crate::kafka::client::error(&error, "asking for the committed offsets");
+        return None;
+    }
+    Some(list.elements().iter().all(|element| {
+        let wanted = run.offset_of(element.topic(), element.partition());
+        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
+    }))
 }

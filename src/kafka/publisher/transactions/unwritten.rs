@@ -7,7 +7,10 @@ use rdkafka::{
     producer::Producer,
 };
 
-use super::{State, Step, Transactions};
+use super::{
+    State, Step, Transactions,
+    doubt::{committed, settle},
+};
 use crate::{
     events::NodeEvent,
     kafka::publisher::{
@@ -25,9 +28,12 @@ use crate::{
 const HELD_UP: &str = "its transaction does not end before a topic can be written again; going on under another transactional.id";
 
 impl Transactions {
-    /// Whether too much time has passed since the last record was sent.
+    /// Whether too much time has passed since the last record was sent or reported: brokers that are slow are not silent.
     pub(super) fn is_silent(&self, run: &Run) -> bool {
-        let elapsed = self.wrote.elapsed();
+        let heard = self.producer.context().heard();
+        let elapsed = heard
+            .map_or(self.wrote, |heard| heard.max(self.wrote))
+            .elapsed();
         if run.is_trial() {
             let topics = run.places().iter().map(|place| &place.topic);
             let timeouts = topics.map(|topic| self.parking.trial_timeout(topic));
@@ -51,6 +57,10 @@ impl Transactions {
             }
         }
         self.was_silent = blames.is_empty();
+        if sent.iter().any(|sent| sent.fate == Fate::Taken) {
+            // What comes behind need not wait for as much.
+            self.limit = (run.len() / 2).max(1);
+        }
         NodeEvent::TransactionAborted {
             error: "some topics accept no records",
         }
@@ -164,16 +174,30 @@ impl Transactions {
     }
 
     /// A producer cannot be initialised, or not yet. A transaction that its predecessor left may be held up.
-    pub(super) fn not_initialised(&mut self, error: &KafkaError, with: &Publishing) -> Step {
+    pub(super) fn not_initialised(
+        &mut self,
+        error: &KafkaError,
+        partitions: &mut Partitions,
+        with: &Publishing,
+    ) -> Step {
         let is_retriable = matches!(error, KafkaError::Transaction(e) if e.is_retriable());
         if is_retriable {
             // Brokers that answer need a moment to end a transaction that was left open.
             let soon = self.began + self.parking.timeouts().block_after * 2;
-            let is_late = with.topics.have_answered_since(soon);
-            return match is_late && self.in_doubt.is_none() {
-                true => self.leave(with),
-                false => Step::Wait,
-            };
+            if !with.topics.have_answered_since(soon) {
+                return Step::Wait;
+            }
+            // The brokers show offsets only of transactions that have ended for the group: those of a commit that was cut off show that it was decided, also
+            // while a topic cannot take its marker.
+            let ended = |run: &mut Run| committed(run, with) == Some(true);
+            if let Some(run) = self.in_doubt.take_if(ended) {
+                settle(&run, true, partitions, with);
+            }
+            if self.in_doubt.is_some() {
+                self.pause();
+                return Step::Wait;
+            }
+            return self.leave(with);
         }
         if self.producers.current() > 0 && self.in_doubt.is_none() {
             // The cluster may allow no other id than the first.
