@@ -4,6 +4,9 @@
 //! to its tag. The clock shows what each client would have had if all were served at the same time in equal parts; a client that joins starts
 //! there, so it neither gets credit for the time without work nor waits for others to use up theirs. Two clients that have work all the time are
 //! served equally, but for one unit of work. A client that has left is remembered only until the clock has reached its tag.
+//!
+//! With a quantum, clients whose tags are in the same multiple of it go by age. So one that has begun a small piece of work goes on with it before the
+//! turn of those that came later: exact turns would finish the work of thousands of clients all at the same time, at the end.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,12 +18,14 @@ use tokio::time::Instant;
 /// Units of the clock in one unit of cost: a service of one unit is shared by all clients.
 const UNITS: u64 = 1 << 16;
 
-/// A client's place: its start tag; clients with equal tags go by the age of their work, then in the order in which they joined.
+/// A client's place: the round of its start tag; clients of a round go by the age of their work, then in the order in which they joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    tag: u64,
+    /// The tag as a number of whole quanta.
+    round: u64,
     since: Instant,
     number: u64,
+    tag: u64,
 }
 
 /// The clients that have work, and whose turn it is.
@@ -33,6 +38,8 @@ pub(crate) struct Turns<K> {
     left_order: BTreeSet<(u64, K)>,
     clock: u64,
     joined: u64,
+    /// Length of a round, in units of the clock.
+    quantum: u64,
 }
 
 impl<K> Default for Turns<K> {
@@ -44,11 +51,20 @@ impl<K> Default for Turns<K> {
             left_order: BTreeSet::new(),
             clock: 0,
             joined: 0,
+            quantum: 1,
         }
     }
 }
 
 impl<K: Copy + Ord + Hash> Turns<K> {
+    /// Turns in which a client may be served so much, above zero, before the age of its work no longer counts.
+    pub(crate) fn with_quantum(cost: u64) -> Self {
+        Self {
+            quantum: cost.max(1).saturating_mul(UNITS),
+            ..Self::default()
+        }
+    }
+
     /// Lets a client take turns from now on, with work that has waited since then. Changes nothing if it does already.
     pub(crate) fn join(&mut self, client: K, since: Instant) {
         if self.places.contains_key(&client) {
@@ -58,10 +74,12 @@ impl<K: Copy + Ord + Hash> Turns<K> {
         if let Some(tag) = before {
             self.left_order.remove(&(tag, client));
         }
+        let tag = before.unwrap_or(self.clock).max(self.clock);
         let place = Place {
-            tag: before.unwrap_or(self.clock).max(self.clock),
+            round: tag / self.quantum,
             since,
             number: self.joined,
+            tag,
         };
         self.joined += 1;
         self.places.insert(client, place);
@@ -137,6 +155,7 @@ impl<K: Copy + Ord + Hash> Turns<K> {
         if let Some(place) = self.places.get_mut(&client) {
             let is_there = self.order.remove(&(*place, client));
             place.tag = tag(place.tag);
+            place.round = place.tag / self.quantum;
             if is_there {
                 self.order.insert((*place, client));
             }
@@ -240,6 +259,42 @@ mod tests {
             let share = others / (waiting as u64 + 1);
             prop_assert!(had + 200 >= share / 2, "{had} of its own, {others} of {waiting} others");
             prop_assert!(turns.left.len() <= 4 * (waiting + 1) + 100, "{} are remembered", turns.left.len());
+        }
+
+        #[test]
+        fn clients_with_little_work_finish_in_the_order_in_which_they_came(
+            pieces in prop::collection::vec(prop::collection::vec(1u64..20, 1..5), 1..100),
+        ) {
+            let mut turns = Turns::with_quantum(100);
+            let start = Instant::now();
+            let mut left = pieces.clone();
+            (0..pieces.len()).for_each(|client| turns.join(client, start));
+            let mut finished = Vec::new();
+            while let Some(client) = turns.first() {
+                let cost = left[client].pop().unwrap();
+                turns.serve(client, cost);
+                if left[client].is_empty() {
+                    turns.leave(client);
+                    finished.push(client);
+                }
+            }
+            prop_assert_eq!(finished, (0..pieces.len()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn clients_that_always_have_work_are_served_equally_but_for_a_quantum(
+            clients in 1usize..8, costs in prop::collection::vec(1u64..100, 1..400),
+        ) {
+            let mut turns = Turns::with_quantum(150);
+            (0..clients).for_each(|client| turns.join(client, Instant::now()));
+            let mut served = vec![0; clients];
+            for cost in costs {
+                let client = turns.first().unwrap();
+                turns.serve(client, cost);
+                served[client] += cost;
+                let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
+                prop_assert!(most - least <= 150 + 2 * 100, "{served:?}");
+            }
         }
 
         #[test]

@@ -52,7 +52,7 @@ pub use local::LocalNode;
 pub use network::Network;
 pub use process::{ProcessNode, meet};
 pub use redis::Redis;
-pub use report::{measured, skip};
+pub use report::{is_long, measured, skip};
 pub use sandbox::{COOKIE, Sandbox, Settings, repository};
 pub use share::Share;
 pub use topic::{Record, TopicReader, TopicWriter};

@@ -7,6 +7,12 @@ pub fn measured(what: &str, value: impl Display) {
     say(&format!("measured: {what}: {value}"));
 }
 
+/// Whether tests that inject faults at random go on for as long as the figures in the documentation do (`FAULT_LONG=1`), or for half of that.
+#[must_use]
+pub fn is_long() -> bool {
+    env::var_os("FAULT_LONG").is_some_and(|value| value == "1")
+}
+
 /// Says that a test is skipped, what is missing and why; panics where the environment has `required` at 1.
 pub fn skip(required: &str, missing: &str, why: &str) {
     let why = why.trim();

@@ -8,13 +8,18 @@ use std::{
 
 use babelmesh::load::everyday;
 use babelmesh_integration_tests::{
-    Chance, Cluster, Kafka, Sandbox, Traffic, Turn, executables, measured, processes, wait_until,
+    Chance, Cluster, Kafka, Sandbox, Traffic, Turn, executables, is_long, measured, processes,
+    wait_until,
 };
 use rustix::process::Signal;
 
 use super::{RATE, SETTLE, fake, seconds, short_lived, start};
 
-const KILLS: usize = 50;
+/// How often a node is killed.
+fn kills_wanted() -> usize {
+    if is_long() { 50 } else { 25 }
+}
+
 const NODES: usize = 3;
 
 #[test]
@@ -32,6 +37,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
             .actors(1)
     });
     let mut nodes = start(&sandbox, settings);
+    let wanted = kills_wanted();
     let mut chance = Chance::of("kill -9 of nodes");
     let traffic = Traffic::of(RATE).texts(everyday()).start(backend);
     traffic.flow(Duration::from_secs(2), SETTLE);
@@ -40,7 +46,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
     let mut back: [Option<Instant>; NODES] = [None; NODES];
     let (mut kills, mut at_work, mut engines) = (0, 0, Vec::new());
     let mut next = Instant::now();
-    while kills < KILLS || back.iter().any(Option::is_some) {
+    while kills < wanted || back.iter().any(Option::is_some) {
         let now = Instant::now();
         for (node, back) in nodes.iter_mut().zip(&mut back) {
             if back.is_some_and(|at| at <= now) {
@@ -49,7 +55,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
             }
         }
         let victim = chance.number(0..NODES);
-        if kills < KILLS && next <= now && back[victim].is_none() {
+        if kills < wanted && next <= now && back[victim].is_none() {
             let node = &mut nodes[victim];
             let reads = node.try_status().is_some_and(|s| s.jobs.partitions > 0);
             at_work += usize::from(reads);
@@ -73,7 +79,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
     println!(
         "{at_work} of {kills} nodes were at work when killed; {answered} of {asked} answered at the last kill"
     );
-    assert_eq!(kills, KILLS);
+    assert_eq!(kills, wanted);
     assert!(at_work * 3 > kills, "only {at_work} nodes were at work");
     assert!(
         answered * 5 > asked,
@@ -86,13 +92,16 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
         ids.all()
             .all(|answer| answer.result.model_id == "demo-en-fr-de")
     );
-    measured("50 random kill -9 of nodes, kills within", seconds(during));
     measured(
-        "50 random kill -9 of nodes, answers (lost 0, repeated 0, in order)",
+        &format!("{wanted} random kill -9 of nodes, kills within"),
+        seconds(during),
+    );
+    measured(
+        &format!("{wanted} random kill -9 of nodes, answers (lost 0, repeated 0, in order)"),
         ids.answered(),
     );
     measured(
-        "50 random kill -9 of nodes, flow resumes after the last return",
+        &format!("{wanted} random kill -9 of nodes, flow resumes after the last return"),
         seconds(resumed),
     );
 }

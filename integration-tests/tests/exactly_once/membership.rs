@@ -7,14 +7,18 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Answer, Chance, Cluster, Ids, Kafka, PATIENCE, ProcessNode, Sandbox, Traffic, Turn, measured,
+    Answer, Chance, Cluster, Ids, Kafka, PATIENCE, ProcessNode, Sandbox, Traffic, Turn, is_long,
+    measured,
     rebalances::{Partition, Rebalance, moved_and_returned, touched},
 };
 
 use super::{RATE, SETTLE, fake, seconds, start};
 
 /// How long nodes come and go.
-const DURING: Duration = Duration::from_secs(120);
+fn during() -> Duration {
+    Duration::from_secs(if is_long() { 120 } else { 60 })
+}
+
 /// Longest time without an answer in a partition that has one every 20 ms on average and stays where it is: far below the seconds that a
 /// partition would rest if every rebalance stopped everything.
 const STEADY: Duration = Duration::from_secs(3);
@@ -92,7 +96,7 @@ fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     for visitor in &mut visitors {
         visitor.next = began + chance.millis(0..4_000);
     }
-    while began.elapsed() < DURING {
+    while began.elapsed() < during() {
         for visitor in &mut visitors {
             if visitor.next > Instant::now() {
                 continue;

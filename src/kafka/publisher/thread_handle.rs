@@ -42,7 +42,7 @@ impl PublisherThread {
 
     /// The topics that have partitions with unfinished records.
     #[must_use]
-    pub fn unfinished(&self, within: Duration) -> Vec<String> {
+    pub fn unfinished(&self, within: Duration) -> Option<Vec<String>> {
         self.settlements.unfinished(within)
     }
 

@@ -14,8 +14,11 @@ fn class(tokens: u32) -> usize {
     CLASSES.partition_point(|bound| *bound < tokens)
 }
 
+/// Tokens that a client may be served ahead of others before the age of its work no longer counts: some chat messages.
+pub(super) const QUANTUM: u32 = 128;
+
 /// A lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     clients: HashMap<ClientId, ClientQueue>,
     turns: Turns<ClientId>,
@@ -25,6 +28,19 @@ pub(super) struct Queue {
     tokens: u64,
     /// Tokens taken, divided by the weight.
     pub(super) pass: f64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            clients: HashMap::new(),
+            turns: Turns::with_quantum(QUANTUM.into()),
+            ages: BTreeMap::new(),
+            items: 0,
+            tokens: 0,
+            pass: 0.0,
+        }
+    }
 }
 
 /// A batch as it grows in one lane.
@@ -69,7 +85,7 @@ impl Queue {
         let start = batch.len();
         // The first client that has had its share of this batch: others may get ahead of it by a share, but no more.
         let mut capped = None;
-        let ahead = per_client.map_or(0, u64::from);
+        let ahead = per_client.map_or(0, |most| u64::from(most.max(QUANTUM)));
         while let Some(client) = self.turns.first() {
             if capped.is_some_and(|capped| self.turns.is_ahead(client, capped, ahead)) {
                 break;

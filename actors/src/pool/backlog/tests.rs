@@ -98,7 +98,7 @@ proptest! {
                 served[(item.job / 100) as usize] += u64::from(item.tokens);
             }
             let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
-            let bound = u64::from(BUDGET.padded_tokens) + 2 * 200;
+            let bound = u64::from(BUDGET.padded_tokens + 2 * queue::QUANTUM) + 2 * 200;
             prop_assert!(most - least <= bound, "{served:?}");
         }
     }
