@@ -422,21 +422,13 @@ impl Delivery for Acknowledged {
             }
             let new = partition.released.partition_point(|r| r.offset <= upto);
             let first = partition.released.get(new).into_iter();
-            let mut records = first.flat_map(|released| {
+            let unsent = first.flat_map(|released| {
                 let answers = released.answers.iter();
                 let unsent = answers.filter(|answer| answer.dispatch == Dispatch::Waiting);
                 unsent.map(|answer| &answer.record)
             });
-            let is_free =
-                |record: &&OutRecord| self.parking.judge(id, record, with, now) == Verdict::Free;
-            if let Some(record) = records.find(|record| !is_free(record)) {
-                waiting.add(
-                    id,
-                    partition,
-                    &record.topic,
-                    self.parking.reason(&record.topic),
-                );
-            }
+            self.parking
+                .note(&mut waiting, (id, partition), unsent, (with, now));
         }
         waiting
     }

@@ -13,7 +13,8 @@ use std::{
 use super::{
     Publishing,
     blame::{Blame, Reason, Scope},
-    partition::Partitions,
+    partition::{Partition, Partitions},
+    waiting::Waiting,
 };
 use crate::kafka::record::OutRecord;
 
@@ -140,6 +141,20 @@ impl Parking {
         match with.topics.is_unavailable(&record.topic) {
             true => Verdict::Blocked,
             false => self.verdict(&record.topic, source, now),
+        }
+    }
+
+    /// Notes that a partition waits, if one of its next answers may not be written now.
+    pub(super) fn note<'r>(
+        &self,
+        waiting: &mut Waiting,
+        (id, partition): (u32, &Partition),
+        mut answers: impl Iterator<Item = &'r OutRecord>,
+        (with, now): (&Publishing, Instant),
+    ) {
+        let is_free = |record: &OutRecord| self.judge(id, record, with, now) == Verdict::Free;
+        if let Some(record) = answers.find(|record| !is_free(record)) {
+            waiting.add(id, partition, &record.topic, self.reason(&record.topic));
         }
     }
 

@@ -31,7 +31,7 @@ use rdkafka::{
 use self::doubt::{generation, settle_doubt};
 use super::{
     DEAF, Delivery, Next, Publishing, pace,
-    parking::{Parking, Verdict, WriteTimeouts},
+    parking::{Parking, WriteTimeouts},
     partition::Partitions,
     producers::Producers,
     reports::{Report, Reports},
@@ -432,17 +432,9 @@ impl Delivery for Transactions {
         let mut waiting = Waiting::of_topics(self.parking.blocked(now));
         for (id, partition) in partitions.iter() {
             let first = partition.released.front().into_iter();
-            let mut records = first.flat_map(|released| released.answers.records());
-            let is_free =
-                |record: &OutRecord| self.parking.judge(id, record, with, now) == Verdict::Free;
-            if let Some(record) = records.find(|record| !is_free(record)) {
-                waiting.add(
-                    id,
-                    partition,
-                    &record.topic,
-                    self.parking.reason(&record.topic),
-                );
-            }
+            let records = first.flat_map(|released| released.answers.records());
+            self.parking
+                .note(&mut waiting, (id, partition), records, (with, now));
         }
         waiting
     }
