@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use babelmesh_integration_tests::{
-    ProcessNode, Sandbox, executables,
+    ProcessNode, Sandbox,
     http::{Answer, HttpClient},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -53,11 +53,7 @@ fn measure(round: u64) -> Result<()> {
     let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let settings = sandbox
         .node()
-        .set("limits.cores", 0)
-        .set("limits.memory_mb", 0)
-        .set("engine.kind", "auto")
-        .set("engine.directory", executables::folder().display())
-        .set("cache.memory_mb", 0)
+        .of_the_machine()
         // The large requests are meant to be translated, not to be refused.
         .set("pool.sharing.refuse_above", 0)
         .set("http.timeout_ms", 600_000)
@@ -80,7 +76,7 @@ fn measure(round: u64) -> Result<()> {
     node.kill();
     ensure!(left > 0, "the large requests ended too early");
     println!(
-        "round {round}: quiet {quiet}; beside {LARGE} large requests, {left} to the end, {busy}; p99 {:.1} times, p50 {:.1} times",
+        "round {round}: quiet {quiet}; with {LARGE} large requests, {left} to the end, {busy}; p99 {:.1} times, p50 {:.1} times",
         busy.p99 / quiet.p99,
         busy.p50 / quiet.p50,
     );

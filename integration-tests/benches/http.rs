@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use babelmesh::load::everyday;
-use babelmesh_integration_tests::{ProcessNode, Sandbox, executables, http::HttpClient};
+use babelmesh_integration_tests::{ProcessNode, Sandbox, http::HttpClient};
 use serde_json::json;
 
 /// Requests that can be under way at once.
@@ -36,10 +36,7 @@ fn main() -> Result<()> {
     let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let settings = sandbox
         .node()
-        .set("limits.cores", 0)
-        .set("limits.memory_mb", 0)
-        .set("engine.kind", "auto")
-        .set("engine.directory", executables::folder().display())
+        .of_the_machine()
         .set("http.requests_per_minute", 0)
         .set("http.listen", format_args!("\"{at}\""));
     let node = ProcessNode::start(&sandbox, &settings);

@@ -69,6 +69,15 @@ impl Backend {
         self.flush();
     }
 
+    /// Publishes so many requests with the ids `<name>-<number>`, each of a conversation of its own, and waits until they are with the broker.
+    pub fn ask_named(&mut self, name: &str, targets: &[&str], messages: usize) {
+        for number in 0..messages {
+            let (id, conversation) = (format!("{name}-{number}"), format!("c{number}"));
+            self.ask(&request(&id, "hello", targets, &conversation));
+        }
+        self.flush();
+    }
+
     /// Writes a record that may be anything; no answer is expected.
     pub fn write(&self, record: &Record) {
         self.writer.write(record);

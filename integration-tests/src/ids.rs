@@ -112,6 +112,24 @@ impl Ids {
         self.answers.len()
     }
 
+    /// The answers to messages whose ids are this name, a hyphen and something.
+    fn named(&self, name: &str) -> impl Iterator<Item = &Answer> {
+        self.all()
+            .filter(move |answer| answer.result.message_id.split('-').next() == Some(name))
+    }
+
+    /// Number of answers to messages of this name, see [`Backend::ask_named`](crate::Backend::ask_named).
+    #[must_use]
+    pub fn answered_of(&self, name: &str) -> usize {
+        self.named(name).count()
+    }
+
+    /// The errors of answers to messages of this name; empty where there is none.
+    #[must_use]
+    pub fn errors_of(&self, name: &str) -> Vec<&'static str> {
+        self.named(name).map(Answer::error).collect()
+    }
+
     /// Whether everything is answered.
     #[must_use]
     pub fn is_complete(&self) -> bool {

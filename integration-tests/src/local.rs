@@ -98,6 +98,17 @@ impl LocalNode {
         HttpClient(self.node().http().expect("the node was told to listen"))
     }
 
+    /// What `/ready` misses: nothing, and only then, with status 200.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let answer = self.http().get("/ready");
+        let missing = answer.json()["missing"].clone();
+        let missing: Vec<String> =
+            serde_json::from_value(missing).expect("what is missing is a list of texts");
+        assert_eq!(answer.status == 200, missing.is_empty(), "{answer:?}");
+        missing
+    }
+
     /// Its only pool.
     #[must_use]
     pub fn pool(&self) -> PoolStatus {

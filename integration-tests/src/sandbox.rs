@@ -201,6 +201,15 @@ impl Settings {
             .set("cluster.cookie", COOKIE)
     }
 
+    /// With the real engines, as many as the machine carries: for benchmarks.
+    #[must_use]
+    pub fn of_the_machine(self) -> Self {
+        self.set("limits.cores", 0)
+            .set("limits.memory_mb", 0)
+            .set("engine.kind", "auto")
+            .set("engine.directory", executables::folder().display())
+    }
+
     /// Exactly this many actors.
     #[must_use]
     pub fn actors(self, count: u32) -> Self {

@@ -18,10 +18,13 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Completeness, Device, Failure, FailureKind, FromEngine, LoadRequest, Precision, Segment,
-    ToEngine, TranslateRequest, Translation, client::BlockingEngine,
+    Completeness, Device, FailureKind, FromEngine, LoadRequest, Precision, Segment, ToEngine,
+    TranslateRequest, client::BlockingEngine,
 };
-use babelmesh_integration_tests::processes;
+use babelmesh_integration_tests::{
+    engine::{failure, translate},
+    processes,
+};
 use babelmesh_models::{EngineKind, Model, forms};
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Ctranslate2, EngineKind::RustBert];
@@ -95,26 +98,6 @@ fn segments<T: AsRef<str>>(texts: &[T], target: &str) -> Vec<Segment> {
         target: target.to_owned(),
     };
     texts.iter().map(segment).collect()
-}
-
-fn translate(engine: &mut BlockingEngine, segments: Vec<Segment>) -> Vec<Translation> {
-    let wanted = segments.len();
-    let request = TranslateRequest { id: 7, segments };
-    match engine.ask(&ToEngine::Translate(request)).unwrap() {
-        FromEngine::Translated(report) => {
-            assert_eq!(report.id, 7);
-            assert_eq!(report.translations.len(), wanted);
-            report.translations
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn failure(answer: FromEngine) -> Failure {
-    match answer {
-        FromEngine::Failed(failure) => failure,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The held-out sentences where they are at hand, else some of our own.

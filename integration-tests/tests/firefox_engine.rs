@@ -8,10 +8,11 @@ use std::{
 
 use babelmesh::load::{Texts, everyday};
 use babelmesh_engine_protocol::{
-    Completeness, Device, Failure, FailureKind, FromEngine, LoadRequest, Precision, Segment,
-    ToEngine, TranslateRequest, Translation, client::BlockingEngine,
+    Completeness, Device, FailureKind, FromEngine, LoadRequest, Precision, Segment, ToEngine,
+    TranslateRequest, Translation, client::BlockingEngine,
 };
 use babelmesh_integration_tests::{
+    engine::{failure, translate},
     executables, measured,
     real_models::{EN_PT, PT_EN, imported},
     wait_until,
@@ -103,22 +104,7 @@ impl Subject {
         engine: &mut BlockingEngine,
         texts: &[T],
     ) -> Vec<Translation> {
-        let segments = self.segments(texts);
-        let request = TranslateRequest { id: 7, segments };
-        match engine.ask(&ToEngine::Translate(request)).unwrap() {
-            FromEngine::Translated(report) => {
-                assert_eq!(report.translations.len(), texts.len());
-                report.translations
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn failure(answer: FromEngine) -> Failure {
-    match answer {
-        FromEngine::Failed(failure) => failure,
-        other => panic!("{other:?}"),
+        translate(engine, self.segments(texts))
     }
 }
 

@@ -37,31 +37,6 @@ fn node(sandbox: &Sandbox, kafka: &Kafka) -> Settings {
         .set("http.listen", "\"127.0.0.1:0\"")
 }
 
-fn ask(backend: &mut Backend, name: &str, target: &str) {
-    ask_in(backend, name, target, |number| format!("c{number}"));
-}
-
-fn ask_in(backend: &mut Backend, name: &str, target: &str, conversation: impl Fn(u32) -> String) {
-    for number in 0..20 {
-        let id = format!("{name}-{number}");
-        backend.ask(&request(&id, "hello", &[target], &conversation(number)));
-    }
-    backend.flush();
-}
-
-fn errors<'b>(backend: &'b Backend, name: &str) -> Vec<&'b str> {
-    let such = |id: &str| id.split('-').next() == Some(name);
-    let answers = backend.ids.all();
-    let mine = answers.filter(|answer| such(&answer.result.message_id));
-    mine.map(|answer| answer.error()).collect()
-}
-
-/// What `/ready` misses.
-fn missing(node: &LocalNode) -> Vec<String> {
-    let answer = node.http().get("/ready");
-    serde_json::from_value(answer.json()["missing"].clone()).unwrap()
-}
-
 /// Waits until `/ready` names one thing, of this topic and with these words; returns how long that took.
 fn wait_for(node: &LocalNode, topic: &str, words: &[&str]) -> Duration {
     let started = Instant::now();
@@ -69,7 +44,7 @@ fn wait_for(node: &LocalNode, topic: &str, words: &[&str]) -> Duration {
         &format!("{topic} is in /ready: {words:?}"),
         PATIENCE,
         || {
-            let missing = missing(node);
+            let missing = node.missing();
             let is_it = |line: &String| {
                 line.contains(topic) && words.iter().all(|word| line.contains(word))
             };
@@ -80,7 +55,7 @@ fn wait_for(node: &LocalNode, topic: &str, words: &[&str]) -> Duration {
 }
 
 fn wait_until_ready(node: &LocalNode) {
-    wait_until("the node is ready", PATIENCE, || missing(node).is_empty());
+    wait_until("the node is ready", PATIENCE, || node.missing().is_empty());
 }
 
 fn assert_metric(node: &LocalNode, topic: &str, available: u8) {
@@ -100,16 +75,16 @@ fn a_topic_that_may_not_be_read_is_seen_and_stops_no_other_language() {
     wait_until_ready(&node);
     let user = &kafka.security().plain;
     let french = format!("{}.fr", kafka.topics().jobs);
-    ask(&mut backend, "before", "fr");
+    backend.ask_named("before", &["fr"], 20);
     kafka.forbid(user, Resource::Topic(&french), Operation::Read);
     // Some of these may have been fetched before.
-    ask(&mut backend, "held", "fr");
+    backend.ask_named("held", &["fr"], 20);
     let took = wait_for(&node, &french, &["cannot be read", "authorization failed"]);
     assert!(took < SEEN, "{took:?}");
     assert_metric(&node, &french, 0);
     let problems = node.status().topic_problems;
     assert_eq!((problems.len(), problems[0].topic.as_str()), (1, &*french));
-    ask(&mut backend, "other", "de");
+    backend.ask_named("other", &["de"], 20);
     let others = |ids: &Ids| {
         ids.all()
             .filter(|a| a.result.message_id.starts_with("other"))
@@ -123,7 +98,7 @@ fn a_topic_that_may_not_be_read_is_seen_and_stops_no_other_language() {
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
     for name in ["before", "held", "other"] {
-        assert_eq!(errors(&backend, name), [""; 20], "{name}");
+        assert_eq!(backend.ids.errors_of(name), [""; 20], "{name}");
     }
     node.drain();
 }
@@ -154,12 +129,12 @@ fn a_group_and_a_transactional_id_that_may_not_be_used_are_named() {
     let node = LocalNode::start_cold(&settings);
     let took = wait_for(&node, &jobs, &["cannot be answered", "Transactional Id"]);
     assert!(took < SEEN, "{took:?}");
-    ask(&mut backend, "held", "fr");
+    backend.ask_named("held", &["fr"], 20);
     kafka.allow(user, id, Operation::Write);
     wait_until_ready(&node);
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
-    assert_eq!(errors(&backend, "held"), [""; 20]);
+    assert_eq!(backend.ids.errors_of("held"), [""; 20]);
     node.drain();
 }
 
@@ -179,34 +154,35 @@ fn assert_others_go_on(topic: &str, answered: usize, ask_for_it: impl Fn(&mut Ba
         .replace("LETTERS", &kafka.topics().dead_letters);
     kafka.forbid(user, Resource::Topic(&topic), Operation::Write);
     ask_for_it(&mut backend);
-    ask(&mut backend, "other", "de");
-    let others = |ids: &Ids| {
-        ids.all()
-            .filter(|a| a.result.message_id.starts_with("other"))
-            .count()
-    };
-    let went_on = backend.read_until(PATIENCE, |ids| others(ids) >= answered);
-    assert!(went_on, "{} of 20 others", others(&backend.ids));
+    backend.ask_named("other", &["de"], 20);
+    let went_on = backend.read_until(PATIENCE, |ids| ids.answered_of("other") >= answered);
+    assert!(went_on, "{} of 20 others", backend.ids.answered_of("other"));
     let took = wait_for(&node, &topic, &["authorization failed"]);
     assert!(took < SEEN, "{took:?}");
     kafka.allow(user, Resource::Topic(&topic), Operation::Write);
     wait_until_ready(&node);
-    ask(&mut backend, "back", "fr");
+    backend.ask_named("back", &["fr"], 20);
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
-    assert_eq!(errors(&backend, "back"), [""; 20]);
+    assert_eq!(backend.ids.errors_of("back"), [""; 20]);
     node.drain();
 }
 
 #[test]
 fn a_jobs_topic_that_may_not_be_written_stops_no_other_language() {
-    assert_others_go_on("JOBS.fr", 20, |backend| ask(backend, "refused", "fr"));
+    assert_others_go_on("JOBS.fr", 20, |backend| {
+        backend.ask_named("refused", &["fr"], 20)
+    });
 }
 
 #[test]
 fn dead_letters_that_may_not_be_written_stop_no_other_language() {
     // Some conversations of the others are in the partition of this one, one of four.
     assert_others_go_on("LETTERS", 10, |backend| {
-        ask_in(backend, "refused", "xx", |_| "c0".to_owned());
+        for number in 0..20 {
+            let id = format!("refused-{number}");
+            backend.ask(&request(&id, "hello", &["xx"], "c0"));
+        }
+        backend.flush();
     });
 }

@@ -58,29 +58,11 @@ fn crc32(bytes: &[u8]) -> u32 {
     !crc
 }
 
-fn errors<'b>(backend: &'b Backend, name: &str) -> Vec<&'b str> {
-    let such = |id: &str| id.split('-').next() == Some(name);
-    let answers = backend.ids.all();
-    let mine = answers.filter(|answer| such(&answer.result.message_id));
-    mine.map(|answer| answer.error()).collect()
-}
-
-fn answered(ids: &Ids, name: &str) -> usize {
-    let such = |id: &str| id.split('-').next() == Some(name);
-    ids.all().filter(|a| such(&a.result.message_id)).count()
-}
-
-/// What `/ready` misses.
-fn missing(node: &LocalNode) -> Vec<String> {
-    let missing = node.http().get("/ready").json()["missing"].clone();
-    serde_json::from_value(missing).unwrap()
-}
-
 /// Waits until `/ready` says of a topic that it cannot be written; returns what it says and after which time.
 fn wait_for_problem(node: &LocalNode, topic: &str) -> (String, Duration) {
     let (started, mut said) = (Instant::now(), String::new());
     wait_until("the topic that cannot be written is seen", PATIENCE, || {
-        let found = missing(node).into_iter().find(|m| m.contains(topic));
+        let found = node.missing().into_iter().find(|m| m.contains(topic));
         said = found.unwrap_or_default();
         !said.is_empty()
     });
@@ -89,10 +71,10 @@ fn wait_for_problem(node: &LocalNode, topic: &str) -> (String, Duration) {
 
 fn wait_until_ready(node: &LocalNode) {
     let started = Instant::now();
-    while started.elapsed() < PATIENCE && !missing(node).is_empty() {
+    while started.elapsed() < PATIENCE && !node.missing().is_empty() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(missing(node), [""; 0], "the node is ready");
+    assert_eq!(node.missing(), [""; 0], "the node is ready");
 }
 
 #[test]
@@ -124,22 +106,22 @@ fn too_few_replicas_of_one_languages_topic_stop_no_other_language_and_all_is_ans
     );
     let waits = format!("{} [0]", kafka.topics().requests);
     wait_until("who waits is told", PATIENCE, || {
-        missing(&node).iter().any(|m| m.contains(&waits))
+        node.missing().iter().any(|m| m.contains(&waits))
     });
     // Partitions without German before it go on, at their usual pace.
     for partition in 1..4 {
         all.ask(&mut backend, &format!("other{partition}"), "fr", partition);
     }
     let started = Instant::now();
-    let others = |ids: &Ids| (1..4).all(|p| answered(ids, &format!("other{p}")) == 10);
-    assert!(backend.read_until(PATIENCE, others), "{:?}", missing(&node));
+    let others = |ids: &Ids| (1..4).all(|p| ids.answered_of(&format!("other{p}")) == 10);
+    assert!(backend.read_until(PATIENCE, others), "{:?}", node.missing());
     let took = started.elapsed();
     measured(
         "unwritable topics: others answered after",
         format_args!("{took:.1?}"),
     );
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(answered(&backend.ids, "held"), 0);
+    assert_eq!(backend.ids.answered_of("held"), 0);
     let metrics = node.http().get("/metrics").body;
     assert!(metrics.contains("babelmesh_topic_problems 1"));
     assert!(
@@ -156,7 +138,7 @@ fn too_few_replicas_of_one_languages_topic_stop_no_other_language_and_all_is_ans
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
     for name in ["held", "other1", "other2", "other3", "after"] {
-        assert_eq!(errors(&backend, name), [""; 10], "{name}");
+        assert_eq!(backend.ids.errors_of(name), [""; 10], "{name}");
     }
     node.drain();
 }
@@ -191,17 +173,17 @@ fn a_node_that_is_stopped_while_a_topic_takes_no_records_leaves_all_to_its_succe
         format_args!("{:.1?}", started.elapsed()),
     );
     all.ask(&mut backend, "other", "fr", 1);
-    let other = |ids: &Ids| answered(ids, "other") == 10;
+    let other = |ids: &Ids| ids.answered_of("other") == 10;
     assert!(
         backend.read_until(PATIENCE, other),
         "{:?}",
-        missing(&successor)
+        successor.missing()
     );
-    assert_eq!(answered(&backend.ids, "held"), 0);
+    assert_eq!(backend.ids.answered_of("held"), 0);
     kafka.configure_topic(&german, &[("min.insync.replicas", "1")]);
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
-    assert_eq!(errors(&backend, "held"), [""; 10]);
+    assert_eq!(backend.ids.errors_of("held"), [""; 10]);
     successor.drain();
 }
 
@@ -235,12 +217,15 @@ fn jobs_do_not_wait_for_long_for_a_topic_that_takes_no_records() {
     backend.ids.assert_exactly_once();
     for partition in 0..4 {
         assert_eq!(
-            errors(&backend, &format!("lost{partition}")),
+            backend.ids.errors_of(&format!("lost{partition}")),
             ["topic_unavailable"; 10]
         );
-        assert_eq!(errors(&backend, &format!("other{partition}")), [""; 10]);
+        assert_eq!(
+            backend.ids.errors_of(&format!("other{partition}")),
+            [""; 10]
+        );
     }
-    assert_eq!(errors(&backend, "after"), [""; 10]);
+    assert_eq!(backend.ids.errors_of("after"), [""; 10]);
     node.drain();
 }
 
@@ -269,18 +254,18 @@ fn bad_records_wait(delivery: &str) {
     let others = |ids: &Ids| {
         [0, 1, 3]
             .iter()
-            .all(|p| answered(ids, &format!("other{p}")) == 10)
+            .all(|p| ids.answered_of(&format!("other{p}")) == 10)
     };
-    assert!(backend.read_until(PATIENCE, others), "{:?}", missing(&node));
+    assert!(backend.read_until(PATIENCE, others), "{:?}", node.missing());
     let gone = format!("topic {} does not exist", topics.dead_letters);
     wait_until("the missing topic is seen", SEEN, || {
-        missing(&node).contains(&gone)
+        node.missing().contains(&gone)
     });
     // Long enough for everything to be tried again several times.
     std::thread::sleep(Duration::from_secs(8));
     all.ask(&mut backend, "later", "fr", 1);
-    let later = |ids: &Ids| answered(ids, "later") == 10;
-    assert!(backend.read_until(PATIENCE, later), "{:?}", missing(&node));
+    let later = |ids: &Ids| ids.answered_of("later") == 10;
+    assert!(backend.read_until(PATIENCE, later), "{:?}", node.missing());
     kafka.create_topics(4);
     wait_until_ready(&node);
     let mut reader = kafka.backend();

@@ -117,14 +117,6 @@ fn ask_in_transactions(kafka: &Kafka, backend: &mut Backend, name: &str) {
     }
 }
 
-fn ask(backend: &mut Backend, name: &str, count: usize) {
-    for number in 0..count {
-        let (id, conversation) = (format!("{name}-{number}"), format!("c{number}"));
-        backend.ask(&request(&id, "hello", &["fr", "de"], &conversation));
-    }
-    backend.flush();
-}
-
 #[test]
 fn monitors_see_no_lag_when_nothing_is_left_to_do_whoever_wrote_the_last_transaction() {
     let sandbox = Sandbox::new();
@@ -141,7 +133,7 @@ fn monitors_see_no_lag_when_nothing_is_left_to_do_whoever_wrote_the_last_transac
         backend.ids.assert_exactly_once();
         monitor.wait_for_no_lag();
         // Offsets that were committed beyond the last record lose nothing that comes later.
-        ask(&mut backend, &format!("{delivery}-later"), 20);
+        backend.ask_named(&format!("{delivery}-later"), &["fr", "de"], 20);
         backend.read_all(PATIENCE);
         backend.ids.assert_exactly_once();
         assert!(backend.ids.all().all(|answer| answer.error().is_empty()));
@@ -168,7 +160,7 @@ fn a_node_that_starts_where_only_markers_are_left_shows_no_lag() {
     assert!(!before.is_empty(), "markers are left");
     let _node = ProcessNode::start(&sandbox, &settings);
     monitor.wait_for_no_lag();
-    ask(&mut backend, "after", 20);
+    backend.ask_named("after", &["fr", "de"], 20);
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
     monitor.wait_for_no_lag();
@@ -187,7 +179,7 @@ fn offsets_are_committed_in_transactions_and_in_no_other_way() {
     let mut backend = kafka.backend();
     let monitor = Monitor::new(&kafka);
     let node = LocalNode::start(&kafka.node(sandbox.node()));
-    ask(&mut backend, "a", 20);
+    backend.ask_named("a", &["fr", "de"], 20);
     backend.read_all(PATIENCE);
     monitor.wait_for_no_lag();
     // A node that has nothing to do commits nothing.
@@ -238,12 +230,12 @@ fn committed_offsets_never_go_back_while_the_network_is_cut_between_bursts() {
     let settings = short_lived(fake(&kafka, &sandbox)).set("kafka.session_timeout_ms", 30_000);
     let mut node = ProcessNode::start(&sandbox, &settings);
     for round in 0..8 {
-        ask(&mut backend, &format!("burst{round}"), 10);
+        backend.ask_named(&format!("burst{round}"), &["fr", "de"], 10);
         // Offsets behind markers are committed one to three seconds after the last answer.
         backend.read_until(PATIENCE, Ids::is_complete);
         thread::sleep(chance.millis(0..3_000));
         kafka.cut();
-        ask(&mut backend, &format!("cut{round}"), 10);
+        backend.ask_named(&format!("cut{round}"), &["fr", "de"], 10);
         thread::sleep(chance.millis(500..7_000));
         kafka.heal();
         if round % 3 == 2 {
