@@ -48,7 +48,7 @@ pub trait Engine: Send {
     /// What the engine occupies at this moment.
     fn usage(&self) -> Usage;
 
-    /// Waits until a loaded engine ends, by itself or because somebody ended it; whoever owns it learns of that while it is idle. `None` for an engine
+    /// Waits until a loaded engine ends, by itself or because it was killed; its owner learns of that while it is idle. `None` for an engine
     /// that cannot end between two calls.
     fn end(&self) -> Option<EngineEnd> {
         None

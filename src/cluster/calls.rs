@@ -24,7 +24,7 @@ use crate::{events::NodeEvent, telemetry::traces::forwarded_to};
 /// Nodes that a request is tried on.
 const TRIES: usize = 2;
 
-/// Longest time for another node to load or unload a model; whoever asks by way of the status socket waits a little longer.
+/// Longest time for another node to load or unload a model; a client of the status socket waits a little longer.
 const SLOW_COMMAND: Duration = Duration::from_secs(55);
 
 /// The nodes that can translate a request, the best one first. They are found once for a request: its language may have to be detected for that.

@@ -1,4 +1,4 @@
-//! A child process whose end is noticed at once, whoever does what at that moment.
+//! A child process whose end is noticed at once.
 
 use std::process::ExitStatus;
 
@@ -15,7 +15,7 @@ enum State {
     Ended(Option<ExitStatus>),
 }
 
-/// A child that a task waits for, so that it is no zombie once it has ended. It is killed when this is dropped.
+/// A child that a task waits for, so that it leaves no zombie. It is killed when this is dropped.
 pub(super) struct WatchedChild {
     pid: Option<u32>,
     state: watch::Receiver<State>,

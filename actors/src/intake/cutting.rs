@@ -15,7 +15,7 @@ use super::{
     IntakeMessage, IntakeState, Route, pacing::Taken, pending::Pending, retrying::Wrapper,
 };
 
-/// Texts of more bytes than this are cut beside the intake: to cut so many takes some milliseconds.
+/// Texts of more bytes than this are cut on another thread: to cut so many takes some milliseconds.
 const LONG_BYTES: usize = 4 << 10;
 /// Texts that are cut, or on their way to a pool, at the same time.
 const AT_ONCE: usize = 2;
@@ -46,7 +46,7 @@ impl Cutting {
         }
     }
 
-    /// A text that waits, whether or not it can be cut beside the intake.
+    /// A text that waits, whether or not it can be cut on another thread now.
     pub(super) fn take(&mut self) -> Option<(Order, u32)> {
         self.waiting.pop()
     }
@@ -61,7 +61,7 @@ impl Cutting {
     }
 }
 
-/// Whether the text of an order is cut beside the intake.
+/// Whether the text of an order is cut on another thread.
 pub(super) fn is_long(order: &Order) -> bool {
     order.request.text.len() > LONG_BYTES
 }
@@ -162,7 +162,7 @@ impl IntakeState {
         self.cut_ended(myself)
     }
 
-    /// A long text is no longer on its way: goes on with others.
+    /// A long text was handed over or has failed: continues with others.
     pub(super) fn cut_ended(
         &mut self,
         myself: &ActorRef<IntakeMessage>,

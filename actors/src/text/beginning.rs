@@ -1,4 +1,4 @@
-//! The prose of a text, found one stretch after another: whoever needs only its beginning pays for no more.
+//! The prose of a text, found one stretch after another: a caller that needs only the beginning does not pay for the rest.
 
 use std::iter;
 

@@ -1,4 +1,4 @@
-//! Long texts: they are cut beside the intake, keep nobody else waiting, and end once like all others.
+//! Long texts: they are cut on other threads, keep nobody else waiting, and end once like all others.
 
 use std::{sync::mpsc, time::Duration};
 
