@@ -14,8 +14,6 @@
 pub mod cache;
 pub mod containment;
 pub mod delivery;
-pub mod detect;
-pub mod domain;
 pub mod elsewhere;
 pub mod engine;
 pub mod events;
@@ -26,6 +24,8 @@ pub mod offload;
 pub mod pool;
 pub mod retry;
 pub mod routing;
-pub mod scaling;
 pub mod splitting;
-pub mod text;
+
+pub use babelmesh_domain as domain;
+pub use babelmesh_scaling as scaling;
+pub use babelmesh_text::{self as text, detect};

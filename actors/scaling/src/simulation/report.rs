@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::trace::SimulatedLane;
-use crate::scaling::Reason;
+use crate::Reason;
 
 /// The outcome of one policy on one trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

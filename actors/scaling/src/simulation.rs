@@ -13,8 +13,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use babelmesh_actors::scaling::simulation::{Load, SimulationConfig, Trace, simulate};
-//! use babelmesh_actors::scaling::{DelayTarget, DelayTargetConfig};
+//! use babelmesh_scaling::simulation::{Load, SimulationConfig, Trace, simulate};
+//! use babelmesh_scaling::{DelayTarget, DelayTargetConfig};
 //!
 //! let step = Load::Step { low: 1.0, high: 200.0, from: 30.0, to: 90.0 };
 //! let trace = Trace::generate(&step, Duration::from_secs(120), 42);

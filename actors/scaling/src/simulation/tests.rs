@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::scaling::{DelayTarget, DelayTargetConfig, QueueRule, Threshold, ThresholdConfig};
+use crate::{DelayTarget, DelayTargetConfig, QueueRule, Threshold, ThresholdConfig};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

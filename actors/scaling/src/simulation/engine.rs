@@ -8,7 +8,7 @@ use super::SimulationConfig;
 use super::lanes::Lanes;
 use super::report::{DelayReport, Report, Scaling};
 use super::trace::{Arrival, SimulatedLane, Trace};
-use crate::scaling::{ActorCounts, Ceilings, Decision, PoolSnapshot, ScalingPolicy, Totals};
+use crate::{ActorCounts, Ceilings, Decision, PoolSnapshot, ScalingPolicy, Totals};
 
 /// A moment's events in the order in which they happen: work ends before more arrives, and the policy
 /// sees what has happened up to its tick.

@@ -233,7 +233,7 @@ impl ServiceRate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scaling::{ActorCounts, LaneBacklog, LaneBacklogs, OldestWaits, Totals};
+    use crate::{ActorCounts, LaneBacklog, LaneBacklogs, OldestWaits, Totals};
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use whatlang::{Detector, Info, Lang};
 
-use crate::{domain::Language, text};
+use babelmesh_domain::Language;
 
 /// Characters of prose that are looked at; what follows adds nothing.
 const SAMPLE_CHARS: usize = 2_000;
@@ -87,10 +87,10 @@ impl Sample {
             skimmed += start.len();
             start
         });
-        for line in texts.flat_map(text::prose_lines) {
+        for line in texts.flat_map(crate::prose_lines) {
             let room = SEARCHED_BYTES - sample.searched;
             let start = &line[..line.floor_char_boundary(room)];
-            for words in text::prose_of(start) {
+            for words in crate::prose_of(start) {
                 sample.prose.extend(words.chars().take(left));
                 sample.prose.push(' ');
                 left = left.saturating_sub(words.chars().count());

@@ -136,7 +136,7 @@ impl ScalingPolicy for Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scaling::{ActorCounts, Bounds, LaneBacklog, LaneBacklogs};
+    use crate::{ActorCounts, Bounds, LaneBacklog, LaneBacklogs};
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

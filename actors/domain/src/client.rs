@@ -18,7 +18,7 @@ impl ClientId {
     ///
     /// # Examples
     /// ```
-    /// use babelmesh_actors::domain::ClientId;
+    /// use babelmesh_domain::ClientId;
     ///
     /// assert_eq!(ClientId::of("shop"), ClientId::of("shop"));
     /// assert_ne!(ClientId::of("shop"), ClientId::of("blog"));

@@ -23,7 +23,7 @@ pub(super) fn parts(sentence: &str, max_tokens: u32) -> Vec<Range<usize>> {
 /// number of rounds that grows with the logarithm of their length.
 ///
 /// ```
-/// use babelmesh_actors::text::split;
+/// use babelmesh_text::split;
 ///
 /// let text = "one two three four";
 /// let parts: Vec<_> = split(text, 2).into_iter().flatten().map(|part| &text[part]).collect();
@@ -155,7 +155,7 @@ impl Packer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::estimate_tokens;
+    use crate::estimate_tokens;
     use proptest::prelude::*;
 
     fn parts_of(sentence: &str, max_tokens: u32) -> Vec<&str> {

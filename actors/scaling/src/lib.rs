@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use babelmesh_actors::scaling::{
+//! use babelmesh_scaling::{
 //!     ActorCounts, Bounds, DelayTarget, DelayTargetConfig, PoolSnapshot, ScalingPolicy,
 //! };
 //!

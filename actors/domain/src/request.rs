@@ -284,7 +284,7 @@ impl TranslationRequest {
 ///
 /// # Errors
 /// [`ErrorCode::InvalidLanguage`], with the field's name.
-pub(crate) fn parse_language(field: &str, tag: &str) -> Result<Language, RequestError> {
+pub fn parse_language(field: &str, tag: &str) -> Result<Language, RequestError> {
     tag.parse()
         .map_err(|error| RequestError::new(ErrorCode::InvalidLanguage, format!("{field}: {error}")))
 }

@@ -190,7 +190,7 @@ pub struct Translated {
 }
 
 /// Ends outcomes where their senders want them, keeping together what goes to one sink.
-pub(crate) fn deliver_all(outcomes: Vec<JobOutcome>) {
+pub fn deliver_all(outcomes: Vec<JobOutcome>) {
     let mut run: Vec<JobOutcome> = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         let same = run

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::trace::{Arrival, SimulatedLane};
-use crate::scaling::{LaneBacklog, LaneBacklogs, OldestWaits};
+use crate::{LaneBacklog, LaneBacklogs, OldestWaits};
 
 /// Queued messages by lane. Who is next is decided by weighted fair queueing, simplified: each lane
 /// has a clock of the tokens it was served over its weight, and the lane whose clock is behind is

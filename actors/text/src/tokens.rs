@@ -33,7 +33,7 @@ const BLOCK: usize = 255;
 /// are estimated at no less than the whole.
 ///
 /// ```
-/// use babelmesh_actors::text::estimate_tokens;
+/// use babelmesh_text::estimate_tokens;
 ///
 /// assert_eq!(estimate_tokens(""), 0);
 /// assert_eq!(estimate_tokens("a"), 1);

@@ -179,7 +179,7 @@ pub struct Inputs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scaling::{ActorCounts, Bounds, Ceilings};
+    use crate::{ActorCounts, Bounds, Ceilings};
 
     fn pool(owned: u32, min: u32, max: u32, room: u32) -> PoolSnapshot {
         PoolSnapshot {

@@ -5,7 +5,7 @@
 //! together again gives the text itself, whatever it holds:
 //!
 //! ```
-//! use babelmesh_actors::text::{Piece, join, segment};
+//! use babelmesh_text::{Piece, join, segment};
 //!
 //! let text = "- Hello @ana! See https://example.com 🎉\n";
 //! let pieces = segment(text, 128);
@@ -44,6 +44,7 @@
 //! attempt that fails cannot be repeated from every later position.
 
 mod beginning;
+pub mod detect;
 mod edges;
 mod lines;
 mod oversize;

@@ -1,6 +1,6 @@
 //! Which characters a Chinese text is written in.
 
-use crate::domain::Language;
+use babelmesh_domain::Language;
 
 /// Frequent characters whose simplified and traditional forms differ. Neither form is in use where the other one is, Japanese aside.
 const SIMPLIFIED: &str = "们这时说对发过还没样经问开关长门见车电话东马书买卖钱铁飞头体让从进边远运动务员难认识谁读写语课听观觉欢乐兴爱亲热爷妈孙应该当实现义习节历农红绿";

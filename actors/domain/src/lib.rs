@@ -11,11 +11,11 @@ mod trace;
 
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
-pub(crate) use job::deliver_all;
-pub use job::{Job, JobOutcome, Order, OutcomeSink, Reach, Ticket, Translated};
+pub use job::{Job, JobOutcome, Order, OutcomeSink, Reach, Ticket, Translated, deliver_all};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
-pub(crate) use request::parse_language;
-pub use request::{DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest};
+pub use request::{
+    DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest, parse_language,
+};
 pub use result::{ErrorBody, PoolType, TranslationResult};
 pub use trace::{SpanRef, Trace, Watched};

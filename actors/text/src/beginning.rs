@@ -55,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::{Piece, segment};
+    use crate::{Piece, segment};
 
     fn segmented(text: &str) -> Vec<&str> {
         let pieces = segment(text, usize::MAX).into_iter();
