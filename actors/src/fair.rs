@@ -5,8 +5,9 @@
 //! there, so it neither gets credit for the time without work nor waits for others to use up theirs. Two clients that have work all the time are
 //! served equally, but for one unit of work. A client that has left is remembered only until the clock has reached its tag.
 //!
-//! With a quantum, clients whose tags are in the same multiple of it go by age. So one that has begun a small piece of work goes on with it before the
-//! turn of those that came later: exact turns would finish the work of thousands of clients all at the same time, at the end.
+//! With a quantum, clients with little work whose tags are in the same multiple of it go by age. So one that has begun a small piece of work goes on
+//! with it before the turn of those that came later: exact turns would finish the work of thousands of clients all at the same time, at the end.
+//! Clients with [much work](Turns::note_waiting) take exact turns, after those with little work of the same multiple.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,14 +19,23 @@ use tokio::time::Instant;
 /// Units of the clock in one unit of cost: a service of one unit is shared by all clients.
 const UNITS: u64 = 1 << 16;
 
-/// A client's place: the round of its start tag; clients of a round go by the age of their work, then in the order in which they joined.
+/// A client's place: its turn; clients with the same turn go by the age of their work, then in the order in which they joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    /// The tag as a number of whole quanta.
-    round: u64,
+    /// The start tag: with little work, the last multiple of the quantum before it.
+    turn: u64,
     since: Instant,
     number: u64,
     tag: u64,
+    has_much: bool,
+}
+
+impl Place {
+    fn set(&mut self, tag: u64, has_much: bool, quantum: u64) {
+        self.tag = tag;
+        self.has_much = has_much;
+        self.turn = if has_much { tag } else { tag - tag % quantum };
+    }
 }
 
 /// The clients that have work, and whose turn it is.
@@ -38,7 +48,7 @@ pub(crate) struct Turns<K> {
     left_order: BTreeSet<(u64, K)>,
     clock: u64,
     joined: u64,
-    /// Length of a round, in units of the clock.
+    /// In units of the clock.
     quantum: u64,
 }
 
@@ -57,7 +67,7 @@ impl<K> Default for Turns<K> {
 }
 
 impl<K: Copy + Ord + Hash> Turns<K> {
-    /// Turns in which a client may be served so much, above zero, before the age of its work no longer counts.
+    /// Turns in which a client with little work may be served so much, above zero, before the age of its work no longer counts.
     pub(crate) fn with_quantum(cost: u64) -> Self {
         Self {
             quantum: cost.max(1).saturating_mul(UNITS),
@@ -75,12 +85,14 @@ impl<K: Copy + Ord + Hash> Turns<K> {
             self.left_order.remove(&(tag, client));
         }
         let tag = before.unwrap_or(self.clock).max(self.clock);
-        let place = Place {
-            round: tag / self.quantum,
+        let mut place = Place {
+            turn: tag,
             since,
             number: self.joined,
             tag,
+            has_much: false,
         };
+        place.set(tag, false, self.quantum);
         self.joined += 1;
         self.places.insert(client, place);
         self.order.insert((place, client));
@@ -142,20 +154,32 @@ impl<K: Copy + Ord + Hash> Turns<K> {
     /// Counts a cost to a client without serving it; undone by [`refund`](Self::refund).
     pub(crate) fn charge(&mut self, client: K, cost: u64) {
         let cost = cost.saturating_mul(UNITS);
-        self.change(client, |tag| tag.saturating_add(cost));
+        self.change(client, |place| {
+            (place.tag.saturating_add(cost), place.has_much)
+        });
     }
 
     /// Gives a cost back.
     pub(crate) fn refund(&mut self, client: K, cost: u64) {
         let cost = cost.saturating_mul(UNITS);
-        self.change(client, |tag| tag.saturating_sub(cost));
+        self.change(client, |place| {
+            (place.tag.saturating_sub(cost), place.has_much)
+        });
     }
 
-    fn change(&mut self, client: K, tag: impl Fn(u64) -> u64) {
+    /// Says how much work of a client waits. More than a quantum is much.
+    pub(crate) fn note_waiting(&mut self, client: K, cost: u64) {
+        let has_much = cost.saturating_mul(UNITS) > self.quantum;
+        if (self.places.get(&client)).is_some_and(|place| place.has_much != has_much) {
+            self.change(client, |place| (place.tag, has_much));
+        }
+    }
+
+    fn change(&mut self, client: K, new: impl Fn(&Place) -> (u64, bool)) {
         if let Some(place) = self.places.get_mut(&client) {
             let is_there = self.order.remove(&(*place, client));
-            place.tag = tag(place.tag);
-            place.round = place.tag / self.quantum;
+            let (tag, has_much) = new(place);
+            place.set(tag, has_much, self.quantum);
             if is_there {
                 self.order.insert((*place, client));
             }
@@ -279,6 +303,31 @@ mod tests {
                 }
             }
             prop_assert_eq!(finished, (0..pieces.len()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_client_with_little_work_goes_before_those_with_much(
+            others in 1usize..8, before in prop::collection::vec(1u64..50, 0..300), cost in 1u64..100,
+        ) {
+            let mut turns = Turns::with_quantum(100);
+            let start = Instant::now();
+            for client in 0..others {
+                turns.join(client, start);
+                turns.note_waiting(client, 1_000_000);
+            }
+            for cost in before {
+                let client = turns.first().unwrap();
+                turns.serve(client, cost);
+            }
+            turns.join(others, start);
+            turns.note_waiting(others, cost);
+            // Those that are behind the clock catch up with it first, with one unit of work each.
+            let mut work = 0;
+            while let Some(client) = turns.first() && client != others {
+                turns.serve(client, 50);
+                work += 1;
+            }
+            prop_assert!(work <= others, "{work}");
         }
 
         #[test]

@@ -62,8 +62,11 @@ impl Growing<'_> {
 
 impl Queue {
     pub(super) fn push(&mut self, item: Item) {
-        self.clients.entry(item.client).or_default().push(item);
+        let client = self.clients.entry(item.client).or_default();
+        client.push(item);
+        let waiting = client.tokens();
         self.turns.join(item.client, item.queued);
+        self.turns.note_waiting(item.client, waiting);
         self.count(&item);
     }
 
@@ -156,6 +159,7 @@ impl Queue {
     fn served(&mut self, item: &Item) {
         if let Some(client) = self.clients.get_mut(&item.client) {
             client.served(item);
+            self.turns.note_waiting(item.client, client.tokens());
         }
         self.leave_if_empty(item.client);
     }
