@@ -101,7 +101,8 @@ fn sentence(random: &mut StdRng, words: usize) -> String {
     let words: Vec<&str> = (0..words)
         .filter_map(|_| WORDS.choose(random).copied())
         .collect();
-    format!("{}. ", words.join(" "))
+    // A sentence ends only where the next word has a capital.
+    format!("Then {}. ", words.join(" "))
 }
 
 /// Short sentences, one after the other.
