@@ -20,9 +20,9 @@ use rdkafka::{
 };
 
 /// How much longer than whole milliseconds a poll of librdkafka is to last: with this, one wait outlasts it, and nothing is left to spin for.
-pub(super) const OVER: Duration = Duration::from_micros(100);
+pub(super) const OVER: Duration = Duration::from_micros(20);
 /// How long a poll waits for an event; dropping the producer takes this long at most.
-const POLL: Duration = Duration::from_millis(100).saturating_add(OVER);
+const POLL: Duration = Duration::from_millis(200).saturating_add(OVER);
 
 /// A producer that is polled until it is dropped.
 pub(super) struct PolledProducer<C: ProducerContext + 'static> {
