@@ -1,5 +1,7 @@
 //! An engine that is somebody else's.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use babelmesh_engine_protocol::{LoadReport, Translation};
 
@@ -24,14 +26,24 @@ impl Engine for RemoteEngine {
     async fn load(&mut self) -> Result<LoadReport, EngineError> {
         Ok(LoadReport {
             numeric: "remote".to_owned(),
-            load_ms: 0,
+            ..LoadReport::default()
         })
     }
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
         let due = batch.segments.len();
-        let answer = self.link.translate(batch).await?;
+        let aligned = batch.segments.iter().enumerate();
+        let aligned = aligned.filter(|(_, segment)| segment.align);
+        let aligned = aligned.map(|(place, segment)| (place, segment.clone()));
+        let aligned = aligned.collect::<HashMap<_, _>>();
+        let mut answer = self.link.translate(batch).await?;
         if answer.len() == due {
+            for (place, translation) in answer.iter_mut().enumerate() {
+                let fits = |segment| translation.is_aligned_with(segment);
+                if !aligned.get(&place).is_some_and(fits) {
+                    translation.alignment = None;
+                }
+            }
             return Ok(answer);
         }
         let message = format!("{} translations for {due} segments", answer.len());

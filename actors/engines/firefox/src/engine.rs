@@ -7,8 +7,8 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Completeness, Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation,
-    serve::Engine,
+    Alignment, Capabilities, Completeness, Device, Failure, FailureKind, LoadReport, LoadRequest,
+    Precision, Segment, Translation, serve::Engine,
 };
 use babelmesh_models::forms::{
     SOURCE_SPM,
@@ -17,6 +17,7 @@ use babelmesh_models::forms::{
 use fxtranslate::{gemm, shortlist::Shortlist};
 
 use crate::{
+    alignment::{Placed, align},
     linear::Kernel,
     network::{Generated, Network},
     say, validation,
@@ -39,7 +40,7 @@ pub(crate) struct Firefox {
 impl Engine for Firefox {
     const NAME: &'static str = "firefox";
 
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure> {
         let kernel = kernel();
         warn(request, kernel);
         let model = contained(|| Self::open(request, kernel));
@@ -50,7 +51,16 @@ impl Engine for Firefox {
             Kernel::Vector => format!("int8_{}", gemm::backend()),
             Kernel::Scalar => "int8_scalar".to_owned(),
         };
-        Ok((model, numeric))
+        let report = LoadReport {
+            numeric,
+            coverage: model.vocabularies.coverage().clone(),
+            capabilities: Capabilities {
+                alignments: true,
+                alternatives: false,
+            },
+            ..LoadReport::default()
+        };
+        Ok((model, report))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
@@ -58,7 +68,7 @@ impl Engine for Firefox {
             .iter()
             .map(|segment| {
                 self.check_languages(segment)?;
-                contained(|| self.translation(&segment.text))
+                contained(|| self.translation(segment))
                     .and_then(|translation| translation)
                     .map_err(|message| Failure {
                         kind: FailureKind::Inference,
@@ -112,14 +122,15 @@ impl Firefox {
         })
     }
 
-    fn translation(&self, text: &str) -> Result<Translation, String> {
-        let source = self.vocabularies.encode(text);
+    fn translation(&self, segment: &Segment) -> Result<Translation, String> {
+        let source = self.vocabularies.encode(&segment.text);
         let mut translation = Translation {
             text: String::new(),
             score: 0.0,
             input_tokens: count(source.len()),
             output_tokens: 0,
             completeness: Completeness::Whole,
+            alignment: segment.align.then(Alignment::default),
         };
         if source.len() > self.max_input {
             translation.completeness = Completeness::TooLong {
@@ -127,23 +138,34 @@ impl Firefox {
             };
         } else if source.len() > 1 {
             // The end mark alone is an empty text.
-            self.translate_tokens(&source, &mut translation)?;
+            self.translate_tokens(segment, &source, &mut translation)?;
         }
         Ok(translation)
     }
 
     fn translate_tokens(
         &self,
+        segment: &Segment,
         source: &[u32],
         translation: &mut Translation,
     ) -> Result<(), String> {
         let most = self.max_output.min(most_tokens(source.len()));
         let end = self.vocabularies.end();
-        let generated = self.network.translate(source, end, most);
+        let mut attention = Vec::new();
+        let shares = segment.align.then_some(&mut attention);
+        let generated = self.network.translate(source, end, most, shares);
         if !generated.log_probability.is_finite() {
             return Err("the network computed what is not a number".into());
         }
-        translation.text = self.vocabularies.decode(&generated.tokens);
+        let (text, places) = self.vocabularies.decode(&generated.tokens);
+        if segment.align {
+            let target = Placed {
+                text: &text,
+                places: &places,
+            };
+            translation.alignment = Some(self.alignment(segment, &target, &attention));
+        }
+        translation.text = text;
         translation.output_tokens = count(output_tokens(&generated));
         let tokens = f64::from(translation.output_tokens.max(1));
         translation.score = (generated.log_probability / tokens).min(0.0) as f32;
@@ -151,6 +173,18 @@ impl Firefox {
             translation.completeness = Completeness::Unfinished;
         }
         Ok(())
+    }
+
+    fn alignment(&self, segment: &Segment, target: &Placed<'_>, attention: &[f32]) -> Alignment {
+        let places = self.vocabularies.source_places(&segment.text);
+        // Whoever asked does without links, as where the words cannot be told apart.
+        places.map_or_else(Alignment::default, |places| {
+            let source = Placed {
+                text: &segment.text,
+                places: &places,
+            };
+            align(&source, target, attention)
+        })
     }
 }
 
