@@ -277,6 +277,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_alignment_must_be_asked_for_and_fit_its_texts() {
+        let span = |end| Span { start: 0, end };
+        let link = |source, target| Link {
+            source: span(source),
+            target: span(target),
+            weight: 255,
+        };
+        let is_accepted = |align, links: Option<Vec<Link>>| {
+            let segment = Segment {
+                text: "né".to_owned(),
+                source: "fr".to_owned(),
+                target: "en".to_owned(),
+                align,
+            };
+            let translation = Translation {
+                text: "born".to_owned(),
+                score: 0.0,
+                input_tokens: 2,
+                output_tokens: 2,
+                completeness: Completeness::Whole,
+                alignment: links.map(Alignment::new),
+            };
+            translation.is_aligned_with(&segment)
+        };
+        assert!(is_accepted(true, None) && is_accepted(false, None));
+        assert!(is_accepted(true, Some(vec![link(3, 4)])));
+        assert!(!is_accepted(false, Some(vec![])));
+        for (source, target) in [(2, 4), (4, 4), (3, 5), (0, 4), (3, 0)] {
+            assert!(!is_accepted(true, Some(vec![link(source, target)])));
+        }
+    }
+
+    #[test]
     fn only_shortages_may_pass() {
         let kind = |message: &str| Failure::of_load(message.to_owned()).kind;
         for message in [

@@ -178,7 +178,7 @@ mod tests {
         );
         assert_eq!(words("你好世界", &[6, 6]), ["你好", "世界"]);
         assert_eq!(
-            words("don't e\u{301}!", &[3, 2, 1, 2, 2]),
+            words("don't e\u{301}!", &[3, 2, 1, 1, 2, 1]),
             ["don't", "e\u{301}", "!"]
         );
         assert_eq!(words(" \t ", &[]), [""; 0]);

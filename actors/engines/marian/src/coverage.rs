@@ -10,10 +10,7 @@ use crate::{
 };
 
 /// The characters that a SentencePiece model covers by itself: those whose normal form it has pieces for, or all where it has a piece for
-/// every byte.
-///
-/// # Examples
-/// A model with the pieces `f` and `i` covers `ﬁ`, whose normal form is `fi`.
+/// every byte. A model with the pieces `f` and `i` covers `ﬁ`, whose normal form is `fi`.
 #[must_use]
 pub fn coverage(file: &SpmFile, normaliser: &Normaliser) -> CharacterSet {
     match file.has_all_bytes() {
