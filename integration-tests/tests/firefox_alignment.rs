@@ -1,9 +1,6 @@
 //! Word alignments and vocabulary coverage of the engine for Firefox Translations models, on real models.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use babelmesh::load::{Texts, everyday};
 use babelmesh_engine_protocol::{
@@ -212,7 +209,7 @@ fn alignments_of_any_text_fit_and_change_no_translation() {
     let (Some(mut there), Some(mut back)) = (Loaded::new(EN_PT), Loaded::new(PT_EN)) else {
         return;
     };
-    let texts = odd_sentences(1_000);
+    let texts = odd_sentences(500);
     for model in [&mut there, &mut back] {
         let plain = model.translate(&texts, false);
         let aligned = model.translate(&texts, true);
@@ -228,34 +225,49 @@ fn alignments_of_any_text_fit_and_change_no_translation() {
             };
             assert_eq!(without, plain, "{text:?}");
         }
-        assert!(linked >= 990, "only {linked} texts have links");
+        assert!(linked >= 495, "only {linked} texts have links");
     }
 }
 
-/// Sentences a second with and without alignment, in turns.
+/// Processor time that a process has taken.
+fn processor_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // proc_pid_stat(5): user and system time are the fields 14 and 15, the name in parentheses is the second.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks = ticks
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum::<u64>();
+    Duration::from_millis(1_000 * ticks / rustix::param::clock_ticks_per_second())
+}
+
+/// Sentences in a second of processor time with and without alignment, in turns.
 #[test]
 fn an_alignment_costs_little() {
     let Some(mut model) = Loaded::new(EN_PT) else {
         return;
     };
+    let pid = model.engine.process().id();
     let texts = Texts::distinct(everyday());
-    let texts = (0..400).map(|number| texts.nth(number).into_owned());
+    let texts = (0..200).map(|number| texts.nth(number).into_owned());
     let texts = texts.collect::<Vec<_>>();
-    let mut best = [Duration::MAX; 2];
+    let mut taken = [Duration::ZERO; 2];
     for _ in 0..3 {
-        for (align, best) in [false, true].into_iter().zip(&mut best) {
-            let started = Instant::now();
+        for (align, taken) in [false, true].into_iter().zip(&mut taken) {
+            let before = processor_time(pid);
             model.translate(&texts, align);
-            *best = started.elapsed().min(*best);
+            *taken += processor_time(pid) - before;
         }
     }
-    let [plain, aligned] = best.map(|time| texts.len() as f64 / time.as_secs_f64());
+    let [plain, aligned] = taken.map(|time| 3.0 * texts.len() as f64 / time.as_secs_f64());
     measured(
-        "firefox engine, en to pt, one thread",
-        format_args!("{plain:.0} sentences/s without alignment, {aligned:.0} with"),
+        "firefox engine, en to pt",
+        format_args!(
+            "{plain:.0} sentences without alignment in a second of processor time, {aligned:.0} with"
+        ),
     );
-    // A limit for a busy machine; the cost is a few hundredths.
-    assert!(aligned > plain * 0.7, "{plain} {aligned}");
+    // The cost is about a hundredth; neighbours on the same cores make it look like more.
+    assert!(aligned > plain * 0.8, "{plain} {aligned}");
 }
 
 #[test]
