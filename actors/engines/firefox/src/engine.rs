@@ -123,13 +123,17 @@ impl Firefox {
     }
 
     fn translation(&self, segment: &Segment) -> Result<Translation, String> {
-        let source = self.vocabularies.encode(&segment.text);
+        let (source, places) = match segment.align {
+            true => self.vocabularies.encode_placed(&segment.text),
+            false => (self.vocabularies.encode(&segment.text), None),
+        };
         let mut translation = Translation {
             text: String::new(),
             score: 0.0,
             input_tokens: count(source.len()),
             output_tokens: 0,
             completeness: Completeness::Whole,
+            // It stays without links where tokens cannot be placed in the source.
             alignment: segment.align.then(Alignment::default),
         };
         if source.len() > self.max_input {
@@ -138,32 +142,36 @@ impl Firefox {
             };
         } else if source.len() > 1 {
             // The end mark alone is an empty text.
-            self.translate_tokens(segment, &source, &mut translation)?;
+            let placed = places.as_deref().map(|places| Placed {
+                text: &segment.text,
+                places,
+            });
+            self.translate_tokens(&source, placed.as_ref(), &mut translation)?;
         }
         Ok(translation)
     }
 
     fn translate_tokens(
         &self,
-        segment: &Segment,
         source: &[u32],
+        placed: Option<&Placed<'_>>,
         translation: &mut Translation,
     ) -> Result<(), String> {
         let most = self.max_output.min(most_tokens(source.len()));
         let end = self.vocabularies.end();
         let mut attention = Vec::new();
-        let shares = segment.align.then_some(&mut attention);
+        let shares = placed.map(|_| &mut attention);
         let generated = self.network.translate(source, end, most, shares);
         if !generated.log_probability.is_finite() {
             return Err("the network computed what is not a number".into());
         }
         let (text, places) = self.vocabularies.decode(&generated.tokens);
-        if segment.align {
+        if let Some(placed) = placed {
             let target = Placed {
                 text: &text,
                 places: &places,
             };
-            translation.alignment = Some(self.alignment(segment, &target, &attention));
+            translation.alignment = Some(align(placed, &target, &attention));
         }
         translation.text = text;
         translation.output_tokens = count(output_tokens(&generated));
@@ -173,18 +181,6 @@ impl Firefox {
             translation.completeness = Completeness::Unfinished;
         }
         Ok(())
-    }
-
-    fn alignment(&self, segment: &Segment, target: &Placed<'_>, attention: &[f32]) -> Alignment {
-        let places = self.vocabularies.source_places(&segment.text);
-        // Whoever asked does without links, as where the words cannot be told apart.
-        places.map_or_else(Alignment::default, |places| {
-            let source = Placed {
-                text: &segment.text,
-                places: &places,
-            };
-            align(&source, target, attention)
-        })
     }
 }
 

@@ -70,12 +70,14 @@ impl Vocabularies {
         self.source.encode_with_eos(text)
     }
 
-    /// The places in a source of its tokens, the end mark excluded; none in the unlikely case that they cannot be told.
-    pub(crate) fn source_places(&self, text: &str) -> Option<Places> {
+    /// Tokens of a source, its end mark included, and the places of the others in it; no places in the unlikely case that they cannot be told.
+    pub(crate) fn encode_placed(&self, text: &str) -> (Vec<u32>, Option<Places>) {
         let (normal, tokens) = self.source.encode_with_offsets(text);
         let traced = self.normaliser.trace(text);
         let places = tokens.iter().map(|(_, range)| traced.source(range));
-        (traced.normal() == normal).then(|| places.collect())
+        let places = (traced.normal() == normal).then(|| places.collect());
+        let tokens = tokens.iter().map(|(token, _)| *token);
+        (tokens.chain([self.source.eos_id()]).collect(), places)
     }
 
     /// The mark that ends a translation.
@@ -238,7 +240,9 @@ mod tests {
             ("\u{2581}", 1),
         ]);
         let text = "  hi\u{3000} é! ";
-        let places = both.source_places(text).unwrap();
+        let (tokens, places) = both.encode_placed(text);
+        assert_eq!(tokens, both.encode(text));
+        let places = places.unwrap();
         let parts = places.into_iter().map(|place| &text[place]);
         // Without a table of its own, a vocabulary keeps the wide space.
         assert_eq!(parts.collect::<Vec<_>>(), ["hi", "\u{3000}", " ", "é", "!"]);
