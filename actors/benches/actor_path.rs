@@ -72,6 +72,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         text: text.into(),
         source: "en".into(),
         target: "fr".into(),
+        align: false,
     };
     let start = PoolStart {
         spec,

@@ -90,6 +90,7 @@ async fn engines_alone() -> Result<f64> {
                 text: text.clone(),
                 source: "en".into(),
                 target: to.into(),
+                align: false,
             })
         })
         .collect();

@@ -88,6 +88,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
             text: "1".to_owned(),
             source: "en".to_owned(),
             target: "fr".to_owned(),
+            align: false,
         },
     };
     let (pool, _): (ActorRef<PoolMessage>, _) =

@@ -96,6 +96,7 @@ fn segments<T: AsRef<str>>(texts: &[T], target: &str) -> Vec<Segment> {
         text: text.as_ref().to_owned(),
         source: "en".to_owned(),
         target: target.to_owned(),
+        align: false,
     };
     texts.iter().map(segment).collect()
 }

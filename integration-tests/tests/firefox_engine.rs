@@ -95,6 +95,7 @@ impl Subject {
             text: text.as_ref().to_owned(),
             source: self.source.clone(),
             target: self.target.clone(),
+            align: false,
         };
         texts.iter().map(segment).collect()
     }

@@ -22,6 +22,7 @@ mod engines_agree;
 mod exactly_once;
 mod failover;
 mod fairness;
+mod firefox_alignment;
 mod firefox_engine;
 mod firefox_node;
 mod fuzz_records;

@@ -17,7 +17,9 @@ pub(super) struct Memory(sync::Cache<CacheKey, Translation>);
 impl Memory {
     pub(super) fn new(max_bytes: u64, ttl: Duration) -> Self {
         let weigh = |_: &CacheKey, translation: &Translation| {
-            u32::try_from(translation.text.capacity())
+            let alignment = translation.alignment.as_ref();
+            let links = alignment.map_or(0, |alignment| size_of_val(alignment.links()));
+            u32::try_from(translation.text.capacity() + links)
                 .unwrap_or(u32::MAX)
                 .saturating_add(OVERHEAD)
         };
@@ -65,6 +67,7 @@ mod tests {
             input_tokens: 3,
             output_tokens: 4,
             completeness: Completeness::Whole,
+            alignment: None,
         }
     }
 

@@ -34,8 +34,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 500;
 /// Batches that wait to be written; further ones are dropped.
 const WAITING: usize = 1_024;
-/// First byte of a value: its form. A value with another one is not ours to read; those of form 1 may lack their end.
-const FORM: u8 = 2;
+/// First byte of a value: its form. A value with another one is not ours to read; those of form 1 may lack their end, and those of form 2 have no
+/// place for an alignment.
+const FORM: u8 = 3;
 
 type Made = Vec<(CacheKey, Translation)>;
 
@@ -342,6 +343,7 @@ mod tests {
                 input_tokens: tokens.0,
                 output_tokens: tokens.1,
                 completeness: Completeness::Whole,
+                alignment: None,
             };
             prop_assert_eq!(decode(&encode(&translation)), Some(translation.clone()));
             for completeness in [Completeness::Unfinished, Completeness::TooLong { limit: 9 }] {

@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::config::Secret;
 
 /// Version of everything that nodes say to each other. It changes with any of it.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// What every frame begins with.
 const MARK: [u8; 4] = *b"bmsh";

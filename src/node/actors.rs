@@ -362,5 +362,6 @@ pub(super) fn warm_up(model: &Model) -> Segment {
         text: "1, 2, 3.".to_owned(),
         source: first(&manifest.source_languages),
         target: first(&manifest.target_languages),
+        align: false,
     }
 }

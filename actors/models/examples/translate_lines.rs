@@ -64,6 +64,7 @@ fn main() -> anyhow::Result<()> {
             text: text.clone(),
             source: source.clone(),
             target: target.clone(),
+            align: false,
         };
         let segments = batch.iter().map(segment).collect();
         match engine.ask(&ToEngine::Translate(TranslateRequest { id, segments }))? {

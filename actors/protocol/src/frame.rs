@@ -97,15 +97,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{FromEngine, Segment, ToEngine, TranslateRequest};
+    use crate::{
+        Alignment, Capabilities, Completeness, Coverage, FromEngine, Link, LoadReport, Segment,
+        Span, ToEngine, TranslateReport, TranslateRequest, Translation,
+    };
 
     proptest! {
         #[test]
         fn what_is_written_is_read(texts in prop::collection::vec(".*", 0..20), id: u64) {
-            let segments = texts
-                .into_iter()
-                .map(|text| Segment { text, source: "en".into(), target: "fr".into() })
-                .collect();
+            let segment = |(index, text)| Segment {
+                text,
+                source: "en".into(),
+                target: "fr".into(),
+                align: index % 2 == 1,
+            };
+            let segments = texts.into_iter().enumerate().map(segment).collect();
             let message = ToEngine::Translate(TranslateRequest { id, segments });
             let mut pipe = Vec::new();
             write(&mut pipe, &message).unwrap();
@@ -114,6 +120,57 @@ mod tests {
             prop_assert_eq!(read(&mut reader).unwrap(), Some(message.clone()));
             prop_assert_eq!(read(&mut reader).unwrap(), Some(message));
             prop_assert_eq!(read::<ToEngine>(&mut reader).unwrap(), None);
+        }
+
+        #[test]
+        fn what_an_engine_writes_is_read(
+            (id, elapsed_us, load_ms) in any::<(u64, u64, u64)>(),
+            (numeric, text) in any::<(String, String)>(),
+            (input_tokens, output_tokens, limit) in any::<(u32, u32, u32)>(),
+            (alignments, alternatives, is_aligned) in any::<(bool, bool, bool)>(),
+            score in -90.0..=0_f32,
+            spans in prop::collection::vec((0_u32..90, 1_u32..9), 0..20),
+            covered in any::<Vec<char>>(),
+        ) {
+            let link = |(start, length)| Link {
+                source: Span { start, end: start + length },
+                target: Span { start: 0, end: start + 1 },
+                weight: length as u8,
+            };
+            let alignment = Alignment::new(spans.into_iter().map(link).collect());
+            let completeness = [
+                Completeness::Whole,
+                Completeness::Unfinished,
+                Completeness::TooLong { limit },
+            ];
+            let translation = |completeness| Translation {
+                text: text.clone(),
+                score,
+                input_tokens,
+                output_tokens,
+                completeness,
+                alignment: is_aligned.then(|| alignment.clone()),
+            };
+            let messages = [
+                FromEngine::Translated(TranslateReport {
+                    id,
+                    translations: completeness.map(translation).into(),
+                    elapsed_us,
+                }),
+                FromEngine::Loaded(LoadReport {
+                    numeric,
+                    load_ms,
+                    capabilities: Capabilities { alignments, alternatives },
+                    coverage: Coverage {
+                        source: covered.into_iter().collect(),
+                        ..Coverage::default()
+                    },
+                }),
+            ];
+            for message in messages {
+                let frame = encode(&message).unwrap();
+                prop_assert_eq!(read(&mut frame.as_slice()).unwrap(), Some(message));
+            }
         }
 
         #[test]

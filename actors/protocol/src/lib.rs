@@ -17,17 +17,25 @@
 //! engine outlives its node. Everything it has to say to people goes to standard error, one line
 //! each; the node turns those lines into its own log events.
 //!
+//! A segment may ask for a word [`Alignment`]; [`LoadReport`] says whether the engine can tell one, and which characters the model's
+//! vocabulary has.
+//!
 //! This crate knows no asynchronous runtime: the node frames with tokio, the engines block.
 
+mod alignment;
 pub mod client;
+mod coverage;
 pub mod executable;
 pub mod frame;
 pub mod serve;
 
 use serde::{Deserialize, Serialize};
 
+pub use alignment::{Alignment, AlignmentError, Link, MAX_LINKS, Span};
+pub use coverage::{CharacterSet, CharacterSetError, Coverage, MAX_RANGES};
+
 /// Version of this protocol. Both sides refuse to talk to another one.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// A message from the node to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,12 +115,25 @@ pub struct LoadRequest {
 }
 
 /// What came of a [`LoadRequest`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LoadReport {
     /// Numeric type really in use, in the engine's words (`int8_float32`, `float32`, …).
     pub numeric: String,
-    /// Time the load took, in milliseconds.
+    /// Time the load took, in milliseconds. [`serve::serve`] measures it.
     pub load_ms: u64,
+    /// What the engine can do with this model beyond a translation.
+    pub capabilities: Capabilities,
+    /// Characters that the model's vocabulary covers.
+    pub coverage: Coverage,
+}
+
+/// What an engine can do with a model beyond a translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Whether a segment that asks for a word alignment gets one.
+    pub alignments: bool,
+    /// Whether it can give several translations of a segment (n-best). This version of the protocol has no way to ask for them.
+    pub alternatives: bool,
 }
 
 /// A batch. The engine answers with exactly one [`Translation`] per segment, in the same order.
@@ -133,6 +154,8 @@ pub struct Segment {
     pub source: String,
     /// Target language, a tag such as `fr`.
     pub target: String,
+    /// Whether to return the translation's word [alignment](Translation::alignment), which costs time. It does not change the translation.
+    pub align: bool,
 }
 
 /// The answer to a [`TranslateRequest`].
@@ -160,6 +183,9 @@ pub struct Translation {
     pub output_tokens: u32,
     /// Whether this is a translation of the whole segment.
     pub completeness: Completeness,
+    /// The word alignment, if the segment asked for it and the engine [can](Capabilities::alignments) tell it. Without links where none
+    /// could be found.
+    pub alignment: Option<Alignment>,
 }
 
 impl Translation {
@@ -167,6 +193,13 @@ impl Translation {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         matches!(self.completeness, Completeness::Whole)
+    }
+
+    /// Whether the alignment, if there is one, was asked for and connects parts of the segment and of this translation.
+    #[must_use]
+    pub fn is_aligned_with(&self, segment: &Segment) -> bool {
+        let alignment = self.alignment.as_ref();
+        alignment.is_none_or(|links| segment.align && links.fits(&segment.text, &self.text))
     }
 }
 
@@ -242,6 +275,39 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alignment_must_be_asked_for_and_fit_its_texts() {
+        let span = |end| Span { start: 0, end };
+        let link = |source, target| Link {
+            source: span(source),
+            target: span(target),
+            weight: 255,
+        };
+        let is_accepted = |align, links: Option<Vec<Link>>| {
+            let segment = Segment {
+                text: "né".to_owned(),
+                source: "fr".to_owned(),
+                target: "en".to_owned(),
+                align,
+            };
+            let translation = Translation {
+                text: "born".to_owned(),
+                score: 0.0,
+                input_tokens: 2,
+                output_tokens: 2,
+                completeness: Completeness::Whole,
+                alignment: links.map(Alignment::new),
+            };
+            translation.is_aligned_with(&segment)
+        };
+        assert!(is_accepted(true, None) && is_accepted(false, None));
+        assert!(is_accepted(true, Some(vec![link(3, 4)])));
+        assert!(!is_accepted(false, Some(vec![])));
+        for (source, target) in [(2, 4), (4, 4), (3, 5), (0, 4), (3, 0)] {
+            assert!(!is_accepted(true, Some(vec![link(source, target)])));
+        }
+    }
 
     #[test]
     fn only_shortages_may_pass() {

@@ -28,11 +28,11 @@ pub trait Engine: Sized {
     /// Name of the engine, as configuration spells it.
     const NAME: &'static str;
 
-    /// Loads a model. Also returns the numeric type in use, in the library's words.
+    /// Loads a model. Also returns what is to be reported of it; the time of the load is measured by the caller.
     ///
     /// # Errors
     /// A [`Failure`] of kind [`FailureKind::Load`] or [`FailureKind::Unloadable`].
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure>;
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure>;
 
     /// Translates a batch: one translation per segment, in order.
     ///
@@ -78,10 +78,10 @@ fn answer<E: Engine>(engine: &mut Option<E>, request: ToEngine) -> FromEngine {
     let started = Instant::now();
     match (request, engine) {
         (ToEngine::Load(request), slot @ None) => match E::load(&request) {
-            Ok((engine, numeric)) => {
+            Ok((engine, report)) => {
                 *slot = Some(engine);
                 let load_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                FromEngine::Loaded(LoadReport { numeric, load_ms })
+                FromEngine::Loaded(LoadReport { load_ms, ..report })
             }
             Err(failure) => FromEngine::Failed(failure),
         },

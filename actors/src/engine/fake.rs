@@ -1,9 +1,11 @@
 //! A deterministic engine without a model, for tests of everything else.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
-use babelmesh_engine_protocol::{Completeness, LoadReport, Translation};
+use babelmesh_engine_protocol::{
+    Alignment, Capabilities, Completeness, Coverage, Link, LoadReport, Segment, Span, Translation,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -38,7 +40,7 @@ pub struct FakeSpec {
     pub max_output_tokens: Option<u32>,
 }
 
-/// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone.
+/// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone. It can align: each word with itself.
 pub struct FakeEngine {
     spec: FakeSpec,
     loaded: bool,
@@ -73,6 +75,12 @@ impl Engine for FakeEngine {
                 numeric => numeric.to_owned(),
             },
             load_ms: self.spec.load_ms,
+            capabilities: Capabilities {
+                alignments: true,
+                alternatives: false,
+            },
+            // It copies every character.
+            coverage: Coverage::default(),
         })
     }
 
@@ -101,8 +109,8 @@ impl Engine for FakeEngine {
         }
         Ok(batch
             .segments
-            .into_iter()
-            .map(|s| self.spec.translation(&s.text, &s.target))
+            .iter()
+            .map(|segment| self.spec.translation(segment))
             .collect())
     }
 
@@ -116,7 +124,8 @@ impl Engine for FakeEngine {
 }
 
 impl FakeSpec {
-    fn translation(&self, text: &str, target: &str) -> Translation {
+    fn translation(&self, segment: &Segment) -> Translation {
+        let Segment { text, target, .. } = segment;
         let tokens = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
         let mut translation = Translation {
             text: format!("{target}:{text}"),
@@ -124,6 +133,7 @@ impl FakeSpec {
             input_tokens: tokens,
             output_tokens: tokens,
             completeness: Completeness::Whole,
+            alignment: None,
         };
         if let Some(limit) = self.max_tokens.filter(|limit| tokens > *limit) {
             translation.text.clear();
@@ -134,13 +144,86 @@ impl FakeSpec {
             translation.output_tokens = limit;
             translation.completeness = Completeness::Unfinished;
         }
+        if segment.align {
+            let links = match translation.completeness {
+                Completeness::Whole => links(text, target.len() + 1),
+                _ => Vec::new(),
+            };
+            translation.alignment = Some(Alignment::new(links));
+        }
         translation
     }
+}
+
+/// Links each word of a text with itself in a translation that has it this many bytes later. A word is a run of letters and digits,
+/// or a run of other characters without spaces.
+fn links(text: &str, shift: usize) -> Vec<Link> {
+    let kind = |c: char| match c {
+        c if c.is_whitespace() => None,
+        c => Some(c.is_alphanumeric()),
+    };
+    let mut words: Vec<(bool, Range<usize>)> = Vec::new();
+    for (start, character) in text.char_indices() {
+        let Some(is_word) = kind(character) else {
+            continue;
+        };
+        let end = start + character.len_utf8();
+        match words.last_mut() {
+            Some((same, word)) if *same == is_word && word.end == start => word.end = end,
+            _ => words.push((is_word, start..end)),
+        }
+    }
+    let link = |word: Range<usize>| Link {
+        source: Span::from(word.clone()),
+        target: Span::from(word.start + shift..word.end + shift),
+        weight: u8::MAX,
+    };
+    words.into_iter().map(|(_, word)| link(word)).collect()
 }
 
 /// Sleeps, unless there is nothing to sleep: even an empty sleep costs a turn of the timer.
 async fn pause(time: Duration) {
     if !time.is_zero() {
         sleep(time).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn translation(text: &str, align: bool) -> (Segment, Translation) {
+        let segment = Segment {
+            text: text.to_owned(),
+            source: "en".to_owned(),
+            target: "fr".to_owned(),
+            align,
+        };
+        let translation = FakeSpec::default().translation(&segment);
+        (segment, translation)
+    }
+
+    #[test]
+    fn each_word_is_aligned_with_itself() {
+        let (segment, translation) = translation("The red, red house!", true);
+        let links = translation.alignment.unwrap();
+        let pairs = links.links().iter().map(|link| {
+            let source = &segment.text[link.source.range()];
+            (source, &translation.text[link.target.range()])
+        });
+        let words = ["The", "red", ",", "red", "house", "!"];
+        assert_eq!(pairs.collect::<Vec<_>>(), words.map(|word| (word, word)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_alignment_fits_and_changes_nothing_else(text: String) {
+            let (_, plain) = translation(&text, false);
+            let (segment, aligned) = translation(&text, true);
+            prop_assert!(aligned.is_aligned_with(&segment) && aligned.alignment.is_some());
+            prop_assert_eq!(Translation { alignment: None, ..aligned }, plain);
+        }
     }
 }

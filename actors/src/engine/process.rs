@@ -171,12 +171,18 @@ impl ProcessEngine {
         hard_limit: u64,
     ) -> Result<Vec<Translation>, EngineError> {
         let (id, wanted) = (request.id, request.segments.len());
-        running.send(&ToEngine::Translate(request)).await?;
+        let message = ToEngine::Translate(request);
+        running.send(&message).await?;
         match running.receive_within_memory(hard_limit).await? {
             FromEngine::Translated(report)
                 if report.id == id && report.translations.len() == wanted =>
             {
-                Ok(report.translations)
+                match is_aligned(&message, &report.translations) {
+                    true => Ok(report.translations),
+                    false => Err(EngineError::Protocol(
+                        "an alignment that does not fit its texts".to_owned(),
+                    )),
+                }
             }
             FromEngine::Translated(report) => Err(EngineError::Protocol(format!(
                 "{} translations for batch {}, {wanted} for batch {id} were due",
@@ -282,6 +288,15 @@ impl Engine for ProcessEngine {
             }
         }
     }
+}
+
+/// Whether every alignment fits its segment and translation.
+fn is_aligned(asked: &ToEngine, translations: &[Translation]) -> bool {
+    let ToEngine::Translate(request) = asked else {
+        return false;
+    };
+    let mut pairs = request.segments.iter().zip(translations);
+    pairs.all(|(segment, translation)| translation.is_aligned_with(segment))
 }
 
 fn ended_with(status: Option<ExitStatus>) -> EngineError {

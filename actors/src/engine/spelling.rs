@@ -61,6 +61,7 @@ mod tests {
             text: String::new(),
             source: source.to_owned(),
             target: target.to_owned(),
+            align: false,
         };
         spellings.apply(&mut segment);
         (segment.source, segment.target)

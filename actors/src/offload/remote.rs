@@ -1,5 +1,7 @@
 //! An engine that is somebody else's.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use babelmesh_engine_protocol::{LoadReport, Translation};
 
@@ -24,14 +26,24 @@ impl Engine for RemoteEngine {
     async fn load(&mut self) -> Result<LoadReport, EngineError> {
         Ok(LoadReport {
             numeric: "remote".to_owned(),
-            load_ms: 0,
+            ..LoadReport::default()
         })
     }
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
         let due = batch.segments.len();
-        let answer = self.link.translate(batch).await?;
+        let aligned = batch.segments.iter().enumerate();
+        let aligned = aligned.filter(|(_, segment)| segment.align);
+        let aligned = aligned.map(|(place, segment)| (place, segment.clone()));
+        let aligned = aligned.collect::<HashMap<_, _>>();
+        let mut answer = self.link.translate(batch).await?;
         if answer.len() == due {
+            for (place, translation) in answer.iter_mut().enumerate() {
+                let fits = |segment| translation.is_aligned_with(segment);
+                if !aligned.get(&place).is_some_and(fits) {
+                    translation.alignment = None;
+                }
+            }
             return Ok(answer);
         }
         let message = format!("{} translations for {due} segments", answer.len());
@@ -43,4 +55,58 @@ impl Engine for RemoteEngine {
     }
 
     async fn shutdown(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use babelmesh_engine_protocol::{Alignment, Completeness, Link, Segment, Span};
+
+    use super::*;
+
+    /// A peer that links the first byte of each text with this many bytes of its translation.
+    struct Linking(u32);
+
+    #[async_trait]
+    impl PeerLink for Linking {
+        async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, PeerError> {
+            let span = |end| Span { start: 0, end };
+            let link = Link {
+                source: span(1),
+                target: span(self.0),
+                weight: 1,
+            };
+            let translation = |segment: Segment| Translation {
+                text: segment.text,
+                score: 0.0,
+                input_tokens: 1,
+                output_tokens: 1,
+                completeness: Completeness::Whole,
+                alignment: Some(Alignment::new(vec![link])),
+            };
+            Ok(batch.segments.into_iter().map(translation).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn alignments_that_were_not_asked_for_or_do_not_fit_are_dropped() {
+        for (bytes, expected) in [(3, [true, false]), (4, [false, false])] {
+            let mut engine = RemoteEngine::new(Box::new(Linking(bytes)));
+            let segment = |align| Segment {
+                text: "one".to_owned(),
+                source: "en".to_owned(),
+                target: "fr".to_owned(),
+                align,
+            };
+            let batch = EngineBatch {
+                segments: vec![segment(true), segment(false)],
+                tokens: 2,
+                span: None,
+            };
+            let answer = engine.translate(batch).await.unwrap();
+            let kept = answer
+                .iter()
+                .map(|translation| translation.alignment.is_some());
+            assert_eq!(kept.collect::<Vec<_>>(), expected);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{JobOutcome, Lane, deliver_all},
-    engine::{EngineFactory, Segment},
+    engine::{EngineFactory, LoadReport, Segment},
     events::{Event, Observer, PieceSource, Stage},
     scaling::{Decision, ScalingPolicy, Totals},
 };
@@ -68,8 +68,8 @@ pub struct Pool {
     pub(super) totals: Totals,
     pub(super) failed_jobs: u64,
     pub(super) cold_start: Option<Duration>,
-    /// The numeric type that an engine reported last.
-    pub(super) last_numeric: Option<String>,
+    /// What an engine reported last: its numeric type, what it can do, and the characters that the model covers.
+    pub(super) last_report: Option<LoadReport>,
     pub(super) actor_memory: u64,
     pub(super) idle_since: Option<Instant>,
     pub(super) restart: Restart,
@@ -149,7 +149,7 @@ impl Pool {
             totals: Totals::default(),
             failed_jobs: 0,
             cold_start: None,
-            last_numeric: None,
+            last_report: None,
             idle_since: Some(now),
             restart: Restart::default(),
             watched: Watched::default(),

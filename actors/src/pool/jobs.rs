@@ -336,6 +336,7 @@ impl Jobs {
             text: active.text(item.piece)?.to_owned(),
             source: active.job.source.to_string(),
             target: active.job.target.to_string(),
+            align: false,
         })
     }
 

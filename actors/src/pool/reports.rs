@@ -74,7 +74,8 @@ impl Pool {
             member.permit.measured(usage.resident_bytes);
             self.actor_memory = usage.resident_bytes;
         }
-        self.last_numeric = Some(report.numeric.clone());
+        let numeric = report.numeric.clone();
+        self.last_report = Some(report);
         self.restart.failed_starts = 0;
         self.cold_start = Some(cold_start);
         self.last_warm = Instant::now();
@@ -83,7 +84,7 @@ impl Pool {
             pool: self.pool(),
             actor,
             pid: usage.pid,
-            numeric: report.numeric,
+            numeric,
             cold_start,
             warm_up,
         });

@@ -188,7 +188,8 @@ impl Pool {
     pub(super) fn numeric(&self) -> Option<&str> {
         let reported = self.members.all.values();
         let reported = reported.filter_map(|member| member.numeric.as_deref());
-        agreed(reported, self.last_numeric.as_deref())
+        let last = self.last_report.as_ref();
+        agreed(reported, last.map(|report| report.numeric.as_str()))
     }
 
     /// Names the space that its engines translate in; empty while that is not known.

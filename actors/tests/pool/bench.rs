@@ -413,6 +413,7 @@ async fn start_pool(
             text: WARM_UP.into(),
             source: "en".into(),
             target: "fr".into(),
+            align: false,
         },
     };
     Actor::spawn(None, PoolSupervisor, start).await.unwrap().0

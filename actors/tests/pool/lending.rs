@@ -48,6 +48,7 @@ fn lend_in(space: String, bench: &Bench, texts: &[&str]) -> Answer {
         text: (*text).to_owned(),
         source: "en".to_owned(),
         target: "fr".to_owned(),
+        align: false,
     };
     let loan = Loan {
         space,

@@ -57,6 +57,7 @@ impl Engine for Counting {
         Ok(LoadReport {
             numeric: "none".to_owned(),
             load_ms: 5,
+            ..LoadReport::default()
         })
     }
 
@@ -73,6 +74,7 @@ impl Engine for Counting {
             input_tokens: 1,
             output_tokens: 1,
             completeness: babelmesh_actors::engine::Completeness::Whole,
+            alignment: None,
         };
         Ok(batch.segments.into_iter().map(translation).collect())
     }
@@ -150,6 +152,7 @@ impl Node {
                     text: WARM_UP.into(),
                     source: "en".into(),
                     target: "fr".into(),
+                    align: false,
                 },
             };
             let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();

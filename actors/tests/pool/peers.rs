@@ -178,6 +178,7 @@ fn translated(segments: Vec<Segment>) -> Vec<Translation> {
         input_tokens: 5,
         output_tokens: 5,
         completeness: Completeness::Whole,
+        alignment: None,
     };
     segments.into_iter().map(translation).collect()
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Completeness, Failure, FailureKind, LoadRequest, Segment, Translation, executable,
+    Completeness, Failure, FailureKind, LoadReport, LoadRequest, Segment, Translation, executable,
     serve::Engine,
 };
 use babelmesh_integration_tests::faults::{
@@ -28,7 +28,7 @@ struct FaultyEngine {
 impl Engine for FaultyEngine {
     const NAME: &'static str = "faulty";
 
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure> {
         let marks = [
             (FAIL_LOAD, FailureKind::Load),
             (UNLOADABLE, FailureKind::Unloadable),
@@ -43,7 +43,11 @@ impl Engine for FaultyEngine {
             let message = "the faulty engine was told to fail".to_owned();
             return Err(Failure { kind, message });
         }
-        Ok((Self { kept: Vec::new() }, "none".to_owned()))
+        let report = LoadReport {
+            numeric: "none".to_owned(),
+            ..LoadReport::default()
+        };
+        Ok((Self { kept: Vec::new() }, report))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
@@ -88,6 +92,7 @@ fn translation(segment: &Segment) -> Translation {
         input_tokens: tokens,
         output_tokens: tokens,
         completeness: Completeness::Whole,
+        alignment: None,
     }
 }
 

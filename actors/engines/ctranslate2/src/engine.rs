@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use babelmesh_engine_protocol::{
-    Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation, serve::Engine,
+    Device, Failure, FailureKind, LoadReport, LoadRequest, Precision, Segment, Translation,
+    serve::Engine,
 };
 use babelmesh_marian::{Generated, MarianSession};
 use ct2rs::sys::{
@@ -20,7 +21,7 @@ pub(crate) struct Ctranslate2 {
 impl Engine for Ctranslate2 {
     const NAME: &'static str = "ctranslate2";
 
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure> {
         let session = MarianSession::open(request)?;
         let (translator, numeric) = open_translator(request)?;
         let suppressed = session
@@ -43,14 +44,14 @@ impl Engine for Ctranslate2 {
             return_scores: true,
             ..TranslationOptions::default()
         };
-        Ok((
-            Self {
-                session,
-                translator,
-                options,
-            },
-            numeric.to_owned(),
-        ))
+        // The library's bindings return no attention.
+        let report = session.report(numeric);
+        let engine = Self {
+            session,
+            translator,
+            options,
+        };
+        Ok((engine, report))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {

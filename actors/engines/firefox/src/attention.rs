@@ -73,12 +73,14 @@ impl Attention {
         }
     }
 
+    /// Attends to the memory. `shares`, if given, gets what the first head of the first row attends to: a share for each position.
     pub(crate) fn attend(
         &self,
         input: &[f32],
         rows: usize,
         memory: &Memory,
         rounded: &mut Vec<u8>,
+        mut shares: Option<&mut Vec<f32>>,
     ) -> Vec<f32> {
         let queries = self.query.apply(input, rows, rounded);
         let size = self.width / self.heads;
@@ -90,6 +92,9 @@ impl Attention {
             let from = (index % self.heads) * size;
             memory.score(query, from, scale, &mut scores);
             ops::softmax_in_place(&mut scores, 1, memory.positions);
+            if let Some(shares) = shares.take() {
+                shares.extend_from_slice(&scores);
+            }
             memory.average(&scores, from, out);
         }
         let attended = self.output.apply(&joined, rows, rounded);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Completeness, Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation,
-    serve::Engine,
+    Alignment, Capabilities, Completeness, Device, Failure, FailureKind, LoadReport, LoadRequest,
+    Precision, Segment, Translation, serve::Engine,
 };
 use babelmesh_models::forms::{
     SOURCE_SPM,
@@ -17,6 +17,7 @@ use babelmesh_models::forms::{
 use fxtranslate::{gemm, shortlist::Shortlist};
 
 use crate::{
+    alignment::{Placed, align},
     linear::Kernel,
     network::{Generated, Network},
     say, validation,
@@ -39,7 +40,7 @@ pub(crate) struct Firefox {
 impl Engine for Firefox {
     const NAME: &'static str = "firefox";
 
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure> {
         let kernel = kernel();
         warn(request, kernel);
         let model = contained(|| Self::open(request, kernel));
@@ -50,7 +51,16 @@ impl Engine for Firefox {
             Kernel::Vector => format!("int8_{}", gemm::backend()),
             Kernel::Scalar => "int8_scalar".to_owned(),
         };
-        Ok((model, numeric))
+        let report = LoadReport {
+            numeric,
+            coverage: model.vocabularies.coverage().clone(),
+            capabilities: Capabilities {
+                alignments: true,
+                alternatives: false,
+            },
+            ..LoadReport::default()
+        };
+        Ok((model, report))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {
@@ -58,7 +68,7 @@ impl Engine for Firefox {
             .iter()
             .map(|segment| {
                 self.check_languages(segment)?;
-                contained(|| self.translation(&segment.text))
+                contained(|| self.translation(segment))
                     .and_then(|translation| translation)
                     .map_err(|message| Failure {
                         kind: FailureKind::Inference,
@@ -112,14 +122,19 @@ impl Firefox {
         })
     }
 
-    fn translation(&self, text: &str) -> Result<Translation, String> {
-        let source = self.vocabularies.encode(text);
+    fn translation(&self, segment: &Segment) -> Result<Translation, String> {
+        let (source, places) = match segment.align {
+            true => self.vocabularies.encode_placed(&segment.text),
+            false => (self.vocabularies.encode(&segment.text), None),
+        };
         let mut translation = Translation {
             text: String::new(),
             score: 0.0,
             input_tokens: count(source.len()),
             output_tokens: 0,
             completeness: Completeness::Whole,
+            // It stays without links where tokens cannot be placed in the source.
+            alignment: segment.align.then(Alignment::default),
         };
         if source.len() > self.max_input {
             translation.completeness = Completeness::TooLong {
@@ -127,7 +142,11 @@ impl Firefox {
             };
         } else if source.len() > 1 {
             // The end mark alone is an empty text.
-            self.translate_tokens(&source, &mut translation)?;
+            let placed = places.as_deref().map(|places| Placed {
+                text: &segment.text,
+                places,
+            });
+            self.translate_tokens(&source, placed.as_ref(), &mut translation)?;
         }
         Ok(translation)
     }
@@ -135,15 +154,26 @@ impl Firefox {
     fn translate_tokens(
         &self,
         source: &[u32],
+        placed: Option<&Placed<'_>>,
         translation: &mut Translation,
     ) -> Result<(), String> {
         let most = self.max_output.min(most_tokens(source.len()));
         let end = self.vocabularies.end();
-        let generated = self.network.translate(source, end, most);
+        let mut attention = Vec::new();
+        let shares = placed.map(|_| &mut attention);
+        let generated = self.network.translate(source, end, most, shares);
         if !generated.log_probability.is_finite() {
             return Err("the network computed what is not a number".into());
         }
-        translation.text = self.vocabularies.decode(&generated.tokens);
+        let (text, places) = self.vocabularies.decode(&generated.tokens);
+        if let Some(placed) = placed {
+            let target = Placed {
+                text: &text,
+                places: &places,
+            };
+            translation.alignment = Some(align(placed, &target, &attention));
+        }
+        translation.text = text;
         translation.output_tokens = count(output_tokens(&generated));
         let tokens = f64::from(translation.output_tokens.max(1));
         translation.score = (generated.log_probability / tokens).min(0.0) as f32;

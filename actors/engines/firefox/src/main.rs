@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alignment;
 mod attention;
 mod embedding;
 mod engine;

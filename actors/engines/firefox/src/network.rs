@@ -98,8 +98,16 @@ impl Network {
         (self.source.tokens(), self.target.tokens())
     }
 
-    /// Translates source tokens, their end mark included, by choosing the most probable token at each step.
-    pub(crate) fn translate(&self, source: &[u32], end: u32, most_tokens: usize) -> Generated {
+    /// Translates source tokens, their end mark included, by choosing the most probable token at each step. `attention`, if given, gets a
+    /// row for each token that is written, the end mark included: what the first head of the last layer attends to in the source. Models are
+    /// trained so that this head aligns words.
+    pub(crate) fn translate(
+        &self,
+        source: &[u32],
+        end: u32,
+        most_tokens: usize,
+        mut attention: Option<&mut Vec<f32>>,
+    ) -> Generated {
         let mut rounded = Vec::new();
         let context = self.encode(source, &mut rounded);
         let memories = self.decoder.iter().map(|layer| {
@@ -116,7 +124,15 @@ impl Network {
         };
         for position in 0..most_tokens {
             let previous = generated.tokens.last().copied();
-            let top = self.step(previous, position, &memories, &mut cells, &mut rounded);
+            let shares = attention.as_deref_mut();
+            let top = self.step(
+                previous,
+                position,
+                &memories,
+                &mut cells,
+                &mut rounded,
+                shares,
+            );
             let choice = projection.choose(&top, &mut rounded);
             generated.log_probability += choice.log_probability;
             if choice.token == end {
@@ -140,7 +156,7 @@ impl Network {
             let memory = layer.attention.memory(&rows, source.len(), rounded);
             rows = layer
                 .attention
-                .attend(&rows, source.len(), &memory, rounded);
+                .attend(&rows, source.len(), &memory, rounded, None);
             rows = layer.feed_forward.run(&rows, source.len(), rounded);
         }
         rows
@@ -154,15 +170,19 @@ impl Network {
         memories: &[Memory],
         cells: &mut [Vec<f32>],
         rounded: &mut Vec<u8>,
+        mut shares: Option<&mut Vec<f32>>,
     ) -> Vec<f32> {
+        let last = memories.len().saturating_sub(1);
         let mut row = vec![0.0; self.shape.width];
         if let Some(token) = previous {
             self.target.write_row(token, &mut row);
         }
         self.positions.add(position, &mut row);
-        for ((layer, memory), cell) in self.decoder.iter().zip(memories).zip(cells) {
+        let layers = self.decoder.iter().zip(memories).zip(cells).enumerate();
+        for (number, ((layer, memory), cell)) in layers {
+            let shares = shares.take_if(|_| number == last);
             row = layer.memory.step(&row, cell, rounded);
-            row = layer.attention.attend(&row, 1, memory, rounded);
+            row = layer.attention.attend(&row, 1, memory, rounded, shares);
             row = layer.feed_forward.run(&row, 1, rounded);
         }
         row

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use babelmesh_engine_protocol::{
-    Completeness, Failure, FailureKind, LoadRequest, Segment, Translation,
+    Completeness, Failure, FailureKind, LoadReport, LoadRequest, Segment, Translation,
 };
 use babelmesh_models::EngineFile;
 
@@ -58,6 +58,16 @@ impl MarianSession {
     #[must_use]
     pub fn tokeniser(&self) -> &Tokeniser {
         &self.tokeniser
+    }
+
+    /// The report of a load: neither alignments nor alternatives, and the characters of the tokeniser.
+    #[must_use]
+    pub fn report(&self, numeric: &str) -> LoadReport {
+        LoadReport {
+            numeric: numeric.to_owned(),
+            coverage: self.tokeniser.coverage().clone(),
+            ..LoadReport::default()
+        }
     }
 
     /// Longest translation in tokens.
@@ -126,6 +136,7 @@ impl MarianSession {
             input_tokens: count(source.tokens),
             output_tokens: count(result.tokens),
             completeness,
+            alignment: None,
         }
     }
 

@@ -6,11 +6,14 @@
 //! never saw in training, and lose the best path at an unknown character.
 
 mod batch;
+mod coverage;
 mod normaliser;
 mod spm;
 mod tokeniser;
 mod unigram;
 
 pub use batch::{Generated, MarianSession};
-pub use spm::SpmError;
+pub use coverage::coverage;
+pub use normaliser::{Normaliser, Traced};
+pub use spm::{SpmError, SpmFile};
 pub use tokeniser::{Encoded, Tokeniser, TokeniserError};

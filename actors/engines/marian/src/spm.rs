@@ -1,8 +1,10 @@
 //! Reading of a SentencePiece model, a Protocol Buffers message.
 
+use std::collections::HashSet;
+
 /// What of a SentencePiece model matters for encoding.
 #[derive(Debug, Default)]
-pub(crate) struct SpmFile {
+pub struct SpmFile {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) is_unigram: bool,
     pub(crate) byte_fallback: bool,
@@ -23,6 +25,8 @@ pub(crate) struct Piece {
 pub(crate) enum PieceKind {
     Normal,
     UserDefined,
+    /// Stands for one byte of a character that has no piece.
+    Byte,
     /// Control marks, the unknown piece and unused pieces: no text is ever split into them.
     Other,
 }
@@ -39,7 +43,11 @@ pub enum SpmError {
 }
 
 impl SpmFile {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
+    /// Reads a unigram model.
+    ///
+    /// # Errors
+    /// Any [`SpmError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
         // These are the defaults of the message's definition.
         let mut file = Self {
             is_unigram: true,
@@ -61,10 +69,22 @@ impl SpmFile {
         if !file.is_unigram {
             return Err(SpmError::Unsupported("only unigram models can be used"));
         }
-        if file.byte_fallback {
-            return Err(SpmError::Unsupported("it falls back to bytes"));
-        }
         Ok(file)
+    }
+
+    /// Characters that are a piece by themselves.
+    pub(crate) fn characters(&self) -> HashSet<char> {
+        let pieces = self
+            .pieces
+            .iter()
+            .filter(|piece| matches!(piece.kind, PieceKind::Normal | PieceKind::UserDefined));
+        pieces.filter_map(|piece| only(&piece.text)).collect()
+    }
+
+    /// Whether any character can be spelt in bytes.
+    pub(crate) fn has_all_bytes(&self) -> bool {
+        let bytes = self.pieces.iter();
+        bytes.filter(|piece| piece.kind == PieceKind::Byte).count() == 256
     }
 
     fn read_trainer(&mut self, bytes: &[u8]) -> Result<(), SpmError> {
@@ -111,6 +131,7 @@ impl Piece {
                     piece.kind = match kind {
                         1 => PieceKind::Normal,
                         4 => PieceKind::UserDefined,
+                        6 => PieceKind::Byte,
                         _ => PieceKind::Other,
                     }
                 }
@@ -119,6 +140,12 @@ impl Piece {
         }
         Ok(piece)
     }
+}
+
+/// The character of a piece that has no other.
+pub(crate) fn only(piece: &str) -> Option<char> {
+    let mut characters = piece.chars();
+    characters.next().filter(|_| characters.next().is_none())
 }
 
 /// The value of a field.

@@ -1,16 +1,18 @@
 //! From texts to the numbers that the network reads, and from the numbers it writes to texts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
+use babelmesh_engine_protocol::Coverage;
 use babelmesh_models::forms::{SOURCE_SPM, VOCABULARY};
 
 use crate::{
+    coverage::covered,
     normaliser::{Normaliser, SPACE},
-    spm::{SpmError, SpmFile},
+    spm::{SpmError, SpmFile, only},
     unigram::Unigram,
 };
 
@@ -26,6 +28,7 @@ pub struct Tokeniser {
     pieces: Vec<String>,
     end_id: u32,
     unknown_id: u32,
+    coverage: Coverage,
 }
 
 /// A text as the network reads it.
@@ -85,12 +88,17 @@ impl Tokeniser {
         let path = directory.join(SOURCE_SPM);
         let file = SpmFile::parse(&read(&path)?);
         let (file, normaliser) = file
+            .and_then(|file| match file.byte_fallback {
+                true => Err(SpmError::Unsupported("it falls back to bytes")),
+                false => Ok(file),
+            })
             .and_then(|file| Normaliser::new(&file).map(|normaliser| (file, normaliser)))
             .map_err(|source| TokeniserError::Spm { path, source })?;
         let path = directory.join(VOCABULARY);
         let bytes = read(&path)?;
         Vocabulary::parse(&bytes)
             .map(|vocabulary| Self {
+                coverage: vocabulary.coverage(&file, &normaliser),
                 normaliser,
                 unigram: Unigram::new(&file),
                 ids: vocabulary.ids,
@@ -99,6 +107,12 @@ impl Tokeniser {
                 unknown_id: vocabulary.unknown_id,
             })
             .map_err(|reason| TokeniserError::Vocabulary { path, reason })
+    }
+
+    /// The characters that the model can read and write.
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// The number of a piece, if it is in the vocabulary.
@@ -176,6 +190,18 @@ struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// A source's characters need a piece and a number. A translation is put together from whatever has a number.
+    fn coverage(&self, file: &SpmFile, normaliser: &Normaliser) -> Coverage {
+        let written = self.pieces.iter().filter_map(|piece| only(piece));
+        let written = written.collect::<HashSet<_>>();
+        let read = file.characters();
+        let read = read.intersection(&written).copied().collect();
+        Coverage {
+            source: covered(&read, normaliser),
+            target: covered(&written, normaliser),
+        }
+    }
+
     /// Reads a `vocab.json`; the error is a sentence.
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let ids = serde_json::from_slice::<HashMap<String, u32>>(bytes)

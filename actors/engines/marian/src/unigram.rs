@@ -31,7 +31,7 @@ impl Unigram {
         let usable = file
             .pieces
             .iter()
-            .filter(|piece| piece.kind != PieceKind::Other);
+            .filter(|piece| matches!(piece.kind, PieceKind::Normal | PieceKind::UserDefined));
         let scores = usable
             .map(|piece| {
                 let score = match piece.kind {

@@ -42,6 +42,31 @@ fn encoding_is_sentencepieces() {
 }
 
 #[test]
+fn a_character_is_covered_if_its_normal_form_is_known() {
+    let tokeniser = tokeniser();
+    let coverage = tokeniser.coverage();
+    for character in '\u{1}'..='\u{ffff}' {
+        // No mark composes with a digit.
+        let text = format!("1{character}1");
+        let ids = tokeniser.encode(&text, None, ROOM).ids;
+        // A space mark is read as a space, and what is replaced by nothing is not read at all.
+        let is_lost = character == '\u{2581}' || ids == tokeniser.encode("11", None, ROOM).ids;
+        let is_known = !ids.contains(&UNKNOWN) && !is_lost;
+        assert_eq!(
+            coverage.source.contains(character),
+            is_known,
+            "{character:?} {ids:?}"
+        );
+    }
+    for character in "aé ﬁ½\u{a0}".chars() {
+        assert!(coverage.contains(character), "{character:?}");
+    }
+    for character in "😀日\u{2581}\u{1}".chars() {
+        assert!(!coverage.contains(character), "{character:?}");
+    }
+}
+
+#[test]
 fn the_language_token_comes_first_and_the_end_mark_survives_the_cut() {
     let tokeniser = tokeniser();
     let french = tokeniser.id(">>fr<<");

@@ -7,7 +7,8 @@ use std::{
 };
 
 use babelmesh_engine_protocol::{
-    Device, Failure, FailureKind, LoadRequest, Precision, Segment, Translation, serve::Engine,
+    Device, Failure, FailureKind, LoadReport, LoadRequest, Precision, Segment, Translation,
+    serve::Engine,
 };
 use babelmesh_marian::{Generated, MarianSession};
 use babelmesh_models::forms::{SOURCE_SPM, VOCABULARY, WEIGHTS};
@@ -37,7 +38,7 @@ pub(crate) struct RustBert {
 impl Engine for RustBert {
     const NAME: &'static str = "rust-bert";
 
-    fn load(request: &LoadRequest) -> Result<(Self, String), Failure> {
+    fn load(request: &LoadRequest) -> Result<(Self, LoadReport), Failure> {
         let session = MarianSession::open(request)?;
         let device = device(request.device)?;
         tch::set_num_threads(i32::from(request.threads.max(1)));
@@ -46,13 +47,14 @@ impl Engine for RustBert {
         let config = config(request, &session, device, kind)?;
         let generator = guarded(|| MarianGenerator::new(config))
             .map_err(|reason| of_load(&format!("loading {}: {reason}", request.directory)))?;
+        let report = session.report(numeric);
         let engine = Self {
             session,
             generator,
             device,
             beams: request.beam_size > 1,
         };
-        Ok((engine, numeric.to_owned()))
+        Ok((engine, report))
     }
 
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure> {

@@ -225,7 +225,7 @@ impl Files {
 }
 
 fn translate(network: &Network, source: &[u32]) -> Generated {
-    network.translate(source, 0, 2 * source.len() + 4)
+    network.translate(source, 0, 2 * source.len() + 4, None)
 }
 
 proptest! {
@@ -249,6 +249,29 @@ proptest! {
     }
 
     #[test]
+    fn attention_is_the_librarys_and_changes_nothing(
+        seed: u64,
+        restricted: bool,
+        words in prop::collection::vec(2_usize..TOKENS, 1..12),
+    ) {
+        let files = Files::new(seed, true);
+        let text = words.iter().map(|word| format!("w{word} ")).collect::<String>();
+        let library = files.library(restricted);
+        let source = library.src_ids(&text);
+        let aligned = library.translate_aligned(&text);
+        let network = files.network(restricted, Kernel::Vector);
+        let mut attention = Vec::new();
+        let most = 2 * source.len() + 4;
+        let generated = network.translate(&source, 0, most, Some(&mut attention));
+        prop_assert_eq!(&generated, &translate(&network, &source));
+        let expected = aligned.alignments.concat();
+        prop_assert_eq!(attention.len(), expected.len());
+        for (ours, theirs) in attention.iter().zip(expected) {
+            prop_assert!((ours - theirs).abs() < 1e-4, "{} {}", ours, theirs);
+        }
+    }
+
+    #[test]
     fn the_score_is_that_of_the_librarys_own_output_layer(seed: u64, token in 2_u32..TOKENS as u32) {
         let files = Files::new(seed, true);
         let library = files.library(false);
@@ -260,7 +283,7 @@ proptest! {
         let most = logits.iter().copied().fold(f32::MIN, f32::max);
         let sum: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
         let network = files.network(false, Kernel::Vector);
-        let generated = network.translate(&source, u32::MAX, 1);
+        let generated = network.translate(&source, u32::MAX, 1, None);
         prop_assert!((generated.log_probability + f64::from(sum.ln())).abs() < 1e-4);
     }
 }
