@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{super::load::ConfigError, mistake};
 use crate::config::Config;
+use babelmesh_settings::{ConfigError, mistake};
 
 /// A year in milliseconds.
 const YEAR_MS: u64 = 366 * 24 * 3_600 * 1_000;
