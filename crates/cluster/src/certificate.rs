@@ -21,21 +21,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     config::TlsConfig,
-    tls::{self, Tls},
+    tls::{self, Credentials, Tls},
 };
 use babelmesh_telemetry::events::NodeEvent;
 
 const DAY: u64 = 24 * 60 * 60;
-
-/// What the three files hold.
-pub(super) struct Credentials {
-    /// Authorities that other nodes' certificates must come from.
-    pub(super) roots: Arc<RootCertStore>,
-    /// This node's certificate, and those between it and the authority.
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    /// Its key.
-    pub(super) key: PrivateKeyDer<'static>,
-}
 
 /// The certificate as it was read last.
 struct Current {

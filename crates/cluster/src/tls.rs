@@ -20,7 +20,7 @@ use rustls::{
     crypto::{
         WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
     },
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::{
         ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
         danger::ClientCertVerifier,
@@ -31,10 +31,18 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::certificate::Credentials;
-
 /// Label of the value that binds a handshake to its TLS session.
 const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
+
+/// What the three files hold.
+pub(super) struct Credentials {
+    /// Authorities that other nodes' certificates must come from.
+    pub(super) roots: Arc<RootCertStore>,
+    /// This node's certificate, and those between it and the authority.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub(super) key: PrivateKeyDer<'static>,
+}
 
 /// Makes encrypted streams of connections.
 #[derive(Clone)]

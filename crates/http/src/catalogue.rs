@@ -4,8 +4,29 @@ use std::collections::BTreeSet;
 
 use actix_web::web::Bytes;
 use babelmesh_actors::{domain::Language, routing::Ability};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::libretranslate::LanguageBody;
+/// A language.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LanguageBody {
+    /// Its code.
+    code: String,
+    /// Its English name.
+    name: String,
+    /// Codes of the languages that it is translated to.
+    targets: Vec<String>,
+}
+
+impl LanguageBody {
+    pub(super) fn new(language: Language, targets: &BTreeSet<Language>) -> Self {
+        Self {
+            code: language.to_string(),
+            name: language.english_name().to_owned(),
+            targets: targets.iter().map(Language::to_string).collect(),
+        }
+    }
+}
 
 /// What models can do. Made when that changes, and not for each request.
 #[derive(Debug)]

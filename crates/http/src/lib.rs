@@ -33,6 +33,7 @@ mod docs;
 mod edge;
 mod error;
 mod health;
+mod hosts;
 pub mod keys;
 mod libretranslate;
 mod meeshy;

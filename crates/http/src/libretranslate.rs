@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     body::{Parameters, Texts},
+    catalogue::LanguageBody,
     error::{ApiError, Dialect},
     meeshy,
     state::{Api, Asker},
@@ -47,27 +48,6 @@ pub(super) struct Detection {
     confidence: f64,
     /// Its code.
     language: String,
-}
-
-/// A language.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct LanguageBody {
-    /// Its code.
-    code: String,
-    /// Its English name.
-    name: String,
-    /// Codes of the languages that it is translated to.
-    targets: Vec<String>,
-}
-
-impl LanguageBody {
-    pub(super) fn new(language: Language, targets: &BTreeSet<Language>) -> Self {
-        Self {
-            code: language.to_string(),
-            name: language.english_name().to_owned(),
-            targets: targets.iter().map(Language::to_string).collect(),
-        }
-    }
 }
 
 /// An error.

@@ -1,5 +1,6 @@
 //! The keys of `[kafka]`.
 
+mod topics;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,8 @@ use babelmesh_settings::ConfigError;
 use babelmesh_telemetry::status::Delivery;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use crate::{security::SecurityConfig, topic_settings::TopicSettingsConfig, topics::TopicNames};
+use crate::{security::SecurityConfig, topics::TopicNames};
+pub use topics::{CleanupPolicy, TopicOverrides, TopicSettingsConfig};
 
 /// Kafka.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,6 @@ mod metrics;
 mod process;
 mod snapshot;
 pub mod status;
-mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod throttle;

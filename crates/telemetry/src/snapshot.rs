@@ -1,5 +1,7 @@
 //! What has a value at every moment, read from a node's status.
 
+mod surroundings;
+
 use std::sync::atomic::AtomicU64;
 
 use babelmesh_actors::{
@@ -12,7 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Labels, PREFIX, surroundings};
+use super::{Labels, PREFIX};
 use crate::{
     events::NodeEvent,
     status::{ClusterView, Delivery, NodeStatus, SourceStatus},

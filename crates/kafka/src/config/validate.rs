@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use babelmesh_actors::domain::Language;
 
-use crate::{config::KafkaConfig, security::SecurityConfig, topic_settings::TopicOverrides};
+use crate::{config::KafkaConfig, config::TopicOverrides, security::SecurityConfig};
 use babelmesh_settings::{ConfigError, Secret, mistake, read_secret};
 
 const SECURITY: &str = "kafka.security";

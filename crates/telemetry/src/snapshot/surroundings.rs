@@ -2,7 +2,7 @@
 
 use babelmesh_actors::pool::PoolStatus;
 
-use super::snapshot::{Page, each};
+use super::{Page, each};
 use crate::status::{CacheStatus, ClusterView, MemberState};
 
 /// The other nodes, as this one sees them.
