@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use babelmesh_settings::{ConfigError, ConfigErrors, mistake};
 use figment::{
     Figment,
     providers::Serialized,
@@ -10,7 +11,6 @@ use figment::{
 use serde::Deserialize;
 
 use super::{model::Config, validate};
-use babelmesh_settings::{ConfigError, ConfigErrors, mistake};
 
 /// Prefix of the environment variables; `BABELMESH_KAFKA__GROUP_ID` is `kafka.group_id`.
 const PREFIX: &str = "BABELMESH_";

@@ -8,7 +8,6 @@ use babelmesh_actors::{
     engine::{Device, Precision},
     scaling::Quantization,
 };
-
 use babelmesh_settings::{ConfigError, MAX_THREADS, mistake};
 
 use super::model::{Config, EngineConfig};

@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use babelmesh_actors::{cache::CacheKey, engine::Translation};
+use babelmesh_telemetry::events::NodeEvent;
+use babelmesh_telemetry::status::SharedStatus;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates,
     aio::MultiplexedConnection,
@@ -24,8 +26,6 @@ use tokio::{
 };
 
 use crate::config::RedisConfig;
-use babelmesh_telemetry::events::NodeEvent;
-use babelmesh_telemetry::status::SharedStatus;
 
 /// How often Redis is asked whether it is there, and how long it is left alone after it was not.
 const LOOK: Duration = Duration::from_secs(1);

@@ -9,6 +9,11 @@ use babelmesh_actors::{
     elsewhere::{AbleNodes, Abroad},
     routing::Ability,
 };
+use babelmesh_telemetry::{
+    events::NodeEvent,
+    status::{MemberState, MemberView},
+    traces::forwarded_to,
+};
 use ractor::rpc::CallResult;
 use tracing::Instrument as _;
 
@@ -17,11 +22,6 @@ use super::{
     choice::{Need, candidates},
     command::{Action, Command, CommandDone},
     message::{self, Answer, Ask, Asked, GatewayMessage},
-};
-use babelmesh_telemetry::{
-    events::NodeEvent,
-    status::{MemberState, MemberView},
-    traces::forwarded_to,
 };
 
 /// Nodes that a request is tried on.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use babelmesh_telemetry::events::NodeEvent;
 use rustls::{
     CertificateError, RootCertStore,
     client::verify_server_cert_signed_by_trust_anchor,
@@ -23,7 +24,6 @@ use super::{
     config::TlsConfig,
     tls::{self, Credentials, Tls},
 };
-use babelmesh_telemetry::events::NodeEvent;
 
 const DAY: u64 = 24 * 60 * 60;
 

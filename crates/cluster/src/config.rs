@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
+use babelmesh_settings::{ConfigError, Secret, read_secret};
 use serde::{Deserialize, Serialize};
 
 use super::membership::Patience;
-use babelmesh_settings::{ConfigError, Secret, read_secret};
 
 /// The cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use babelmesh_telemetry::events::NodeEvent;
 use tokio::sync::mpsc;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     shared::Shared,
     transport::{Contact, Transport},
 };
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How often it is looked whether somebody is to be dialled.
 const LOOK: Duration = Duration::from_millis(50);

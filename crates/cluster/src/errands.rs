@@ -13,6 +13,7 @@ use babelmesh_actors::{
     },
     elsewhere::{Abroad, Elsewhere, Errand},
 };
+use babelmesh_telemetry::events::NodeEvent;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -20,7 +21,6 @@ use super::{
     Cluster,
     choice::{Need, candidates},
 };
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How long it is believed what other nodes can do.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

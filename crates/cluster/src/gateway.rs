@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::events::NodeEvent;
+use babelmesh_telemetry::status::NodeReport;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use ractor_cluster::{
     NodeEventSubscription, NodeServerMessage, node::NodeServerSessionInformation,
@@ -28,8 +30,6 @@ use super::{
     shared::{LinkState, Shared},
     transport::Contact,
 };
-use babelmesh_telemetry::events::NodeEvent;
-use babelmesh_telemetry::status::NodeReport;
 
 /// Requests of other nodes that are worked on at once.
 const MOST_REQUESTS: usize = 256;

@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use babelmesh_settings::Secret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use super::certificate::Certificate;
 use crate::config::ClusterConfig;
-use babelmesh_settings::Secret;
 
 /// How long it rests after a connection that could not be accepted.
 const REST: Duration = Duration::from_millis(100);

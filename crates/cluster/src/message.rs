@@ -5,6 +5,7 @@ use babelmesh_actors::{
     engine::{Segment, Translation},
     offload::PeerError,
 };
+use babelmesh_telemetry::status::NodeReport;
 use ractor::{
     Message, RpcReplyPort,
     message::{BoxedDowncastErr, SerializedMessage},
@@ -17,7 +18,6 @@ use super::{
     handshake::SessionKey,
     transport::Contact,
 };
-use babelmesh_telemetry::status::NodeReport;
 
 /// Longest message that is taken from another node, in bytes.
 pub(super) const LONGEST: usize = 4 << 20;

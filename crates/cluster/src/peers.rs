@@ -14,13 +14,13 @@ use babelmesh_actors::{
     engine::{EngineBatch, Translation},
     offload::{PeerError, PeerLink, PeerOffer, Peers},
 };
+use babelmesh_telemetry::status::PoolReport;
 use ractor::rpc::CallResult;
 
 use super::{
     message::{self, Answer, Ask, Asked, GatewayMessage, Tell, Told},
     shared::Shared,
 };
-use babelmesh_telemetry::status::PoolReport;
 
 /// Longest time for a batch to be answered; pools take batches back much sooner when they take too long.
 const LONGEST: Duration = Duration::from_secs(120);

@@ -6,13 +6,13 @@ use std::{
 };
 
 use babelmesh_actors::routing::Ability;
+use babelmesh_telemetry::status::{MemberState, MemberView, NodeReport};
 
 use super::{
     handshake::is_plausible,
     membership::{Member, Patience, Sign, Standing},
     message::{Acquaintance, MOST_MEMBERS},
 };
-use babelmesh_telemetry::status::{MemberState, MemberView, NodeReport};
 
 /// How long a node that said goodbye is shown.
 const FAREWELL: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::status::{ClusterView, MemberState, MemberView, NodeReport};
 use ractor::{ActorId, ActorRef};
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     roster::Roster,
     transport::Register,
 };
-use babelmesh_telemetry::status::{ClusterView, MemberState, MemberView, NodeReport};
 
 /// Where gateways find each other; the version keeps different protocols apart.
 const SCOPE: &str = "babelmesh/1";

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use babelmesh_telemetry::{events::NodeEvent, failure::error_chain};
 use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -26,7 +27,6 @@ use super::{
     link::{Link, Wire},
     tls::{self, TlsError},
 };
-use babelmesh_telemetry::{events::NodeEvent, failure::error_chain};
 
 /// What the rest of the node decides about a name.
 pub(super) trait Register: Send + Sync + 'static {

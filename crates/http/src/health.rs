@@ -7,6 +7,7 @@ use std::{
 };
 
 use babelmesh_actors::{
+    caller,
     domain::{Priority, Reach, TranslationRequest},
     events::{Event, Observer},
     intake::IntakeMessage,
@@ -16,7 +17,6 @@ use babelmesh_actors::{
 use ractor::ActorRef;
 use serde::Serialize;
 
-use babelmesh_actors::caller;
 use babelmesh_telemetry::status::{NodeStatus, StatusSource, TopicProblem};
 
 /// An answer is recent for so long.

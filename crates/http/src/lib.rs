@@ -63,6 +63,7 @@ use actix_web::{
     web::{self, Data},
 };
 use anyhow::{Result, anyhow};
+use babelmesh_telemetry::failure::Failures;
 pub use config::HttpConfig;
 pub use dashboard::Feed;
 pub use health::{Health, Readiness};
@@ -74,7 +75,6 @@ use self::{
     edge::{get, get_or_post, post},
     state::Api,
 };
-use babelmesh_telemetry::failure::Failures;
 use dashboard::{LiveFeed, Shutdown};
 
 /// The HTTP edge of a node.

@@ -1,10 +1,10 @@
 //! What operators' tools ask for.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use babelmesh_telemetry::Format;
 use serde_json::json;
 
 use super::{error::Dialect, state::Api};
-use babelmesh_telemetry::Format;
 
 /// Whether the process serves at all.
 #[utoipa::path(get, path = "/live", tag = "Operation", responses((status = 200, description = "It does")))]

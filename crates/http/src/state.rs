@@ -17,9 +17,15 @@ use actix_web::{
 };
 use anyhow::Result;
 use babelmesh_actors::{
+    caller,
     detect::{Detected, identify},
     domain::{ClientId, ErrorCode, ModelType, Priority, TranslationRequest},
     intake::IntakeMessage,
+};
+use babelmesh_telemetry::{
+    Format, Telemetry, Traces,
+    status::{NodeStatus, StatusSource},
+    traces::HttpMoment,
 };
 use ractor::ActorRef;
 use tokio::sync::Semaphore;
@@ -38,12 +44,6 @@ use super::{
     translation::Translation,
 };
 use crate::{config::HttpConfig, dashboard::Feed, peers::Peers};
-use babelmesh_actors::caller;
-use babelmesh_telemetry::{
-    Format, Telemetry, Traces,
-    status::{NodeStatus, StatusSource},
-    traces::HttpMoment,
-};
 
 /// How long it is believed what this node and others can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! Requests as spans.
 
 use actix_web::HttpRequest;
+use babelmesh_telemetry::traces::HttpMoment;
 
 use super::state::Api;
-use babelmesh_telemetry::traces::HttpMoment;
 
 /// Requests that are watched: those that have work done. Whoever looks at metrics all the time makes no traces.
 const ROUTES: [&str; 4] = ["/translate", "/detect", "/v2/translate", "/translate/batch"];

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     admin::{
         AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions,
@@ -22,7 +23,6 @@ use super::{
     topic_settings::PlannedTopic,
     topic_state::{ConfigValue, PartitionState, TopicState},
 };
-use babelmesh_telemetry::events::NodeEvent;
 
 /// Administers the topics of one cluster.
 pub struct Admin {

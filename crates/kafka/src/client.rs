@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use babelmesh_telemetry::{events::NodeEvent, status::Delivery};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
 use super::security::SecurityConfig;
 use crate::config::KafkaConfig;
-use babelmesh_telemetry::{events::NodeEvent, status::Delivery};
 
 /// Longest time between two attempts to reach a broker that is away, in milliseconds.
 pub(super) const RECONNECT_WITHIN_MS: u64 = 2_000;

@@ -6,6 +6,7 @@ use babelmesh_actors::{
     domain::{ErrorCode, JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket},
     intake::IntakeMessage,
 };
+use babelmesh_telemetry::Traces;
 use ractor::ActorRef;
 use rdkafka::message::BorrowedMessage;
 use tokio::time::Instant;
@@ -18,7 +19,6 @@ use super::{
     refusals::Refusals,
     requests::now_ms,
 };
-use babelmesh_telemetry::Traces;
 
 /// Where outcomes go. Of partitions that are gone none are wanted: a node that lost a large backlog does not work it off for nothing.
 struct Sink {

@@ -17,12 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::status::TopicLag;
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::trailing::Span;
 pub(super) use self::watch::LagWatch;
 use super::{client, statistics::Statistics};
-use babelmesh_telemetry::status::TopicLag;
 
 /// A partition with unread records in which nobody gets further for so long is stalled.
 const STALLED: Duration = Duration::from_secs(8);

@@ -34,6 +34,7 @@ use std::{
 };
 
 use babelmesh_actors::{events::Observer, flow::Flow};
+use babelmesh_telemetry::{Traces, failure::Failures, status::Delivery as Guarantee};
 pub use parking::WriteTimeouts;
 pub use settlements::{Command, Opened, Settled, Settlements, Stopping};
 pub use thread_handle::PublisherThread;
@@ -49,7 +50,6 @@ use super::{
     gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
     topic_health::TopicHealth,
 };
-use babelmesh_telemetry::{Traces, failure::Failures, status::Delivery as Guarantee};
 
 /// How often deadlines of revocations are looked at.
 const TICK: Duration = Duration::from_millis(20);

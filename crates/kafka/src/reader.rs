@@ -27,6 +27,7 @@ use babelmesh_actors::{
     events::{Event, Observer, Stage},
     flow::{Flow, Gate},
 };
+use babelmesh_telemetry::{events::NodeEvent, failure::Failures};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer},
@@ -55,7 +56,6 @@ use super::{
     refusals::Refusals,
     topic_health::TopicHealth,
 };
-use babelmesh_telemetry::{events::NodeEvent, failure::Failures};
 
 /// Most records that are handed on at once.
 const RUN: usize = 512;

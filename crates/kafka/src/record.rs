@@ -6,6 +6,10 @@ use babelmesh_actors::{
     domain::{self, ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult},
     flow::Flow,
 };
+use babelmesh_telemetry::{
+    Traces,
+    traces::{Arrival, is_traceparent},
+};
 use rdkafka::{
     Message,
     message::{Header, OwnedHeaders},
@@ -14,10 +18,6 @@ use rdkafka::{
 pub use super::headers::header;
 use super::{headers, topics::TopicNames};
 pub use babelmesh_telemetry::traces::Origin;
-use babelmesh_telemetry::{
-    Traces,
-    traces::{Arrival, is_traceparent},
-};
 
 /// Header: the same for every delivery of one target of one message.
 pub const IDEMPOTENCY_KEY: &str = "babelmesh-idempotency-key";

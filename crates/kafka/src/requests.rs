@@ -6,6 +6,10 @@ use babelmesh_actors::{
     domain::{Language, Ticket, TranslationRequest},
     splitting::{self, Limits, split},
 };
+use babelmesh_telemetry::{
+    Traces,
+    traces::{Journey, Split},
+};
 use rdkafka::message::BorrowedMessage;
 
 use super::{
@@ -14,10 +18,6 @@ use super::{
     record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
     refusals::{Refusals, origin},
     topics::TopicNames,
-};
-use babelmesh_telemetry::{
-    Traces,
-    traces::{Journey, Split},
 };
 
 /// Reads requests, settles them with their jobs.

@@ -1,9 +1,9 @@
 //! Durations and sizes that nobody can mean: the unit is part of a key's name, so one rule holds for all of them.
 
+use babelmesh_settings::{ConfigError, mistake};
 use serde_json::Value;
 
 use crate::config::Config;
-use babelmesh_settings::{ConfigError, mistake};
 
 /// A year in milliseconds.
 const YEAR_MS: u64 = 366 * 24 * 3_600 * 1_000;

@@ -1,3 +1,4 @@
+use babelmesh_telemetry::status::MemberState;
 use ractor::MessagingErr;
 use tokio::sync::mpsc;
 
@@ -10,7 +11,6 @@ use crate::{
     membership::Patience,
     roster::Roster,
 };
-use babelmesh_telemetry::status::MemberState;
 
 struct Nobody;
 

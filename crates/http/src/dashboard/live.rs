@@ -13,13 +13,13 @@ use actix_web::{
 };
 use actix_ws::Message as Frame;
 use babelmesh_actors::domain::Lane;
+use babelmesh_telemetry::status::{ClusterView, MemberState, NodeStatus, StatusSource};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::feed::{Feed, now_ms};
 use crate::{Health, Parts, Readiness, peers::Peers};
-use babelmesh_telemetry::status::{ClusterView, MemberState, NodeStatus, StatusSource};
 
 /// How often the node is looked at.
 const EVERY: Duration = Duration::from_secs(1);

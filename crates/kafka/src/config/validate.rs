@@ -1,11 +1,12 @@
-//! What must hold of topics' settings and of security.
+//! What must hold of the section: its keys, topics' settings, security.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use babelmesh_actors::domain::Language;
-
-use crate::{config::KafkaConfig, config::TopicOverrides, security::SecurityConfig};
 use babelmesh_settings::{ConfigError, Secret, mistake, read_secret};
+
+use super::{KafkaConfig, TopicOverrides};
+use crate::security::SecurityConfig;
 
 const SECURITY: &str = "kafka.security";
 const TOPICS: &str = "kafka.topic_settings";

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     ClientConfig,
     consumer::Consumer,
@@ -25,7 +26,6 @@ use super::{
     waiting::Waiting,
 };
 use crate::{polled::PolledProducer, record::OutRecord};
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How long to wait before a producer is replaced that could not write.
 const RESTART_AFTER: Duration = Duration::from_secs(1);

@@ -5,10 +5,10 @@ use babelmesh_actors::{
     domain::{ErrorCode, JobOutcome, RequestError},
     events::{Event, Observer, Stage},
 };
+use babelmesh_telemetry::traces::Journey;
 
 use super::Publishing;
 use crate::record::{Encoder, Origin, OutRecord};
-use babelmesh_telemetry::traces::Journey;
 
 /// The records that an outcome makes, and the record on its way, if it is watched.
 pub(super) fn encode(

@@ -5,6 +5,9 @@ use std::{
     sync::Arc,
 };
 
+use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
+use babelmesh_telemetry::{events::NodeEvent, traces::Journey};
+
 use super::{
     Publishing,
     answers::{Answers, Dispatch},
@@ -18,8 +21,6 @@ use crate::{
     gauges::DeliveryGauges,
     record::{Encoder, Origin, OutRecord},
 };
-use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
-use babelmesh_telemetry::{events::NodeEvent, traces::Journey};
 
 /// A partition from its assignment to its end here.
 pub(super) struct Partition {

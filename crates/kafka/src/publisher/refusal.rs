@@ -1,8 +1,9 @@
 //! Records that the broker will not take.
 
+use babelmesh_telemetry::events::NodeEvent;
+
 use super::partition::Partition;
 use crate::record::Encoder;
-use babelmesh_telemetry::events::NodeEvent;
 
 /// Puts something smaller in the place of a record that the broker refused. Nothing takes its place when there is nothing smaller left to say; where no
 /// dead letter is left either, that is an error in the log and counts as `record_given_up`.

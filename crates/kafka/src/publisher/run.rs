@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use babelmesh_telemetry::traces::TransactionMoment;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     partition::{Partition, Partitions, Released},
 };
 use crate::record::OutRecord;
-use babelmesh_telemetry::traces::TransactionMoment;
 
 /// Most records of a partition, over all partitions, that are answered in one transaction.
 pub(super) const LARGEST: usize = 4_096;

@@ -10,10 +10,10 @@ use std::{
 };
 
 use babelmesh_actors::domain::{JobOutcome, OutcomeSink, Ticket};
+use babelmesh_telemetry::traces::Journey;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::record::OutRecord;
-use babelmesh_telemetry::traces::Journey;
 
 /// The outcome of a record.
 #[derive(Debug)]

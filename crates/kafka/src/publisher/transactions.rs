@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
@@ -39,7 +40,6 @@ use super::{
     waiting::Waiting,
 };
 use crate::{polled::PolledProducer, record::OutRecord, topic_health::Client};
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);

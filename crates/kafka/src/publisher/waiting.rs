@@ -6,9 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{blame::Reason, partition::Partition};
 use babelmesh_telemetry::events::NodeEvent;
 use babelmesh_telemetry::status::TopicProblem;
+
+use super::{blame::Reason, partition::Partition};
 
 /// Most partitions that are listed of those that wait for one topic.
 const LISTED: usize = 8;

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use babelmesh_telemetry::events::{NodeEvent, PartitionChange};
 use rdkafka::{
     ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -17,7 +18,6 @@ use rdkafka::{
 
 use super::{assignment::Assignment, recreation::Recreations};
 use crate::{client, hearing::Hearing, statistics::Statistics};
-use babelmesh_telemetry::events::{NodeEvent, PartitionChange};
 
 /// A consumer's part in the assignment of its member, until another consumer takes its place.
 pub struct ReaderContext {

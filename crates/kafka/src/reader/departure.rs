@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     consumer::{CommitMode, Consumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
@@ -13,7 +14,6 @@ use rdkafka::{
 
 use super::MemberConsumer;
 use crate::{client, lag::LagWatch};
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How long a poll of a member that leaves waits.
 const POLL: Duration = Duration::from_millis(100);

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 fn language(tag: &str) -> Language {
     tag.parse().unwrap()
 }

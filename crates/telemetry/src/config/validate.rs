@@ -1,7 +1,8 @@
 //! What must hold of traces.
 
-use crate::config::TracesConfig;
 use babelmesh_settings::Secret;
+
+use crate::config::TracesConfig;
 
 /// Adds what is wrong with the way to the collector.
 pub(super) fn check(traces: &TracesConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

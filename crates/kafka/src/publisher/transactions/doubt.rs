@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerGroupMetadata},
 };
 
 use crate::publisher::{Publishing, partition::Partitions, run::Run};
-use babelmesh_telemetry::events::NodeEvent;
 
 /// How long the brokers may take to tell what is committed, before they are asked again.
 const COMMITTED: Duration = Duration::from_secs(3);

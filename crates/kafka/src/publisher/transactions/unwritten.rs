@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::Producer,
@@ -20,7 +21,6 @@ use crate::publisher::{
     reports::{Fate, Report},
     run::{Place, Run},
 };
-use babelmesh_telemetry::events::NodeEvent;
 
 /// Why the id of a producer is left.
 const HELD_UP: &str = "its transaction does not end before a topic can be written again; going on under another transactional.id";
