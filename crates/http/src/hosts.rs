@@ -53,6 +53,8 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn hosts(names: &[&str], listen: &str) -> AllowedHosts {
@@ -96,5 +98,12 @@ mod tests {
         assert!(!named.allows(Some(b"example.org")));
         assert_eq!(hosts(&[], "0.0.0.0:80"), AllowedHosts::Any);
         assert_eq!(hosts(&["*"], "127.0.0.1:80"), AllowedHosts::Any);
+    }
+
+    proptest! {
+        #[test]
+        fn any_host_is_judged_without_panic(host in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = hosts(&["a.example"], "127.0.0.1:80").allows(Some(&host));
+        }
     }
 }
