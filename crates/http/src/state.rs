@@ -161,7 +161,7 @@ impl Api {
         let answered = async {
             let early = self.early_client(request, dialect)?;
             if early.is_some() {
-                moment = watched::begin(self, request);
+                moment = watched::begin(&self.parts.traces, request);
             }
             let room = match early {
                 Some(_) => &self.room,
@@ -177,7 +177,7 @@ impl Api {
                 None => {
                     let key = parameters.text(dialect.key())?;
                     let client = self.admitted_client(request, key.as_deref(), dialect)?;
-                    moment = watched::begin(self, request);
+                    moment = watched::begin(&self.parts.traces, request);
                     client
                 }
             };
