@@ -6,7 +6,7 @@
 //! all ([`Cluster::view`]), and asks another one to do what it cannot.
 //!
 //! This is on the floor of Kafka and HTTP and knows neither: what a node does when another one asks is a [`Host`], which the node
-//! implements, and how it does is read through a [`StatusSource`](babelmesh_telemetry::status::StatusSource).
+//! implements, and how it does is read through a [`StatusSource`].
 //!
 //! ```
 //! use babelmesh_cluster::ClusterConfig;
