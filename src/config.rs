@@ -1,24 +1,25 @@
-//! Configuration: TOML, the environment and flags over it, checked as a whole.
+//! Configuration: TOML, the environment and flags over it, checked as a whole. The crates below own the types of their sections.
 
-pub(crate) mod cache;
-mod http;
-mod kafka;
 mod load;
 mod model;
-mod secret;
-mod telemetry;
 #[cfg(test)]
 mod tests;
 pub(crate) mod validate;
 
-pub use cache::{CacheConfig, RedisConfig};
-pub use http::HttpConfig;
-pub use kafka::{Delivery, KafkaConfig};
-pub use load::{ConfigError, ConfigErrors, load};
+pub use babelmesh_settings::{ConfigError, ConfigErrors, Secret};
+pub use load::load;
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
     LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig,
     StatusConfig,
 };
-pub use secret::Secret;
-pub use telemetry::{OtlpProtocol, TelemetryConfig, TracesConfig};
+
+pub use crate::{
+    api::HttpConfig,
+    cache::{CacheConfig, RedisConfig},
+    kafka::KafkaConfig,
+    telemetry::{
+        config::{OtlpProtocol, TelemetryConfig, TracesConfig},
+        status::Delivery,
+    },
+};

@@ -1,20 +1,19 @@
 //! babelmesh: an actor-based, distributed translation cluster.
 //!
-//! This library wires the parts into a node: [`config`], [`kafka`], the actors in a [`node`], and the commands of the
+//! This library wires the parts into a node: [`config`], [`kafka`], [`cluster`], [`api`], the actors in a [`node`], and the commands of the
 //! executable ([`cli`]). What the product is about, pools of model actors that grow and shrink with their backlog, is in
 //! `babelmesh-actors`; models are in `babelmesh-models`; engines are executables of their own.
+//!
+//! This is the highest floor of the workspace: it may use every other crate, and none uses it.
 
-pub mod api;
-pub mod cache;
 pub mod cli;
-pub mod cluster;
 pub mod config;
-mod dashboard;
-pub mod events;
-pub mod failure;
-pub mod kafka;
 pub mod load;
 pub mod logging;
 pub mod node;
-pub mod telemetry;
-pub mod throttle;
+
+pub use babelmesh_cache as cache;
+pub use babelmesh_cluster as cluster;
+pub use babelmesh_http as api;
+pub use babelmesh_kafka as kafka;
+pub use babelmesh_telemetry::{self as telemetry, events, failure, throttle};

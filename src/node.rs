@@ -1,7 +1,6 @@
 //! A node: actors, Kafka and a status socket, started and stopped as one.
 
 mod actors;
-pub(crate) mod caller;
 mod claims;
 mod commands;
 mod descriptors;
@@ -11,6 +10,7 @@ mod handover;
 mod languages;
 mod limits;
 mod parts;
+mod peers;
 mod pipeline;
 mod pools;
 mod running;
@@ -30,12 +30,12 @@ use babelmesh_actors::{
 };
 use babelmesh_models::Model;
 
+pub(crate) use crate::failure::error_chain;
+pub use crate::telemetry::status::{BrokenModel, NodeStatus, SourceStatus, StatusSource};
 pub use actors::Actors;
 pub use engines::registry;
-pub(crate) use engines::{chain as error_chain, find_folder, select as select_models};
+pub(crate) use engines::{find_folder, select as select_models};
 pub use socket::{SocketRequest, ask, ask_cluster, ask_command, ask_translation, default_socket};
-pub use source::SourceStatus;
-pub use status::{BrokenModel, NodeStatus, StatusSource};
 
 use crate::{
     cluster::Cluster,
@@ -74,7 +74,12 @@ impl Node {
     /// When a name or port is taken, no broker answers, no model can be served, or a setting is refused. What was started is stopped, within the time that a node has
     /// to end.
     pub async fn start(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
-        Self::start_traced(config, observer, Traces::start(config)?).await
+        Self::start_traced(
+            config,
+            observer,
+            Traces::start(&config.telemetry.traces, &config.node.name)?,
+        )
+        .await
     }
 
     /// [`Node::start`], with traces that this process has made already, so that [`logging`](crate::logging) exports spans of `tracing` to

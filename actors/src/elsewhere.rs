@@ -181,6 +181,40 @@ impl Elsewhere for () {
     }
 }
 
+/// The nodes that can translate a request, the best one first. They are found once for a request: its language may have to be detected for that.
+#[derive(Debug, Clone)]
+pub struct AbleNodes {
+    nodes: Vec<String>,
+    me: String,
+}
+
+impl AbleNodes {
+    /// These nodes, as seen from `me`.
+    #[must_use]
+    pub const fn new(nodes: Vec<String>, me: String) -> Self {
+        Self { nodes, me }
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn into_names(self) -> Vec<String> {
+        self.nodes
+    }
+
+    /// Whether another node would do it sooner or better than this one, or this one cannot.
+    #[must_use]
+    pub fn is_better_elsewhere(&self) -> bool {
+        self.nodes.first().is_some_and(|node| *node != self.me)
+    }
+
+    /// All of them but this one.
+    #[must_use]
+    pub fn others(mut self) -> Self {
+        self.nodes.retain(|node| *node != self.me);
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

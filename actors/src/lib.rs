@@ -12,6 +12,7 @@
 //! [`domain::OutcomeSink`], engines implement [`engine::Engine`], and everything that happens is an [`events::Event`].
 
 pub mod cache;
+pub mod caller;
 pub mod containment;
 pub mod delivery;
 pub mod elsewhere;

@@ -32,6 +32,7 @@ mod http_clients;
 mod http_overload;
 mod lanes;
 mod languages;
+mod layers;
 mod libretranslate;
 mod lifecycle;
 mod many_models;

@@ -61,7 +61,7 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
     ensure!(args.messages > 0, "there is nothing to send");
     let config = args.config.load(&models::presets(PRESETS))?;
     let models = models::Models::select(&config)?;
-    let traces = Traces::start(&config)?;
+    let traces = Traces::start(&config.telemetry.traces, &config.node.name)?;
     logging::start_traced(&config.log, &traces);
     let plan = Plan {
         texts: Texts::repeated(args.texts.read()?),

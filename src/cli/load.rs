@@ -179,7 +179,7 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
     );
     // Only a node of this process has anything to trace.
     let traces = match args.with_node {
-        true => Traces::start(&config)?,
+        true => Traces::start(&config.telemetry.traces, &config.node.name)?,
         false => Traces::default(),
     };
     logging::start_traced(&config.log, &traces);

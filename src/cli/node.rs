@@ -21,7 +21,7 @@ pub(super) struct NodeArgs {
 
 pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
     let config = args.config.load(&[])?;
-    let traces = Traces::start(&config)?;
+    let traces = Traces::start(&config.telemetry.traces, &config.node.name)?;
     logging::start_traced(&config.log, &traces);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {

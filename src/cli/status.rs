@@ -13,12 +13,12 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use super::ConfigArgs;
-use crate::kafka::topic_health::TopicProblem;
+use crate::telemetry::status::TopicProblem;
 use crate::{
-    cache::CacheStatus,
     cluster::ClusterView,
     config::Delivery,
     node::{NodeStatus, SourceStatus, ask, ask_cluster, default_socket},
+    telemetry::status::CacheStatus,
 };
 
 /// Which node is asked.

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail};
 use babelmesh_actors::{
+    caller,
     domain::{Priority, Reach, TranslationRequest},
     events::{Event, Observer},
 };
@@ -18,7 +19,7 @@ use clap::Args;
 use super::{ConfigArgs, runtime};
 use crate::{
     failure::Failures,
-    node::{Actors, ask_translation, caller, default_socket, select_models},
+    node::{Actors, ask_translation, default_socket, select_models},
 };
 
 /// Lines of standard input that are translated together.

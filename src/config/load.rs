@@ -1,7 +1,8 @@
 //! Reading configuration from its layers, with every mistake reported at once.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
+use babelmesh_settings::{ConfigError, ConfigErrors, mistake};
 use figment::{
     Figment,
     providers::Serialized,
@@ -13,39 +14,6 @@ use super::{model::Config, validate};
 
 /// Prefix of the environment variables; `BABELMESH_KAFKA__GROUP_ID` is `kafka.group_id`.
 const PREFIX: &str = "BABELMESH_";
-
-/// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Path of the key, such as `pool.batch.segments`; empty when the file as a whole is meant.
-    pub path: String,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-/// All mistakes of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigErrors(pub Vec<ConfigError>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.len();
-        write!(
-            f,
-            "the configuration has {count} mistake{}",
-            if count == 1 { "" } else { "s" }
-        )?;
-        for error in &self.0 {
-            match error.path.as_str() {
-                "" => write!(f, "\n  {}", error.message)?,
-                path => write!(f, "\n  {path}: {}", error.message)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
 
 /// Reads defaults, then `presets` of the command, then the file, then the environment, then `overrides`. Presets and overrides are pairs of
 /// a dotted path and a value: a number, a list, a table, or text.
@@ -100,9 +68,9 @@ pub fn load(
         serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
     let mut config = read_tree(tree, &mut errors);
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
-    validate::read_secrets(&mut config.kafka.security, &mut errors);
-    validate::read_cookie(&mut config.cluster, &mut errors);
-    validate::read_redis_password(&mut config.cache.redis, &mut errors);
+    config.kafka.read_secrets(&mut errors);
+    config.cluster.read_cookie(&mut errors);
+    config.cache.redis.read_password(&mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() {
         Ok(config)
@@ -198,11 +166,4 @@ fn remove(tree: &mut serde_json::Value, path: &str) -> bool {
         .and_then(|node| node.as_object_mut())
         .and_then(|map| map.remove(last));
     removed.is_some()
-}
-
-fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError {
-        path: path.to_owned(),
-        message: message.into(),
-    }
 }

@@ -12,8 +12,10 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{cache::CacheConfig, http::HttpConfig, kafka::KafkaConfig, telemetry::TelemetryConfig};
-use crate::cluster::ClusterConfig;
+use crate::{
+    api::HttpConfig, cache::CacheConfig, cluster::ClusterConfig, kafka::KafkaConfig,
+    telemetry::config::TelemetryConfig,
+};
 
 /// The configuration of a node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The files in `config/` are what they say they are.
 
+mod kafka;
+
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigErrors, load as load_config};

@@ -1,35 +1,19 @@
 //! What must hold beyond the types of the keys.
 
-mod cache;
-mod kafka;
 mod sizes;
-mod telemetry;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::time::Duration;
 
-use actix_web::http::Uri;
 use babelmesh_actors::{
-    domain::Language,
     engine::{Device, Precision},
     scaling::Quantization,
 };
+use babelmesh_settings::{ConfigError, MAX_THREADS, mistake};
 
-use super::{
-    cache::RedisConfig,
-    http::HttpConfig,
-    load::ConfigError,
-    model::{Config, EngineConfig},
-    secret::Secret,
-};
-use crate::cluster::ClusterConfig;
-
-pub(super) use kafka::read_secrets;
+use super::model::{Config, EngineConfig};
 
 /// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
 const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
-
-/// More threads than any machine has a use for.
-const MAX_THREADS: u16 = 1_024;
 
 /// Variables with our prefix that are no keys.
 const RESERVED: [&str; 2] = ["BABELMESH_NODE_PID", "BABELMESH_CONFIG"];
@@ -74,42 +58,6 @@ pub(super) fn apply_legacy_environment(
     }
 }
 
-/// Reads the secret that nodes share, if it is in a file.
-pub(super) fn read_cookie(cluster: &mut ClusterConfig, errors: &mut Vec<ConfigError>) {
-    let file = cluster.cookie_file.as_deref();
-    read_secret("cluster.cookie", &mut cluster.cookie, file, errors);
-}
-
-/// Reads the password of Redis, if it is in a file.
-pub(super) fn read_redis_password(redis: &mut RedisConfig, errors: &mut Vec<ConfigError>) {
-    let file = redis.password_file.as_deref();
-    read_secret("cache.redis.password", &mut redis.password, file, errors);
-}
-
-/// Reads the secret of a key from the file that the key with `_file` behind it names, if it names one.
-fn read_secret(
-    key: &str,
-    secret: &mut Option<Secret>,
-    file: Option<&Path>,
-    errors: &mut Vec<ConfigError>,
-) {
-    let Some(file) = file else {
-        return;
-    };
-    let path = format!("{key}_file");
-    if secret.is_some() {
-        let message = format!("cannot be given beside {key}");
-        return errors.push(mistake(&path, message));
-    }
-    match Secret::read(file) {
-        Ok(read) => *secret = Some(read),
-        Err(error) => {
-            let message = format!("reading {}: {error}", file.display());
-            errors.push(mistake(&path, message));
-        }
-    }
-}
-
 /// Adds everything that is out of range.
 pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     let mut refuse_if = |wrong: bool, path: &str, message: &str| {
@@ -134,67 +82,6 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "log.filter",
         "is not a filter such as \"info\" or \"babelmesh=debug,warn\"",
     );
-    let kafka = &config.kafka;
-    refuse_if(
-        kafka.bootstrap_servers.trim().is_empty(),
-        "kafka.bootstrap_servers",
-        "must name a broker, or be \"embedded\"",
-    );
-    refuse_if(
-        kafka.group_id.is_empty(),
-        "kafka.group_id",
-        "must not be empty",
-    );
-    refuse_if(
-        kafka.partitions < 1,
-        "kafka.partitions",
-        "must be at least 1",
-    );
-    refuse_if(
-        kafka.replication < 1,
-        "kafka.replication",
-        "must be at least 1",
-    );
-    refuse_if(
-        !(100..=3_600_000).contains(&kafka.metadata_refresh_ms),
-        "kafka.metadata_refresh_ms",
-        "must be between 100 and 3600000",
-    );
-    refuse_if(
-        kafka.session_timeout_ms < 1_000,
-        "kafka.session_timeout_ms",
-        "must be at least 1000",
-    );
-    refuse_if(
-        kafka.transaction_timeout_ms < 1_000,
-        "kafka.transaction_timeout_ms",
-        "must be at least 1000",
-    );
-    for tag in &kafka.languages {
-        if let Err(error) = tag.parse::<Language>() {
-            refuse_if(true, "kafka.languages", &error.to_string());
-        }
-    }
-    let topics = &kafka.topics;
-    let names = [
-        &topics.requests,
-        &topics.jobs,
-        &topics.results,
-        &topics.dead_letters,
-    ];
-    for (i, name) in names.iter().enumerate() {
-        let valid = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
-        refuse_if(
-            !valid,
-            "kafka.topics",
-            &format!("\"{name}\" is not a topic name"),
-        );
-        refuse_if(
-            names[..i].contains(name),
-            "kafka.topics",
-            &format!("\"{name}\" is used twice"),
-        );
-    }
     let intake = &config.intake;
     refuse_if(
         intake.high_water_tokens == 0,
@@ -280,9 +167,9 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "retry.attempts",
         "must not be above 1000",
     );
-    check_http(&config.http, &mut refuse_if);
-    cache::check(&config.cache, &mut refuse_if);
-    telemetry::check(&config.telemetry.traces, &mut refuse_if);
+    config.http.check(&mut refuse_if);
+    config.cache.check(&mut refuse_if);
+    config.telemetry.check(&mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {
         for error in refused {
             refuse_if(
@@ -306,95 +193,8 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
                 errors.push(mistake(&format!("cluster.{key}"), message));
             }
         });
-    kafka::check_topics(&config.kafka, errors);
-    kafka::check_security(&config.kafka, errors);
+    config.kafka.check(errors);
     sizes::check(config, errors);
-}
-
-/// Most bytes of bodies that can be configured.
-const MAX_BUFFERED_BYTES: usize = 1 << 40;
-/// Most requests at a time that can be configured.
-const MAX_CONCURRENT: usize = 1_000_000;
-
-fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
-    let listens = !http.listen.is_empty();
-    refuse_if(
-        listens && http.listen.parse::<SocketAddr>().is_err(),
-        "http.listen",
-        "must be an address and a port such as \"127.0.0.1:8080\", or empty",
-    );
-    for (value, path) in [
-        (usize::from(http.threads), "http.threads"),
-        (http.max_concurrent, "http.max_concurrent"),
-        (http.max_connections, "http.max_connections"),
-        (http.max_body_bytes, "http.max_body_bytes"),
-        (http.max_texts, "http.max_texts"),
-    ] {
-        refuse_if(value == 0, path, "must be above zero");
-    }
-    for (value, path) in [
-        (http.max_buffered_bytes, "http.max_buffered_bytes"),
-        (
-            http.max_unauthenticated_bytes,
-            "http.max_unauthenticated_bytes",
-        ),
-    ] {
-        refuse_if(
-            value < http.max_body_bytes || value > MAX_BUFFERED_BYTES,
-            path,
-            "must be between http.max_body_bytes and 1 TiB",
-        );
-    }
-    refuse_if(
-        http.max_concurrent > MAX_CONCURRENT,
-        "http.max_concurrent",
-        "must be at most 1000000",
-    );
-    refuse_if(
-        http.threads > MAX_THREADS,
-        "http.threads",
-        "must not be above 1024",
-    );
-    refuse_if(
-        !http.cors_origins.iter().all(|origin| is_origin(origin)),
-        "http.cors_origins",
-        "must be origins such as \"https://chat.example.org\", without a path, or \"*\"",
-    );
-    refuse_if(
-        http.proxies().is_err(),
-        "http.trusted_proxies",
-        "must be networks or addresses such as \"10.0.0.0/8\" or \"127.0.0.1\"",
-    );
-    refuse_if(
-        !http.allowed_hosts.iter().all(|host| is_host_name(host)),
-        "http.allowed_hosts",
-        "must be host names such as \"translate.example.org\", without a port, or \"*\"",
-    );
-    refuse_if(
-        http.timeout_ms == 0,
-        "http.timeout_ms",
-        "must be above zero",
-    );
-    refuse_if(
-        http.read_timeout_ms == 0,
-        "http.read_timeout_ms",
-        "must be above zero",
-    );
-}
-
-fn is_host_name(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    text == "*" || (!text.is_empty() && text.bytes().all(is_plain))
-}
-
-/// Whether this is what a browser sends as `Origin`, or stands for all of them.
-fn is_origin(text: &str) -> bool {
-    let is_bare = |uri: Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.path() == "/"
-            && uri.query().is_none()
-    };
-    text == "*" || (!text.ends_with('/') && text.parse().is_ok_and(is_bare))
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
@@ -437,12 +237,5 @@ pub(crate) fn device(text: &str) -> Option<Device> {
         None if text == "cuda" => Some(Device::Cuda(0)),
         Some(("cuda", index)) => index.parse().ok().map(Device::Cuda),
         _ => None,
-    }
-}
-
-fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError {
-        path: path.to_owned(),
-        message: message.into(),
     }
 }

@@ -23,10 +23,10 @@ use babelmesh_models::Model;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, rpc::CallResult};
 
 use super::{
+    BrokenModel,
     engines::{self, Selection},
     limits,
     pools::{PoolEntry, Pools},
-    status::BrokenModel,
 };
 use crate::{
     cache::Cache,

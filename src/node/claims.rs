@@ -48,7 +48,8 @@ impl Claims {
         parts.push(part);
         let http = Handover::new(StartingServer::start(&config.http)?);
         parts.push(StartingPart(http.clone()));
-        let cluster = ClusterPart::new(ClusterListener::claim(config).await?);
+        let cluster =
+            ClusterPart::new(ClusterListener::claim(&config.cluster, &config.node.name).await?);
         parts.push(ClusterEnd(cluster.clone()));
         Ok(Self {
             socket,

@@ -1,12 +1,12 @@
 //! Requests of other nodes and of the command line, answered as Kafka's are.
 
 use babelmesh_actors::{
+    caller,
     domain::{ErrorCode, RequestError, SpanRef, TranslationRequest, TranslationResult},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
 
-use super::caller;
 use crate::telemetry::Traces;
 
 /// Translates a request with exactly one target on this node; `node` is its name. `span` is what it is done for, where that is watched.

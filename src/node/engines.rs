@@ -21,8 +21,11 @@ use babelmesh_models::{
 };
 
 use self::form::{CachedForm, ProcessFactory};
-use super::{cache_directory, status::BrokenModel};
-use crate::config::{Config, EngineConfig, EngineKind, validate};
+use super::{BrokenModel, cache_directory};
+use crate::{
+    config::{Config, EngineConfig, EngineKind, validate},
+    failure::error_chain as chain,
+};
 
 /// The models that a node starts with.
 pub(crate) struct Selection {
@@ -251,19 +254,4 @@ pub(super) const fn model_type(tier: Tier) -> ModelType {
         Tier::Medium => ModelType::Medium,
         Tier::Premium => ModelType::Premium,
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat the cause in their own text.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

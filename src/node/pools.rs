@@ -17,7 +17,7 @@ use babelmesh_actors::{
 use babelmesh_models::Model;
 use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
 
-use super::{actors, engines, status::BrokenModel};
+use super::{BrokenModel, actors, engines};
 use crate::{cache::Cache, config::Config, events::NodeEvent};
 
 /// How long an intake may take to answer.

@@ -25,9 +25,9 @@ use tokio::{
 
 use self::claim::SocketFile;
 use super::{
+    NodeStatus, StatusSource,
     parts::{Part, Shutdown},
     shutdown::Phase,
-    status::{NodeStatus, StatusSource},
 };
 use crate::{
     cluster::{
@@ -95,7 +95,7 @@ impl SocketServer {
     }
 
     /// Answers what it is asked, from now on.
-    pub(super) fn answer(&self, status: StatusSource, cluster: Option<Arc<Cluster>>) {
+    pub(super) fn answer(&self, status: Arc<dyn StatusSource>, cluster: Option<Arc<Cluster>>) {
         // A node starts once.
         let _ = self.answers.set(Answers { status, cluster });
     }
@@ -160,7 +160,7 @@ async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
 
 /// What answers come from.
 struct Answers {
-    status: StatusSource,
+    status: Arc<dyn StatusSource>,
     cluster: Option<Arc<Cluster>>,
 }
 

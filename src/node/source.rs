@@ -1,46 +1,19 @@
 //! What a pipeline tells about its source and its delivery.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use babelmesh_actors::{
     domain::{Lane, Language},
     flow::Flow,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::kafka::{
-    gauges::{DeliveryCounts, DeliveryGauges},
-    lag::{LagGauge, TopicLag},
-    ownership::Ownership,
-    topic_health::{TopicHealth, TopicProblem},
-    topics::TopicNames,
+use crate::{
+    kafka::{
+        gauges::DeliveryGauges, lag::LagGauge, ownership::Ownership, topic_health::TopicHealth,
+        topics::TopicNames,
+    },
+    telemetry::status::{SourceStatus, TopicProblem},
 };
-
-/// A pipeline's source at one moment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SourceStatus {
-    /// Partitions that are read.
-    pub partitions: usize,
-    /// Whether nothing is accepted because too much waits.
-    pub gate_closed: bool,
-    /// Whether that has lasted so long that the partitions are paused.
-    pub paused: bool,
-    /// Work accepted and not yet published, in tokens.
-    pub queued_tokens: u64,
-    /// Records that are not read yet.
-    pub lag_records: u64,
-    /// The same in tokens, estimated from the records that were read.
-    pub lag_tokens: u64,
-    /// Age of the oldest record that is not answered, in milliseconds; where records are not even read, at least that.
-    pub oldest_age_ms: u64,
-    /// Unread records by topic.
-    pub topics: Vec<TopicLag>,
-    /// What was published.
-    pub delivery: DeliveryCounts,
-    /// Dead letters that were written, by error code.
-    pub dead_letters: BTreeMap<String, u64>,
-}
 
 /// Where a pipeline's gauges are read.
 #[derive(Clone)]

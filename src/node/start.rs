@@ -17,6 +17,7 @@ use super::{
     languages::Languages,
     languages_of, limits,
     parts::Parts,
+    peers::ClusterPeers,
     pipeline::Pipelines,
     running::{
         ActorsPart, AvailabilityPart, BrokerPart, HttpPart, PipelinesPart, RetriesPart, TaskPart,
@@ -27,10 +28,9 @@ use super::{
     written_by,
 };
 use crate::{
-    api::{self, ApiServer, Health},
+    api::{self, ApiServer, Feed, Health},
     cluster::{Cluster, Facts, LateElsewhere, LatePeers},
     config::Config,
-    dashboard::Feed,
     events::NodeEvent,
     failure::Failures,
     kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings},
@@ -134,7 +134,7 @@ impl Core {
             None => None,
             Some(listener) => {
                 let joined = Cluster::start(
-                    config,
+                    (&config.cluster, node),
                     listener,
                     (status.clone(), facts(config, &self.served)),
                     (Arc::clone(&commands) as _, &others.peers),
@@ -148,7 +148,9 @@ impl Core {
         };
         let edge = api::Parts {
             intake: self.actors.intake(),
-            cluster: cluster.clone(),
+            cluster: cluster
+                .clone()
+                .map(|cluster| Arc::new(ClusterPeers(cluster)) as _),
             telemetry: watching.telemetry,
             traces: self.traces.clone(),
             status: status.clone(),
@@ -183,8 +185,8 @@ impl Core {
         })
     }
 
-    fn status(&self, config: &Config) -> StatusSource {
-        StatusSource::new(status::About {
+    fn status(&self, config: &Config) -> Arc<dyn StatusSource> {
+        Arc::new(status::About {
             node: config.node.name.clone(),
             bootstrap: self.clients.bootstrap().to_owned(),
             delivery: self.clients.delivery(),
@@ -220,7 +222,12 @@ async fn serve_http(
         return Ok(None);
     };
     let listener = starting.hand_over().await?;
-    let server = ApiServer::start(config, listener, edge, failures)?;
+    let server = ApiServer::start(
+        (&config.http, config.intake.max_text_chars),
+        listener,
+        edge,
+        failures,
+    )?;
     let address = server.address();
     parts.push(HttpPart(server));
     Ok(Some(address))
@@ -240,7 +247,12 @@ async fn connect(config: &Config, served: &[Language], parts: &mut Parts) -> Res
     let partitions = create_missing(&clients, &topics, within).await?;
     let partitions = |topic: &str| partitions.get(topic).copied();
     for few in topic_settings::too_few_partitions(&topics, partitions, kafka.parallelism) {
-        NodeEvent::TooFewPartitions { few: &few }.emit();
+        NodeEvent::TooFewPartitions {
+            topic: &few.topic,
+            partitions: few.partitions,
+            parallelism: few.parallelism,
+        }
+        .emit();
     }
     Ok(clients)
 }

@@ -1,71 +1,16 @@
 //! What a node tells about itself.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
+use async_trait::async_trait;
 use babelmesh_actors::pool::PoolStatus;
-use serde::{Deserialize, Serialize};
 
 use super::{
     actors,
     pools::{PoolEntry, Pools},
-    source::{SourceStatus, Sources},
+    source::Sources,
 };
-use crate::{
-    api::ModelInfo, cache::CacheStatus, config::Delivery, kafka::topic_health::TopicProblem,
-};
-
-/// A node at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeStatus {
-    /// Its name.
-    pub node: String,
-    /// Version of babelmesh.
-    pub version: String,
-    /// Process id.
-    pub pid: u32,
-    /// Milliseconds since it started.
-    pub uptime_ms: u64,
-    /// Brokers it talks to.
-    pub bootstrap: String,
-    /// Its delivery guarantee.
-    pub delivery: Delivery,
-    /// Requests that become jobs.
-    pub requests: SourceStatus,
-    /// Jobs that become results.
-    pub jobs: SourceStatus,
-    /// Whether the brokers have answered lately.
-    #[serde(default)]
-    pub brokers_answer: bool,
-    /// Its topics, each with whether it can be used.
-    #[serde(default)]
-    pub topics: BTreeMap<String, bool>,
-    /// What is wrong with topics and partitions, if anything.
-    #[serde(default)]
-    pub topic_problems: Vec<TopicProblem>,
-    /// Its pools.
-    pub pools: Vec<PoolStatus>,
-    /// Models that it should serve and cannot.
-    #[serde(default)]
-    pub broken_models: Vec<BrokenModel>,
-    /// What it remembers, if anything.
-    #[serde(default)]
-    pub cache: Option<CacheStatus>,
-}
-
-/// A model that the node should serve and cannot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BrokenModel {
-    /// Its id, or the name of its folder when the id cannot be read.
-    pub model: String,
-    /// What is wrong with it. Names files of the node: for operators only.
-    pub error: String,
-}
-
-/// Where a node's status is read, whenever and by whomever it is asked for.
-#[derive(Clone)]
-pub struct StatusSource(Arc<About>);
+use crate::telemetry::status::{BrokenModel, Delivery, ModelInfo, NodeStatus, StatusSource};
 
 /// What is known of the node.
 pub(super) struct About {
@@ -77,14 +22,10 @@ pub(super) struct About {
     pub(super) started: Instant,
 }
 
-impl StatusSource {
-    pub(super) fn new(about: About) -> Self {
-        Self(Arc::new(about))
-    }
-
-    /// The models that the node has now.
-    pub(crate) fn models(&self) -> Vec<ModelInfo> {
-        let entries = self.0.pools.all();
+#[async_trait]
+impl StatusSource for About {
+    fn models(&self) -> Vec<ModelInfo> {
+        let entries = self.pools.all();
         let info = |entry: PoolEntry| ModelInfo {
             id: entry.model.to_string(),
             ability: entry.ability,
@@ -93,9 +34,8 @@ impl StatusSource {
         entries.into_iter().map(info).collect()
     }
 
-    /// The node now. A pool that does not answer in time is left out.
-    pub async fn read(&self) -> NodeStatus {
-        let about = &*self.0;
+    async fn read(&self) -> NodeStatus {
+        let about = self;
         let pools = about.pools.all();
         let asked = pools.iter().map(|entry| actors::status(&entry.pool));
         let pools: Vec<PoolStatus> = futures_util::future::join_all(asked)

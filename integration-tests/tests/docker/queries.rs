@@ -74,8 +74,9 @@ fn scraped() -> Metrics {
         .iter()
         .all(|name| metrics.contains_key(*name))
     });
-    let source = ["metrics.rs", "snapshot.rs", "surroundings.rs"]
-        .map(|file| fs::read_to_string(repository().join("src/telemetry").join(file)).unwrap());
+    let source = ["metrics.rs", "snapshot.rs", "snapshot/surroundings.rs"].map(|file| {
+        fs::read_to_string(repository().join("crates/telemetry/src").join(file)).unwrap()
+    });
     let source = source.concat();
     for (name, labels) in RARE {
         let short = name

@@ -1,8 +1,8 @@
 //! Durations and sizes that nobody can mean: the unit is part of a key's name, so one rule holds for all of them.
 
+use babelmesh_settings::{ConfigError, mistake};
 use serde_json::Value;
 
-use super::{super::load::ConfigError, mistake};
 use crate::config::Config;
 
 /// A year in milliseconds.

@@ -15,8 +15,8 @@ use babelmesh_models::{
     forms::{self, Form},
 };
 
-use super::chain;
 use crate::events::NodeEvent;
+use crate::failure::error_chain as chain;
 
 /// The form of a model in the cache folder.
 pub(super) struct CachedForm {

@@ -1,0 +1,85 @@
+//! Somebody who waits for one translation, past Kafka: the command line, an HTTP request, another node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::ActorRef;
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    domain::{
+        JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket, Trace, Translated,
+        TranslationRequest,
+    },
+    intake::IntakeMessage,
+};
+
+/// The actors ended before they answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node ends")]
+pub struct Ended;
+
+/// Has a model within reach translate one text for somebody who waits, whatever is remembered. Whoever drops the future waits no more, and no engine is given the text then.
+///
+/// # Errors
+/// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
+pub async fn translate(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    reach: Reach,
+) -> Result<Result<Translated, RequestError>, Ended> {
+    Ok(offer(intake, request, None, (true, reach)).await?.result)
+}
+
+/// The same from what is remembered, where it is, and with what was asked in the answer.
+///
+/// # Errors
+/// [`Ended`] when the actors are gone.
+pub async fn ask(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    trace: Option<Arc<Trace>>,
+) -> Result<JobOutcome, Ended> {
+    offer(intake, request, trace, (false, Reach::Node)).await
+}
+
+async fn offer(
+    intake: &ActorRef<IntakeMessage>,
+    request: TranslationRequest,
+    trace: Option<Arc<Trace>>,
+    (fresh, reach): (bool, Reach),
+) -> Result<JobOutcome, Ended> {
+    let (sender, answer) = oneshot::channel();
+    let order = Order {
+        ticket: Ticket::default(),
+        request,
+        submitted: Instant::now(),
+        trace,
+        replays: 0,
+        fresh,
+        reach,
+        sink: Arc::new(Caller(Mutex::new(Some(sender)))),
+    };
+    intake
+        .cast(IntakeMessage::Offer(vec![order]))
+        .map_err(|_| Ended)?;
+    answer.await.map_err(|_| Ended)
+}
+
+struct Caller(Mutex<Option<oneshot::Sender<JobOutcome>>>);
+
+impl OutcomeSink for Caller {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for outcome in outcomes {
+            if let Some(sender) = sender.take() {
+                // Whoever asked may have gone.
+                let _ = sender.send(outcome);
+            }
+        }
+    }
+
+    fn wants(&self, _: Ticket) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+}

@@ -1,0 +1,383 @@
+//! What a node asks other nodes to do.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use babelmesh_actors::{
+    detect::detect,
+    domain::{ErrorCode, Language, TranslationRequest, TranslationResult},
+    elsewhere::{AbleNodes, Abroad},
+    routing::Ability,
+};
+use babelmesh_telemetry::{
+    events::NodeEvent,
+    status::{MemberState, MemberView},
+    traces::forwarded_to,
+};
+use ractor::rpc::CallResult;
+use tracing::Instrument as _;
+
+use super::{
+    Cluster,
+    choice::{Need, candidates},
+    command::{Action, Command, CommandDone},
+    message::{self, Answer, Ask, Asked, GatewayMessage},
+};
+
+/// Nodes that a request is tried on.
+const TRIES: usize = 2;
+
+/// Longest time for another node to load or unload a model; a client of the status socket waits a little longer.
+const SLOW_COMMAND: Duration = Duration::from_secs(55);
+
+impl Cluster {
+    /// Has a request with one target translated by the node that would be done soonest, this one included, or by the one that is
+    /// named. When that node fails, one other is tried. `parent` is the caller's `traceparent`.
+    ///
+    /// # Errors
+    /// When no node has a model for it, or none answers in time.
+    pub async fn translate(
+        &self,
+        request: TranslationRequest,
+        node: Option<&str>,
+        parent: Option<&str>,
+    ) -> Result<TranslationResult> {
+        let forwarding = self.forward(request, node);
+        match self.traces.forward(parent) {
+            Some(span) => forwarding.instrument(span).await,
+            None => forwarding.await,
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: TranslationRequest,
+        node: Option<&str>,
+    ) -> Result<TranslationResult> {
+        let nodes = match node {
+            Some(node) => vec![node.to_owned()],
+            None => self.able(&request)?,
+        };
+        self.try_each(nodes, request).await
+    }
+
+    /// The nodes that can translate a request, the best one first.
+    #[must_use]
+    pub fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
+        let nodes = self.able(request).unwrap_or_default();
+        AbleNodes::new(nodes, self.shared.me().name.clone())
+    }
+
+    /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when there are none.
+    pub async fn translate_among(
+        &self,
+        request: TranslationRequest,
+        nodes: AbleNodes,
+    ) -> Option<Result<TranslationResult>> {
+        let nodes = nodes.into_names();
+        if nodes.is_empty() {
+            return None;
+        }
+        let trying = self.try_each(nodes, request);
+        let current = self.traces.current().map(|span| span.to_string());
+        let span = current.and_then(|parent| self.traces.forward(Some(&parent)));
+        Some(match span {
+            Some(span) => trying.instrument(span).await,
+            None => trying.await,
+        })
+    }
+
+    /// What the pools of all nodes that take work can do, this one's included.
+    #[must_use]
+    pub fn abilities(&self) -> Vec<Ability> {
+        self.shared.glance().abilities.clone()
+    }
+
+    async fn try_each(
+        &self,
+        nodes: Vec<String>,
+        request: TranslationRequest,
+    ) -> Result<TranslationResult> {
+        let within = match request.deadline_ms {
+            Some(deadline) => self.call_timeout.min(Duration::from_millis(deadline)),
+            None => self.call_timeout,
+        };
+        let request = serde_json::to_vec(&request)?;
+        let mut last = anyhow!("no node was tried");
+        let mut refused = None;
+        for node in nodes.iter().take(TRIES) {
+            match self.translate_at(node, request.clone(), within).await {
+                Ok(result) if !is_worth_another(&result) => return Ok(result),
+                Ok(result) => {
+                    let error = result.error.as_ref().map_or("", |error| &error.message);
+                    last = anyhow!("{node} cannot translate it now: {error}");
+                    // What one node lacks another may have; what none has is the sender's to know.
+                    let is_lacking = result.error.as_ref().is_some_and(|e| !e.retriable);
+                    refused = is_lacking.then_some(result);
+                }
+                Err(error) => last = error,
+            }
+            NodeEvent::ForwardFailed {
+                node,
+                error: &format!("{last:#}"),
+            }
+            .emit();
+        }
+        refused.ok_or(last)
+    }
+
+    /// Has a node carry a command out, this one or another.
+    ///
+    /// # Errors
+    /// When there is no connection to it, it does not answer in time, or it cannot do it.
+    pub async fn command(&self, command: Command) -> Result<CommandDone> {
+        let me = self.shared.me().name.clone();
+        if command.node == me {
+            return self
+                .host
+                .command(command, &me)
+                .await
+                .map_err(|e| anyhow!(e));
+        }
+        let Command { id, node, action } = &command;
+        let (id, node, within) = (id.clone(), node.clone(), self.patience_with(action));
+        let members = self.view().members;
+        if let Some(unknown) = unreachable(&node, &members) {
+            bail!(unknown);
+        }
+        match self.ask(&node, Ask::Command(command), within).await {
+            Ok(Answer::Done(done)) => Ok(done),
+            Ok(other) => bail!("{node}: {}", reason(other)),
+            Err(error) => Err(error).context(format!(
+                "the command may be carried out all the same: give it again with --id {id} to learn its outcome"
+            )),
+        }
+    }
+
+    /// How long another node may take for a command: models that come and go take their time.
+    fn patience_with(&self, action: &Action) -> Duration {
+        match action {
+            Action::Load { .. } | Action::Unload { .. } => self.call_timeout.max(SLOW_COMMAND),
+            _ => self.call_timeout,
+        }
+    }
+
+    fn able(&self, request: &TranslationRequest) -> Result<Vec<String>> {
+        let mut targets = request.targets();
+        let target = targets.next().context("the request names no target")?;
+        ensure!(
+            targets.next().is_none(),
+            "the request names more than one target"
+        );
+        let target: Language = target.parse()?;
+        let source = match request.source_language.as_str() {
+            tag if tag.eq_ignore_ascii_case("auto") => self.detected(&request.text, target),
+            tag => Some(tag.parse::<Language>()?),
+        };
+        // What is in the language wanted already needs no model that reads it.
+        let source = source.filter(|source| *source != target);
+        let need = Need {
+            source: source.map(|source| source.to_string()),
+            target: target.to_string(),
+            tier: request.model_type,
+            nearer_than: None,
+        };
+        let nodes = candidates(&self.shared.glance().members, &need);
+        ensure!(
+            !nodes.is_empty(),
+            "no node of this cluster has a model for {target}"
+        );
+        Ok(nodes)
+    }
+
+    /// The language of a text, where nodes differ in what they read; none where any of them will do.
+    fn detected(&self, text: &str, target: Language) -> Option<Language> {
+        let glance = self.shared.glance();
+        let abilities = &glance.abilities;
+        let all = abilities.iter().flat_map(|ability| &ability.sources);
+        let sources: BTreeSet<Language> = all.copied().collect();
+        let mut writing = abilities.iter().filter(|a| a.targets.contains(&target));
+        let read_all = |a: &Ability| sources.iter().all(|source| a.sources.contains(source));
+        if writing.all(read_all) {
+            return None;
+        }
+        let sources: Vec<_> = sources.into_iter().collect();
+        detect(text, &sources, target).map(|found| found.language)
+    }
+
+    /// What other nodes can do, now and later.
+    pub(super) fn abroad(&self) -> Abroad {
+        let glance = self.shared.glance();
+        let others: Vec<_> = glance
+            .members
+            .iter()
+            .filter(|member| member.state != MemberState::Own)
+            .collect();
+        let roster = self.shared.roster();
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        for member in &others {
+            let report = member.report.as_ref();
+            let works = member.state.is_up() && member.linked;
+            let Some(report) = report.filter(|report| works && !report.draining) else {
+                later.extend_from_slice(roster.abilities_of(&member.node));
+                continue;
+            };
+            for pool in &report.pools {
+                let Some(ability) = pool.ability.parse() else {
+                    continue;
+                };
+                match pool.is_broken() {
+                    true => later.push(ability),
+                    false => now.push(ability),
+                }
+            }
+        }
+        let is_known = !others.is_empty() && others.iter().all(|m| m.report.is_some());
+        let is_incomplete = !is_known && self.shared.age() < self.discovery;
+        Abroad::new(now, later, is_incomplete)
+    }
+
+    /// Has a node translate a request, as JSON; none when it has too much to do.
+    pub(super) async fn translate_once(
+        &self,
+        node: &str,
+        request: Vec<u8>,
+        within: Duration,
+    ) -> Result<Option<TranslationResult>> {
+        forwarded_to(node);
+        let span = self.traces.current();
+        let what = Ask::Translate { request, span };
+        match self.ask(node, what, within).await? {
+            Answer::Translated(result) => {
+                let result = serde_json::from_slice(&result);
+                result
+                    .map(Some)
+                    .with_context(|| format!("reading the result of {node}"))
+            }
+            Answer::Busy => Ok(None),
+            other => bail!("{node}: {}", reason(other)),
+        }
+    }
+
+    async fn translate_at(
+        &self,
+        node: &str,
+        request: Vec<u8>,
+        within: Duration,
+    ) -> Result<TranslationResult> {
+        let me = &self.shared.me().name;
+        let span = self.traces.current();
+        forwarded_to(node);
+        let result = if node == me {
+            let done = tokio::time::timeout(within, self.host.translate(request, span)).await;
+            done.with_context(|| format!("{me} does not answer in time"))?
+                .map_err(|error| anyhow!(error))?
+        } else {
+            let what = Ask::Translate { request, span };
+            match self.ask(node, what, within).await? {
+                Answer::Translated(result) => result,
+                other => bail!("{node}: {}", reason(other)),
+            }
+        };
+        serde_json::from_slice(&result).with_context(|| format!("reading the result of {node}"))
+    }
+
+    async fn ask(&self, node: &str, what: Ask, within: Duration) -> Result<Answer> {
+        let gateway = self.shared.gateway_of(node);
+        let gateway =
+            gateway.with_context(|| format!("there is no connection to a node {node}"))?;
+        let from = self.shared.speaker_to(node);
+        let from = from.with_context(|| format!("there is no connection to a node {node}"))?;
+        let bytes = message::write(&Asked { from, what })?;
+        let asked = gateway.call(|reply| GatewayMessage::Ask(bytes, reply), Some(within));
+        match asked.await {
+            Ok(CallResult::Success(answer)) => Ok(message::read(&answer)?),
+            Ok(CallResult::Timeout) => bail!("{node} does not answer in time"),
+            Ok(CallResult::SenderError) | Err(_) => bail!("the connection to {node} has ended"),
+        }
+    }
+}
+
+/// Why a node cannot be asked, with those that can; nothing if it can.
+fn unreachable(node: &str, members: &[MemberView]) -> Option<String> {
+    let is_reachable = |member: &&MemberView| match member.state {
+        MemberState::Own => true,
+        state => state.is_up() && member.linked,
+    };
+    let reachable: Vec<_> = members.iter().filter(is_reachable).collect();
+    if reachable.iter().any(|member| member.node == node) {
+        return None;
+    }
+    let names: Vec<_> = reachable.iter().map(|m| m.node.as_str()).collect();
+    let what = match members.iter().find(|member| member.node == node) {
+        Some(member) => format!("node {node:?} cannot be reached ({})", member.state.name()),
+        None => format!("unknown node {node:?}"),
+    };
+    let names = names.join(", ");
+    Some(format!(
+        "{what}: the cluster has {names}; see `status --cluster`"
+    ))
+}
+
+fn is_worth_another(result: &TranslationResult) -> bool {
+    let code = result.error.as_ref().map(|error| error.code);
+    matches!(
+        code,
+        Some(
+            ErrorCode::ModelUnavailable
+                | ErrorCode::ShuttingDown
+                | ErrorCode::UnsupportedPair
+                | ErrorCode::UnsupportedLanguage
+        )
+    )
+}
+
+fn reason(answer: Answer) -> String {
+    match answer {
+        Answer::Failed(error) => error,
+        Answer::Busy => "it has too much to do".to_owned(),
+        Answer::Translated(_) | Answer::Done(_) | Answer::Lent(_) => {
+            "it answers something else".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(node: &str, state: MemberState, linked: bool) -> MemberView {
+        MemberView {
+            node: node.to_owned(),
+            address: String::new(),
+            incarnation: 1,
+            state,
+            linked,
+            since_ms: 0,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn a_command_for_a_node_that_is_not_there_names_those_that_are() {
+        let members = [
+            member("a", MemberState::Own, true),
+            member("b", MemberState::Alive, true),
+            member("c", MemberState::Down, false),
+            member("d", MemberState::Alive, false),
+        ];
+        assert_eq!(unreachable("a", &members), None);
+        assert_eq!(unreachable("b", &members), None);
+        let unknown = unreachable("x", &members).unwrap();
+        assert!(
+            unknown.starts_with("unknown node \"x\": the cluster has a, b;"),
+            "{unknown}"
+        );
+        let down = unreachable("c", &members).unwrap();
+        assert!(
+            down.starts_with("node \"c\" cannot be reached (down): the cluster has a, b;"),
+            "{down}"
+        );
+        assert!(unreachable("d", &members).is_some());
+    }
+}

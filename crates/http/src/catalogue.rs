@@ -1,0 +1,113 @@
+//! What can be translated, in the forms that clients ask for.
+
+use std::collections::BTreeSet;
+
+use actix_web::web::Bytes;
+use babelmesh_actors::{domain::Language, routing::Ability};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A language.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LanguageBody {
+    /// Its code.
+    code: String,
+    /// Its English name.
+    name: String,
+    /// Codes of the languages that it is translated to.
+    targets: Vec<String>,
+}
+
+impl LanguageBody {
+    pub(super) fn new(language: Language, targets: &BTreeSet<Language>) -> Self {
+        Self {
+            code: language.to_string(),
+            name: language.english_name().to_owned(),
+            targets: targets.iter().map(Language::to_string).collect(),
+        }
+    }
+}
+
+/// What models can do. Made when that changes, and not for each request.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    /// What it was made of.
+    pub(super) abilities: Vec<Ability>,
+    /// Languages that are read.
+    pub(super) sources: BTreeSet<Language>,
+    /// Languages that are written.
+    pub(super) targets: BTreeSet<Language>,
+    /// Languages that are read or written.
+    pub(super) all: Vec<Language>,
+    /// The body of LibreTranslate's `/languages`.
+    pub(super) languages: Bytes,
+}
+
+impl Catalogue {
+    pub(super) fn new(abilities: Vec<Ability>) -> Self {
+        let sources: BTreeSet<Language> =
+            abilities.iter().flat_map(|a| &a.sources).copied().collect();
+        let targets: BTreeSet<Language> =
+            abilities.iter().flat_map(|a| &a.targets).copied().collect();
+        let all: Vec<_> = sources.union(&targets).copied().collect();
+        let languages = all.iter().map(|language| {
+            let models = abilities.iter().filter(|a| a.sources.contains(language));
+            let mut written: BTreeSet<_> = models.flat_map(|a| &a.targets).copied().collect();
+            // LibreTranslate names a language among its own targets.
+            if targets.contains(language) {
+                written.insert(*language);
+            } else {
+                written.remove(language);
+            }
+            LanguageBody::new(*language, &written)
+        });
+        let languages: Vec<_> = languages.collect();
+        Self {
+            // Texts and lists of texts can always be written as JSON.
+            languages: serde_json::to_vec(&languages).unwrap_or_default().into(),
+            abilities,
+            sources,
+            targets,
+            all,
+        }
+    }
+
+    /// Whether a language is read or written.
+    pub(super) fn knows(&self, language: Language) -> bool {
+        self.all.binary_search(&language).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use babelmesh_actors::domain::ModelType;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_language_lists_what_it_is_translated_to_and_itself_if_it_is_written() {
+        let tags = |tags: &[&str]| tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let ability = |sources: &[&str], targets: &[&str]| Ability {
+            sources: tags(sources),
+            targets: tags(targets),
+            tier: ModelType::Basic,
+        };
+        let abilities = [
+            ability(&["en"], &["fr", "zh-TW"]),
+            ability(&["fr"], &["en", "fr"]),
+        ];
+        let catalogue = Catalogue::new(abilities.to_vec());
+        let languages: Value = serde_json::from_slice(&catalogue.languages).unwrap();
+        assert_eq!(
+            languages,
+            json!([
+                {"code": "en", "name": "English", "targets": ["en", "fr", "zh-Hant"]},
+                {"code": "fr", "name": "French", "targets": ["en", "fr"]},
+                {"code": "zh-Hant", "name": "Chinese (traditional)", "targets": ["zh-Hant"]},
+            ])
+        );
+        assert!(catalogue.knows("fra".parse().unwrap()));
+        assert!(!catalogue.knows("zh".parse().unwrap()));
+    }
+}

@@ -1,0 +1,30 @@
+//! The other nodes, as the HTTP edge needs them.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use babelmesh_actors::{
+    domain::{TranslationRequest, TranslationResult},
+    elsewhere::AbleNodes,
+    routing::Ability,
+};
+use babelmesh_telemetry::status::ClusterView;
+
+/// The node's part of its cluster. The node implements it; this crate knows no connections.
+#[async_trait]
+pub trait Peers: Send + Sync + 'static {
+    /// The cluster as this node sees it now.
+    fn view(&self) -> ClusterView;
+
+    /// What the pools of all nodes that take work can do, this one's included.
+    fn abilities(&self) -> Vec<Ability>;
+
+    /// The nodes that can translate a request, the best one first.
+    fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes;
+
+    /// Has a request translated by these nodes, as a part of what the current task does; `None` when there are none.
+    async fn translate_among(
+        &self,
+        request: TranslationRequest,
+        nodes: AbleNodes,
+    ) -> Option<Result<TranslationResult>>;
+}

@@ -1,0 +1,424 @@
+//! What handlers share: who may ask, what can be translated, and how.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{Bytes, Payload},
+};
+use anyhow::Result;
+use babelmesh_actors::{
+    caller,
+    detect::{Detected, identify},
+    domain::{ClientId, ErrorCode, ModelType, Priority, TranslationRequest},
+    intake::IntakeMessage,
+};
+use babelmesh_telemetry::{
+    Format, Telemetry, Traces,
+    status::{NodeStatus, StatusSource},
+    traces::HttpMoment,
+};
+use ractor::ActorRef;
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+
+use super::{
+    address,
+    body::{self, Parameters},
+    catalogue::Catalogue,
+    error::{ApiError, Dialect},
+    health::Health,
+    hosts::AllowedHosts,
+    keys::{Client, Keys, Refused},
+    rate::Rate,
+    refusal, tracing as watched,
+    translation::Translation,
+};
+use crate::{config::HttpConfig, dashboard::Feed, peers::Peers};
+
+/// How long it is believed what this node and others can do.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the node's status is shown before it is read again, however many ask for it.
+const STATUS_FRESH: Duration = Duration::from_millis(250);
+/// How old a status may be that is shown while pools are slow to answer.
+const STATUS_STALE: Duration = Duration::from_secs(10);
+
+/// What the HTTP edge is made of.
+pub struct Parts {
+    /// Where orders go.
+    pub intake: ActorRef<IntakeMessage>,
+    /// The node's part of the cluster, if it is in one.
+    pub cluster: Option<Arc<dyn Peers>>,
+    /// The node's metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Where traces go.
+    pub traces: Traces,
+    /// The node's status.
+    pub status: Arc<dyn StatusSource>,
+    /// Whether the node is ready.
+    pub health: Arc<Health>,
+    /// What happened lately.
+    pub feed: Arc<Feed>,
+}
+
+/// Whose request is answered.
+pub(super) struct Asker {
+    /// Whom it is counted to.
+    pub(super) client: Arc<Client>,
+    /// By which clients take turns.
+    pub(super) id: ClientId,
+}
+
+/// What handlers share.
+pub(super) struct Api {
+    pub(super) parts: Parts,
+    /// What this node and its cluster can do, and when that was looked up.
+    known: Mutex<Option<(Instant, Arc<Catalogue>)>>,
+    pub(super) keys: Keys,
+    pub(super) max_text_chars: usize,
+    pub(super) max_texts: usize,
+    pub(super) timeout: Duration,
+    read_timeout: Duration,
+    max_body_bytes: usize,
+    room: Arc<Semaphore>,
+    /// The same for bodies that must be read to find their key, on top of `room`.
+    unknown_room: Arc<Semaphore>,
+    pub(super) hosts: AllowedHosts,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    status: Mutex<Option<(Instant, Arc<NodeStatus>)>>,
+    /// Held by the request that reads the status for all.
+    reading_status: tokio::sync::Mutex<()>,
+    /// The page of metrics in each format, and the status that it was made of.
+    pages: Mutex<HashMap<Format, (Arc<NodeStatus>, Bytes)>>,
+    slots: Arc<Semaphore>,
+    rate: Rate,
+    /// Numbers the orders.
+    orders: AtomicU64,
+}
+
+impl Api {
+    pub(super) fn new(
+        (http, max_text_chars): (&HttpConfig, usize),
+        listen: SocketAddr,
+        parts: Parts,
+    ) -> Result<Self> {
+        Ok(Self {
+            known: Mutex::default(),
+            parts,
+            keys: Keys::load(http.keys_file.as_deref())?,
+            max_text_chars,
+            max_texts: http.max_texts,
+            timeout: Duration::from_millis(http.timeout_ms),
+            read_timeout: Duration::from_millis(http.read_timeout_ms),
+            max_body_bytes: http.max_body_bytes,
+            room: Arc::new(Semaphore::new(http.max_buffered_bytes)),
+            unknown_room: Arc::new(Semaphore::new(http.max_unauthenticated_bytes)),
+            hosts: AllowedHosts::new(&http.allowed_hosts, listen),
+            trusted_proxies: http.proxies().unwrap_or_default(),
+            status: Mutex::default(),
+            reading_status: tokio::sync::Mutex::default(),
+            pages: Mutex::default(),
+            slots: Arc::new(Semaphore::new(http.max_concurrent)),
+            rate: Rate::new(http.requests_per_minute),
+            orders: AtomicU64::new(0),
+        })
+    }
+
+    /// Has a request answered and counted.
+    pub(super) async fn answer(
+        &self,
+        route: &'static str,
+        dialect: Dialect,
+        answer: impl Future<Output = Result<HttpResponse, ApiError>>,
+    ) -> HttpResponse {
+        let started = Instant::now();
+        let response = answer.await.unwrap_or_else(|e| e.response(dialect));
+        let status = response.status().as_u16();
+        let metrics = self.parts.telemetry.metrics();
+        metrics.http(route, status, started.elapsed());
+        response
+    }
+
+    /// Reads a request's parameters, lets it in, and has it answered and counted.
+    pub(super) async fn admitted(
+        &self,
+        (route, dialect): (&'static str, Dialect),
+        (request, payload): (&HttpRequest, Payload),
+        answer: impl AsyncFnOnce(Parameters, &Asker) -> Result<HttpResponse, ApiError>,
+    ) -> HttpResponse {
+        let mut payload = payload;
+        let mut is_read = false;
+        let mut moment = None;
+        let answered = async {
+            let early = self.early_client(request, dialect)?;
+            if early.is_some() {
+                moment = watched::begin(&self.parts.traces, request);
+            }
+            let room = match early {
+                Some(_) => &self.room,
+                None => &self.unknown_room,
+            };
+            let limits = (self.max_body_bytes, room);
+            let (body, _share) =
+                body::collect_within(request, &mut payload, limits, self.read_timeout).await?;
+            is_read = true;
+            let parameters = body::parse(request, &body).await?;
+            let client = match early {
+                Some(client) => client,
+                None => {
+                    let key = parameters.text(dialect.key())?;
+                    let client = self.admitted_client(request, key.as_deref(), dialect)?;
+                    moment = watched::begin(&self.parts.traces, request);
+                    client
+                }
+            };
+            let slot = Arc::clone(&self.slots).try_acquire_owned();
+            let _slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
+            let id = ClientId::of(&self.name(request, &client));
+            let asker = Asker { client, id };
+            let answering = answer(parameters, &asker);
+            match moment.as_ref().map(HttpMoment::span) {
+                Some(span) => answering.instrument(span).await,
+                None => answering.await,
+            }
+        };
+        let response = self.answer(route, dialect, answered).await;
+        if let Some(moment) = moment {
+            moment.answered(response.status().as_u16());
+        }
+        match is_read {
+            true => response,
+            false => refusal::unread(response, payload),
+        }
+    }
+
+    /// Whose request this is, as far as its head tells, and whether that client may ask now: so most requests are refused before their bodies are
+    /// read. `None` when the key can only be in the body.
+    fn early_client(
+        &self,
+        request: &HttpRequest,
+        dialect: Dialect,
+    ) -> Result<Option<Arc<Client>>, ApiError> {
+        let query = body::query_value(request, dialect.key());
+        let key = query.as_deref().filter(|key| !key.is_empty());
+        let key = key.or_else(|| bearer(request));
+        if key.is_none() && self.keys.are_needed() {
+            return Ok(None);
+        }
+        self.admitted_client(request, key, dialect).map(Some)
+    }
+
+    /// Whose key this is, if that client may ask now. A wrong key counts for the address that it came from: guesses are as limited as requests are, and
+    /// those who have a key are not kept out by the guesses of their neighbours.
+    fn admitted_client(
+        &self,
+        request: &HttpRequest,
+        key: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Arc<Client>, ApiError> {
+        match self.keys.client(key) {
+            Ok(client) => {
+                self.rate.count(|| self.name(request, &client))?;
+                Ok(client)
+            }
+            Err(Refused::Missing) => {
+                let message = "Please contact the server operator to get an API key";
+                Err(ApiError::new(dialect.missing_key(), message))
+            }
+            Err(Refused::Unknown) => {
+                self.rate.count(|| self.address(request))?;
+                Err(ApiError::new(StatusCode::FORBIDDEN, "Invalid API key"))
+            }
+        }
+    }
+
+    /// What clients are told apart by: the name of their key, or else their address.
+    fn name(&self, request: &HttpRequest, client: &Client) -> String {
+        match client.name.as_str() {
+            "" => self.address(request),
+            name => format!("key {name}"),
+        }
+    }
+
+    fn address(&self, request: &HttpRequest) -> String {
+        let address = address::client(request, &self.trusted_proxies);
+        address.map_or_else(String::new, |address| {
+            format!("address {}", address::bucket(address))
+        })
+    }
+
+    /// The node's status, at most [`STATUS_FRESH`] old. Pools are asked once for all who ask meanwhile; where they are slow, all but the first get
+    /// the last one that is known.
+    pub(super) async fn status(&self) -> Arc<NodeStatus> {
+        if let Some(status) = self.known_status(STATUS_FRESH) {
+            return status;
+        }
+        let _reading = match (
+            self.reading_status.try_lock(),
+            self.known_status(STATUS_STALE),
+        ) {
+            (Ok(reading), _) => reading,
+            (Err(_), Some(status)) => return status,
+            (Err(_), None) => {
+                let reading = self.reading_status.lock().await;
+                if let Some(status) = self.known_status(STATUS_FRESH) {
+                    return status;
+                }
+                reading
+            }
+        };
+        let status = Arc::new(self.parts.status.read().await);
+        *lock(&self.status) = Some((Instant::now(), Arc::clone(&status)));
+        status
+    }
+
+    fn known_status(&self, within: Duration) -> Option<Arc<NodeStatus>> {
+        let known = lock(&self.status);
+        let (at, status) = known.as_ref()?;
+        (at.elapsed() < within).then(|| Arc::clone(status))
+    }
+
+    /// The node's metrics, made once for each status.
+    pub(super) async fn metrics(&self, format: Format) -> Bytes {
+        let status = self.status().await;
+        let mut pages = lock(&self.pages);
+        if let Some((of, page)) = pages.get(&format)
+            && Arc::ptr_eq(of, &status)
+        {
+            return page.clone();
+        }
+        let ready = self.parts.health.readiness(&status).ready;
+        let cluster = self.parts.cluster.as_ref().map(|cluster| cluster.view());
+        let telemetry = &self.parts.telemetry;
+        let page = telemetry.render(&status, cluster.as_ref(), ready, format);
+        let page = Bytes::from(page);
+        pages.insert(format, (status, page.clone()));
+        page
+    }
+
+    /// Translates a text for somebody who waits.
+    pub(super) async fn translate(
+        &self,
+        text: &str,
+        (source, target): (&str, &str),
+        tier: ModelType,
+        client: ClientId,
+    ) -> Result<Translation, ApiError> {
+        if text.trim().is_empty() {
+            return Ok(Translation::untouched(text));
+        }
+        let number = self.orders.fetch_add(1, Ordering::Relaxed);
+        let order = TranslationRequest {
+            source_language: source.to_owned(),
+            model_type: tier,
+            priority: Some(Priority::High),
+            // By which clients take turns, on another node too.
+            conversation_id: Some(format!("http-{client}")),
+            deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
+            ..TranslationRequest::new(format!("http-{number}"), text, target)
+        };
+        let Some(cluster) = &self.parts.cluster else {
+            return self.translate_here(order).await;
+        };
+        let nodes = cluster.able_nodes(&order);
+        if nodes.is_better_elsewhere() {
+            let answer = cluster.translate_among(order, nodes).await;
+            return answer.map_or_else(
+                || Err(ApiError::unavailable("no node can do it")),
+                Translation::of,
+            );
+        }
+        let here = self.translate_here(order.clone()).await;
+        match &here {
+            // Another node may have what this one lacks.
+            Err(error) if error.is_worth_another_node() => {
+                let elsewhere = cluster.translate_among(order, nodes.others()).await;
+                elsewhere.map_or(here, Translation::of)
+            }
+            _ => here,
+        }
+    }
+
+    /// Translates the texts of one request. One in an unknown language does not spoil the others: it comes back as it is.
+    pub(super) async fn translate_all(
+        &self,
+        texts: &[String],
+        pair: (&str, &str),
+        tier: ModelType,
+        client: ClientId,
+    ) -> Result<Vec<Translation>, ApiError> {
+        let one = async |text: &String| match self.translate(text, pair, tier, client).await {
+            Err(error) if error.code() == Some(ErrorCode::UndetectedLanguage) => {
+                Ok(Translation::untouched(text))
+            }
+            answer => answer,
+        };
+        futures_util::future::try_join_all(texts.iter().map(one)).await
+    }
+
+    async fn translate_here(&self, order: TranslationRequest) -> Result<Translation, ApiError> {
+        let traces = &self.parts.traces;
+        let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
+        let outcome = answer.await.map_err(|_| ApiError::ending())?;
+        if let Some(journey) = traces.answered(&outcome, None) {
+            journey.delivered();
+        }
+        Ok(outcome.result?.into())
+    }
+
+    /// What the models of this node and its cluster can do.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        let mut known = lock(&self.known);
+        let last = match &*known {
+            Some((at, last)) if at.elapsed() < LOOK_AGAIN => return Arc::clone(last),
+            Some((_, last)) => Some(last),
+            None => None,
+        };
+        let mut all = match &self.parts.cluster {
+            Some(cluster) => cluster.abilities(),
+            None => Vec::new(),
+        };
+        if all.is_empty() {
+            // There is no cluster, or it has not told itself yet.
+            let models = self.parts.status.models();
+            all = models.into_iter().map(|model| model.ability).collect();
+        }
+        let now = match last {
+            Some(last) if last.abilities == all => Arc::clone(last),
+            _ => Arc::new(Catalogue::new(all)),
+        };
+        *known = Some((Instant::now(), Arc::clone(&now)));
+        now
+    }
+
+    /// The language of texts among those that are read or written.
+    pub(super) fn identify(&self, texts: &[String]) -> Option<Detected> {
+        identify(texts.iter().map(String::as_str), &self.catalogue().all)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The key of an `Authorization` header, DeepL's or the usual one.
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?;
+    ["DeepL-Auth-Key ", "Bearer "]
+        .iter()
+        .find_map(|scheme| value.strip_prefix(scheme))
+        .map(str::trim)
+}

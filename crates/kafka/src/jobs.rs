@@ -1,0 +1,133 @@
+//! From job records to orders for the intake.
+
+use std::{sync::Arc, time::Duration};
+
+use babelmesh_actors::{
+    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket},
+    intake::IntakeMessage,
+};
+use babelmesh_telemetry::Traces;
+use ractor::ActorRef;
+use rdkafka::message::BorrowedMessage;
+use tokio::time::Instant;
+
+use super::{
+    ownership::Ownership,
+    publisher::{Settled, Settlements},
+    reader::Handler,
+    record::{self, OutRecord, weight},
+    refusals::Refusals,
+    requests::now_ms,
+};
+
+/// Where outcomes go. Of partitions that are gone none are wanted: a node that lost a large backlog does not work it off for nothing.
+struct Sink {
+    settlements: Settlements,
+    ownership: Ownership,
+}
+
+impl OutcomeSink for Sink {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        self.settlements.deliver(outcomes);
+    }
+
+    fn wants(&self, ticket: Ticket) -> bool {
+        self.ownership.holds(ticket.partition, ticket.epoch)
+    }
+}
+
+/// Reads jobs, offers them to the intake.
+pub struct JobReader {
+    settlements: Settlements,
+    sink: Arc<dyn OutcomeSink>,
+    refusals: Refusals,
+    intake: ActorRef<IntakeMessage>,
+    traces: Traces,
+    orders: Vec<Order>,
+    settled: Vec<(Ticket, Settled)>,
+}
+
+impl JobReader {
+    /// A reader for one intake, of the partitions that are owned.
+    #[must_use]
+    pub fn new(
+        settlements: Settlements,
+        ownership: Ownership,
+        refusals: Refusals,
+        intake: ActorRef<IntakeMessage>,
+        traces: Traces,
+    ) -> Self {
+        let sink = Arc::new(Sink {
+            settlements: settlements.clone(),
+            ownership,
+        });
+        Self {
+            settlements,
+            sink,
+            refusals,
+            intake,
+            traces,
+            orders: Vec::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    /// The order, or the records that answer what is none.
+    fn order(
+        &self,
+        ticket: Ticket,
+        message: &BorrowedMessage<'_>,
+    ) -> Result<Order, Vec<OutRecord>> {
+        let request = self.refusals.decode(message, || record::trace(message))?;
+        if request.targets().count() != 1 {
+            let text = "a job names exactly one target language";
+            let error = RequestError::new(ErrorCode::InvalidRequest, text);
+            let trace = record::trace(message);
+            return Err(self.refusals.whole(message, Some(&request), &error, &trace));
+        }
+        let age = record::submitted_at(message).map_or(0, |at| now_ms().saturating_sub(at));
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let now = Instant::now();
+        Ok(Order {
+            ticket,
+            request,
+            submitted: now.checked_sub(age).unwrap_or(now),
+            trace: record::accepted(message, &self.traces),
+            replays: record::replays(message),
+            fresh: false,
+            reach: Reach::Cluster,
+            sink: Arc::clone(&self.sink),
+        })
+    }
+}
+
+impl Handler for JobReader {
+    fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
+        let weight = weight(message);
+        match self.order(ticket, message) {
+            Ok(order) => self.orders.push(order),
+            Err(records) => self.settle(ticket, records),
+        }
+        weight
+    }
+
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
+        self.settled.push((ticket, Settled::answers(records)));
+    }
+
+    fn hand_on(&mut self) {
+        if !self.settled.is_empty() {
+            self.settlements.settle(std::mem::take(&mut self.settled));
+        }
+        if !self.orders.is_empty() {
+            // An intake that is gone takes its node down; the records are delivered again.
+            let _ = self
+                .intake
+                .cast(IntakeMessage::Offer(std::mem::take(&mut self.orders)));
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! How much of its partitions a consumer has not read yet.
+//!
+//! librdkafka's own `consumer_lag` counts from the last offset that was committed through the consumer. Under transactions none is, and
+//! for a paused partition nobody asks where it ends. So this gauge asks the brokers for the ends itself, and takes from the statistics only
+//! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
+//! of a record: offsets ahead count as records in the proportion that was found in those behind.
+
+mod trailing;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use babelmesh_telemetry::status::TopicLag;
+use rdkafka::{Offset, TopicPartitionList};
+
+use self::trailing::Span;
+pub(super) use self::watch::LagWatch;
+use super::{client, statistics::Statistics};
+
+/// A partition with unread records in which nobody gets further for so long is stalled.
+const STALLED: Duration = Duration::from_secs(8);
+/// The proportion of records to offsets forgets half of what it knows after so many offsets.
+const MEMORY: f64 = 20_000.0;
+
+/// What one consumer has not read yet.
+#[derive(Debug, Default)]
+pub struct LagGauge {
+    known: Mutex<Known>,
+    paused: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    partitions: HashMap<(Arc<str>, i32), Position>,
+    /// Records and offsets that were read, for their proportion.
+    records: f64,
+    offsets: f64,
+    /// Weight of what was read, in tokens.
+    tokens: f64,
+    /// Time of the last record that was read, in milliseconds since 1970.
+    written_ms: Option<i64>,
+}
+
+/// Where a partition stands. Offsets are those of the next record.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    /// Given to us, or where the group had got to.
+    read: Option<i64>,
+    /// Whether a record was given to us since the partition is ours.
+    has_read: bool,
+    /// The group's committed offset when the partition became ours. `None` if the group has none.
+    committed: Option<i64>,
+    /// A check has shown that no record lies between the next offset to read and this one.
+    empty_to: Option<i64>,
+    /// The end of the partition at the last check since something was read.
+    checked_to: Option<i64>,
+    /// Fetched by librdkafka.
+    fetched: Option<i64>,
+    /// The consumer holds records, of this partition or of others, that it has fetched and not given to us.
+    has_queue: bool,
+    /// It holds so many that it fetches no more.
+    is_queue_full: bool,
+    /// Where the partition ends for readers of committed records.
+    end: Option<i64>,
+    /// Where the records begin that the brokers still have.
+    begin: Option<i64>,
+    /// Where it stands before unread records, and since when.
+    behind: Option<(i64, Instant)>,
+    /// Whether it has stood there for too long.
+    is_stalled: bool,
+}
+
+impl Position {
+    /// Every record before this offset was given to us, or answered before the partition became ours. `None` while the group has no offset.
+    const fn next(&self) -> Option<i64> {
+        match self.has_read {
+            true => self.read,
+            false => self.committed,
+        }
+    }
+
+    /// The offsets to check for records, when librdkafka seems to have reached the end of the partition without giving us all of them. That alone is
+    /// no proof: it purges what it has fetched when a partition is paused, and its statistics may be of an earlier assignment.
+    fn unchecked(&self) -> Option<Span> {
+        let (from, to) = self.next().zip(self.end)?;
+        let is_new = from < to && self.checked_to < Some(to);
+        (is_new && !self.has_queue && self.fetched >= Some(to)).then_some(Span { from, to })
+    }
+
+    /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should, and so does one
+    /// that is not fetched because the queue is full.
+    fn watch(&mut self, is_wanted: bool, now: Instant) {
+        let next = self.fetched.max(self.read).max(self.begin);
+        let behind = next.filter(|_| is_wanted && !self.is_queue_full && next < self.end);
+        self.behind = behind.map(|next| match self.behind {
+            Some((before, since)) if before == next => (next, since),
+            _ => (next, now),
+        });
+        let waited = |(_, since): (i64, Instant)| now.saturating_duration_since(since);
+        self.is_stalled = self.behind.is_some_and(|behind| waited(behind) >= STALLED);
+    }
+
+    /// Records ahead, when one offset holds `density` records on average.
+    fn ahead(&self, density: f64, paused: bool) -> f64 {
+        // What retention has deleted is not unread.
+        let read = self.read.max(self.begin).max(self.empty_to).unwrap_or(0);
+        // What was fetched is thrown away when a partition is paused. Without anything in the queue, only markers lie before it.
+        let from = match self.fetched {
+            Some(fetched) if !paused && !self.has_queue => fetched.max(read),
+            _ => read,
+        };
+        let end = self.end.or(self.fetched).unwrap_or(from);
+        (end - from).max(0) as f64 * density
+    }
+}
+
+impl Known {
+    fn density(&self) -> f64 {
+        if self.offsets > 0.0 {
+            (self.records / self.offsets).min(1.0)
+        } else {
+            1.0
+        }
+    }
+}
+
+impl LagGauge {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run of records was read: topic, partition, offset, weight in tokens, time in milliseconds since 1970.
+    pub(super) fn read<'r>(
+        &self,
+        records: impl Iterator<Item = (&'r Arc<str>, i32, i64, u64, i64)>,
+    ) {
+        let mut known = self.known();
+        for (topic, partition, offset, weight, written_ms) in records {
+            let position = known
+                .partitions
+                .entry((Arc::clone(topic), partition))
+                .or_default();
+            if !std::mem::replace(&mut position.has_read, true) {
+                // What was known before may be of an earlier time that the partition was ours.
+                position.fetched = None;
+            }
+            (position.empty_to, position.checked_to) = (None, None);
+            // What retention has deleted is no offset that was passed.
+            let before = position.read.replace(offset + 1);
+            let before =
+                before.map(|before| position.begin.map_or(before, |begin| begin.max(before)));
+            known.offsets += before.map_or(1, |before| (offset + 1 - before).max(1)) as f64;
+            known.records += 1.0;
+            known.tokens += weight as f64;
+            known.written_ms = Some(written_ms);
+        }
+        if known.offsets > MEMORY {
+            known.offsets /= 2.0;
+            known.records /= 2.0;
+            known.tokens /= 2.0;
+        }
+    }
+
+    /// All partitions were paused or resumed.
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Whether partitions are paused at this moment.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Takes librdkafka's statistics.
+    pub(super) fn statistics(&self, statistics: &Statistics) {
+        let mut known = self.known();
+        for (topic, statistics) in &statistics.topics {
+            for (partition, statistics) in &statistics.partitions {
+                let Ok(partition) = partition.parse() else {
+                    continue;
+                };
+                let key = (Arc::from(topic.as_str()), partition);
+                if let Some(position) = known.partitions.get_mut(&key) {
+                    let next = statistics.next_offset;
+                    position.fetched = (next >= 0).then_some(next);
+                    position.has_queue = statistics.fetchq_cnt > 0;
+                    position.is_queue_full = statistics.fetchq_cnt >= client::QUEUE_RECORDS
+                        || statistics.fetchq_size >= client::QUEUE_BYTES;
+                }
+            }
+        }
+    }
+
+    /// Takes the ends of all partitions that are ours; what is known of others is forgotten. `starts` has the group's committed offsets.
+    fn ends(
+        &self,
+        ends: &TopicPartitionList,
+        starts: &HashMap<(String, i32), Option<i64>>,
+        begins: &TopicPartitionList,
+        is_held: impl Fn(&str) -> bool,
+    ) {
+        let (paused, now) = (self.is_paused(), Instant::now());
+        let mut known = self.known();
+        let mut partitions = HashMap::new();
+        for element in ends.elements() {
+            let key = (Arc::from(element.topic()), element.partition());
+            let mut position = known.partitions.remove(&key).unwrap_or_default();
+            if let Offset::Offset(end) = element.offset() {
+                position.end = Some(end);
+            }
+            if position.read.is_none() {
+                let start = starts.get(&(element.topic().to_owned(), element.partition()));
+                position.committed = start.copied().flatten();
+                position.read = start.map(|start| start.unwrap_or(0));
+            }
+            let begin = begins.find_partition(element.topic(), element.partition());
+            if let Some(Offset::Offset(begin)) = begin.map(|element| element.offset()) {
+                position.begin = Some(begin);
+            }
+            position.watch(!paused && !is_held(element.topic()), now);
+            partitions.insert(key, position);
+        }
+        known.partitions = partitions;
+    }
+
+    /// A partition becomes ours: nothing is known of it.
+    pub(super) fn forget(&self, topic: &str, partition: i32) {
+        let key = (Arc::from(topic), partition);
+        let _ = self.known().partitions.remove(&key);
+    }
+
+    /// Partitions in which only markers of transactions, which are not given to us, lie behind what was read, and the offset behind them.
+    pub(super) fn passed(&self) -> Vec<(Arc<str>, i32, i64)> {
+        let known = self.known();
+        let partitions = known.partitions.iter();
+        let passed = partitions.filter_map(|((topic, partition), position)| {
+            Some((Arc::clone(topic), *partition, position.empty_to?))
+        });
+        passed.collect()
+    }
+
+    /// Partitions that may hold only markers behind what was read, with the offsets to check.
+    fn unchecked(&self) -> Vec<(Arc<str>, i32, Span)> {
+        let known = self.known();
+        let partitions = known.partitions.iter();
+        let unchecked = partitions.filter_map(|((topic, partition), position)| {
+            Some((Arc::clone(topic), *partition, position.unchecked()?))
+        });
+        unchecked.collect()
+    }
+
+    /// Takes the result of a check: whether no record lies in these offsets of a partition.
+    fn checked(&self, topic: &Arc<str>, partition: i32, span: Span, is_empty: bool) {
+        let key = (Arc::clone(topic), partition);
+        if let Some(position) = self.known().partitions.get_mut(&key)
+            && position.next() == Some(span.from)
+        {
+            position.checked_to = Some(span.to);
+            position.empty_to = is_empty.then_some(span.to);
+        }
+    }
+
+    /// Partitions with unread records in which nobody has got further for a while, although nothing holds them back.
+    #[must_use]
+    pub fn stalled(&self) -> Vec<(Arc<str>, i32)> {
+        let known = self.known();
+        let partitions = known.partitions.iter();
+        let stalled = partitions.filter(|(_, position)| position.is_stalled);
+        let mut stalled: Vec<_> = stalled.map(|(partition, _)| partition.clone()).collect();
+        stalled.sort();
+        stalled
+    }
+
+    /// Whether a partition has records ahead and does not get further: retention may delete them meanwhile.
+    fn stands(&self, topic: &str, partition: i32) -> bool {
+        let paused = self.is_paused();
+        let key = (Arc::from(topic), partition);
+        let known = self.known();
+        let position = known.partitions.get(&key);
+        position.is_none_or(|p| (paused || !p.has_read) && p.ahead(1.0, paused) > 0.0)
+    }
+
+    /// Whether a partition was read, or its committed offset is known.
+    fn has_start(&self, topic: &str, partition: i32) -> bool {
+        let key = (Arc::from(topic), partition);
+        let known = self.known();
+        known.partitions.get(&key).is_some_and(|p| p.read.is_some())
+    }
+
+    /// Unread records by topic.
+    #[must_use]
+    pub fn topics(&self) -> Vec<TopicLag> {
+        let paused = self.is_paused();
+        let known = self.known();
+        let density = known.density();
+        let mut topics: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+        for ((topic, _), position) in &known.partitions {
+            let (partitions, records) = topics.entry(topic).or_default();
+            *partitions += 1;
+            *records += position.ahead(density, paused);
+        }
+        let lag = |(topic, (partitions, records)): (&str, (usize, f64))| TopicLag {
+            topic: topic.to_owned(),
+            partitions,
+            records: records.round() as u64,
+        };
+        topics.into_iter().map(lag).collect()
+    }
+
+    /// Mean weight of the records that were read lately, in tokens.
+    #[must_use]
+    pub fn tokens_per_record(&self) -> f64 {
+        let known = self.known();
+        if known.records > 0.0 {
+            known.tokens / known.records
+        } else {
+            0.0
+        }
+    }
+
+    /// Time of the record that was read last, in milliseconds since 1970: what is unread is hardly older.
+    #[must_use]
+    pub fn read_up_to_ms(&self) -> Option<i64> {
+        self.known().written_ms
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The assignment of a member: which partitions it has, under which numbers, and what becomes of those that go.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use babelmesh_actors::domain::Ticket;
+use rdkafka::{Message, TopicPartitionList, consumer::Rebalance, message::BorrowedMessage};
+
+use crate::{
+    lag::LagGauge,
+    ownership::Ownership,
+    publisher::{Command, Settlements},
+};
+
+/// What is known of the assignment. It outlives the consumer that has it.
+pub(super) struct Assignment {
+    pub(super) settlements: Settlements,
+    revoke_within: Duration,
+    partitions: Mutex<Partitions>,
+    /// Whether partitions came, or others are held back, since it was asked last.
+    changed: AtomicBool,
+    /// How many times it was given partitions.
+    assignments: AtomicU64,
+    /// Topics whose partitions are not read for now.
+    held: Mutex<BTreeSet<String>>,
+    /// Partitions that are not read for now because their answers cannot be written.
+    parked: Mutex<BTreeSet<(Arc<str>, i32)>>,
+    pub(super) ownership: Ownership,
+    pub(super) lag: Arc<LagGauge>,
+}
+
+#[derive(Default)]
+struct Partitions {
+    /// Topic → partition → our number and its epoch.
+    ids: HashMap<Arc<str>, HashMap<i32, (u32, u32)>>,
+    next: u32,
+}
+
+impl Assignment {
+    pub(super) fn new(
+        settlements: Settlements,
+        ownership: Ownership,
+        revoke_within: Duration,
+    ) -> Self {
+        Self {
+            settlements,
+            revoke_within,
+            partitions: Mutex::default(),
+            changed: AtomicBool::new(false),
+            assignments: AtomicU64::new(0),
+            held: Mutex::default(),
+            parked: Mutex::default(),
+            ownership,
+            lag: Arc::default(),
+        }
+    }
+
+    /// Whether it has to be told again which partitions are paused.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Does not read these topics until it is told otherwise.
+    pub(super) fn hold(&self, topics: BTreeSet<String>) {
+        self.settlements.tell(Command::Held(topics.clone()));
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = topics;
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_held(&self, topic: &str) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.contains(topic)
+    }
+
+    /// Does not read these partitions until it is told otherwise.
+    pub(super) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
+        *self.parked() = partitions;
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a partition is not read for now because its answers cannot be written.
+    pub(super) fn is_parked(&self, topic: &str, partition: i32) -> bool {
+        let parked = self.parked();
+        let mut parked = parked.iter();
+        parked.any(|(name, number)| **name == *topic && *number == partition)
+    }
+
+    fn parked(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, i32)>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether any partition of a topic is ours.
+    pub(super) fn has_any_of(&self, topic: &str) -> bool {
+        !self.of_topic(topic).is_empty()
+    }
+
+    /// The partitions of a topic that are ours.
+    pub(super) fn of_topic(&self, topic: &str) -> Vec<i32> {
+        let partitions = self.partitions();
+        let numbers = partitions.ids.get(topic).into_iter().flatten();
+        let ours = numbers.filter(|(_, (id, epoch))| self.ownership.holds(*id, *epoch));
+        ours.map(|(number, _)| *number).collect()
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, Partitions> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
+        let partitions = self.partitions();
+        let (topic, numbers) = partitions.ids.get_key_value(message.topic())?;
+        let (partition, epoch) = *numbers.get(&message.partition())?;
+        let ticket = Ticket {
+            partition,
+            offset: message.offset(),
+            epoch,
+        };
+        Some((Arc::clone(topic), ticket))
+    }
+
+    /// Tells the publisher what was read to behind the last record. Everything that was read must be known to it already.
+    pub(super) fn tell_passed(&self) {
+        let passed = self.lag.passed();
+        let partitions = self.partitions();
+        let numbered = passed.into_iter().filter_map(|(topic, partition, end)| {
+            let (id, epoch) = *partitions.ids.get(&topic)?.get(&partition)?;
+            Some((id, epoch, end))
+        });
+        let passed: Vec<_> = numbered.collect();
+        if !passed.is_empty() {
+            self.settlements.tell(Command::Passed(passed));
+        }
+    }
+
+    pub(super) fn assign(&self, list: &TopicPartitionList) {
+        let mut partitions = self.partitions();
+        for element in list.elements() {
+            let topic: Arc<str> = Arc::from(element.topic());
+            let Partitions { ids, next } = &mut *partitions;
+            let numbers = ids.entry(Arc::clone(&topic)).or_default();
+            let id = numbers.entry(element.partition()).or_insert_with(|| {
+                *next += 1;
+                (*next, 0)
+            });
+            id.1 += 1;
+            self.lag.forget(&topic, element.partition());
+            self.ownership.gain(id.0, id.1);
+            self.settlements.tell(Command::Assigned {
+                partition: id.0,
+                epoch: id.1,
+                topic,
+                number: element.partition(),
+            });
+        }
+        self.changed.store(true, Ordering::Relaxed);
+        self.assignments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many times the member was given partitions, or none.
+    pub(super) fn assignments(&self) -> u64 {
+        self.assignments.load(Ordering::Relaxed)
+    }
+
+    /// Gives up what was read of partitions that belong to somebody else already: there is nothing to wait for.
+    pub(super) fn revoke_at_once(&self, list: &TopicPartitionList) {
+        let elements = list.elements();
+        let names: Vec<_> = elements
+            .iter()
+            .map(|e| (e.topic(), e.partition()))
+            .collect();
+        self.revoke_these(&names, Duration::ZERO);
+    }
+
+    /// Gives up every partition at once.
+    pub(super) fn give_up(&self) {
+        let mut list = TopicPartitionList::new();
+        for (topic, numbers) in &self.partitions().ids {
+            for (number, (id, epoch)) in numbers {
+                if self.ownership.holds(*id, *epoch) {
+                    list.add_partition(topic, *number);
+                }
+            }
+        }
+        if list.count() > 0 {
+            self.revoke_at_once(&list);
+            let rebalance = &Rebalance::Revoke(&list);
+            super::context::tell(rebalance);
+        }
+    }
+
+    /// Waits until what was read of these partitions is published, or gives it up. What is held back is given up at once: nobody works on it.
+    pub(super) fn revoke(&self, list: &TopicPartitionList) {
+        let elements = list.elements();
+        let names = elements.iter().map(|e| (e.topic(), e.partition()));
+        let (held, others): (Vec<_>, Vec<_>) = names.partition(|(topic, _)| self.is_held(topic));
+        self.revoke_these(&held, Duration::ZERO);
+        self.revoke_these(&others, self.revoke_within);
+    }
+
+    fn revoke_these(&self, names: &[(&str, i32)], within: Duration) {
+        let revoked: Vec<u32> = {
+            let partitions = self.partitions();
+            let id =
+                |(topic, number): &(&str, i32)| Some(partitions.ids.get(*topic)?.get(number)?.0);
+            names.iter().filter_map(id).collect()
+        };
+        if revoked.is_empty() {
+            return;
+        }
+        if within.is_zero() {
+            revoked.iter().for_each(|id| self.ownership.lose(*id));
+        }
+        let (reply, done) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + within;
+        self.settlements.tell(Command::Revoked {
+            partitions: revoked.clone(),
+            deadline,
+            reply,
+        });
+        let _ = done.recv_timeout(within + Duration::from_millis(500));
+        // Whatever the publisher is doing now, it commits nothing of these from here on.
+        revoked.iter().for_each(|id| self.ownership.lose(*id));
+    }
+}

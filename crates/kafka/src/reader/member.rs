@@ -1,0 +1,153 @@
+//! A node's membership of a consumer group. It outlives its consumer: one that was fenced is of no use any more and is replaced.
+
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaResult,
+};
+
+use super::{ReaderContext, assignment::Assignment};
+use crate::{client, gauges::DeliveryGauges, ownership::Ownership, publisher::Settlements};
+
+/// How often is looked whether anybody uses a consumer that was replaced.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What librdkafka calls a member.
+pub type MemberConsumer = BaseConsumer<ReaderContext>;
+
+/// A member of a consumer group.
+pub struct Member {
+    config: ClientConfig,
+    pub(super) assignment: Arc<Assignment>,
+    gauges: Arc<DeliveryGauges>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    topics: Vec<String>,
+    /// Absent once it has left.
+    consumer: Option<Arc<MemberConsumer>>,
+}
+
+impl Member {
+    /// A member that is not subscribed to anything yet. Its partitions are told to `settlements`; of those that go, what was read is waited for
+    /// until `revoke_within`. `gauges` count its consumers.
+    ///
+    /// # Errors
+    /// When the configuration is refused.
+    pub fn new(
+        config: ClientConfig,
+        settlements: Settlements,
+        (ownership, gauges): (Ownership, Arc<DeliveryGauges>),
+        revoke_within: Duration,
+    ) -> KafkaResult<Self> {
+        let assignment = Arc::new(Assignment::new(settlements, ownership, revoke_within));
+        let consumer = create(&config, &assignment)?;
+        Ok(Self {
+            config,
+            assignment,
+            gauges,
+            current: Mutex::new(Current {
+                topics: Vec::new(),
+                consumer: Some(consumer),
+            }),
+        })
+    }
+
+    /// Its consumer at this moment; none once it has left. It is not to be held on to: one that is could not be closed.
+    #[must_use]
+    pub fn consumer(&self) -> Option<Arc<MemberConsumer>> {
+        self.current().consumer.clone()
+    }
+
+    /// The configuration of its consumers.
+    pub(crate) const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// Whether a topic is held back: its partitions are ours and are not read for now.
+    pub(crate) fn holds_back(&self, topic: &str) -> bool {
+        self.assignment.is_held(topic)
+    }
+
+    /// Does not read these partitions, whose answers cannot be written, until it is told otherwise.
+    pub(crate) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
+        self.assignment.park(partitions);
+    }
+
+    /// Reads these topics from now on, and no others.
+    pub(super) fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
+        let mut current = self.current();
+        topics.clone_into(&mut current.topics);
+        match &current.consumer {
+            // One that was fenced takes no more orders; the one that comes after it reads them.
+            Some(consumer) if consumer.client().fatal_error().is_none() => {
+                subscribe(consumer, topics)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Joins again with another consumer, after all partitions were given up. Only the thread that polls may do so. After an error everything
+    /// is as it was.
+    pub(super) fn replace(&self) -> KafkaResult<()> {
+        let mut current = self.current();
+        let Current { topics, consumer } = &mut *current;
+        let Some(place) = consumer else {
+            return Ok(());
+        };
+        let new = create(&self.config, &self.assignment)?;
+        subscribe(&new, topics)?;
+        let old = mem::replace(place, new);
+        drop(current);
+        self.gauges.consumer_restarted();
+        close(old);
+        Ok(())
+    }
+
+    /// Takes the consumer out, so that it can leave its group.
+    pub(super) fn take(&self) -> Option<Arc<MemberConsumer>> {
+        self.current().consumer.take()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a consumer that was replaced. Whoever drops it last may wait for a broker: that is neither this thread nor one that is just asking it
+/// something, unless there can be no more threads.
+fn close(old: Arc<MemberConsumer>) {
+    old.context().retire();
+    let closing = thread::Builder::new().name("close".to_owned());
+    let _ = closing.spawn(move || {
+        while Arc::strong_count(&old) > 1 {
+            thread::sleep(LOOK);
+        }
+    });
+}
+
+fn create(config: &ClientConfig, assignment: &Arc<Assignment>) -> KafkaResult<Arc<MemberConsumer>> {
+    let verbose = config.get("debug") != Some(client::MEMBER_DEBUG);
+    let context = ReaderContext::new(Arc::clone(assignment), verbose);
+    Ok(Arc::new(config.create_with_context(context)?))
+}
+
+fn subscribe(consumer: &MemberConsumer, topics: &[String]) -> KafkaResult<()> {
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    match topics.as_slice() {
+        [] => {
+            consumer.unsubscribe();
+            Ok(())
+        }
+        topics => consumer.subscribe(topics),
+    }
+}

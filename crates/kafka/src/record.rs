@@ -1,0 +1,533 @@
+//! Records as they leave a node.
+
+use std::sync::Arc;
+
+use babelmesh_actors::{
+    domain::{self, ErrorCode, JobOutcome, RequestError, TranslationRequest, TranslationResult},
+    flow::Flow,
+};
+use babelmesh_telemetry::{
+    Traces,
+    traces::{Arrival, is_traceparent},
+};
+use rdkafka::{
+    Message,
+    message::{Header, OwnedHeaders},
+};
+
+pub use super::headers::header;
+use super::{headers, topics::TopicNames};
+pub use babelmesh_telemetry::traces::Origin;
+
+/// Header: the same for every delivery of one target of one message.
+pub const IDEMPOTENCY_KEY: &str = "babelmesh-idempotency-key";
+/// Header of a job: when the sender's request was written, in milliseconds since 1970.
+pub const SUBMITTED_AT: &str = "babelmesh-submitted-at";
+/// Header of a dead letter: [`babelmesh_actors::domain::ErrorCode`].
+pub const ERROR_CODE: &str = "babelmesh-error-code";
+/// Header of a dead letter: one line for people.
+pub const ERROR_MESSAGE: &str = "babelmesh-error-message";
+/// Header of a dead letter: the topic it was read from.
+pub const ORIGIN_TOPIC: &str = "babelmesh-origin-topic";
+/// Header of a dead letter: the partition it was read from.
+pub const ORIGIN_PARTITION: &str = "babelmesh-origin-partition";
+/// Header of a dead letter: its offset there.
+pub const ORIGIN_OFFSET: &str = "babelmesh-origin-offset";
+/// Header of a dead letter that holds only the beginning of the record: how many bytes the record had.
+pub const ORIGINAL_BYTES: &str = "babelmesh-original-bytes";
+/// Header of a dead letter: the node that gave up.
+pub const NODE: &str = "babelmesh-node";
+/// Header of a record that was published again from the dead letters: partition and offset of its letter there.
+pub const REPLAYED_FROM: &str = "babelmesh-replayed-from";
+/// Header of such a record, of its jobs, and of the letter that it becomes if it fails again: how often that has happened.
+pub const REPLAYS: &str = "babelmesh-replays";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+/// W3C trace context.
+pub const TRACESTATE: &str = "tracestate";
+
+/// Longest value of a dead letter, in bytes. With its headers it must fit where the record itself just fitted, or what was too long to
+/// translate could not be laid aside either, and its partition would stand still for ever.
+const MAX_LETTER_BYTES: usize = 900_000;
+
+/// Longest key of a dead letter, in bytes: a longer one is cut, for the same reason.
+const MAX_LETTER_KEY_BYTES: usize = 4_096;
+/// Longest `tracestate` that is passed on, in bytes: what W3C asks for at least.
+const MAX_TRACESTATE_BYTES: usize = 512;
+
+/// W3C trace context of a record.
+pub type Trace = Option<Arc<domain::Trace>>;
+
+/// A record to publish.
+#[derive(Debug, Clone)]
+pub struct OutRecord {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Key; what shares it stays in order.
+    pub key: Vec<u8>,
+    /// Value.
+    pub payload: Vec<u8>,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// What a result answers, where no dead letter beside it holds that: it is dead-lettered if the broker takes not even an error in the
+    /// place of the result.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What a result answers.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    request: TranslationRequest,
+    /// How often it was replayed.
+    replays: u32,
+}
+
+impl OutRecord {
+    /// The same record of something that was replayed so often.
+    #[must_use]
+    pub fn replayed(mut self, replays: u32) -> Self {
+        if replays > 0 {
+            self.headers.push((REPLAYS, replays.to_string()));
+        }
+        self
+    }
+
+    /// Bytes of its key, value and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(key, value)| key.len() + value.len()).sum();
+        self.key.len() + self.payload.len() + headers
+    }
+
+    /// Replaces the description of a dead letter.
+    pub(super) fn describe(&mut self, message: String) {
+        let mut headers = self.headers.iter_mut();
+        if let Some((_, value)) = headers.find(|(key, _)| *key == ERROR_MESSAGE) {
+            *value = message;
+        }
+    }
+
+    /// Why it is laid aside, if it is a dead letter.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, code) = headers.find(|(key, _)| *key == ERROR_CODE)?;
+        Some(code)
+    }
+
+    /// The headers as librdkafka wants them.
+    #[must_use]
+    pub fn kafka_headers(&self) -> OwnedHeaders {
+        let empty = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(empty, |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: Some(value.as_bytes()),
+            })
+        })
+    }
+}
+
+/// Makes records of outcomes.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    node: Arc<str>,
+    results: Arc<str>,
+    dead_letters: Arc<str>,
+}
+
+impl Encoder {
+    /// An encoder for one node.
+    #[must_use]
+    pub fn new(topics: &TopicNames, node: &str) -> Self {
+        Self {
+            node: Arc::from(node),
+            results: Arc::from(topics.results.as_str()),
+            dead_letters: Arc::from(topics.dead_letters.as_str()),
+        }
+    }
+
+    /// The records that an outcome makes: its result, and a dead letter if it can never succeed.
+    #[must_use]
+    pub fn outcome(&self, outcome: JobOutcome, origin: &Origin) -> Vec<OutRecord> {
+        let records = self.encode(&outcome, origin);
+        self.with_request(records, outcome)
+    }
+
+    /// [`Encoder::outcome`] without what results remember of their requests.
+    pub(super) fn encode(&self, outcome: &JobOutcome, origin: &Origin) -> Vec<OutRecord> {
+        let order = &outcome.order;
+        let result = TranslationResult::of(outcome, &self.node);
+        let mut records = vec![self.result(&order.request, &result, &order.trace)];
+        if let Err(error) = &outcome.result
+            && error.code.is_dead()
+        {
+            let (key, payload) = (order.request.key().as_bytes(), json(&order.request));
+            let letter = self.dead_letter(key, payload, error, origin, &order.trace);
+            records.push(letter.replayed(order.replays));
+        }
+        records
+    }
+
+    /// Has a result remember its request, where no dead letter beside it holds that.
+    pub(super) fn with_request(
+        &self,
+        mut records: Vec<OutRecord>,
+        outcome: JobOutcome,
+    ) -> Vec<OutRecord> {
+        if let [answer] = records.as_mut_slice() {
+            let (request, replays) = (outcome.order.request, outcome.order.replays);
+            answer.asked = Some(Box::new(Asked { request, replays }));
+        }
+        records
+    }
+
+    /// The error result of one target of a request that no job was made of.
+    #[must_use]
+    pub fn refusal(
+        &self,
+        request: &TranslationRequest,
+        target: &str,
+        error: &RequestError,
+        trace: &Trace,
+    ) -> OutRecord {
+        let result = TranslationResult::failed(request, target, &self.node, error.clone());
+        self.result(request, &result, trace)
+    }
+
+    fn result(
+        &self,
+        request: &TranslationRequest,
+        result: &TranslationResult,
+        trace: &Trace,
+    ) -> OutRecord {
+        let mut headers = vec![(IDEMPOTENCY_KEY, result.idempotency_key())];
+        push_trace(&mut headers, trace);
+        OutRecord {
+            topic: Arc::clone(&self.results),
+            key: request.key().as_bytes().to_vec(),
+            payload: json(result),
+            headers,
+            asked: None,
+        }
+    }
+
+    /// A dead letter: the record as it was, with the reason and where it was read in its headers.
+    #[must_use]
+    pub fn dead_letter(
+        &self,
+        key: &[u8],
+        mut payload: Vec<u8>,
+        error: &RequestError,
+        origin: &Origin,
+        trace: &Trace,
+    ) -> OutRecord {
+        let bytes = payload.len();
+        payload.truncate(MAX_LETTER_BYTES);
+        let mut headers = vec![
+            (ERROR_CODE, error.code.name().to_owned()),
+            (ERROR_MESSAGE, error.message.clone()),
+            (ORIGIN_TOPIC, origin.topic.to_string()),
+            (ORIGIN_PARTITION, origin.partition.to_string()),
+            (ORIGIN_OFFSET, origin.offset.to_string()),
+            (NODE, self.node.to_string()),
+        ];
+        if bytes > MAX_LETTER_BYTES {
+            headers.push((ORIGINAL_BYTES, bytes.to_string()));
+        }
+        push_trace(&mut headers, trace);
+        OutRecord {
+            topic: Arc::clone(&self.dead_letters),
+            key: key[..key.len().min(MAX_LETTER_KEY_BYTES)].to_vec(),
+            payload,
+            headers,
+            asked: None,
+        }
+    }
+}
+
+impl Encoder {
+    /// Whether a record is a job: neither a result nor a dead letter.
+    #[must_use]
+    pub fn is_job(&self, record: &OutRecord) -> bool {
+        record.topic != self.results && record.topic != self.dead_letters
+    }
+
+    /// The answers of a job whose topic cannot be written to.
+    #[must_use]
+    pub fn unavailable(&self, job: &OutRecord) -> Vec<OutRecord> {
+        let error = RequestError::new(
+            ErrorCode::TopicUnavailable,
+            "the topic of jobs for this language cannot be written to",
+        );
+        self.refusals(job, &error)
+    }
+
+    /// The error of each target of a job.
+    fn refusals(&self, job: &OutRecord, error: &RequestError) -> Vec<OutRecord> {
+        let trace = trace_of(job);
+        // What the splitter wrote can be read.
+        let request = TranslationRequest::decode(&job.payload).ok();
+        let targets = request.iter().flat_map(|request| {
+            let targets = request.targets();
+            targets.map(|target| self.refusal(request, target, error, &trace))
+        });
+        targets.collect()
+    }
+
+    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, the dead letter of the
+    /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter beside it holds the request already, or
+    /// when there is nothing smaller left to say.
+    #[must_use]
+    pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
+        let bytes = refused.bytes();
+        let error = || {
+            let text = format!("the broker does not take a record of {bytes} bytes");
+            RequestError::new(ErrorCode::ResultTooLarge, text)
+        };
+        if refused.topic == self.dead_letters {
+            return shortened(refused).into_iter().collect();
+        }
+        if refused.topic == self.results {
+            return match serde_json::from_slice::<TranslationResult>(&refused.payload) {
+                Ok(result) if result.error.is_none() => {
+                    let payload = json(&result.into_error(error()));
+                    vec![OutRecord {
+                        payload,
+                        ..refused.clone()
+                    }]
+                }
+                // Not even the error fits: the sender cannot be told, the operator can.
+                _ => {
+                    let letter = |asked: &Asked| {
+                        let (payload, trace) = (json(&asked.request), trace_of(refused));
+                        let key = &refused.key;
+                        let letter = self.dead_letter(key, payload, &error(), origin, &trace);
+                        letter.replayed(asked.replays)
+                    };
+                    refused.asked.iter().map(|asked| letter(asked)).collect()
+                }
+            };
+        }
+        let trace = trace_of(refused);
+        let mut records = self.refusals(refused, &error());
+        let payload = refused.payload.clone();
+        records.push(self.dead_letter(&refused.key, payload, &error(), origin, &trace));
+        records
+    }
+}
+
+/// Half of a dead letter; of one without a value, the same without its key. `None` if it has neither.
+fn shortened(letter: &OutRecord) -> Option<OutRecord> {
+    let bytes = letter.payload.len();
+    if bytes == 0 && letter.key.is_empty() {
+        return None;
+    }
+    let mut shorter = letter.clone();
+    match bytes {
+        0 => shorter.key.clear(),
+        _ => shorter.payload.truncate(bytes / 2),
+    }
+    if !letter.headers.iter().any(|(key, _)| *key == ORIGINAL_BYTES) {
+        shorter.headers.push((ORIGINAL_BYTES, bytes.to_string()));
+    }
+    Some(shorter)
+}
+
+fn trace_of(record: &OutRecord) -> Trace {
+    let value = |name| record.headers.iter().find(|(key, _)| *key == name);
+    let (_, parent) = value(TRACEPARENT)?;
+    let state = value(TRACESTATE).map_or("", |(_, state)| state);
+    plain(parent, state)
+}
+
+/// Our own types hold nothing that JSON cannot.
+#[must_use]
+pub fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Adds the trace context to headers.
+pub(crate) fn push_trace(headers: &mut Vec<(&'static str, String)>, trace: &Trace) {
+    if let Some(trace) = trace {
+        headers.push((TRACEPARENT, trace.parent.clone()));
+        if !trace.state.is_empty() {
+            headers.push((TRACESTATE, trace.state.clone()));
+        }
+    }
+}
+
+/// The trace context of a record, as it stands there.
+pub(crate) fn trace(message: &impl Message) -> Trace {
+    let parent = traceparent(message)?;
+    plain(parent, tracestate(message))
+}
+
+/// A `traceparent` that is one: anything else counts as absent and does not travel along.
+fn traceparent(message: &impl Message) -> Option<&str> {
+    header(message, TRACEPARENT).filter(|parent| is_traceparent(parent))
+}
+
+/// The `tracestate`; empty when there is none, or a longer one than has to be passed on.
+fn tracestate(message: &impl Message) -> &str {
+    let state = header(message, TRACESTATE).filter(|state| state.len() <= MAX_TRACESTATE_BYTES);
+    state.unwrap_or_default()
+}
+
+fn plain(parent: &str, state: &str) -> Trace {
+    Some(Arc::new(domain::Trace {
+        parent: parent.to_owned(),
+        state: state.to_owned(),
+        watched: None,
+    }))
+}
+
+/// The trace context of a record that is accepted. A job that a splitter wrote without one was not to be watched.
+pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
+    let parent = traceparent(message);
+    traces.accept(Arrival {
+        parent,
+        state: parent.map_or("", |_| tracestate(message)),
+        is_decided: header(message, SUBMITTED_AT).is_some(),
+        written_ms: message.timestamp().to_millis(),
+    })
+}
+
+/// What a record weighs in back-pressure: its value and its headers, which its jobs keep.
+pub(super) fn weight(message: &impl Message) -> u64 {
+    Flow::weight_of(message.payload().map_or(0, <[u8]>::len) + headers::bytes(message))
+}
+
+/// How often a record was published again from the dead letters.
+pub(crate) fn replays(message: &impl Message) -> u32 {
+    header(message, REPLAYS)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// When the sender's request was written, in milliseconds since 1970: the header that splitters set, else the record's own time.
+pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
+    let told: Option<i64> = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
+    // A time that cannot be one counts as absent.
+    told.filter(|at| *at > 0)
+        .or_else(|| message.timestamp().to_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(payload: Vec<u8>) -> OutRecord {
+        let error = RequestError::new(ErrorCode::TextTooLong, "the text is too long");
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 3,
+            offset: 42,
+        };
+        Encoder::new(&TopicNames::default(), "n1")
+            .dead_letter(b"key", payload, &error, &origin, &None)
+    }
+
+    fn value<'r>(record: &'r OutRecord, name: &str) -> Option<&'r str> {
+        record
+            .headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_dead_letter_is_the_record_as_it_was_with_its_origin_and_reason() {
+        let record = letter(b"{broken".to_vec());
+        assert_eq!(
+            (record.key.as_slice(), record.payload.as_slice()),
+            (&b"key"[..], &b"{broken"[..])
+        );
+        assert_eq!(value(&record, ERROR_CODE), Some("text_too_long"));
+        assert_eq!(value(&record, ORIGIN_TOPIC), Some("translation.requests"));
+        assert_eq!(value(&record, ORIGIN_PARTITION), Some("3"));
+        assert_eq!(value(&record, ORIGIN_OFFSET), Some("42"));
+        assert_eq!(value(&record, ORIGINAL_BYTES), None);
+    }
+
+    #[test]
+    fn a_giant_record_leaves_its_beginning_and_its_size() {
+        let record = letter(vec![b'x'; 1_048_000]);
+        assert_eq!(record.payload.len(), MAX_LETTER_BYTES);
+        assert_eq!(value(&record, ORIGINAL_BYTES), Some("1048000"));
+    }
+
+    #[test]
+    fn a_refused_letter_gets_shorter_until_there_is_nothing_left_to_say() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 3,
+            offset: 42,
+        };
+        let mut record = letter(vec![b'x'; 5_000]);
+        let mut sizes = Vec::new();
+        while let Some(shorter) = encoder.instead_of(&record, &origin).pop() {
+            assert_eq!(value(&shorter, ORIGINAL_BYTES), Some("5000"));
+            sizes.push(shorter.payload.len());
+            record = shorter;
+        }
+        assert_eq!(sizes[..4], [2_500, 1_250, 625, 312]);
+        assert_eq!((record.payload.len(), record.key.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_refused_job_is_answered_and_laid_aside() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let payload =
+            br#"{"messageId":"m","text":"t","sourceLanguage":"en","targetLanguages":["fr"]}"#;
+        let job = OutRecord {
+            topic: Arc::from("translation.jobs.fr"),
+            key: b"m".to_vec(),
+            payload: payload.to_vec(),
+            headers: vec![(TRACEPARENT, "00-1".to_owned())],
+            asked: None,
+        };
+        let origin = Origin {
+            topic: Arc::from("translation.requests"),
+            partition: 0,
+            offset: 1,
+        };
+        let instead = encoder.instead_of(&job, &origin);
+        let topics: Vec<_> = instead.iter().map(|record| &*record.topic).collect();
+        assert_eq!(topics, ["translation.results", "translation.dead-letters"]);
+        let result: TranslationResult = serde_json::from_slice(&instead[0].payload).unwrap();
+        assert_eq!(result.error.unwrap().code, ErrorCode::ResultTooLarge);
+        assert!(
+            instead
+                .iter()
+                .all(|r| value(r, TRACEPARENT) == Some("00-1"))
+        );
+        // The answer to it is an error already; the dead letter beside it holds the job.
+        assert!(encoder.instead_of(&instead[0], &origin).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_is_refused_even_as_an_error_leaves_the_request_to_be_replayed() {
+        let encoder = Encoder::new(&TopicNames::default(), "n1");
+        let origin = Origin {
+            topic: Arc::from("translation.jobs.fr"),
+            partition: 0,
+            offset: 1,
+        };
+        let request = TranslationRequest::new("m", "t", "fr");
+        let error = RequestError::new(ErrorCode::DeadlineExceeded, "too late");
+        let mut answer = encoder.refusal(&request, "fr", &error, &None);
+        answer.asked = Some(Box::new(Asked {
+            request: request.clone(),
+            replays: 3,
+        }));
+        let letters = encoder.instead_of(&answer, &origin);
+        assert_eq!(letters.len(), 1);
+        assert_eq!(&*letters[0].topic, "translation.dead-letters");
+        assert_eq!(letters[0].error_code(), Some("result_too_large"));
+        assert_eq!(value(&letters[0], REPLAYS), Some("3"));
+        assert_eq!(TranslationRequest::decode(&letters[0].payload), Ok(request));
+    }
+}

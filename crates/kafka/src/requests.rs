@@ -1,0 +1,188 @@
+//! The splitter: from requests to jobs by language.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use babelmesh_actors::{
+    domain::{Language, Ticket, TranslationRequest},
+    splitting::{self, Limits, split},
+};
+use babelmesh_telemetry::{
+    Traces,
+    traces::{Journey, Split},
+};
+use rdkafka::message::BorrowedMessage;
+
+use super::{
+    publisher::{Settled, Settlements},
+    reader::Handler,
+    record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
+    refusals::{Refusals, origin},
+    topics::TopicNames,
+};
+
+/// Reads requests, settles them with their jobs.
+pub struct Splitter {
+    settlements: Settlements,
+    traces: Traces,
+    refusals: Refusals,
+    topics: TopicNames,
+    served: Vec<Language>,
+    limits: Limits,
+    /// Names of job topics, made once.
+    names: HashMap<String, Arc<str>>,
+    settled: Vec<(Ticket, Settled)>,
+}
+
+impl Splitter {
+    /// A splitter for a cluster that has topics for `served`.
+    #[must_use]
+    pub fn new(
+        (settlements, traces): (Settlements, Traces),
+        refusals: Refusals,
+        topics: TopicNames,
+        served: Vec<Language>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            settlements,
+            traces,
+            refusals,
+            topics,
+            served,
+            limits,
+            names: HashMap::new(),
+            settled: Vec::new(),
+        }
+    }
+
+    fn split(&mut self, message: &BorrowedMessage<'_>, trace: &Trace) -> Vec<OutRecord> {
+        let request = match self.refusals.decode(message, || trace.clone()) {
+            Ok(request) => request,
+            Err(records) => return records,
+        };
+        match split(&request, self.limits, &self.served) {
+            Ok(split) => self.records(message, &request, split, trace),
+            Err(error) => self.refusals.whole(message, Some(&request), &error, trace),
+        }
+    }
+
+    /// Jobs and refusals, and one dead letter for all that is refused.
+    fn records(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        request: &TranslationRequest,
+        split: splitting::Split,
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
+        let splitting::Split { jobs, refused } = split;
+        let Some((_, error)) = refused.first() else {
+            return self.jobs(message, &jobs, trace);
+        };
+        if jobs.is_empty() && refused.len() == 1 {
+            // The request as it came is what is left.
+            return self.refusals.whole(message, Some(request), error, trace);
+        }
+        let mut records = self.jobs(message, &jobs, trace);
+        let answers = refused
+            .iter()
+            .map(|(target, error)| self.refusals.answer(request, target, error, trace));
+        records.extend(answers);
+        // The other targets are answered: only these are left to be tried again.
+        let targets: Vec<String> = refused.iter().map(|(target, _)| target.clone()).collect();
+        let left = record::json(&request.only_for_all(&targets));
+        records.push(self.refusals.letter(message, left, error, trace));
+        records
+    }
+
+    fn jobs(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        jobs: &[(Language, TranslationRequest)],
+        trace: &Trace,
+    ) -> Vec<OutRecord> {
+        let replays = record::replays(message);
+        let submitted = record::submitted_at(message)
+            .unwrap_or_else(now_ms)
+            .to_string();
+        jobs.iter()
+            .map(|(target, request)| {
+                self.job(*target, request, &submitted, trace)
+                    .replayed(replays)
+            })
+            .collect()
+    }
+
+    /// The request on its way, if it is watched.
+    fn journey(
+        &self,
+        message: &BorrowedMessage<'_>,
+        trace: &Trace,
+        records: &[OutRecord],
+    ) -> Option<Box<Journey>> {
+        self.traces.split(trace.as_ref(), || Split {
+            origin: origin(message),
+            records: records.len(),
+            jobs: records.iter().filter(|record| is_job(record)).count(),
+        })
+    }
+
+    fn job(
+        &mut self,
+        target: Language,
+        request: &TranslationRequest,
+        submitted: &str,
+        trace: &Trace,
+    ) -> OutRecord {
+        let name = self.topics.jobs_of(target, request.lane());
+        let topic = self
+            .names
+            .entry(name)
+            .or_insert_with_key(|name| Arc::from(name.as_str()));
+        let mut headers = vec![(SUBMITTED_AT, submitted.to_owned())];
+        push_trace(&mut headers, trace);
+        OutRecord {
+            topic: Arc::clone(topic),
+            key: request.key().as_bytes().to_vec(),
+            payload: record::json(request),
+            headers,
+            asked: None,
+        }
+    }
+}
+
+fn is_job(record: &OutRecord) -> bool {
+    record.headers.iter().any(|(key, _)| *key == SUBMITTED_AT)
+}
+
+impl Handler for Splitter {
+    fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
+        let trace = record::accepted(message, &self.traces);
+        let records = self.split(message, &trace);
+        let journey = self.journey(message, &trace, &records);
+        // Each job holds the text again.
+        let copies = records.len().max(1) as u64;
+        let weight = weight(message).saturating_mul(copies);
+        self.settled
+            .push((ticket, Settled::Records { records, journey }));
+        weight
+    }
+
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
+        self.settled.push((ticket, Settled::answers(records)));
+    }
+
+    fn hand_on(&mut self) {
+        self.settlements.settle(std::mem::take(&mut self.settled));
+    }
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,367 @@
+//! What has a value at every moment, read from a node's status.
+
+mod surroundings;
+
+use std::sync::atomic::AtomicU64;
+
+use babelmesh_actors::{
+    domain::{ErrorCode, Lane},
+    pool::{ActorPhase, LaneStatus, PoolStatus},
+    scaling::{Decision, Estimates},
+};
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::{Labels, PREFIX};
+use crate::{
+    events::NodeEvent,
+    status::{ClusterView, Delivery, NodeStatus, SourceStatus},
+};
+
+/// The node now.
+pub(super) fn registry(
+    status: &NodeStatus,
+    cluster: Option<&ClusterView>,
+    ready: bool,
+) -> Registry {
+    let mut page = Page(Registry::with_prefix(PREFIX));
+    let delivery = match status.delivery {
+        Delivery::ExactlyOnce => "exactly-once",
+        Delivery::AtLeastOnce => "at-least-once",
+    };
+    let about = vec![
+        ("node", status.node.clone()),
+        ("version", status.version.clone()),
+        ("delivery", delivery.to_owned()),
+    ];
+    page.gauge("node_info", "The node, always 1", [(about, 1.0)]);
+    page.value(
+        "node_ready",
+        "Whether a warm model answered lately and the brokers can be reached",
+        f64::from(u8::from(ready)),
+    );
+    page.value(
+        "models_broken",
+        "Models that the node should serve and cannot",
+        status.broken_models.len() as f64,
+    );
+    let events = NodeEvent::counts();
+    let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));
+    page.counter(
+        "node_events",
+        "What happened in this process outside its actors",
+        events,
+    );
+    sources(&mut page, status);
+    let topics = status.topics.iter();
+    let topics = topics.map(|(topic, is_usable)| {
+        (
+            vec![("topic", topic.clone())],
+            f64::from(u8::from(*is_usable)),
+        )
+    });
+    page.gauge(
+        "topic_available",
+        "Whether a topic of the node exists, has leaders, and may be used",
+        topics,
+    );
+    page.value(
+        "topic_problems",
+        "Topics that cannot be used, and partitions with unread records in which the node gets no further",
+        status.topic_problems.len() as f64,
+    );
+    pools(&mut page, &status.pools);
+    scaling(&mut page, &status.pools);
+    if let Some(cache) = &status.cache {
+        surroundings::cache(&mut page, cache);
+    }
+    surroundings::help(&mut page, &status.pools);
+    if let Some(view) = cluster {
+        surroundings::cluster(&mut page, view);
+    }
+    page.0
+}
+
+/// Metrics as they are added.
+pub(super) struct Page(Registry);
+
+impl Page {
+    /// A gauge without labels.
+    pub(super) fn value(&mut self, name: &str, help: &str, value: f64) {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        self.0.register(name, help, gauge);
+    }
+
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).set(value);
+        }
+        self.0.register(name, help, family);
+    }
+
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+}
+
+/// Requests and jobs: what is read and how it is answered.
+fn sources(page: &mut Page, status: &NodeStatus) {
+    let sources = [("requests", &status.requests), ("jobs", &status.jobs)];
+    let label = |name: &str| vec![("source", name.to_owned())];
+    let mut gauge = |name: &str, help: &str, value: fn(&SourceStatus) -> f64| {
+        let values = sources.map(|(source, status)| (label(source), value(status)));
+        page.gauge(name, help, values);
+    };
+    gauge("source_partitions", "Partitions that are read", |s| {
+        s.partitions as f64
+    });
+    gauge(
+        "source_gate_closed",
+        "Whether nothing is accepted because too much waits",
+        |s| f64::from(u8::from(s.gate_closed)),
+    );
+    gauge(
+        "source_paused",
+        "Whether that has lasted so long that the partitions are paused",
+        |s| f64::from(u8::from(s.paused)),
+    );
+    gauge(
+        "source_queued_tokens",
+        "Work accepted and not yet published",
+        |s| s.queued_tokens as f64,
+    );
+    gauge(
+        "source_lag_tokens",
+        "Work in records that are not read yet, estimated",
+        |s| s.lag_tokens as f64,
+    );
+    gauge(
+        "source_oldest_age_seconds",
+        "Age of the oldest record that is not answered",
+        |s| s.oldest_age_ms as f64 / 1e3,
+    );
+    let lags = sources.into_iter().flat_map(|(source, status)| {
+        status.topics.iter().map(move |lag| {
+            let labels = vec![("source", source.to_owned()), ("topic", lag.topic.clone())];
+            (labels, lag.records as f64)
+        })
+    });
+    page.gauge("source_lag_records", "Records that are not read yet", lags);
+    let mut counter = |name: &str, help: &str, value: fn(&SourceStatus) -> u64| {
+        let values = sources.map(|(source, status)| (label(source), value(status)));
+        page.counter(name, help, values);
+    };
+    counter(
+        "published_records",
+        "Records that were read and whose answers and offset the brokers have",
+        |s| s.delivery.published,
+    );
+    counter(
+        "producer_restarts",
+        "Producers that were replaced because they had failed",
+        |s| s.delivery.producer_restarts,
+    );
+    counter(
+        "consumer_restarts",
+        "Consumers that were replaced because they were fenced or knew no broker any more",
+        |s| s.delivery.consumer_restarts,
+    );
+    let transactions = sources.into_iter().flat_map(|(source, status)| {
+        let delivery = status.delivery;
+        [
+            ("committed", delivery.transactions_committed),
+            ("aborted", delivery.transactions_aborted),
+        ]
+        .map(|(outcome, count)| {
+            let labels = vec![
+                ("source", source.to_owned()),
+                ("outcome", outcome.to_owned()),
+            ];
+            (labels, count)
+        })
+    });
+    page.counter(
+        "transactions",
+        "Transactions that ended; what an aborted one held is written again",
+        transactions,
+    );
+    let letters = sources.into_iter().flat_map(|(source, status)| {
+        let dead = ErrorCode::ALL.into_iter().filter(|code| code.is_dead());
+        // Codes without letters too: an alert can see the first letter only where there was a zero before it.
+        dead.map(move |code| {
+            let count = status.dead_letters.get(code.name()).copied();
+            let labels = vec![
+                ("source", source.to_owned()),
+                ("code", code.name().to_owned()),
+            ];
+            (labels, count.unwrap_or(0))
+        })
+    });
+    page.counter("dead_letters", "Dead letters that were written", letters);
+}
+
+fn model(pool: &PoolStatus) -> Labels {
+    vec![("model", pool.model_id.clone())]
+}
+
+/// A value of each pool.
+pub(super) fn each<T>(
+    pools: &[PoolStatus],
+    value: impl Fn(&PoolStatus) -> T,
+) -> impl Iterator<Item = (Labels, T)> {
+    pools.iter().map(move |pool| (model(pool), value(pool)))
+}
+
+/// Use and saturation of the pools.
+fn pools(page: &mut Page, pools: &[PoolStatus]) {
+    let phases = [
+        ("starting", ActorPhase::Starting),
+        ("idle", ActorPhase::Idle),
+        ("busy", ActorPhase::Busy),
+        ("draining", ActorPhase::Draining),
+    ];
+    let actors = pools.iter().flat_map(|pool| {
+        phases.map(|(name, phase)| {
+            let mut labels = model(pool);
+            labels.push(("phase", name.to_owned()));
+            let count = pool.actors.iter().filter(|a| a.phase == phase).count();
+            (labels, count as f64)
+        })
+    });
+    page.gauge("pool_actors", "Model actors by what they do", actors);
+    let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolStatus) -> f64| {
+        page.gauge(name, help, each(pools, value));
+    };
+    gauge("pool_wanted_actors", "Model actors wanted", &|pool| {
+        f64::from(pool.wanted)
+    });
+    gauge("pool_min_actors", "Fewest model actors", &|pool| {
+        f64::from(pool.bounds[0])
+    });
+    gauge("pool_max_actors", "Most model actors", &|pool| {
+        f64::from(pool.bounds[1])
+    });
+    gauge(
+        "pool_jobs",
+        "Jobs that are queued or being translated",
+        &|pool| pool.jobs as f64,
+    );
+    gauge(
+        "pool_failing",
+        "Whether an actor failed and the pool is not whole again",
+        &|pool| f64::from(u8::from(pool.failing.is_some())),
+    );
+    gauge(
+        "engines_resident_memory_bytes",
+        "Resident memory of a pool's engines",
+        &|pool| pool.actors.iter().map(|a| a.resident_bytes as f64).sum(),
+    );
+    let lanes = |value: fn(&LaneStatus) -> f64| {
+        pools.iter().flat_map(move |pool| {
+            Lane::ALL.map(|lane| {
+                let mut labels = model(pool);
+                labels.push(("lane", lane.name().to_owned()));
+                (labels, value(&pool.lanes[lane]))
+            })
+        })
+    };
+    page.gauge(
+        "pool_queued_segments",
+        "Segments that wait for an actor",
+        lanes(|lane| lane.segments as f64),
+    );
+    page.gauge(
+        "pool_queued_tokens",
+        "Estimated tokens that wait for an actor",
+        lanes(|lane| lane.tokens as f64),
+    );
+    page.gauge(
+        "pool_oldest_wait_seconds",
+        "How long the oldest segment has waited",
+        lanes(|lane| lane.oldest_ms as f64 / 1e3),
+    );
+}
+
+/// The newest decision of each pool and the numbers behind it.
+fn scaling(page: &mut Page, pools: &[PoolStatus]) {
+    let decided = || {
+        pools
+            .iter()
+            .filter_map(|pool| Some((pool, pool.decision.as_ref()?)))
+    };
+    let mut gauge = |name: &str, help: &str, value: fn(&Decision) -> Option<f64>| {
+        let values = decided().filter_map(|(pool, d)| Some((model(pool), value(d)?)));
+        page.gauge(name, help, values);
+    };
+    gauge(
+        "scaling_unmet_actors",
+        "Model actors that the load asks for and that bounds or ceilings refuse",
+        |d| Some(f64::from(d.unmet_actors)),
+    );
+    gauge(
+        "scaling_target_actors",
+        "Model actors that were decided on",
+        |d| Some(f64::from(d.target)),
+    );
+    let mut input = |name: &str, help: &str, value: fn(&Estimates) -> Option<f64>| {
+        let values =
+            decided().filter_map(|(pool, d)| Some((model(pool), value(&d.inputs.estimates)?)));
+        page.gauge(name, help, values);
+    };
+    input("scaling_arrival_tokens_per_second", "Arrival rate", |e| {
+        Some(e.arrival_tokens_per_second)
+    });
+    input(
+        "scaling_service_tokens_per_second",
+        "What one actor does while it is busy",
+        |e| Some(e.service_tokens_per_second),
+    );
+    input(
+        "scaling_completed_tokens_per_second",
+        "What is answered",
+        |e| Some(e.completed_tokens_per_second),
+    );
+    input(
+        "scaling_waiting_tokens",
+        "Work that waits, in the pool or unread",
+        |e| Some(e.waiting_tokens as f64),
+    );
+    input(
+        "scaling_prompt_delay_seconds",
+        "Queue delay of the interactive and the normal lane",
+        |e| Some(e.prompt_delay_seconds),
+    );
+    input(
+        "scaling_any_delay_seconds",
+        "Queue delay of the any lane",
+        |e| Some(e.any_delay_seconds),
+    );
+    input(
+        "scaling_pressure_ratio",
+        "Queue delay over its target, the larger of the two",
+        |e| Some(e.pressure),
+    );
+    input(
+        "scaling_needed_actors",
+        "Model actors that the load needs, without any limit",
+        |e| Some(f64::from(e.needed_actors)),
+    );
+}

@@ -1,0 +1,42 @@
+//! The cluster, for the HTTP edge.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use babelmesh_actors::{
+    domain::{TranslationRequest, TranslationResult},
+    elsewhere::AbleNodes,
+    routing::Ability,
+};
+
+use crate::{
+    api::Peers,
+    cluster::{Cluster, ClusterView},
+};
+
+/// A node's part of the cluster, as the HTTP edge asks it.
+pub(super) struct ClusterPeers(pub(super) Arc<Cluster>);
+
+#[async_trait]
+impl Peers for ClusterPeers {
+    fn view(&self) -> ClusterView {
+        self.0.view()
+    }
+
+    fn abilities(&self) -> Vec<Ability> {
+        self.0.abilities()
+    }
+
+    fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
+        self.0.able_nodes(request)
+    }
+
+    async fn translate_among(
+        &self,
+        request: TranslationRequest,
+        nodes: AbleNodes,
+    ) -> Option<Result<TranslationResult>> {
+        self.0.translate_among(request, nodes).await
+    }
+}
