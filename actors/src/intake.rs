@@ -7,6 +7,7 @@ mod failover;
 mod pacing;
 mod pending;
 mod placing;
+mod resolution;
 mod retrying;
 
 use std::{

@@ -10,7 +10,10 @@ use crate::{
     routing::{self, Candidate, Chosen},
 };
 
-use super::{IntakeState, errands};
+use super::{
+    IntakeState,
+    resolution::{Resolved, Unresolved},
+};
 
 impl IntakeState {
     pub(super) fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
@@ -115,7 +118,7 @@ impl IntakeState {
         let abroad = self.start.elsewhere.abroad();
         let beyond = abroad.serves(source, target);
         if abroad.is_incomplete() && beyond != Beyond::Now {
-            return Err(errands::early());
+            return Err(Unresolved::early());
         }
         Ok(place(here, beyond, may_leave))
     }
@@ -145,27 +148,4 @@ pub(super) enum Placed {
     /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
     Early(Box<JobOutcome>),
     Ended(Box<JobOutcome>),
-}
-
-pub(super) struct Resolved {
-    pub(super) source: Language,
-    pub(super) target: Language,
-    pub(super) detected: Option<f64>,
-    pub(super) deadline: Option<Instant>,
-    /// Where it is done; none when the text is in the target language already.
-    pub(super) place: Option<Place>,
-}
-
-/// Why an order has no place.
-pub(super) enum Unresolved {
-    /// Not enough is known of the cluster yet.
-    Early(RequestError),
-    /// It can be done nowhere.
-    Wrong(RequestError),
-}
-
-impl From<RequestError> for Unresolved {
-    fn from(error: RequestError) -> Self {
-        Self::Wrong(error)
-    }
 }
