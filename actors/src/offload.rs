@@ -25,8 +25,8 @@ mod simulation;
 
 pub use config::OffloadConfig;
 pub use decision::{
-    GuestDoing, GuestStop, GuestView, OffloadDecision, OffloadReason, OffloadSnapshot, PeerView,
-    Recall, decide_offload, trip,
+    GuestStop, OffloadDecision, OffloadReason, OffloadSnapshot, PeerView, Recall,
+    RemoteWorkerState, RemoteWorkerView, decide_offload, own_wait, trip,
 };
 pub use lending::{LendingSnapshot, credits};
 pub use memory::OffloadMemory;

@@ -98,6 +98,12 @@ impl OffloadConfig {
     pub const fn target_delay(&self) -> Duration {
         Duration::from_millis(self.target_delay_ms)
     }
+
+    /// The same for [`Self::lend_patience_ms`].
+    #[must_use]
+    pub const fn lend_timeout(&self) -> Duration {
+        Duration::from_millis(self.lend_patience_ms)
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub struct OffloadSnapshot {
     /// Peers that can be reached and have the model.
     pub peers: Vec<PeerView>,
     /// Places in peers' pools that work for this one.
-    pub guests: Vec<GuestView>,
+    pub guests: Vec<RemoteWorkerView>,
 }
 
 /// A peer as its offer and the past tell of it.
@@ -73,13 +73,13 @@ pub struct PeerView {
 
 /// A guest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GuestView {
+pub struct RemoteWorkerView {
     /// Its number in the pool.
     pub number: u64,
     /// The peer.
     pub node: Arc<str>,
     /// What it does.
-    pub doing: GuestDoing,
+    pub doing: RemoteWorkerState,
     /// Since when.
     pub since: Duration,
     /// Whether it was sent away and ends after its batch.
@@ -88,7 +88,7 @@ pub struct GuestView {
 
 /// What a guest does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuestDoing {
+pub enum RemoteWorkerState {
     /// It has not answered its warm-up.
     Starting,
     /// It waits for a batch.
@@ -167,6 +167,16 @@ pub fn trip(peer: &PeerView, tokens: u32) -> f64 {
     peer.round_trip.as_secs_f64() + f64::from(tokens.max(1)) / speed.max(1e-9)
 }
 
+/// Seconds until so many warm actors alone get to what is queued now.
+#[must_use]
+pub fn own_wait(waiting_tokens: u64, warm: u32, tokens_per_second: f64) -> f64 {
+    match (waiting_tokens, warm) {
+        (0, _) => 0.0,
+        (_, 0) => f64::INFINITY,
+        (tokens, warm) => tokens as f64 / (f64::from(warm) * tokens_per_second),
+    }
+}
+
 impl OffloadSnapshot {
     /// Tokens a second that own actors do.
     fn own_rate(&self) -> f64 {
@@ -176,13 +186,7 @@ impl OffloadSnapshot {
     /// Seconds until own actors alone get to what is queued now.
     #[must_use]
     pub fn own_wait(&self) -> f64 {
-        if self.waiting_tokens == 0 {
-            0.0
-        } else if self.warm == 0 {
-            f64::INFINITY
-        } else {
-            self.waiting_tokens as f64 / self.own_rate()
-        }
+        own_wait(self.waiting_tokens, self.warm, self.tokens_per_second)
     }
 
     /// Whether own actors would do without help.
@@ -211,7 +215,7 @@ impl OffloadSnapshot {
         (fast_enough && trip < self.own_wait()).then_some(rate)
     }
 
-    fn guests_at<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a GuestView> {
+    fn guests_at<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a RemoteWorkerView> {
         self.guests
             .iter()
             .filter(move |guest| &*guest.node == node && !guest.leaving)
@@ -248,17 +252,17 @@ pub fn decide_offload(
 }
 
 fn recalls(snapshot: &OffloadSnapshot, now: Duration) -> Vec<(u64, Recall)> {
-    let recall = |guest: &GuestView| {
+    let recall = |guest: &RemoteWorkerView| {
         let Some(peer) = snapshot.peer(&guest.node) else {
             return Some(Recall::PeerGone);
         };
         let limit = match guest.doing {
-            GuestDoing::Starting => START_LIMIT,
-            GuestDoing::Busy(tokens) => {
+            RemoteWorkerState::Starting => START_LIMIT,
+            RemoteWorkerState::Busy(tokens) => {
                 let due = OVERDUE_FACTOR * trip(peer, tokens);
                 OVERDUE_GRACE + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
             }
-            GuestDoing::Idle => return None,
+            RemoteWorkerState::Idle => return None,
         };
         (now.saturating_sub(guest.since) > limit).then_some(Recall::Overdue)
     };
@@ -287,10 +291,15 @@ fn stops(
             .filter(|guest| recalled.iter().all(|(number, _)| *number != guest.number))
             .collect();
         // Those without a batch go first when the offer shrinks.
-        guests.sort_by_key(|guest| (!matches!(guest.doing, GuestDoing::Busy(_)), guest.number));
+        guests.sort_by_key(|guest| {
+            (
+                !matches!(guest.doing, RemoteWorkerState::Busy(_)),
+                guest.number,
+            )
+        });
         for (place, guest) in (0u32..).zip(guests) {
-            let idle =
-                guest.doing == GuestDoing::Idle && now.saturating_sub(guest.since) > IDLE_LIMIT;
+            let idle = guest.doing == RemoteWorkerState::Idle
+                && now.saturating_sub(guest.since) > IDLE_LIMIT;
             let why = if !config.borrow || calm || idle {
                 GuestStop::NotNeeded
             } else if slow {

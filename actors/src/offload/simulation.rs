@@ -15,8 +15,8 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    GuestDoing, GuestView, LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot,
-    PeerError, PeerOffer, credits, decide_offload, trip,
+    LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot, PeerError, PeerOffer,
+    RemoteWorkerState, RemoteWorkerView, credits, decide_offload, trip,
 };
 use crate::scaling::Totals;
 
@@ -450,12 +450,12 @@ impl World {
         if age - node.published.0 >= OFFER_AGE {
             node.published = (age, node.offer);
         }
-        let view = |guest: &Guest| GuestView {
+        let view = |guest: &Guest| RemoteWorkerView {
             number: guest.number,
             node: name(guest.peer),
             doing: match &guest.batch {
-                Some(batch) => GuestDoing::Busy(batch.len() as u32 * TOKENS),
-                None => GuestDoing::Idle,
+                Some(batch) => RemoteWorkerState::Busy(batch.len() as u32 * TOKENS),
+                None => RemoteWorkerState::Idle,
             },
             since: seconds(guest.since),
             leaving: guest.leaving,

@@ -44,17 +44,17 @@ fn peers() -> impl Strategy<Value = Vec<PeerView>> {
     })
 }
 
-fn guests() -> impl Strategy<Value = Vec<GuestView>> {
+fn guests() -> impl Strategy<Value = Vec<RemoteWorkerView>> {
     let doing = prop_oneof![
-        Just(GuestDoing::Starting),
-        Just(GuestDoing::Idle),
-        (1u32..3_000).prop_map(GuestDoing::Busy),
+        Just(RemoteWorkerState::Starting),
+        Just(RemoteWorkerState::Idle),
+        (1u32..3_000).prop_map(RemoteWorkerState::Busy),
     ];
     let guest = (0usize..6, doing, ago(), any::<bool>());
     prop::collection::vec(guest, 0..8).prop_map(|guests| {
         let numbered = (0u64..).zip(guests);
         numbered
-            .map(|(number, (node, doing, since, leaving))| GuestView {
+            .map(|(number, (node, doing, since, leaving))| RemoteWorkerView {
                 number,
                 node: Arc::from(format!("node-{node}")),
                 doing,
@@ -232,10 +232,10 @@ fn a_small_lack_takes_one_guest_and_not_all_that_are_offered() {
 #[test]
 fn a_guest_that_has_a_batch_for_too_long_loses_it() {
     let mut snapshot = hot();
-    snapshot.guests = vec![GuestView {
+    snapshot.guests = vec![RemoteWorkerView {
         number: 1,
         node: Arc::from("b"),
-        doing: GuestDoing::Busy(500),
+        doing: RemoteWorkerState::Busy(500),
         since: NOW - ms(5_000),
         leaving: false,
     }];

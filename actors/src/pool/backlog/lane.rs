@@ -19,7 +19,7 @@ pub(super) const QUANTUM: u32 = 128;
 
 /// A lane.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct LaneQueue {
     clients: HashMap<ClientId, ClientQueue>,
     turns: Turns<ClientId>,
     /// How many items were queued when.
@@ -30,7 +30,7 @@ pub(super) struct Queue {
     pub(super) pass: f64,
 }
 
-impl Default for Queue {
+impl Default for LaneQueue {
     fn default() -> Self {
         Self {
             clients: HashMap::new(),
@@ -60,7 +60,7 @@ impl Growing<'_> {
     }
 }
 
-impl Queue {
+impl LaneQueue {
     pub(super) fn push(&mut self, item: Item) {
         self.clients.entry(item.client).or_default().push(item);
         self.turns.join(item.client, item.queued);

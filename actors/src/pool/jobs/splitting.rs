@@ -9,28 +9,36 @@ use std::ops::Range;
 use babelmesh_engine_protocol::{Completeness, Translation};
 use tokio::time::Instant;
 
-use crate::{
-    containment::contain,
-    domain::{ErrorCode, JobOutcome},
-    events::Event,
-    text,
-};
+use crate::{containment::contain, text};
 
-use super::{backlog::Item, core::Pool, jobs::Jobs};
+use super::{Item, Jobs, LookedUp};
 
 /// Why a piece is not translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shortfall {
+pub(in crate::pool) struct Shortfall {
     completeness: Completeness,
     /// Tokens of the source, as the engine counted them.
     tokens: u32,
 }
 
 impl Shortfall {
-    fn of(translation: &Translation) -> Self {
+    pub(in crate::pool) fn of(translation: &Translation) -> Self {
         Self {
             completeness: translation.completeness,
             tokens: translation.input_tokens,
+        }
+    }
+
+    /// What the sender of a piece is told that cannot be cut any further.
+    pub(in crate::pool) fn message(self, model: &str) -> String {
+        match self.completeness {
+            Completeness::TooLong { limit } => format!(
+                "model {model} cannot take the text: a stretch of it that cannot be cut has {} tokens, the model takes {limit}",
+                self.tokens,
+            ),
+            _ => format!(
+                "model {model} cannot take the text: it does not come to the end of its translation, however small the pieces"
+            ),
         }
     }
 }
@@ -68,23 +76,23 @@ fn cut(text: &str, parts: u32) -> Option<Vec<Range<usize>>> {
 
 impl Jobs {
     /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
-    fn split(
+    pub(in crate::pool) fn split(
         &mut self,
         item: &Item,
         shortfall: Shortfall,
         smallest: u32,
         now: Instant,
     ) -> Option<Vec<Item>> {
-        let Some(active) = self.active.get_mut(&item.job) else {
+        let Some(assembly) = self.active.get_mut(&item.job) else {
             return Some(Vec::new());
         };
-        let text = active.text(item.piece)?;
+        let text = assembly.text(item.piece)?;
         let estimate = text::estimate_tokens(text);
         let parts = parts(shortfall, text.len(), estimate, smallest)?;
         let ranges = match contain(|| cut(text, parts)) {
             Ok(ranges) => ranges?,
             Err(panic) => {
-                self.note_panic(panic.to_string());
+                self.panics.push(panic.to_string());
                 return None;
             }
         };
@@ -94,87 +102,25 @@ impl Jobs {
             let scaled = u64::from(tokens) * u64::from(dense) / u64::from(estimate.max(1));
             u32::try_from(scaled).unwrap_or(u32::MAX).max(tokens).max(1)
         };
-        let start = active.pieces.get(item.piece as usize)?.range.start;
-        let job = &active.job;
-        let piece = |range: Range<usize>| {
+        let (job, space) = (assembly.job(), assembly.space());
+        let part = |range: &Range<usize>| {
             let text = &text[range.clone()];
-            let space = active.space.as_ref();
-            let key = space.map(|space| space.key(job.source, job.target, text));
-            let tokens = scale(text::estimate_tokens(text));
-            (start + range.start..start + range.end, tokens, key)
+            Item {
+                tokens: scale(text::estimate_tokens(text)),
+                key: space.map(|space| space.key(job.source, job.target, text)),
+                queued: now,
+                looked_up: LookedUp::default(),
+                ..*item
+            }
         };
-        let pieces: Vec<_> = ranges.into_iter().map(piece).collect();
-        let items = pieces.iter().map(|(_, tokens, key)| Item {
-            tokens: *tokens,
-            key: *key,
-            queued: now,
-            ..*item
-        });
-        let mut items: Vec<_> = items.collect();
-        let first = active.replace(item.piece, pieces)?;
+        let mut items: Vec<_> = ranges.iter().map(part).collect();
+        let start = assembly.range(item.piece)?.start;
+        let in_text = |range: Range<usize>| start + range.start..start + range.end;
+        let first = assembly.replace(item.piece, ranges.into_iter().map(in_text))?;
         for (number, item) in (first..).zip(&mut items) {
             item.piece = number;
         }
         Some(items)
-    }
-}
-
-impl Pool {
-    /// Leaves what is translated whole of a batch. All else is cut and queued again, with the pieces that waited for it because their text is the same.
-    pub(super) fn take_whole(
-        &mut self,
-        items: Vec<Item>,
-        translations: Vec<Translation>,
-    ) -> (Vec<Item>, Vec<Translation>) {
-        if translations.iter().all(Translation::is_whole) {
-            return (items, translations);
-        }
-        let pairs = items.into_iter().zip(translations);
-        let (whole, short): (Vec<_>, Vec<_>) =
-            pairs.partition(|(_, translation)| translation.is_whole());
-        let (mut pieces, mut failed) = (0, Vec::new());
-        for (item, translation) in short {
-            let shortfall = Shortfall::of(&translation);
-            let twins = self.known.part(&[item]);
-            for item in [item].into_iter().chain(twins) {
-                pieces += 1;
-                failed.extend(self.split(&item, shortfall));
-            }
-        }
-        self.observe(Event::PiecesTruncated {
-            pool: self.pool(),
-            pieces,
-            given_up: failed.len(),
-        });
-        if !failed.is_empty() {
-            self.has_stale = true;
-            self.finish(failed);
-        }
-        whole.into_iter().unzip()
-    }
-
-    /// Cuts a piece and queues what comes of it; the job's outcome when that cannot be done.
-    fn split(&mut self, item: &Item, shortfall: Shortfall) -> Option<JobOutcome> {
-        let smallest = self.spec.min_piece_tokens;
-        let now = Instant::now();
-        let Some(items) = self.jobs.split(item, shortfall, smallest, now) else {
-            let model = &self.spec.model_id;
-            let message = match shortfall.completeness {
-                Completeness::TooLong { limit } => format!(
-                    "model {model} cannot take the text: a stretch of it that cannot be cut has {} tokens, the model takes {limit}",
-                    shortfall.tokens,
-                ),
-                _ => format!(
-                    "model {model} cannot take the text: it does not come to the end of its translation, however small the pieces"
-                ),
-            };
-            return self.jobs.fail(item.job, ErrorCode::TextTooLong, &message);
-        };
-        for item in items {
-            self.totals.arrived_tokens += u64::from(item.tokens);
-            self.queue(item);
-        }
-        None
     }
 }
 
