@@ -20,6 +20,7 @@ use crate::{
 use super::item::{Item, LookedUp};
 use assembly::Assembly;
 pub(super) use assembly::{Origin, Worker};
+use splitting::Part;
 pub(super) use splitting::Shortfall;
 pub(crate) use submission::Cut;
 pub use submission::Submission;
@@ -303,6 +304,40 @@ impl Jobs {
         jobs.into_iter()
             .filter_map(|job| self.fail(job, code, message))
             .collect()
+    }
+
+    /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
+    pub(super) fn split(
+        &mut self,
+        item: &Item,
+        shortfall: Shortfall,
+        smallest: u32,
+        now: Instant,
+    ) -> Option<Vec<Item>> {
+        let Some(assembly) = self.active.get_mut(&item.job) else {
+            return Some(Vec::new());
+        };
+        let text = assembly.text(item.piece)?;
+        let parts = match splitting::split(text, item.tokens, shortfall, smallest) {
+            Ok(parts) => parts?,
+            Err(panic) => {
+                self.panics.push(panic.to_string());
+                return None;
+            }
+        };
+        let item_of = |part: &Part| Item {
+            tokens: part.tokens,
+            key: assembly.key(&text[part.range.clone()]),
+            queued: now,
+            looked_up: LookedUp::default(),
+            ..*item
+        };
+        let mut items: Vec<_> = parts.iter().map(item_of).collect();
+        let first = assembly.replace(item.piece, parts.into_iter().map(|part| part.range))?;
+        for (number, item) in (first..).zip(&mut items) {
+            item.piece = number;
+        }
+        Some(items)
     }
 
     fn remove(&mut self, job: u64) -> Option<Assembly> {

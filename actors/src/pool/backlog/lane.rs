@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
-use super::{Item, client::ClientQueue};
-use crate::{domain::ClientId, fair::Turns, pool::batching::BatchShape};
+use super::client::ClientQueue;
+use crate::{
+    domain::ClientId,
+    fair::Turns,
+    pool::{batching::BatchShape, item::Item},
+};
 
 /// Upper bounds of the length classes, in estimated tokens; the last class has none.
 const CLASSES: [u32; 6] = [8, 16, 32, 64, 128, u32::MAX];

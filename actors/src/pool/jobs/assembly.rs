@@ -6,7 +6,7 @@ use babelmesh_engine_protocol::{Segment, Translation};
 use tokio::time::Instant;
 
 use crate::{
-    cache::CacheSpace,
+    cache::{CacheKey, CacheSpace},
     containment::contain,
     domain::{ErrorCode, Job, JobOutcome, ModelType, RequestError, Trace, Translated},
     text,
@@ -88,9 +88,10 @@ impl Assembly {
         &self.job
     }
 
-    /// Where translations are remembered, what names the pieces.
-    pub(super) const fn space(&self) -> Option<&CacheSpace> {
-        self.space.as_ref()
+    /// Names a piece of the text, where translations are remembered.
+    pub(super) fn key(&self, text: &str) -> Option<CacheKey> {
+        let space = self.space.as_ref()?;
+        Some(space.key(self.job.source, self.job.target, text))
     }
 
     /// Whether no piece is missing.
@@ -104,14 +105,10 @@ impl Assembly {
         std::mem::replace(&mut self.asked, round) == round || order.sink.wants(order.ticket)
     }
 
-    /// The bytes of a piece in the text.
-    pub(super) fn range(&self, piece: u32) -> Option<Range<usize>> {
-        Some(self.pieces.get(piece as usize)?.range.clone())
-    }
-
     /// The text of a piece.
     pub(super) fn text(&self, piece: u32) -> Option<&str> {
-        self.job.order.request.text.get(self.range(piece)?)
+        let piece = self.pieces.get(piece as usize)?;
+        self.job.order.request.text.get(piece.range.clone())
     }
 
     /// What an engine gets of a piece. The job counts as started from now on.
@@ -130,15 +127,20 @@ impl Assembly {
         trace.filter(|trace| trace.watched.is_some())
     }
 
-    /// Puts smaller pieces in the place of one that is missing. Their numbers follow those that there are; returns the first of them.
+    /// Puts smaller pieces, whose bytes in the piece are given, in the place of one that is missing. Their numbers follow those that there are;
+    /// returns the first of them.
     pub(super) fn replace(
         &mut self,
         piece: u32,
         by: impl IntoIterator<Item = Range<usize>>,
     ) -> Option<u32> {
         let first = self.pieces.len();
-        self.missing_piece(piece)?.state = PieceState::Split;
-        self.pieces.extend(by.into_iter().map(TextPiece::missing));
+        let whole = self.missing_piece(piece)?;
+        whole.state = PieceState::Split;
+        let start = whole.range.start;
+        let in_text = |range: Range<usize>| start + range.start..start + range.end;
+        let new = by.into_iter().map(in_text).map(TextPiece::missing);
+        self.pieces.extend(new);
         self.missing = self.missing - 1 + (self.pieces.len() - first);
         u32::try_from(first).ok()
     }

@@ -7,11 +7,11 @@
 use std::ops::Range;
 
 use babelmesh_engine_protocol::{Completeness, Translation};
-use tokio::time::Instant;
 
-use crate::{containment::contain, text};
-
-use super::{Item, Jobs, LookedUp};
+use crate::{
+    containment::{Contained, contain},
+    text,
+};
 
 /// Why a piece is not translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,54 +74,37 @@ fn cut(text: &str, parts: u32) -> Option<Vec<Range<usize>>> {
     (!cores.is_empty()).then_some(cores)
 }
 
-impl Jobs {
-    /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
-    pub(in crate::pool) fn split(
-        &mut self,
-        item: &Item,
-        shortfall: Shortfall,
-        smallest: u32,
-        now: Instant,
-    ) -> Option<Vec<Item>> {
-        let Some(assembly) = self.active.get_mut(&item.job) else {
-            return Some(Vec::new());
-        };
-        let text = assembly.text(item.piece)?;
-        let estimate = text::estimate_tokens(text);
-        let parts = parts(shortfall, text.len(), estimate, smallest)?;
-        let ranges = match contain(|| cut(text, parts)) {
-            Ok(ranges) => ranges?,
-            Err(panic) => {
-                self.panics.push(panic.to_string());
-                return None;
-            }
-        };
-        // The estimate was too low for the whole; it is for the parts as well.
-        let dense = shortfall.tokens.clamp(1, item.tokens.saturating_mul(64));
-        let scale = |tokens: u32| {
-            let scaled = u64::from(tokens) * u64::from(dense) / u64::from(estimate.max(1));
-            u32::try_from(scaled).unwrap_or(u32::MAX).max(tokens).max(1)
-        };
-        let (job, space) = (assembly.job(), assembly.space());
-        let part = |range: &Range<usize>| {
-            let text = &text[range.clone()];
-            Item {
-                tokens: scale(text::estimate_tokens(text)),
-                key: space.map(|space| space.key(job.source, job.target, text)),
-                queued: now,
-                looked_up: LookedUp::default(),
-                ..*item
-            }
-        };
-        let mut items: Vec<_> = ranges.iter().map(part).collect();
-        let start = assembly.range(item.piece)?.start;
-        let in_text = |range: Range<usize>| start + range.start..start + range.end;
-        let first = assembly.replace(item.piece, ranges.into_iter().map(in_text))?;
-        for (number, item) in (first..).zip(&mut items) {
-            item.piece = number;
-        }
-        Some(items)
-    }
+/// A smaller piece of a piece.
+pub(super) struct Part {
+    /// Its bytes in the piece.
+    pub(super) range: Range<usize>,
+    /// Estimated tokens, at least 1.
+    pub(super) tokens: u32,
+}
+
+/// The smaller pieces of a piece that was estimated to have so many tokens. `None` when it cannot be cut any further.
+pub(super) fn split(
+    text: &str,
+    tokens: u32,
+    shortfall: Shortfall,
+    smallest: u32,
+) -> Result<Option<Vec<Part>>, Contained> {
+    let estimate = text::estimate_tokens(text);
+    let Some(parts) = parts(shortfall, text.len(), estimate, smallest) else {
+        return Ok(None);
+    };
+    // The estimate was too low for the whole; it is for the parts as well.
+    let dense = shortfall.tokens.clamp(1, tokens.saturating_mul(64));
+    let scale = |tokens: u32| {
+        let scaled = u64::from(tokens) * u64::from(dense) / u64::from(estimate.max(1));
+        u32::try_from(scaled).unwrap_or(u32::MAX).max(tokens).max(1)
+    };
+    let part = |range: Range<usize>| Part {
+        tokens: scale(text::estimate_tokens(&text[range.clone()])),
+        range,
+    };
+    let ranges = contain(|| cut(text, parts))?;
+    Ok(ranges.map(|ranges| ranges.into_iter().map(part).collect()))
 }
 
 #[cfg(test)]
