@@ -77,8 +77,12 @@ impl IntakeState {
         let place = match source == target {
             true => None,
             false => {
-                let wanted = (request.model_type, tries == 0);
-                Some(self.find(&order.reach, (source, target), wanted)?)
+                let wanted = Wanted {
+                    source,
+                    target,
+                    tier: request.model_type,
+                };
+                Some(self.find(&order.reach, wanted, tries == 0)?)
             }
         };
         Ok(Resolved {
@@ -91,12 +95,7 @@ impl IntakeState {
     }
 
     /// Where a job is done. A better model of another node is tried once, the first time.
-    fn find(
-        &self,
-        reach: &Reach,
-        (source, target): (Language, Language),
-        (tier, is_first): (ModelType, bool),
-    ) -> Result<Place, Unresolved> {
+    fn find(&self, reach: &Reach, wanted: Wanted, is_first: bool) -> Result<Place, Unresolved> {
         if let Reach::Model(model) = reach {
             let mut routes = self.start.routes.iter();
             let found = routes.position(|route| route.model == *model);
@@ -105,33 +104,38 @@ impl IntakeState {
                 RequestError::new(ErrorCode::ModelUnavailable, message).into()
             });
         }
-        let here = self.choose((source, target), tier);
+        let here = self.choose(wanted);
         let may_leave = *reach == Reach::Cluster;
         if let Ok(Chosen { index, works: true }) = here {
             let own = self.start.routes[index].ability.tier;
-            let may_improve = may_leave && is_first && own != tier && !self.is_stopping();
-            if !may_improve || !self.has_nearer((source, target), tier, own) {
+            let may_improve = may_leave && is_first && own != wanted.tier && !self.is_stopping();
+            if !may_improve || !self.has_nearer(wanted, own) {
                 return Ok(Place::Here(index));
             }
             return Ok(place(here, Beyond::Better, may_leave));
         }
         let abroad = self.start.elsewhere.abroad();
-        let beyond = abroad.serves(source, target);
+        let beyond = abroad.serves(wanted.source, wanted.target);
         if abroad.is_incomplete() && beyond != Beyond::Now {
             return Err(Unresolved::early());
         }
         Ok(place(here, beyond, may_leave))
     }
 
-    fn has_nearer(&self, pair: (Language, Language), tier: ModelType, own: ModelType) -> bool {
-        self.start.elsewhere.abroad().has_nearer(pair, tier, own)
+    /// Whether another node has a model whose tier is nearer to the one wanted than `own`.
+    fn has_nearer(&self, wanted: Wanted, own: ModelType) -> bool {
+        let pair = (wanted.source, wanted.target);
+        let abroad = self.start.elsewhere.abroad();
+        abroad.has_nearer(pair, wanted.tier, own)
     }
 
-    fn choose(
-        &self,
-        (source, target): (Language, Language),
-        tier: ModelType,
-    ) -> Result<Chosen, RequestError> {
+    /// The model of this node that does it.
+    fn choose(&self, wanted: Wanted) -> Result<Chosen, RequestError> {
+        let Wanted {
+            source,
+            target,
+            tier,
+        } = wanted;
         let candidates = self.start.routes.iter().map(|route| Candidate {
             ability: &route.ability,
             works: self.works(route),
@@ -139,6 +143,15 @@ impl IntakeState {
         let chosen = routing::choose(candidates, source, target, tier);
         chosen.map_err(|error| self.commanded.excuse(source, target).unwrap_or(error))
     }
+}
+
+/// What a model has to be able to do.
+#[derive(Clone, Copy)]
+struct Wanted {
+    source: Language,
+    target: Language,
+    /// The tier that is wanted; another one may be used.
+    tier: ModelType,
 }
 
 pub(super) enum Placed {

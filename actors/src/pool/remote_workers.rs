@@ -101,7 +101,7 @@ impl RemoteWorkers {
     pub(super) fn decide(&mut self, mut own: OffloadSnapshot, now: Instant) -> OffloadPlan {
         let at = self.time(now);
         let workers = self.workers.values();
-        own.guests = workers.map(|worker| worker.view(self.started)).collect();
+        own.workers = workers.map(|worker| worker.view(self.started)).collect();
         let offers = self.peers.offers(&self.model);
         self.memory.complete(&mut own, offers, &self.config, at);
         let decision = decide_offload(&own, &self.config, at);
@@ -301,10 +301,6 @@ impl RemoteWorkers {
     /// Estimated tokens of own work that arrive in a second.
     pub(super) fn arrivals(&self) -> f64 {
         self.memory.arrivals()
-    }
-
-    pub(super) const fn config(&self) -> &OffloadConfig {
-        &self.config
     }
 
     pub(super) fn status(&self) -> Vec<GuestStatus> {

@@ -34,7 +34,7 @@ impl Pool {
     /// Looks at the pool's own load and at its peers when it is time: what to offer, and whether to ask for help.
     pub(in crate::pool) async fn look_at_peers(&mut self, myself: &ActorRef<PoolMessage>) {
         let now = Instant::now();
-        let timeout = self.remote.config().lend_timeout();
+        let timeout = self.spec.offload.lend_timeout();
         self.peer_queue.sweep(timeout, now, &self.events);
         if !self.remote.is_due(now) {
             return;
@@ -43,7 +43,7 @@ impl Pool {
         let pressure = self.pressure(now);
         let lending = self.lending_snapshot(pressure);
         self.peer_queue
-            .set_credits(credits(&lending, self.remote.config()));
+            .set_credits(credits(&lending, &self.spec.offload));
         let plan = self.remote.decide(self.offload_snapshot(pressure), now);
         self.carry_out(plan, myself).await;
     }
@@ -103,7 +103,7 @@ impl Pool {
             tokens_per_second: self.remote.tokens_per_second(),
             cold_start: self.workers.cold_start(),
         };
-        let (lag, target) = (self.lag.tokens(), self.remote.config().target_delay());
+        let (lag, target) = (self.lag.tokens(), self.spec.offload.target_delay());
         pressure(self.queue.fresh(), lag, speed, target, now)
     }
 
@@ -160,7 +160,7 @@ impl Pool {
     /// Whether somebody has waited for an own actor for too long.
     pub(super) fn own_actors_are_late(&self) -> bool {
         let oldest = self.queue.fresh().oldest(Lane::Interactive);
-        let target = self.remote.config().target_delay();
+        let target = self.spec.offload.target_delay();
         oldest.is_some_and(|at| at.elapsed() > target) || self.workers.counts().warm() == 0
     }
 }
