@@ -32,8 +32,8 @@ pub(super) struct Workers {
     /// A text that every engine can translate.
     warm_up: Arc<Segment>,
     cold_start: Option<Duration>,
-    /// The numeric type that an engine reported last.
-    last_numeric: Option<String>,
+    /// What an engine reported last.
+    last_report: Option<LoadReport>,
 }
 
 impl Workers {
@@ -43,7 +43,7 @@ impl Workers {
             engines,
             warm_up: Arc::new(warm_up),
             cold_start: None,
-            last_numeric: None,
+            last_report: None,
         }
     }
 
@@ -70,13 +70,13 @@ impl Workers {
     pub(super) fn ready(
         &mut self,
         id: ActorId,
-        report: &LoadReport,
+        report: LoadReport,
         usage: Usage,
         cold_start: Duration,
     ) -> Option<Arc<str>> {
         let member = self.members.get_mut(&id)?;
-        member.ready(report, usage);
-        self.last_numeric = Some(report.numeric.clone());
+        member.ready(&report, usage);
+        self.last_report = Some(report);
         self.cold_start = Some(cold_start);
         Some(Arc::clone(member.name()))
     }
@@ -198,7 +198,8 @@ impl Workers {
     /// The numeric type that the engines translate in, as they reported it; none while they differ or none has reported yet.
     pub(super) fn numeric(&self) -> Option<&str> {
         let reported = self.members.values().filter_map(Member::numeric);
-        agreed(reported, self.last_numeric.as_deref())
+        let last = self.last_report.as_ref();
+        agreed(reported, last.map(|report| report.numeric.as_str()))
     }
 
     /// Name of the engine.

@@ -60,7 +60,8 @@ impl Pool {
             cold_start,
             warm_up,
         } = ready;
-        let Some(actor) = self.workers.ready(id, &report, usage, cold_start) else {
+        let numeric = report.numeric.clone();
+        let Some(actor) = self.workers.ready(id, report, usage, cold_start) else {
             return;
         };
         self.capacity.measured(usage.resident_bytes);
@@ -70,7 +71,7 @@ impl Pool {
             pool: self.events.pool(),
             actor,
             pid: usage.pid,
-            numeric: report.numeric,
+            numeric,
             cold_start,
             warm_up,
         });
