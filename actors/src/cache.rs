@@ -28,6 +28,12 @@ impl CacheKey {
         Self::first_half(hash)
     }
 
+    /// Some bits of it, spread evenly.
+    pub(crate) const fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     fn first_half(hash: Sha256) -> Self {
         let whole: [u8; 32] = hash.finalize().into();
         let mut half = [0; 16];

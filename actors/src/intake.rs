@@ -7,6 +7,7 @@ mod failover;
 mod pacing;
 mod pending;
 mod placing;
+mod resolution;
 mod retrying;
 
 use std::{
@@ -33,7 +34,7 @@ use crate::{
 };
 use commands::{Commanded, sources};
 pub use cutting::CutText;
-use cutting::{Cutting, is_long};
+use cutting::{Cutting, Unload, is_long};
 use pacing::Taken;
 use pending::Pending;
 use placing::Placed;
@@ -228,7 +229,14 @@ impl Actor for Intake {
                 model,
                 within,
                 reply,
-            } => state.unload_in_turn(&myself, (model, within, reply))?,
+            } => {
+                let unload = Unload {
+                    model,
+                    within,
+                    reply,
+                };
+                state.unload_in_turn(&myself, unload)?;
+            }
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());
             }

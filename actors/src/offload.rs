@@ -1,12 +1,12 @@
 //! Help between nodes: a hot pool lends batches out to pools of the same model on other nodes.
 //!
 //! ```text
-//! hot pool ── guest "model/7@node-2" ── PeerLink ──► (network) ──► PoolMessage::Lend ── pool on node-2
-//!    ▲                                                                  │ behind its own work
-//!    └──────────── translations, or a PeerError ◄───────────────────────┘
+//! hot pool ── remote worker "model/7@node-2" ── PeerLink ──► (network) ──► PoolMessage::Lend ── pool on node-2
+//!    ▲                                                                           │ behind its own work
+//!    └──────────────────── translations, or a PeerError ◄────────────────────────┘
 //! ```
 //!
-//! The pool that asks keeps every job: a *guest* is a model actor whose engine is on a peer, and its batch stays in the
+//! The pool that asks keeps every job: a *remote worker* is a model actor whose engine is on a peer, and its batch stays in the
 //! pool's books until the answer is there. A peer that disappears therefore loses nothing, and results leave from the
 //! node that owns the offsets. The pool that lends offers *credits*, batches that it takes at once, from what its own
 //! work leaves ([`credits`]); when a pool asks, whom, and when it stops is [`decide_offload`]. Both are pure functions.
@@ -25,8 +25,8 @@ mod simulation;
 
 pub use config::OffloadConfig;
 pub use decision::{
-    GuestDoing, GuestStop, GuestView, OffloadDecision, OffloadReason, OffloadSnapshot, PeerView,
-    Recall, decide_offload, trip,
+    GuestStop, OffloadDecision, OffloadReason, OffloadSnapshot, PeerView, Recall,
+    RemoteWorkerState, RemoteWorkerView, decide_offload, own_wait, trip,
 };
 pub use lending::{LendingSnapshot, credits};
 pub use memory::OffloadMemory;

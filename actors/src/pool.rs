@@ -1,49 +1,50 @@
 //! The pool of one model: a supervisor actor, its backlog, and the model actors that it spawns and stops.
 
+mod autoscaler;
 mod backlog;
 mod batching;
 mod budget;
-mod caching;
+mod capacity;
 mod closing;
 mod command;
-mod core;
-mod dispatching;
-mod failover;
+mod coordinator;
+mod dedup;
 mod failure;
-mod guests;
-mod holding;
+mod health;
+mod item;
 mod jobs;
 mod lag;
-mod lending;
-mod member;
+mod message;
 mod model_actor;
-mod offloading;
-mod reports;
-mod resting;
+mod peer_queue;
+mod pool_events;
+mod pressure;
+mod queue;
+mod remote_workers;
 mod sharing;
-mod sizing;
 mod spec;
-mod splitting;
 mod status;
 mod supervisor;
-mod sweeping;
+mod workers;
 
-pub use backlog::{Backlog, BatchLimits, DEFAULT_WEIGHTS, Item, LaneLoad};
+pub use backlog::{Backlog, BatchLimits, DEFAULT_WEIGHTS, LaneLoad};
 pub use batching::BatchBudget;
 pub use budget::{NodeBudget, Notice, Permit, Seat, Slot};
-pub use caching::Found;
 pub use command::{Applied, BoundsError, Unloaded};
-pub use failover::ConditionWatch;
+pub use dedup::Found;
 pub use failure::{
     AfterFailure, Attempt, BROKEN_AFTER, Condition, POISON_AFTER, after_failure, is_broken,
     restart_delay,
 };
+pub use health::ConditionWatch;
+pub use item::Item;
 pub(crate) use jobs::Cut;
 pub use jobs::Submission;
 pub use lag::PoolLag;
+pub use message::PoolMessage;
 pub use sharing::{PoolSpeed, SharingConfig, adapted, expected_time, limits, refuse};
-pub use spec::{DEFAULT_MIN_PIECE_TOKENS, PoolSpec};
+pub use spec::{DEFAULT_MIN_PIECE_TOKENS, PoolSpec, PoolStart};
 pub use status::{
     ActorPhase, ActorStatus, GuestStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus,
 };
-pub use supervisor::{PoolMessage, PoolStart, PoolSupervisor};
+pub use supervisor::PoolSupervisor;

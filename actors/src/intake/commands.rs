@@ -106,10 +106,12 @@ impl IntakeState {
     }
 
     /// Takes a model's route away and has its pool end; the pool answers.
-    pub(super) fn unload(
-        &mut self,
-        (model, within, reply): Unload,
-    ) -> Result<(), ActorProcessingErr> {
+    pub(super) fn unload(&mut self, unload: Unload) -> Result<(), ActorProcessingErr> {
+        let Unload {
+            model,
+            within,
+            reply,
+        } = unload;
         let routes = &mut self.start.routes;
         let Some(index) = routes.iter().position(|route| route.model == model) else {
             let _ = reply.send(Unloaded::default());

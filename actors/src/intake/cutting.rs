@@ -29,8 +29,14 @@ pub(super) struct Cutting {
     unloads: Vec<Unload>,
 }
 
-/// A model that is to be unloaded: its id, how long its pool goes on, and who is told at the end.
-pub(super) type Unload = (Arc<str>, Duration, RpcReplyPort<Unloaded>);
+/// A model that is to be unloaded.
+pub(super) struct Unload {
+    pub(super) model: Arc<str>,
+    /// How long its pool goes on.
+    pub(super) within: Duration,
+    /// Told at the end.
+    pub(super) reply: RpcReplyPort<Unloaded>,
+}
 
 impl Cutting {
     /// Whether another text can be cut now, and there is one.

@@ -15,7 +15,7 @@ use crate::{
     routing, text,
 };
 
-use super::{IntakeMessage, IntakeState, placing::Unresolved, retrying::Run};
+use super::{IntakeMessage, IntakeState, resolution::Unresolved, retrying::Run};
 
 /// How soon an order is looked at again that came before the cluster was known.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -28,7 +28,7 @@ impl IntakeState {
         let text = &order.request.text;
         let abroad = self.start.elsewhere.abroad();
         if abroad.is_incomplete() && !matches!(order.reach, Reach::Model(_)) {
-            return Err(early());
+            return Err(Unresolved::early());
         }
         let mut sources = [self.sources.as_slice(), abroad.sources()].concat();
         sources.sort_unstable();
@@ -100,12 +100,6 @@ impl IntakeState {
             deliver_all(vec![outcome]);
         });
     }
-}
-
-/// Why an order waits until more is known of the cluster, and what it ends with if it cannot.
-pub(super) fn early() -> Unresolved {
-    let message = "it is not known yet what the other nodes of this cluster can do";
-    Unresolved::Early(RequestError::new(ErrorCode::ModelUnavailable, message))
 }
 
 async fn until_unwanted(order: &Order) {

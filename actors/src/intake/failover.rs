@@ -12,7 +12,7 @@ use crate::{
     routing::Ability,
 };
 
-use super::{IntakeMessage, IntakeState, Route, placing::Resolved};
+use super::{IntakeMessage, IntakeState, Route, resolution::Resolved};
 
 /// Has a route's pool tell of its condition.
 pub(super) fn watch(

@@ -10,7 +10,10 @@ use crate::{
     routing::{self, Candidate, Chosen},
 };
 
-use super::{IntakeState, errands};
+use super::{
+    IntakeState,
+    resolution::{Resolved, Unresolved},
+};
 
 impl IntakeState {
     pub(super) fn place(&self, order: Order, now: Instant, tries: u32) -> Placed {
@@ -74,8 +77,12 @@ impl IntakeState {
         let place = match source == target {
             true => None,
             false => {
-                let wanted = (request.model_type, tries == 0);
-                Some(self.find(&order.reach, (source, target), wanted)?)
+                let wanted = Wanted {
+                    source,
+                    target,
+                    tier: request.model_type,
+                };
+                Some(self.find(&order.reach, wanted, tries == 0)?)
             }
         };
         Ok(Resolved {
@@ -88,12 +95,7 @@ impl IntakeState {
     }
 
     /// Where a job is done. A better model of another node is tried once, the first time.
-    fn find(
-        &self,
-        reach: &Reach,
-        (source, target): (Language, Language),
-        (tier, is_first): (ModelType, bool),
-    ) -> Result<Place, Unresolved> {
+    fn find(&self, reach: &Reach, wanted: Wanted, is_first: bool) -> Result<Place, Unresolved> {
         if let Reach::Model(model) = reach {
             let mut routes = self.start.routes.iter();
             let found = routes.position(|route| route.model == *model);
@@ -102,33 +104,38 @@ impl IntakeState {
                 RequestError::new(ErrorCode::ModelUnavailable, message).into()
             });
         }
-        let here = self.choose((source, target), tier);
+        let here = self.choose(wanted);
         let may_leave = *reach == Reach::Cluster;
         if let Ok(Chosen { index, works: true }) = here {
             let own = self.start.routes[index].ability.tier;
-            let may_improve = may_leave && is_first && own != tier && !self.is_stopping();
-            if !may_improve || !self.has_nearer((source, target), tier, own) {
+            let may_improve = may_leave && is_first && own != wanted.tier && !self.is_stopping();
+            if !may_improve || !self.has_nearer(wanted, own) {
                 return Ok(Place::Here(index));
             }
             return Ok(place(here, Beyond::Better, may_leave));
         }
         let abroad = self.start.elsewhere.abroad();
-        let beyond = abroad.serves(source, target);
+        let beyond = abroad.serves(wanted.source, wanted.target);
         if abroad.is_incomplete() && beyond != Beyond::Now {
-            return Err(errands::early());
+            return Err(Unresolved::early());
         }
         Ok(place(here, beyond, may_leave))
     }
 
-    fn has_nearer(&self, pair: (Language, Language), tier: ModelType, own: ModelType) -> bool {
-        self.start.elsewhere.abroad().has_nearer(pair, tier, own)
+    /// Whether another node has a model whose tier is nearer to the one wanted than `own`.
+    fn has_nearer(&self, wanted: Wanted, own: ModelType) -> bool {
+        let pair = (wanted.source, wanted.target);
+        let abroad = self.start.elsewhere.abroad();
+        abroad.has_nearer(pair, wanted.tier, own)
     }
 
-    fn choose(
-        &self,
-        (source, target): (Language, Language),
-        tier: ModelType,
-    ) -> Result<Chosen, RequestError> {
+    /// The model of this node that does it.
+    fn choose(&self, wanted: Wanted) -> Result<Chosen, RequestError> {
+        let Wanted {
+            source,
+            target,
+            tier,
+        } = wanted;
         let candidates = self.start.routes.iter().map(|route| Candidate {
             ability: &route.ability,
             works: self.works(route),
@@ -138,6 +145,15 @@ impl IntakeState {
     }
 }
 
+/// What a model has to be able to do.
+#[derive(Clone, Copy)]
+struct Wanted {
+    source: Language,
+    target: Language,
+    /// The tier that is wanted; another one may be used.
+    tier: ModelType,
+}
+
 pub(super) enum Placed {
     In(usize, Box<Job>),
     /// With another node; by a model whose tier is nearer to the one wanted than this one, if there is one.
@@ -145,27 +161,4 @@ pub(super) enum Placed {
     /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
     Early(Box<JobOutcome>),
     Ended(Box<JobOutcome>),
-}
-
-pub(super) struct Resolved {
-    pub(super) source: Language,
-    pub(super) target: Language,
-    pub(super) detected: Option<f64>,
-    pub(super) deadline: Option<Instant>,
-    /// Where it is done; none when the text is in the target language already.
-    pub(super) place: Option<Place>,
-}
-
-/// Why an order has no place.
-pub(super) enum Unresolved {
-    /// Not enough is known of the cluster yet.
-    Early(RequestError),
-    /// It can be done nowhere.
-    Wrong(RequestError),
-}
-
-impl From<RequestError> for Unresolved {
-    fn from(error: RequestError) -> Self {
-        Self::Wrong(error)
-    }
 }

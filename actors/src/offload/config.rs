@@ -18,9 +18,9 @@ pub struct OffloadConfig {
     pub target_delay_ms: u64,
     /// How long the delay must have been above it before a peer is asked, in milliseconds; above twice the target none.
     pub sustain_ms: u64,
-    /// How long the pool must do without help before the last guest is sent away, in milliseconds.
+    /// How long the pool must do without help before the last remote worker is sent away, in milliseconds.
     pub calm_ms: u64,
-    /// Least speed of a guest, trips included, as a share of an own actor's; one that stays below it is sent away.
+    /// Least speed of a remote worker, trips included, as a share of an own actor's; one that stays below it is sent away.
     pub least_speed: f64,
     /// Shortest time for which a peer is left alone that failed or made things slower, in milliseconds. It doubles with each time.
     pub hold_off_first_ms: u64,
@@ -97,6 +97,12 @@ impl OffloadConfig {
     #[must_use]
     pub const fn target_delay(&self) -> Duration {
         Duration::from_millis(self.target_delay_ms)
+    }
+
+    /// The same for [`Self::lend_patience_ms`].
+    #[must_use]
+    pub const fn lend_timeout(&self) -> Duration {
+        Duration::from_millis(self.lend_patience_ms)
     }
 }
 

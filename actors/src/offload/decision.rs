@@ -18,9 +18,9 @@ const EXCESSIVE: f64 = 2.0;
 const OVERDUE_FACTOR: f64 = 4.0;
 /// ... but not before this much more time has passed.
 const OVERDUE_GRACE: Duration = Duration::from_secs(1);
-/// A guest that is not ready after this long never will be.
+/// A remote worker that is not ready after this long never will be.
 const START_LIMIT: Duration = Duration::from_secs(5);
-/// A guest without a batch for so long is not needed.
+/// A remote worker without a batch for so long is not needed.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// Batches after which a peer's measured speed counts.
 const BATCHES_TO_JUDGE: u32 = 3;
@@ -40,7 +40,7 @@ pub struct OffloadSnapshot {
     pub tokens_per_second: f64,
     /// Estimated tokens that arrive in a second.
     pub arrivals: f64,
-    /// Estimated tokens that wait in the pool, and that guests may be given.
+    /// Estimated tokens that wait in the pool, and that remote workers may be given.
     pub waiting_tokens: u64,
     /// Estimated tokens of a usual batch.
     pub batch_tokens: u32,
@@ -53,7 +53,7 @@ pub struct OffloadSnapshot {
     /// Peers that can be reached and have the model.
     pub peers: Vec<PeerView>,
     /// Places in peers' pools that work for this one.
-    pub guests: Vec<GuestView>,
+    pub workers: Vec<RemoteWorkerView>,
 }
 
 /// A peer as its offer and the past tell of it.
@@ -65,30 +65,30 @@ pub struct PeerView {
     pub offer: Offer,
     /// The time that a trip to it and back takes.
     pub round_trip: Duration,
-    /// Tokens a second that a guest of it really did beyond the trips, and in how many batches.
+    /// Tokens a second that a remote worker of it really did beyond the trips, and in how many batches.
     pub measured: Option<(f64, u32)>,
     /// Until when it is left alone.
     pub held_off_until: Option<Duration>,
 }
 
-/// A guest.
+/// A remote worker.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GuestView {
+pub struct RemoteWorkerView {
     /// Its number in the pool.
     pub number: u64,
     /// The peer.
     pub node: Arc<str>,
     /// What it does.
-    pub doing: GuestDoing,
+    pub doing: RemoteWorkerState,
     /// Since when.
     pub since: Duration,
     /// Whether it was sent away and ends after its batch.
     pub leaving: bool,
 }
 
-/// What a guest does.
+/// What a remote worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuestDoing {
+pub enum RemoteWorkerState {
     /// It has not answered its warm-up.
     Starting,
     /// It waits for a batch.
@@ -100,21 +100,21 @@ pub enum GuestDoing {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OffloadDecision {
-    /// Peers at which to start a guest; one that is named twice gets two.
+    /// Peers at which to start a remote worker; one that is named twice gets two.
     pub start: Vec<Arc<str>>,
-    /// Guests to send away, after their batch if they have one.
+    /// Remote workers to send away, after their batch if they have one.
     pub stop: Vec<(u64, GuestStop)>,
-    /// Guests whose batch is taken back now.
+    /// Remote workers whose batch is taken back now.
     pub recall: Vec<(u64, Recall)>,
     /// Why there is or is no help.
     pub reason: OffloadReason,
 }
 
-/// Why a guest is sent away.
+/// Why a remote worker is sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuestStop {
-    /// Own actors are enough, or the guest had nothing to do.
+    /// Own actors are enough, or the remote worker had nothing to do.
     NotNeeded,
     /// The peer offers less than it did.
     OfferShrank,
@@ -167,6 +167,16 @@ pub fn trip(peer: &PeerView, tokens: u32) -> f64 {
     peer.round_trip.as_secs_f64() + f64::from(tokens.max(1)) / speed.max(1e-9)
 }
 
+/// Seconds until so many warm actors alone get to what is queued now.
+#[must_use]
+pub fn own_wait(waiting_tokens: u64, warm: u32, tokens_per_second: f64) -> f64 {
+    match (waiting_tokens, warm) {
+        (0, _) => 0.0,
+        (_, 0) => f64::INFINITY,
+        (tokens, warm) => tokens as f64 / (f64::from(warm) * tokens_per_second),
+    }
+}
+
 impl OffloadSnapshot {
     /// Tokens a second that own actors do.
     fn own_rate(&self) -> f64 {
@@ -176,13 +186,7 @@ impl OffloadSnapshot {
     /// Seconds until own actors alone get to what is queued now.
     #[must_use]
     pub fn own_wait(&self) -> f64 {
-        if self.waiting_tokens == 0 {
-            0.0
-        } else if self.warm == 0 {
-            f64::INFINITY
-        } else {
-            self.waiting_tokens as f64 / self.own_rate()
-        }
+        own_wait(self.waiting_tokens, self.warm, self.tokens_per_second)
     }
 
     /// Whether own actors would do without help.
@@ -211,10 +215,10 @@ impl OffloadSnapshot {
         (fast_enough && trip < self.own_wait()).then_some(rate)
     }
 
-    fn guests_at<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a GuestView> {
-        self.guests
+    fn workers_at<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a RemoteWorkerView> {
+        self.workers
             .iter()
-            .filter(move |guest| &*guest.node == node && !guest.leaving)
+            .filter(move |worker| &*worker.node == node && !worker.leaving)
     }
 }
 
@@ -238,9 +242,13 @@ pub fn decide_offload(
             reason
         }
     };
-    let leaving = snapshot.guests.iter().filter(|guest| guest.leaving).count();
+    let leaving = snapshot
+        .workers
+        .iter()
+        .filter(|worker| worker.leaving)
+        .count();
     let going = decision.recall.len() + decision.stop.len() + leaving;
-    let staying = snapshot.guests.len().saturating_sub(going);
+    let staying = snapshot.workers.len().saturating_sub(going);
     if staying > 0 && decision.reason != OffloadReason::Disabled {
         decision.reason = OffloadReason::Helped;
     }
@@ -248,23 +256,23 @@ pub fn decide_offload(
 }
 
 fn recalls(snapshot: &OffloadSnapshot, now: Duration) -> Vec<(u64, Recall)> {
-    let recall = |guest: &GuestView| {
-        let Some(peer) = snapshot.peer(&guest.node) else {
+    let recall = |worker: &RemoteWorkerView| {
+        let Some(peer) = snapshot.peer(&worker.node) else {
             return Some(Recall::PeerGone);
         };
-        let limit = match guest.doing {
-            GuestDoing::Starting => START_LIMIT,
-            GuestDoing::Busy(tokens) => {
+        let limit = match worker.doing {
+            RemoteWorkerState::Starting => START_LIMIT,
+            RemoteWorkerState::Busy(tokens) => {
                 let due = OVERDUE_FACTOR * trip(peer, tokens);
                 OVERDUE_GRACE + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
             }
-            GuestDoing::Idle => return None,
+            RemoteWorkerState::Idle => return None,
         };
-        (now.saturating_sub(guest.since) > limit).then_some(Recall::Overdue)
+        (now.saturating_sub(worker.since) > limit).then_some(Recall::Overdue)
     };
-    let guests = snapshot.guests.iter();
-    guests
-        .filter_map(|guest| Some((guest.number, recall(guest)?)))
+    let workers = snapshot.workers.iter();
+    workers
+        .filter_map(|worker| Some((worker.number, recall(worker)?)))
         .collect()
 }
 
@@ -282,15 +290,20 @@ fn stops(
         let slow = peer.measured.is_some_and(|(rate, batches)| {
             batches >= BATCHES_TO_JUDGE && rate < config.least_speed * snapshot.tokens_per_second
         });
-        let mut guests: Vec<_> = snapshot
-            .guests_at(&peer.node)
-            .filter(|guest| recalled.iter().all(|(number, _)| *number != guest.number))
+        let mut workers: Vec<_> = snapshot
+            .workers_at(&peer.node)
+            .filter(|worker| recalled.iter().all(|(number, _)| *number != worker.number))
             .collect();
         // Those without a batch go first when the offer shrinks.
-        guests.sort_by_key(|guest| (!matches!(guest.doing, GuestDoing::Busy(_)), guest.number));
-        for (place, guest) in (0u32..).zip(guests) {
-            let idle =
-                guest.doing == GuestDoing::Idle && now.saturating_sub(guest.since) > IDLE_LIMIT;
+        workers.sort_by_key(|worker| {
+            (
+                !matches!(worker.doing, RemoteWorkerState::Busy(_)),
+                worker.number,
+            )
+        });
+        for (place, worker) in (0u32..).zip(workers) {
+            let idle = worker.doing == RemoteWorkerState::Idle
+                && now.saturating_sub(worker.since) > IDLE_LIMIT;
             let why = if !config.borrow || calm || idle {
                 GuestStop::NotNeeded
             } else if slow {
@@ -300,7 +313,7 @@ fn stops(
             } else {
                 continue;
             };
-            stops.push((guest.number, why));
+            stops.push((worker.number, why));
         }
     }
     stops
@@ -353,21 +366,21 @@ fn starts(
     useful.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.node.cmp(&b.1.node)));
     let rate_at = |node: &str| useful.iter().find(|(_, peer)| &*peer.node == node);
     let have: f64 = snapshot
-        .guests
+        .workers
         .iter()
-        .filter(|guest| !guest.leaving)
-        .filter_map(|guest| rate_at(&guest.node))
+        .filter(|worker| !worker.leaving)
+        .filter_map(|worker| rate_at(&worker.node))
         .map(|(rate, _)| rate)
         .sum();
     let mut missing = snapshot.missing_rate(config) - have;
-    // Each guest must find a batch.
+    // Each remote worker must find a batch.
     let batches = snapshot.waiting_tokens / u64::from(snapshot.batch_tokens.max(1));
     let mut places = usize::try_from(batches.max(1))
         .unwrap_or(usize::MAX)
-        .saturating_sub(snapshot.guests.len());
+        .saturating_sub(snapshot.workers.len());
     let mut start = Vec::new();
     for (rate, peer) in &useful {
-        let used = snapshot.guests_at(&peer.node).count();
+        let used = snapshot.workers_at(&peer.node).count();
         for _ in used..peer.offer.credits as usize {
             if places == 0 || missing <= 0.0 {
                 return (start, OffloadReason::Helped);

@@ -15,7 +15,7 @@ pub trait Peers: Send + Sync {
     /// A peer that is missing is gone: what was lent to it is taken back at once. Called often; must not block.
     fn offers(&self, model: &str) -> Vec<PeerOffer>;
 
-    /// A way to a peer's pool of this model, used by one guest for one batch at a time. None when the peer is gone.
+    /// A way to a peer's pool of this model, used by one remote worker for one batch at a time. None when the peer is gone.
     fn link(&self, model: &str, node: &str) -> Option<Box<dyn PeerLink>>;
 }
 

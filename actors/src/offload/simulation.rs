@@ -1,6 +1,6 @@
 //! A discrete-event simulation of some nodes with a pool each that may help one another.
 //!
-//! Messages arrive at each node, wait for a free place (an own actor, or a guest at a peer), and travel in batches. A batch for a
+//! Messages arrive at each node, wait for a free place (an own actor, or a remote worker at a peer), and travel in batches. A batch for a
 //! peer takes half a round trip, waits there behind the peer's own work, and takes half a round trip back. Offers are a
 //! second old when others see them, as they are in a cluster. Everything that is decided is decided by [`decide_offload`] and
 //! [`credits`](super::credits).
@@ -15,8 +15,8 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    GuestDoing, GuestView, LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot,
-    PeerError, PeerOffer, credits, decide_offload, trip,
+    LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot, PeerError, PeerOffer,
+    RemoteWorkerState, RemoteWorkerView, credits, decide_offload, trip,
 };
 use crate::scaling::Totals;
 
@@ -63,8 +63,8 @@ impl Scenario {
 struct Outcome {
     /// Messages done of those that arrived at each node.
     done: Vec<u64>,
-    /// Guests that were started, and messages that they did.
-    guests: u64,
+    /// Remote workers that were started, and messages that they did.
+    workers: u64,
     helped: u64,
     requeued: u64,
     lost: u64,
@@ -82,16 +82,16 @@ enum Happening {
     },
     Reaches {
         borrower: usize,
-        guest: u64,
+        worker: u64,
     },
     LentDone {
         node: usize,
         borrower: usize,
-        guest: u64,
+        worker: u64,
     },
     Back {
         borrower: usize,
-        guest: u64,
+        worker: u64,
     },
     Look {
         node: usize,
@@ -115,7 +115,7 @@ impl PartialOrd for At {
 
 type Message = (usize, f64);
 
-struct Guest {
+struct Worker {
     number: u64,
     peer: usize,
     batch: Option<Vec<Message>>,
@@ -127,9 +127,9 @@ struct Node {
     queue: VecDeque<Message>,
     busy: Vec<Vec<Message>>,
     lent_busy: u32,
-    /// Batches of others that wait: borrower and guest.
+    /// Batches of others that wait: borrower and remote worker.
     lent: VecDeque<(usize, u64)>,
-    guests: Vec<Guest>,
+    workers: Vec<Worker>,
     totals: Totals,
     memory: OffloadMemory,
     offer: Offer,
@@ -146,7 +146,7 @@ struct World {
     nodes: Vec<Node>,
     answers: Vec<u32>,
     delays: f64,
-    guests: u64,
+    workers: u64,
     outcome: Outcome,
     random: StdRng,
 }
@@ -166,7 +166,7 @@ impl World {
             busy: Vec::new(),
             lent_busy: 0,
             lent: VecDeque::new(),
-            guests: Vec::new(),
+            workers: Vec::new(),
             totals: Totals::default(),
             memory: OffloadMemory::default(),
             offer: Offer::default(),
@@ -184,7 +184,7 @@ impl World {
             sequence: 0,
             answers: Vec::new(),
             delays: 0.0,
-            guests: 0,
+            workers: 0,
             random: StdRng::seed_from_u64(scenario.seed),
             outcome: Outcome {
                 done: vec![0; count],
@@ -213,19 +213,19 @@ impl World {
             match what {
                 Happening::Arrival { node } => self.arrive(node),
                 Happening::OwnDone { node } => self.own_done(node),
-                Happening::Reaches { borrower, guest } => self.reaches(borrower, guest),
+                Happening::Reaches { borrower, worker } => self.reaches(borrower, worker),
                 Happening::LentDone {
                     node,
                     borrower,
-                    guest,
+                    worker,
                 } => {
                     self.nodes[node].lent_busy -= 1;
                     self.at(
                         self.now + self.scenario.round_trip / 2.0,
-                        Happening::Back { borrower, guest },
+                        Happening::Back { borrower, worker },
                     );
                 }
-                Happening::Back { borrower, guest } => self.back(borrower, guest),
+                Happening::Back { borrower, worker } => self.back(borrower, worker),
                 Happening::Look { node } => self.look(node),
             }
             for node in 0..self.nodes.len() {
@@ -240,7 +240,7 @@ impl World {
             .nodes
             .iter()
             .map(|node| {
-                let lent = node.guests.iter().flat_map(|g| &g.batch).map(Vec::len);
+                let lent = node.workers.iter().flat_map(|g| &g.batch).map(Vec::len);
                 node.queue.len()
                     + node.busy.iter().map(Vec::len).sum::<usize>()
                     + lent.sum::<usize>()
@@ -284,8 +284,8 @@ impl World {
         self.now >= self.scenario.cut_at && (a == 1 || b == 1)
     }
 
-    fn reaches(&mut self, borrower: usize, guest: u64) {
-        let Some(peer) = self.peer_of(borrower, guest) else {
+    fn reaches(&mut self, borrower: usize, worker: u64) {
+        let Some(peer) = self.peer_of(borrower, worker) else {
             return;
         };
         if self.is_cut(borrower, peer) {
@@ -299,14 +299,14 @@ impl World {
             let config = self.config.clone();
             let to = &mut self.nodes[borrower];
             to.memory.failed(&name, &PeerError::Busy, &config, now);
-            return self.requeue(borrower, guest);
+            return self.requeue(borrower, worker);
         }
-        lender.lent.push_back((borrower, guest));
+        lender.lent.push_back((borrower, worker));
     }
 
-    fn peer_of(&self, borrower: usize, guest: u64) -> Option<usize> {
-        let mut guests = self.nodes[borrower].guests.iter();
-        guests.find(|g| g.number == guest).map(|g| g.peer)
+    fn peer_of(&self, borrower: usize, worker: u64) -> Option<usize> {
+        let mut workers = self.nodes[borrower].workers.iter();
+        workers.find(|g| g.number == worker).map(|g| g.peer)
     }
 
     fn back(&mut self, borrower: usize, number: u64) {
@@ -319,30 +319,30 @@ impl World {
             return;
         }
         let to = &mut self.nodes[borrower];
-        let Some(guest) = to.guests.iter_mut().find(|g| g.number == number) else {
+        let Some(worker) = to.workers.iter_mut().find(|g| g.number == number) else {
             return;
         };
-        let Some(batch) = guest.batch.take() else {
+        let Some(batch) = worker.batch.take() else {
             return;
         };
         let tokens = batch.len() as u32 * TOKENS;
-        let elapsed = seconds(now - guest.since);
-        guest.since = now;
+        let elapsed = seconds(now - worker.since);
+        worker.since = now;
         let trip = seconds(self.scenario.round_trip);
         to.memory.done(&name(peer), tokens, elapsed, trip);
-        to.guests
-            .retain(|guest| !guest.leaving || guest.batch.is_some());
+        to.workers
+            .retain(|worker| !worker.leaving || worker.batch.is_some());
         self.outcome.helped += batch.len() as u64;
         self.answer(borrower, batch);
     }
 
     fn requeue(&mut self, borrower: usize, number: u64) {
         let node = &mut self.nodes[borrower];
-        let Some(index) = node.guests.iter().position(|g| g.number == number) else {
+        let Some(index) = node.workers.iter().position(|g| g.number == number) else {
             return;
         };
-        let guest = node.guests.remove(index);
-        for message in guest.batch.into_iter().flatten().rev() {
+        let worker = node.workers.remove(index);
+        for message in worker.batch.into_iter().flatten().rev() {
             node.queue.push_front(message);
             self.outcome.requeued += 1;
         }
@@ -361,11 +361,11 @@ impl World {
                 let time = self.now + batch_time(batch.len());
                 node.busy.push(batch);
                 self.at(time, Happening::OwnDone { node: index });
-            } else if let Some((borrower, guest)) = node.lent.pop_front() {
+            } else if let Some((borrower, worker)) = node.lent.pop_front() {
                 let batch = self.nodes[borrower]
-                    .guests
+                    .workers
                     .iter()
-                    .find(|g| g.number == guest)
+                    .find(|g| g.number == worker)
                     .and_then(|g| g.batch.as_ref());
                 let Some(messages) = batch.map(Vec::len) else {
                     continue;
@@ -378,32 +378,32 @@ impl World {
                     Happening::LentDone {
                         node,
                         borrower,
-                        guest,
+                        worker,
                     },
                 );
             } else {
                 break;
             }
         }
-        self.dispatch_to_guests(index);
+        self.dispatch_to_workers(index);
     }
 
-    fn dispatch_to_guests(&mut self, index: usize) {
+    fn dispatch_to_workers(&mut self, index: usize) {
         let (now, half) = (self.now, self.scenario.round_trip / 2.0);
         let node = &mut self.nodes[index];
         let mut leaving = Vec::new();
-        for guest in node.guests.iter_mut().filter(|g| g.batch.is_none()) {
+        for worker in node.workers.iter_mut().filter(|g| g.batch.is_none()) {
             let take = node.queue.len().min(BATCH);
             if take == 0 {
                 break;
             }
-            guest.batch = Some(node.queue.drain(..take).collect());
-            guest.since = now;
-            leaving.push(guest.number);
+            worker.batch = Some(node.queue.drain(..take).collect());
+            worker.since = now;
+            leaving.push(worker.number);
         }
-        for guest in leaving {
+        for worker in leaving {
             let borrower = index;
-            self.at(now + half, Happening::Reaches { borrower, guest });
+            self.at(now + half, Happening::Reaches { borrower, worker });
         }
     }
 
@@ -439,7 +439,7 @@ impl World {
             arrivals: node.memory.arrivals(),
             tokens_per_second: node.memory.tokens_per_second(),
             pressure,
-            is_helped: !node.guests.is_empty(),
+            is_helped: !node.workers.is_empty(),
             is_closing: false,
         };
         node.offer = Offer {
@@ -450,15 +450,15 @@ impl World {
         if age - node.published.0 >= OFFER_AGE {
             node.published = (age, node.offer);
         }
-        let view = |guest: &Guest| GuestView {
-            number: guest.number,
-            node: name(guest.peer),
-            doing: match &guest.batch {
-                Some(batch) => GuestDoing::Busy(batch.len() as u32 * TOKENS),
-                None => GuestDoing::Idle,
+        let view = |worker: &Worker| RemoteWorkerView {
+            number: worker.number,
+            node: name(worker.peer),
+            doing: match &worker.batch {
+                Some(batch) => RemoteWorkerState::Busy(batch.len() as u32 * TOKENS),
+                None => RemoteWorkerState::Idle,
             },
-            since: seconds(guest.since),
-            leaving: guest.leaving,
+            since: seconds(worker.since),
+            leaving: worker.leaving,
         };
         let mut snapshot = OffloadSnapshot {
             warm: actors,
@@ -466,7 +466,7 @@ impl World {
             waiting_tokens: node.queue.len() as u64 * u64::from(TOKENS),
             batch_tokens: node.queue.len().clamp(1, BATCH) as u32 * TOKENS,
             pressure,
-            guests: node.guests.iter().map(view).collect(),
+            workers: node.workers.iter().map(view).collect(),
             ..OffloadSnapshot::default()
         };
         node.memory.complete(&mut snapshot, offers, &config, now);
@@ -486,19 +486,19 @@ impl World {
             {
                 self.nodes[index].memory.leave_alone(&peer, &config, now);
             }
-            let guests = &mut self.nodes[index].guests;
-            if let Some(guest) = guests.iter_mut().find(|g| g.number == *number) {
-                guest.leaving = true;
+            let workers = &mut self.nodes[index].workers;
+            if let Some(worker) = workers.iter_mut().find(|g| g.number == *number) {
+                worker.leaving = true;
             }
-            guests.retain(|guest| !guest.leaving || guest.batch.is_some());
+            workers.retain(|worker| !worker.leaving || worker.batch.is_some());
         }
         for node in &decision.start {
-            self.guests += 1;
-            self.outcome.guests += 1;
+            self.workers += 1;
+            self.outcome.workers += 1;
             let peer = (0..self.nodes.len()).find(|peer| name(*peer) == *node);
             let Some(peer) = peer else { continue };
-            self.nodes[index].guests.push(Guest {
-                number: self.guests,
+            self.nodes[index].workers.push(Worker {
+                number: self.workers,
                 peer,
                 batch: None,
                 since: self.now,
@@ -536,7 +536,7 @@ fn a_hot_node_with_two_idle_peers_does_nearly_three_times_as_much() {
             ..hot.clone()
         });
         let helped = run(hot);
-        assert_eq!(alone.guests, 0);
+        assert_eq!(alone.workers, 0);
         let gain = helped.done[0] as f64 / alone.done[0] as f64;
         assert!((1.8..3.1).contains(&gain), "{gain}: {helped:?}");
     }
@@ -550,7 +550,10 @@ fn nodes_with_the_same_load_never_ask_each_other() {
                 seed,
                 ..Scenario::new(&[share * capacity(); 3])
             });
-            assert_eq!(outcome.guests, 0, "at {share} of the capacity: {outcome:?}");
+            assert_eq!(
+                outcome.workers, 0,
+                "at {share} of the capacity: {outcome:?}"
+            );
         }
     }
 }
@@ -562,7 +565,7 @@ fn a_slow_link_is_left_alone() {
         ..Scenario::new(&[1.3 * capacity(), 0.1])
     };
     let outcome = run(hot);
-    assert_eq!(outcome.guests, 0, "{outcome:?}");
+    assert_eq!(outcome.workers, 0, "{outcome:?}");
 }
 
 #[test]
@@ -577,8 +580,8 @@ fn a_peer_that_is_slower_than_it_says_is_soon_left_alone() {
         ..hot.clone()
     });
     let outcome = run(hot);
-    assert!(outcome.guests >= 1, "it was tried");
-    assert!(outcome.guests <= 12, "{} times in 300 s", outcome.guests);
+    assert!(outcome.workers >= 1, "it was tried");
+    assert!(outcome.workers <= 12, "{} times in 300 s", outcome.workers);
     assert!(
         outcome.done[0] as f64 >= 0.98 * alone.done[0] as f64,
         "{outcome:?} against {alone:?}"
@@ -609,6 +612,6 @@ fn help_ends_when_the_load_does_and_makes_a_moderate_overload_bearable() {
         outcome.mean_delay,
         alone.mean_delay
     );
-    // One guest is kept for as long as it is needed, not taken and sent away again and again.
-    assert!(outcome.guests <= 20, "{outcome:?}");
+    // One remote worker is kept for as long as it is needed, not taken and sent away again and again.
+    assert!(outcome.workers <= 20, "{outcome:?}");
 }

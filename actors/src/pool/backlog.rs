@@ -6,20 +6,20 @@
 //! neither a client with much work nor a long message delays those of others.
 
 mod client;
-mod queue;
+mod lane;
 #[cfg(test)]
 mod tests;
 
 use tokio::time::Instant;
 
-use crate::{
-    cache::CacheKey,
-    domain::{ClientId, Lane, Lanes},
-};
+use crate::domain::{ClientId, Lane, Lanes};
 
-use super::batching::{BatchBudget, BatchShape};
+use super::{
+    batching::{BatchBudget, BatchShape},
+    item::Item,
+};
 use client::ClientQueue;
-use queue::Queue;
+use lane::LaneQueue;
 
 /// Shares of the lanes when all of them have work.
 pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes {
@@ -27,25 +27,6 @@ pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes {
     normal: 4,
     any: 1,
 };
-
-/// One piece of one job, waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Item {
-    /// The pool's number of the job.
-    pub job: u64,
-    /// Which of the job's pieces.
-    pub piece: u32,
-    /// Estimated tokens, at least 1.
-    pub tokens: u32,
-    /// Its lane.
-    pub lane: Lane,
-    /// Whose it is.
-    pub client: ClientId,
-    /// When it was queued.
-    pub queued: Instant,
-    /// Names its text, where translations are remembered.
-    pub key: Option<CacheKey>,
-}
 
 /// What a batch that starts with a lane may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +62,7 @@ pub struct LaneLoad {
 /// Items waiting for a free actor.
 #[derive(Debug)]
 pub struct Backlog {
-    lanes: Lanes<Queue>,
+    lanes: Lanes<LaneQueue>,
     weights: Lanes<u32>,
     /// The largest pass at which a lane was served: where a lane that was empty starts.
     clock: f64,

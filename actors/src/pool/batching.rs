@@ -33,6 +33,15 @@ impl BatchBudget {
             padded_tokens: (self.padded_tokens / 4).max(1),
         }
     }
+
+    /// A batch that keeps both budgets.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            items: self.items.min(other.items),
+            padded_tokens: self.padded_tokens.min(other.padded_tokens),
+        }
+    }
 }
 
 /// A batch as it grows.
@@ -78,15 +87,15 @@ impl BatchShape {
     }
 }
 
-/// What the next batch of a free actor may be made of.
+/// Which lanes the next batch of a free actor may be made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct LanePolicy {
     any_allowed: bool,
     /// Whether somebody is waiting, so that bulk work must not stand in the way.
     urgent: bool,
 }
 
-impl Turn {
+impl LanePolicy {
     /// Decides for a pool with `warm` actors, `on_bulk` of which are busy with bulk work. While urgent lanes are in use,
     /// one actor of several is kept off bulk work, so that an urgent message finds it free or soon free.
     pub(super) const fn of(warm: usize, on_bulk: usize, urgent: bool) -> Self {
@@ -124,7 +133,7 @@ mod tests {
         #[test]
         fn bulk_never_takes_the_last_actor_while_urgent_lanes_are_in_use(ready in 2usize..64) {
             let mut on_bulk = 0;
-            while Turn::of(ready, on_bulk, true).allows(Lane::Any) {
+            while LanePolicy::of(ready, on_bulk, true).allows(Lane::Any) {
                 on_bulk += 1;
             }
             prop_assert_eq!(on_bulk, ready - 1);
@@ -132,7 +141,7 @@ mod tests {
 
         #[test]
         fn bulk_is_never_shut_out_for_good(ready in 1usize..64, urgent: bool) {
-            prop_assert!(Turn::of(ready, 0, urgent).allows(Lane::Any));
+            prop_assert!(LanePolicy::of(ready, 0, urgent).allows(Lane::Any));
         }
 
         #[test]

@@ -1,21 +1,14 @@
 //! The end of a pool: drained with its node, or unloaded while the node goes on.
 
-use std::time::Duration;
-
 use ractor::RpcReplyPort;
 use tokio::time::Instant;
 
-use crate::{
-    domain::ErrorCode,
-    events::Event,
-    offload::{GuestStop, PeerError},
-};
+use super::command::Unloaded;
 
-use super::{command::Unloaded, core::Pool};
-
-/// A pool that finishes its work and then ends. Every asker is answered at the end.
+/// Whether a pool finishes its work and then ends, and who is told at the end.
 #[derive(Default)]
 pub(super) struct Closing {
+    is_closing: bool,
     drains: Vec<RpcReplyPort<()>>,
     unloads: Vec<RpcReplyPort<Unloaded>>,
     /// When what is left is handed back.
@@ -23,74 +16,53 @@ pub(super) struct Closing {
     handed_back: usize,
 }
 
-impl Pool {
-    /// Accepts a request to finish all work and end.
-    pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) {
-        self.close().drains.push(reply);
+impl Closing {
+    /// The pool finishes all work and ends. Returns whether it was not about to end already.
+    pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) -> bool {
+        self.drains.push(reply);
+        self.close()
     }
 
-    /// Accepts a request to end, with whatever work can be finished within a time.
-    pub(super) fn unload(&mut self, within: Duration, reply: RpcReplyPort<Unloaded>) {
-        let at = Instant::now() + within;
-        let closing = self.close();
-        closing.unloads.push(reply);
-        closing.hand_back_at = Some(closing.hand_back_at.map_or(at, |before| before.min(at)));
+    /// The same, but what is left at that time is handed back.
+    pub(super) fn unload(&mut self, at: Instant, reply: RpcReplyPort<Unloaded>) -> bool {
+        self.unloads.push(reply);
+        self.hand_back_at = Some(self.hand_back_at.map_or(at, |before| before.min(at)));
+        self.close()
     }
 
-    fn close(&mut self) -> &mut Closing {
-        if self.closing.is_none() {
-            // Nobody could let them go on later: what was accepted is finished.
-            self.release_held();
-            self.refuse_loans(&PeerError::Closing);
-        }
-        self.closing.get_or_insert_default()
-    }
-
-    /// Hands back what is left of an unloaded pool when its time has come. What engines still make of it is dropped.
-    pub(super) fn hand_back_in_time(&mut self, now: Instant) {
-        let due = |closing: &Closing| closing.hand_back_at.is_some_and(|at| at <= now);
-        if !self.closing.as_ref().is_some_and(due) || !self.has_jobs() {
-            return;
-        }
-        let message = format!("model {} is being unloaded", self.spec.model_id);
-        let outcomes = self.jobs.fail_all(ErrorCode::ModelUnavailable, &message);
-        if let Some(closing) = &mut self.closing {
-            closing.handed_back += outcomes.len();
-        }
-        self.backlog.remove(|_| false);
-        self.retries.clear();
-        self.known.forget_twins();
-        self.finish(outcomes);
+    const fn close(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_closing, true)
     }
 
     pub(super) const fn is_closing(&self) -> bool {
-        self.closing.is_some()
+        self.is_closing
     }
 
-    /// Whether the pool was told to end and has nothing left to do.
-    pub(super) fn is_closed(&self) -> bool {
-        self.is_closing() && !self.has_jobs() && self.members.all.is_empty()
+    /// Whether what is left is to be handed back now.
+    pub(super) fn hands_back(&self, now: Instant) -> bool {
+        self.hand_back_at.is_some_and(|at| at <= now)
     }
 
-    pub(super) fn answer_closing(&mut self) {
-        self.dismiss_guests(GuestStop::Closing);
-        let Some(closing) = self.closing.take() else {
-            return;
-        };
-        for reply in closing.drains {
+    /// So many jobs were handed back.
+    pub(super) const fn note_handed_back(&mut self, jobs: usize) {
+        self.handed_back += jobs;
+    }
+
+    /// Answers drains; what unloads are to be answered with is returned if there are any.
+    pub(super) fn answer_drains(&mut self) -> Option<Unloaded> {
+        for reply in self.drains.drain(..) {
             let _ = reply.send(());
         }
         let unloaded = Unloaded {
             was_loaded: true,
-            handed_back: closing.handed_back,
+            handed_back: self.handed_back,
         };
-        if !closing.unloads.is_empty() {
-            self.observe(Event::PoolClosed {
-                pool: self.pool(),
-                handed_back: unloaded.handed_back,
-            });
-        }
-        for reply in closing.unloads {
+        (!self.unloads.is_empty()).then_some(unloaded)
+    }
+
+    /// Answers unloads.
+    pub(super) fn answer_unloads(&mut self, unloaded: Unloaded) {
+        for reply in self.unloads.drain(..) {
             let _ = reply.send(unloaded);
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::domain::Lane;
 
-use super::backlog::Item;
+use super::item::Item;
 
 /// A lone text that failed this often in a row, batches it was in included, is poison.
 pub const POISON_AFTER: u32 = 3;
@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::ClientId;
+    use crate::{domain::ClientId, pool::item::LookedUp};
 
     /// Runs attempts against an engine that fails on every batch with a poisoned item, and on the first `kills` batches.
     fn settle(
@@ -128,10 +128,12 @@ mod tests {
                 job,
                 piece: 0,
                 tokens: 5,
+                target: "fr".parse().unwrap(),
                 lane: Lane::Normal,
                 queued: now,
                 client: ClientId::default(),
                 key: None,
+                looked_up: LookedUp::default(),
             })
             .collect();
         let mut queue = vec![Attempt { items, failures: 0 }];

@@ -1,138 +1,34 @@
 //! The jobs of a pool: cut into pieces on their way in, put together on their way out.
 
+mod assembly;
+mod splitting;
+mod submission;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    ops::Range,
     sync::Arc,
 };
 
+use babelmesh_engine_protocol::Translation;
 use tokio::time::Instant;
 
-use babelmesh_engine_protocol::{Segment, Translation};
-
 use crate::{
-    cache::{CacheKey, CacheSpace},
-    containment::contain,
-    domain::{
-        ClientId, ErrorCode, Job, JobOutcome, Lane, Language, ModelType, RequestError, Trace,
-        Translated,
-    },
+    domain::{ClientId, ErrorCode, Job, JobOutcome, Lane, Language, RequestError, Trace},
     engine::EngineBatch,
-    text::{self, Piece},
 };
 
-use super::backlog::Item;
-
-/// A job with its text cut into pieces: whole sentences where they fit.
-pub struct Submission {
-    pub(crate) job: Job,
-    cut: Cut,
-}
-
-/// A piece of a job's text that needs translation.
-pub(super) struct TextPiece {
-    /// Its bytes in the text.
-    pub(super) range: Range<usize>,
-    /// Estimated tokens, at least 1.
-    tokens: u32,
-    key: Option<CacheKey>,
-    state: PieceState,
-}
-
-/// What became of a piece.
-enum PieceState {
-    Missing,
-    Translated(String),
-    /// Cut into pieces that come after all others.
-    Split,
-}
-
-impl TextPiece {
-    fn new(range: Range<usize>, tokens: u32, key: Option<CacheKey>) -> Self {
-        Self {
-            range,
-            tokens,
-            key,
-            state: PieceState::Missing,
-        }
-    }
-}
-
-impl Submission {
-    pub(crate) const fn new(job: Job, cut: Cut) -> Self {
-        Self { job, cut }
-    }
-
-    /// The lane it travels in.
-    #[must_use]
-    pub fn lane(&self) -> Lane {
-        self.job.lane()
-    }
-
-    /// What its job ends with if the pool cannot have it.
-    pub(crate) fn failed(self, error: RequestError) -> JobOutcome {
-        self.job.order.failed(error)
-    }
-
-    /// Number of pieces that need translation.
-    pub(super) fn pieces(&self) -> usize {
-        self.cut.pieces.len()
-    }
-}
-
-/// The pieces of a job's text.
-pub(crate) struct Cut {
-    /// Those that need translation. What lies between them goes out as it came in.
-    pieces: Vec<TextPiece>,
-    /// Names the pieces; none where translations are not remembered.
-    space: Option<CacheSpace>,
-}
-
-impl Cut {
-    /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the pool: it is the costliest step
-    /// on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
-    pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
-        let mut end = 0;
-        let space = space.filter(|_| !job.order.fresh);
-        let pieces = text::segment(&job.order.request.text, max_tokens)
-            .into_iter()
-            .filter_map(|piece| {
-                let start = end;
-                end += piece.as_str().len();
-                let Piece::Translatable(text) = piece else {
-                    return None;
-                };
-                let tokens = text::estimate_tokens(text).max(1);
-                let key = space.map(|space| space.key(job.source, job.target, text));
-                Some(TextPiece::new(start..end, tokens, key))
-            })
-            .collect();
-        let space = space.cloned();
-        Self { pieces, space }
-    }
-}
-
-/// Which model and actor did the work, for results.
-#[derive(Debug, Clone)]
-pub(super) struct Worker {
-    pub(super) model_id: Arc<str>,
-    pub(super) model_type: ModelType,
-    pub(super) actor: Arc<str>,
-}
-
-/// How pieces got their translation.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Origin {
-    /// In a batch of this many segments.
-    Batch(u32),
-    /// Without any: it was made before, or for another job.
-    Known,
-}
+use super::item::{Item, LookedUp};
+use assembly::Assembly;
+pub(super) use assembly::{Origin, Worker};
+use splitting::Part;
+pub(super) use splitting::Shortfall;
+pub(crate) use submission::Cut;
+pub use submission::Submission;
 
 /// Jobs that wait for pieces.
 #[derive(Default)]
 pub(super) struct Jobs {
-    pub(super) active: HashMap<u64, Active>,
+    active: HashMap<u64, Assembly>,
     /// Deadlines of those that have one, the next one first.
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
@@ -140,6 +36,8 @@ pub(super) struct Jobs {
     /// Those that ended before all their pieces were made: some may still wait.
     stale: Vec<Stale>,
     panics: Vec<String>,
+    /// Numbers the times at which senders are asked whether they still want their jobs.
+    round: u64,
 }
 
 /// A job that ended early.
@@ -152,9 +50,9 @@ pub(super) struct Stale {
 /// A job that is looked through and not taken in yet.
 pub(super) struct Prepared {
     key: u64,
-    active: Active,
+    assembly: Assembly,
     /// The pieces that need an engine.
-    pub(super) items: Vec<Item>,
+    items: Vec<Item>,
 }
 
 impl Prepared {
@@ -164,29 +62,19 @@ impl Prepared {
         tokens.sum()
     }
 
+    /// Number of pieces that need an engine.
+    pub(super) fn pieces(&self) -> usize {
+        self.items.len()
+    }
+
     pub(super) const fn job(&self) -> &Job {
-        &self.active.job
+        self.assembly.job()
     }
 
     /// Ends the job with an error instead.
     pub(super) fn refuse(self, error: RequestError) -> JobOutcome {
-        self.active.job.order.failed(error)
+        self.assembly.failed(error)
     }
-}
-
-pub(super) struct Active {
-    pub(super) job: Job,
-    pub(super) pieces: Vec<TextPiece>,
-    pub(super) space: Option<CacheSpace>,
-    missing: usize,
-    translated: u32,
-    /// Those of them that needed no batch.
-    known: u32,
-    /// Sum of log-probabilities, and of the tokens they are of.
-    log_probability: f64,
-    tokens: u64,
-    batch_size: u32,
-    started: Option<Instant>,
 }
 
 impl Jobs {
@@ -196,72 +84,65 @@ impl Jobs {
         submission: Submission,
         now: Instant,
         worker: &Worker,
-        known: impl Fn(&Item) -> Option<Translation>,
+        mut known: impl FnMut(&mut Item) -> Option<Translation>,
     ) -> Result<Prepared, Box<JobOutcome>> {
-        let Submission { job, cut } = submission;
-        let Cut { pieces, space } = cut;
         let key = self.next;
         self.next += 1;
-        let (lane, client) = (job.lane(), job.client());
-        if pieces.is_empty() {
-            return Err(Box::new(job.untouched()));
+        let job = &submission.job;
+        let (target, lane, client) = (job.target, job.lane(), job.client());
+        if submission.cut.pieces.is_empty() {
+            return Err(Box::new(submission.job.untouched()));
         }
         let (mut found, mut items) = (Vec::new(), Vec::new());
-        for (piece, text) in (0u32..).zip(&pieces) {
-            let item = Item {
+        for (piece, text) in (0u32..).zip(&submission.cut.pieces) {
+            let mut item = Item {
                 job: key,
                 piece,
                 tokens: text.tokens,
+                target,
                 lane,
                 client,
                 queued: now,
                 key: text.key,
+                looked_up: LookedUp::default(),
             };
-            match known(&item) {
+            match known(&mut item) {
                 Some(translation) => found.push((piece, translation)),
                 None => items.push(item),
             }
         }
-        let mut active = Active {
-            missing: pieces.len(),
-            job,
-            pieces,
-            space,
-            translated: 0,
-            known: 0,
-            log_probability: 0.0,
-            tokens: 0,
-            batch_size: 0,
-            started: None,
-        };
+        let mut assembly = Assembly::new(submission);
         for (piece, translation) in found {
-            active.add(piece, translation, Origin::Known);
+            assembly.add(piece, translation, Origin::Known);
         }
-        if active.missing == 0 {
-            return Err(Box::new(self.finished(active, worker, now)));
+        if assembly.is_complete() {
+            return Err(Box::new(self.finished(assembly, worker, now)));
         }
-        Ok(Prepared { key, active, items })
+        Ok(Prepared {
+            key,
+            assembly,
+            items,
+        })
     }
 
     /// Takes a job in, and returns its pieces that need an engine.
     pub(super) fn accept(&mut self, prepared: Prepared) -> Vec<Item> {
-        let Prepared { key, active, items } = prepared;
-        self.deadlines
-            .extend(active.job.deadline.map(|at| (at, key)));
-        self.active.insert(key, active);
+        let Prepared {
+            key,
+            assembly,
+            items,
+        } = prepared;
+        let deadline = assembly.job().deadline;
+        self.deadlines.extend(deadline.map(|at| (at, key)));
+        self.active.insert(key, assembly);
         items
     }
 
     /// The outcome of a complete job. A panic in putting it together concerns this job alone.
-    fn finished(&mut self, active: Active, worker: &Worker, now: Instant) -> JobOutcome {
-        let (outcome, panic) = active.finish(worker, now);
+    fn finished(&mut self, assembly: Assembly, worker: &Worker, now: Instant) -> JobOutcome {
+        let (outcome, panic) = assembly.finish(worker, now);
         self.panics.extend(panic);
         outcome
-    }
-
-    /// Something of a job panicked and was contained.
-    pub(super) fn note_panic(&mut self, panic: String) {
-        self.panics.push(panic);
     }
 
     /// What panicked since the last time.
@@ -279,24 +160,34 @@ impl Jobs {
         self.active.contains_key(&job)
     }
 
-    /// Whether a piece of the job is to be translated; of a job that ended early it is not. A job that its sender does not want any more ends here.
-    pub(super) fn is_wanted(&mut self, job: u64) -> bool {
-        let wanted = self.active.get(&job).map(|active| {
-            let order = &active.job.order;
-            order.sink.wants(order.ticket)
-        });
+    /// Leaves the items of jobs that have not ended and that their senders still want. A job that its sender does not want any more ends here.
+    pub(super) fn keep_wanted(&mut self, items: &mut Vec<Item>) {
+        self.round += 1;
+        let before = self.abandoned;
+        items.retain(|item| self.is_wanted(item.job));
+        if self.abandoned > before {
+            // A sender may lose interest while its pieces are gone through: those that were kept before it go too.
+            items.retain(|item| self.is_active(item.job));
+        }
+    }
+
+    /// Ends the jobs of these items that their senders do not want any more.
+    pub(super) fn end_unwanted<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
+        self.round += 1;
+        for item in items {
+            self.is_wanted(item.job);
+        }
+    }
+
+    fn is_wanted(&mut self, job: u64) -> bool {
+        let round = self.round;
+        let assembly = self.active.get_mut(&job);
+        let wanted = assembly.map(|assembly| assembly.is_wanted(round));
         if wanted == Some(false) {
             self.remove(job);
             self.abandoned += 1;
         }
         wanted == Some(true)
-    }
-
-    /// Leaves the items of jobs that are still wanted.
-    pub(super) fn keep_wanted(&mut self, items: &mut Vec<Item>) {
-        items.retain(|item| self.is_wanted(item.job));
-        // A sender may lose interest between two pieces of one job: those that were asked for before it go too.
-        items.retain(|item| self.is_active(item.job));
     }
 
     /// How many jobs ended since the last time because nobody wanted them any more.
@@ -317,43 +208,29 @@ impl Jobs {
         expired
     }
 
-    /// The text of an item as an engine wants it. Marks the job as started, and adds it to those that are watched.
-    fn segment(
-        &mut self,
-        item: &Item,
-        now: Instant,
-        watched: &mut Vec<Arc<Trace>>,
-    ) -> Option<Segment> {
-        let active = self.active.get_mut(&item.job)?;
-        active.started.get_or_insert(now);
-        if let Some(trace) = &active.job.order.trace
-            && trace.watched.is_some()
-            && !watched.iter().any(|other| Arc::ptr_eq(other, trace))
-        {
-            watched.push(Arc::clone(trace));
-        }
-        Some(Segment {
-            text: active.text(item.piece)?.to_owned(),
-            source: active.job.source.to_string(),
-            target: active.job.target.to_string(),
-            align: false,
-        })
-    }
-
-    /// What an engine gets of these items, and which of them are watched. Items without a job or piece are taken out, so that each of those
-    /// left is the one of the segment at its place.
+    /// What an engine gets of these items, and which of their jobs are watched, each once. Items without a job or piece are taken out, so that
+    /// each of those left is the one of the segment at its place.
     pub(super) fn batch(
         &mut self,
         items: &mut Vec<Item>,
         now: Instant,
     ) -> (EngineBatch, Vec<Arc<Trace>>) {
-        let mut watched = Vec::new();
+        let mut watched: Vec<Arc<Trace>> = Vec::new();
         let mut segments = Vec::with_capacity(items.len());
         items.retain(|item| {
-            let segment = self.segment(item, now, &mut watched);
-            let is_there = segment.is_some();
-            segments.extend(segment);
-            is_there
+            let Some(assembly) = self.active.get_mut(&item.job) else {
+                return false;
+            };
+            let Some(segment) = assembly.segment(item.piece, now) else {
+                return false;
+            };
+            segments.push(segment);
+            if let Some(trace) = assembly.watched()
+                && !watched.iter().any(|other| Arc::ptr_eq(other, trace))
+            {
+                watched.push(Arc::clone(trace));
+            }
+            true
         });
         let batch = EngineBatch {
             segments,
@@ -374,14 +251,14 @@ impl Jobs {
         let translated = translated.into_iter();
         let mut done = Vec::with_capacity(translated.size_hint().0);
         for (item, translation) in translated {
-            let Some(active) = self.active.get_mut(&item.job) else {
+            let Some(assembly) = self.active.get_mut(&item.job) else {
                 continue;
             };
-            active.add(item.piece, translation, origin);
-            if active.missing == 0
-                && let Some(active) = self.remove(item.job)
+            assembly.add(item.piece, translation, origin);
+            if assembly.is_complete()
+                && let Some(assembly) = self.remove(item.job)
             {
-                done.push(self.finished(active, worker, now));
+                done.push(self.finished(assembly, worker, now));
             }
         }
         done
@@ -394,19 +271,16 @@ impl Jobs {
 
     /// The same, with an error that is there already.
     pub(super) fn fail_with(&mut self, job: u64, error: RequestError) -> Option<JobOutcome> {
-        let active = self.remove(job)?;
-        Some(active.job.order.failed(error))
+        Some(self.remove(job)?.failed(error))
     }
 
     /// Ends all jobs with an error.
     pub(super) fn fail_all(&mut self, code: ErrorCode, message: &str) -> Vec<JobOutcome> {
         self.deadlines.clear();
         self.stale.clear();
-        let failed = |active: Active| {
-            let error = RequestError::new(code, message);
-            active.job.order.failed(error)
-        };
-        self.active.drain().map(|(_, a)| failed(a)).collect()
+        let all = self.active.drain();
+        all.map(|(_, assembly)| assembly.failed(RequestError::new(code, message)))
+            .collect()
     }
 
     /// Ends the jobs of those pairs of languages with an error.
@@ -416,9 +290,13 @@ impl Jobs {
         code: ErrorCode,
         message: &str,
     ) -> Vec<JobOutcome> {
+        let concerned = |assembly: &Assembly| {
+            let job = assembly.job();
+            concerned(job.source, job.target)
+        };
         let all = self.active.iter();
         let mut jobs: Vec<u64> = all
-            .filter(|(_, active)| concerned(active.job.source, active.job.target))
+            .filter(|(_, assembly)| concerned(assembly))
             .map(|(job, _)| *job)
             .collect();
         // Jobs of one conversation go in the order in which they came.
@@ -428,130 +306,61 @@ impl Jobs {
             .collect()
     }
 
-    /// The language that a job is wanted in.
-    pub(super) fn target(&self, job: u64) -> Option<Language> {
-        self.active.get(&job).map(|active| active.job.target)
+    /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
+    pub(super) fn split(
+        &mut self,
+        item: &Item,
+        shortfall: Shortfall,
+        smallest: u32,
+        now: Instant,
+    ) -> Option<Vec<Item>> {
+        let Some(assembly) = self.active.get_mut(&item.job) else {
+            return Some(Vec::new());
+        };
+        let text = assembly.text(item.piece)?;
+        let parts = match splitting::split(text, item.tokens, shortfall, smallest) {
+            Ok(parts) => parts?,
+            Err(panic) => {
+                self.panics.push(panic.to_string());
+                return None;
+            }
+        };
+        let item_of = |part: &Part| Item {
+            tokens: part.tokens,
+            key: assembly.key(&text[part.range.clone()]),
+            queued: now,
+            looked_up: LookedUp::default(),
+            ..*item
+        };
+        let mut items: Vec<_> = parts.iter().map(item_of).collect();
+        let first = assembly.replace(item.piece, parts.into_iter().map(|part| part.range))?;
+        for (number, item) in (first..).zip(&mut items) {
+            item.piece = number;
+        }
+        Some(items)
     }
 
-    fn remove(&mut self, job: u64) -> Option<Active> {
-        let active = self.active.remove(&job)?;
-        if let Some(at) = active.job.deadline {
+    fn remove(&mut self, job: u64) -> Option<Assembly> {
+        let assembly = self.active.remove(&job)?;
+        let of = assembly.job();
+        if let Some(at) = of.deadline {
             self.deadlines.remove(&(at, job));
         }
-        if active.missing > 0 {
-            self.stale.push(Stale {
-                job,
-                lane: active.job.lane(),
-                client: active.job.client(),
-            });
+        if !assembly.is_complete() {
+            let (lane, client) = (of.lane(), of.client());
+            self.stale.push(Stale { job, lane, client });
         }
-        Some(active)
+        Some(assembly)
     }
 
     /// The message id of a job, for events.
     pub(super) fn message_id(&self, job: u64) -> Option<&str> {
-        self.active
-            .get(&job)
-            .map(|active| active.job.order.request.message_id.as_str())
+        let assembly = self.active.get(&job)?;
+        Some(assembly.job().order.request.message_id.as_str())
     }
 
     /// Number of jobs that wait for pieces.
     pub(super) fn len(&self) -> usize {
         self.active.len()
     }
-}
-
-impl Active {
-    /// The text of a piece.
-    pub(super) fn text(&self, piece: u32) -> Option<&str> {
-        let range = self.pieces.get(piece as usize)?.range.clone();
-        self.job.order.request.text.get(range)
-    }
-
-    /// Puts smaller pieces in the place of one that is missing. Their numbers follow those that there are; returns the first of them.
-    pub(super) fn replace(
-        &mut self,
-        piece: u32,
-        by: impl IntoIterator<Item = (Range<usize>, u32, Option<CacheKey>)>,
-    ) -> Option<u32> {
-        let first = self.pieces.len();
-        let whole = self.missing(piece)?;
-        whole.state = PieceState::Split;
-        let new = by.into_iter();
-        self.pieces
-            .extend(new.map(|(range, tokens, key)| TextPiece::new(range, tokens, key)));
-        self.missing = self.missing - 1 + (self.pieces.len() - first);
-        u32::try_from(first).ok()
-    }
-
-    fn missing(&mut self, piece: u32) -> Option<&mut TextPiece> {
-        let piece = self.pieces.get_mut(piece as usize)?;
-        matches!(piece.state, PieceState::Missing).then_some(piece)
-    }
-
-    /// Takes the translation of a piece, unless it is not missing.
-    fn add(&mut self, piece: u32, translation: Translation, origin: Origin) {
-        let Some(piece) = self.missing(piece) else {
-            return;
-        };
-        piece.state = PieceState::Translated(translation.text);
-        self.missing -= 1;
-        self.translated += 1;
-        let tokens = translation.output_tokens.max(1);
-        self.log_probability += f64::from(translation.score) * f64::from(tokens);
-        self.tokens += u64::from(tokens);
-        match origin {
-            Origin::Batch(size) => self.batch_size = self.batch_size.max(size),
-            Origin::Known => self.known += 1,
-        }
-    }
-
-    /// The outcome, and what a panic said that made it an error.
-    fn finish(self, worker: &Worker, now: Instant) -> (JobOutcome, Option<String>) {
-        let text = &self.job.order.request.text;
-        let joined = match contain(|| joined(text, self.pieces)) {
-            Ok(joined) => joined,
-            Err(panic) => {
-                let message = "joining the translations failed inside the node";
-                let error = RequestError::new(ErrorCode::InternalError, message);
-                return (self.job.order.failed(error), Some(panic.to_string()));
-            }
-        };
-        let started = self.started.unwrap_or(now);
-        let translated = Translated {
-            text: joined,
-            confidence: (self.log_probability / self.tokens.max(1) as f64)
-                .exp()
-                .clamp(0.0, 1.0),
-            source: self.job.source,
-            target: self.job.target,
-            detected: self.job.detected,
-            model_id: Arc::clone(&worker.model_id),
-            model_type: worker.model_type,
-            worker: Arc::clone(&worker.actor),
-            batch_size: self.batch_size,
-            segments: self.translated,
-            from_cache: self.known == self.translated,
-            queue_time: started.saturating_duration_since(self.job.order.submitted),
-            processing_time: now.saturating_duration_since(started),
-        };
-        let outcome = JobOutcome {
-            order: self.job.order,
-            result: Ok(translated),
-        };
-        (outcome, None)
-    }
-}
-
-/// The text with its translated pieces replaced.
-fn joined(text: &str, pieces: Vec<TextPiece>) -> String {
-    let translated = |piece: TextPiece| match piece.state {
-        PieceState::Translated(text) => Some((piece.range, text)),
-        PieceState::Missing | PieceState::Split => None,
-    };
-    let mut pieces: Vec<_> = pieces.into_iter().filter_map(translated).collect();
-    // They are in order already, but for those of pieces that were split.
-    pieces.sort_by_key(|(range, _)| range.start);
-    let (ranges, translations): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
-    text::join(&text::pieces(text, ranges), translations)
 }

@@ -1,45 +1,13 @@
 //! The model actor: owns one engine, translates what its supervisor hands it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use babelmesh_engine_protocol::Translation;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
-use crate::engine::{Engine, EngineBatch, EngineError, LoadReport, Segment, Usage};
+use crate::engine::{Engine, EngineBatch, EngineError, Segment};
 
-use super::supervisor::PoolMessage;
-
-/// What a supervisor tells a model actor.
-pub(super) enum ModelMessage {
-    /// Start the engine, load, warm up. Sent by the actor to itself.
-    Load,
-    /// Translate a batch.
-    Translate(EngineBatch),
-    /// The engine has ended while nobody asked it for anything. Sent by the actor to itself.
-    Ended(EngineError),
-    /// End the engine, then the actor.
-    Retire,
-}
-
-impl ractor::Message for ModelMessage {}
-
-/// What a model actor tells its supervisor. A fatal failure is told by failing instead: the supervision event then carries an [`EngineError`].
-pub(super) enum ModelReport {
-    /// The engine is warm.
-    Ready {
-        report: LoadReport,
-        usage: Usage,
-        cold_start: Duration,
-        warm_up: Duration,
-    },
-    /// The engine answered a batch, or refused it and goes on.
-    Answered {
-        answer: Result<Vec<Translation>, EngineError>,
-        usage: Usage,
-        elapsed: Duration,
-    },
-}
+use super::message::{EngineReady, ModelMessage, ModelReport, PoolMessage, Report};
 
 /// The actor. Its failures reach the supervisor, which alone decides what becomes of the batch.
 pub(super) struct ModelActor;
@@ -110,12 +78,12 @@ impl ModelState {
                 span: None,
             })
             .await?;
-        Ok(ModelReport::Ready {
+        Ok(ModelReport::Ready(EngineReady {
             report,
             usage: engine.usage(),
             cold_start: started.elapsed(),
             warm_up: loaded.elapsed(),
-        })
+        }))
     }
 
     /// Has the actor fail as soon as its engine ends, and not only with the next batch.
@@ -156,6 +124,3 @@ impl ModelState {
         })?)
     }
 }
-
-/// Keeps the report's type out of the public message.
-pub struct Report(pub(super) ModelReport);

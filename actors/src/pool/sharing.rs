@@ -7,16 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    domain::{ClientId, ErrorCode, Job, Lane, Lanes, RequestError},
-    events::Event,
-};
+use crate::domain::{ClientId, ErrorCode, Lane, Lanes, RequestError};
 
 use super::{
-    backlog::BatchLimits,
+    backlog::{Backlog, BatchLimits, LaneLoad},
     batching::BatchBudget,
-    core::Pool,
-    jobs::{Stale, Submission},
 };
 pub use decision::{PoolSpeed, adapted, expected_time, limits, refuse};
 use speed::SpeedMeter;
@@ -50,21 +45,14 @@ impl Default for SharingConfig {
 /// What a pool knows of its clients and its speed.
 #[derive(Debug)]
 pub(super) struct Sharing {
+    config: SharingConfig,
+    /// Largest batch of an own actor.
+    budget: BatchBudget,
     /// Who used the interactive lane lately.
     recent: RecentClients,
     speed: SpeedMeter,
     /// Most tokens of one client in a batch of the interactive lane, while there are several.
     share: f64,
-}
-
-impl Default for Sharing {
-    fn default() -> Self {
-        Self {
-            recent: RecentClients::default(),
-            speed: SpeedMeter::default(),
-            share: FIRST_SHARE,
-        }
-    }
 }
 
 /// The last two clients of the interactive lane: whether several were active lately.
@@ -93,29 +81,33 @@ impl RecentClients {
     }
 }
 
-impl Pool {
-    /// Remembers who uses the interactive lane. What the node asks itself, to see whether a model answers, does not count.
-    pub(super) fn note_client(&mut self, submission: &Submission, now: Instant) {
-        if submission.lane() == Lane::Interactive && !submission.job.order.fresh {
-            self.sharing.recent.note(submission.job.client(), now);
+impl Sharing {
+    pub(super) fn new(config: SharingConfig, budget: BatchBudget) -> Self {
+        Self {
+            config,
+            budget,
+            recent: RecentClients::default(),
+            speed: SpeedMeter::default(),
+            share: FIRST_SHARE,
         }
     }
 
-    /// What batches may hold that start with each lane.
-    pub(super) fn batch_limits(&self, budget: BatchBudget) -> Lanes<BatchLimits> {
+    /// A client has sent a message of the interactive lane.
+    pub(super) fn note_client(&mut self, client: ClientId, now: Instant) {
+        self.recent.note(client, now);
+    }
+
+    /// What batches may hold that start with each lane, for an actor that takes so much.
+    pub(super) fn limits(&self, backlog: &Backlog, budget: BatchBudget) -> Lanes<BatchLimits> {
         let of = |lane| {
-            let waiting = self.backlog.clients(lane);
+            let waiting = backlog.clients(lane);
             let several = match lane {
-                Lane::Interactive => {
-                    self.sharing
-                        .recent
-                        .several(Instant::now(), waiting, |client| {
-                            self.backlog.load(lane, client).own_messages > 0
-                        })
-                }
+                Lane::Interactive => self.recent.several(Instant::now(), waiting, |client| {
+                    backlog.load(lane, client).own_messages > 0
+                }),
                 Lane::Normal | Lane::Any => waiting > 1,
             };
-            limits(lane, budget, several, self.sharing.share)
+            limits(lane, budget, several, self.share)
         };
         Lanes {
             interactive: of(Lane::Interactive),
@@ -124,58 +116,42 @@ impl Pool {
         }
     }
 
-    fn speed(&self) -> PoolSpeed {
-        let owned = self.members.counts().owned();
-        let possible = owned
-            .saturating_add(self.room().room())
-            .min(self.spec.bounds.max)
-            .max(owned);
-        let guests = u32::try_from(self.help.guests.len()).unwrap_or(u32::MAX);
-        PoolSpeed {
-            per_actor: self.sharing.speed.per_second(),
-            actors: possible.saturating_add(guests),
-        }
+    /// What batches of own actors may hold.
+    pub(super) fn own_limits(&self, backlog: &Backlog) -> Lanes<BatchLimits> {
+        self.limits(backlog, self.budget)
     }
 
     /// Learns from a batch that an own actor did.
     pub(super) fn note_batch(&mut self, lane: Lane, tokens: u32, elapsed: Duration) {
-        let most = self.spec.batch.padded_tokens;
+        let most = self.budget.padded_tokens;
         if tokens >= most / LARGE_PART {
-            self.sharing.speed.record(tokens, elapsed);
+            self.speed.record(tokens, elapsed);
         }
         if lane == Lane::Interactive {
-            let turn = self.spec.sharing.turn;
-            let share = self.sharing.share;
-            self.sharing.share = adapted(share, tokens, elapsed, turn, most);
+            self.share = adapted(self.share, tokens, elapsed, self.config.turn, most);
         }
     }
 
-    /// Why a job of so many tokens is refused, if it cannot be done before its deadline.
-    pub(super) fn refusal(&self, job: &Job, tokens: u64, now: Instant) -> Option<RequestError> {
-        let left = job.deadline?.saturating_duration_since(now);
-        let load = self.backlog.load(job.lane(), job.client());
-        let above = self.spec.sharing.refuse_above;
-        let expected = refuse(load, tokens, self.speed(), left, above)?;
+    /// Why a job of so many tokens is refused, if it cannot be done in the time that its deadline leaves by so many actors.
+    pub(super) fn refusal(
+        &self,
+        load: LaneLoad,
+        tokens: u64,
+        left: Duration,
+        actors: impl FnOnce() -> u32,
+    ) -> Option<RequestError> {
+        let per_actor = self.speed.per_second();
+        let speed = PoolSpeed {
+            per_actor,
+            actors: per_actor.map_or(0, |_| actors()),
+        };
+        let expected = refuse(load, tokens, speed, left, self.config.refuse_above)?;
         let message = format!(
             "the translation would take about {:.0} s, the deadline leaves {:.1} s",
             expected.as_secs_f64().ceil(),
             left.as_secs_f64(),
         );
         Some(RequestError::new(ErrorCode::DeadlineExceeded, message))
-    }
-
-    pub(super) fn note_refused(&self, jobs: usize) {
-        if jobs > 0 {
-            let pool = self.pool();
-            self.observe(Event::JobsRefused { pool, jobs });
-        }
-    }
-
-    /// Takes what waits of jobs that have ended out of the backlog.
-    pub(super) fn drop_stale(&mut self) {
-        for Stale { job, lane, client } in self.jobs.take_stale() {
-            self.backlog.forget(lane, client, job);
-        }
     }
 }
 

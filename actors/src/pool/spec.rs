@@ -3,14 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    cache::CacheSpace,
+    cache::{CacheSpace, TranslationCache},
     domain::{Lanes, ModelType},
-    offload::OffloadConfig,
+    engine::{EngineFactory, Segment},
+    events::Observer,
+    offload::{OffloadConfig, Peers},
     routing::Ability,
-    scaling::Bounds,
+    scaling::{Bounds, ScalingPolicy},
 };
 
-use super::{backlog::DEFAULT_WEIGHTS, batching::BatchBudget, sharing::SharingConfig};
+use super::{
+    backlog::DEFAULT_WEIGHTS, batching::BatchBudget, budget::NodeBudget, lag::PoolLag,
+    sharing::SharingConfig,
+};
 
 /// Default of [`PoolSpec::min_piece_tokens`].
 pub const DEFAULT_MIN_PIECE_TOKENS: u32 = 8;
@@ -79,4 +84,26 @@ impl PoolSpec {
             offload: OffloadConfig::default(),
         }
     }
+}
+
+/// What a pool supervisor starts with.
+pub struct PoolStart {
+    /// Model and limits.
+    pub spec: PoolSpec,
+    /// Makes the engines.
+    pub engines: Arc<dyn EngineFactory>,
+    /// Decides the number of actors.
+    pub policy: Box<dyn ScalingPolicy>,
+    /// The node's cores and memory.
+    pub budget: Arc<NodeBudget>,
+    /// Gets the events.
+    pub observer: Arc<dyn Observer>,
+    /// A text that every engine can translate, to warm up with.
+    pub warm_up: Segment,
+    /// Work for this pool that is not read yet.
+    pub lag: PoolLag,
+    /// Other nodes; `()` for none.
+    pub peers: Arc<dyn Peers>,
+    /// Translations that were made before, if they are remembered.
+    pub cache: Option<Arc<dyn TranslationCache>>,
 }

@@ -44,17 +44,17 @@ fn peers() -> impl Strategy<Value = Vec<PeerView>> {
     })
 }
 
-fn guests() -> impl Strategy<Value = Vec<GuestView>> {
+fn workers() -> impl Strategy<Value = Vec<RemoteWorkerView>> {
     let doing = prop_oneof![
-        Just(GuestDoing::Starting),
-        Just(GuestDoing::Idle),
-        (1u32..3_000).prop_map(GuestDoing::Busy),
+        Just(RemoteWorkerState::Starting),
+        Just(RemoteWorkerState::Idle),
+        (1u32..3_000).prop_map(RemoteWorkerState::Busy),
     ];
-    let guest = (0usize..6, doing, ago(), any::<bool>());
-    prop::collection::vec(guest, 0..8).prop_map(|guests| {
-        let numbered = (0u64..).zip(guests);
+    let worker = (0usize..6, doing, ago(), any::<bool>());
+    prop::collection::vec(worker, 0..8).prop_map(|workers| {
+        let numbered = (0u64..).zip(workers);
         numbered
-            .map(|(number, (node, doing, since, leaving))| GuestView {
+            .map(|(number, (node, doing, since, leaving))| RemoteWorkerView {
                 number,
                 node: Arc::from(format!("node-{node}")),
                 doing,
@@ -76,7 +76,7 @@ prop_compose! {
         since in ago(),
         calm in prop::option::of(ago()),
         peers in peers(),
-        guests in guests(),
+        workers in workers(),
     ) -> OffloadSnapshot {
         OffloadSnapshot {
             warm,
@@ -90,7 +90,7 @@ prop_compose! {
             pressed_since: (pressure > 1.0).then_some(since),
             calm_since: calm,
             peers,
-            guests,
+            workers,
         }
     }
 }
@@ -102,7 +102,7 @@ proptest! {
         for node in &decision.start {
             let peer = snapshot.peer(node).expect("a peer that was there");
             let started = decision.start.iter().filter(|n| *n == node).count();
-            let used = snapshot.guests_at(node).count();
+            let used = snapshot.workers_at(node).count();
             prop_assert!(started + used <= peer.offer.credits as usize);
             prop_assert!(peer.held_off_until.is_none_or(|until| until <= NOW));
         }
@@ -124,13 +124,13 @@ proptest! {
     }
 
     #[test]
-    fn what_a_peer_that_is_gone_has_is_taken_back_and_no_guest_is_treated_twice(
+    fn what_a_peer_that_is_gone_has_is_taken_back_and_no_worker_is_treated_twice(
         snapshot in snapshots(),
     ) {
         let decision = decide_offload(&snapshot, &OffloadConfig::default(), NOW);
-        for guest in &snapshot.guests {
-            if snapshot.peer(&guest.node).is_none() {
-                prop_assert!(decision.recall.contains(&(guest.number, Recall::PeerGone)));
+        for worker in &snapshot.workers {
+            if snapshot.peer(&worker.node).is_none() {
+                prop_assert!(decision.recall.contains(&(worker.number, Recall::PeerGone)));
             }
         }
         let recalled = decision.recall.iter().map(|(number, _)| number);
@@ -145,17 +145,17 @@ proptest! {
         prop_assert!(decision.start.is_empty());
         prop_assert_eq!(decision.reason, OffloadReason::Disabled);
         let going = decision.recall.len() + decision.stop.len();
-        let leaving = snapshot.guests.iter().filter(|guest| guest.leaving);
-        prop_assert!(going + leaving.count() >= snapshot.guests.len());
+        let leaving = snapshot.workers.iter().filter(|worker| worker.leaving);
+        prop_assert!(going + leaving.count() >= snapshot.workers.len());
     }
 
     #[test]
     fn nobody_is_taken_and_sent_away_in_one_breath(snapshot in snapshots()) {
         let decision = decide_offload(&snapshot, &OffloadConfig::default(), NOW);
         for (number, why) in &decision.stop {
-            let guest = &snapshot.guests[*number as usize];
+            let worker = &snapshot.workers[*number as usize];
             if *why == GuestStop::TooSlow {
-                prop_assert!(!decision.start.contains(&guest.node), "{} is too slow", guest.node);
+                prop_assert!(!decision.start.contains(&worker.node), "{} is too slow", worker.node);
             }
         }
     }
@@ -216,7 +216,7 @@ fn a_hot_pool_takes_what_is_offered_and_says_why_it_does_not() {
 }
 
 #[test]
-fn a_small_lack_takes_one_guest_and_not_all_that_are_offered() {
+fn a_small_lack_takes_one_worker_and_not_all_that_are_offered() {
     let mut snapshot = hot();
     snapshot.arrivals = 1_000.0;
     snapshot.waiting_tokens = 1_200;
@@ -230,12 +230,12 @@ fn a_small_lack_takes_one_guest_and_not_all_that_are_offered() {
 }
 
 #[test]
-fn a_guest_that_has_a_batch_for_too_long_loses_it() {
+fn a_worker_that_has_a_batch_for_too_long_loses_it() {
     let mut snapshot = hot();
-    snapshot.guests = vec![GuestView {
+    snapshot.workers = vec![RemoteWorkerView {
         number: 1,
         node: Arc::from("b"),
-        doing: GuestDoing::Busy(500),
+        doing: RemoteWorkerState::Busy(500),
         since: NOW - ms(5_000),
         leaving: false,
     }];
@@ -245,7 +245,7 @@ fn a_guest_that_has_a_batch_for_too_long_loses_it() {
         decide_offload(&snapshot, &config, NOW).recall.is_empty(),
         "its trip is 1.005 s"
     );
-    snapshot.guests[0].since = NOW - ms(5_100);
+    snapshot.workers[0].since = NOW - ms(5_100);
     let decision = decide_offload(&snapshot, &config, NOW);
     assert_eq!(decision.recall, [(1, Recall::Overdue)]);
 }

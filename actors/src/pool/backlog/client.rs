@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::Item;
+use crate::pool::item::Item;
 
 /// Units of the clock in a token: the service of one token is shared by all messages.
 const UNITS: u64 = 1 << 16;

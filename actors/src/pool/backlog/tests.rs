@@ -3,6 +3,7 @@ use std::{collections::HashSet, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
+use crate::pool::item::LookedUp;
 
 const BUDGET: BatchBudget = BatchBudget {
     items: 32,
@@ -14,10 +15,12 @@ fn item(job: u64, tokens: u32, lane: Lane, start: Instant) -> Item {
         job,
         piece: 0,
         tokens,
+        target: "fr".parse().unwrap(),
         lane,
         queued: start + Duration::from_micros(job),
         client: ClientId::of(&job.to_string()),
         key: None,
+        looked_up: LookedUp::default(),
     }
 }
 
@@ -98,7 +101,7 @@ proptest! {
                 served[(item.job / 100) as usize] += u64::from(item.tokens);
             }
             let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
-            let bound = u64::from(BUDGET.padded_tokens + 2 * queue::QUANTUM) + 2 * 200;
+            let bound = u64::from(BUDGET.padded_tokens + 2 * lane::QUANTUM) + 2 * 200;
             prop_assert!(most - least <= bound, "{served:?}");
         }
     }

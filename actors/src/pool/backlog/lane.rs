@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
-use super::{Item, client::ClientQueue};
-use crate::{domain::ClientId, fair::Turns, pool::batching::BatchShape};
+use super::client::ClientQueue;
+use crate::{
+    domain::ClientId,
+    fair::Turns,
+    pool::{batching::BatchShape, item::Item},
+};
 
 /// Upper bounds of the length classes, in estimated tokens; the last class has none.
 const CLASSES: [u32; 6] = [8, 16, 32, 64, 128, u32::MAX];
@@ -19,7 +23,7 @@ pub(super) const QUANTUM: u32 = 128;
 
 /// A lane.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct LaneQueue {
     clients: HashMap<ClientId, ClientQueue>,
     turns: Turns<ClientId>,
     /// How many items were queued when.
@@ -30,7 +34,7 @@ pub(super) struct Queue {
     pub(super) pass: f64,
 }
 
-impl Default for Queue {
+impl Default for LaneQueue {
     fn default() -> Self {
         Self {
             clients: HashMap::new(),
@@ -60,7 +64,7 @@ impl Growing<'_> {
     }
 }
 
-impl Queue {
+impl LaneQueue {
     pub(super) fn push(&mut self, item: Item) {
         let client = self.clients.entry(item.client).or_default();
         client.push(item);

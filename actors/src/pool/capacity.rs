@@ -1,0 +1,187 @@
+//! The pool's part of the node's cores and memory: the slot for its next batch, the memory of its next actor, and what it gives up for others.
+
+use std::time::Duration;
+
+use crate::{
+    domain::Lane,
+    scaling::{ActorCounts, Ceilings},
+};
+
+use super::budget::{Permit, Seat, Slot};
+
+/// What a pool has of the node, and waits for.
+pub(super) struct Capacity {
+    /// Its place in the node's budget.
+    seat: Seat,
+    /// Cores of a batch.
+    threads: usize,
+    /// Longest time that work should wait.
+    target_delay: Duration,
+    /// A slot that came and is not used yet.
+    slot: Option<Slot>,
+    /// Whether it may wait for a slot, for memory, and whether it has nothing to do, as the budget knows it.
+    is_asking: bool,
+    waits_for_memory: bool,
+    is_idle: bool,
+    /// Bytes that an actor takes, expected or measured.
+    actor_memory: u64,
+    /// Whether an actor goes as soon as it has no batch, because another pool needs its memory.
+    must_evict: bool,
+    /// Whether the pool gave up its actors, or got none, and starts none until it has work.
+    is_resting: bool,
+}
+
+/// What a pool does that is asked to give up an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eviction {
+    /// An idle actor goes now.
+    Now,
+    /// The next one goes that ends its batch.
+    AfterBatch,
+    /// It has none.
+    Declined,
+}
+
+/// Decides which actor a pool gives up for another one. The last actor of a pool with work does one batch first, or two pools could take the
+/// memory from each other without doing anything.
+pub(super) fn eviction(after_batch: bool, has_work: bool, counts: ActorCounts) -> Eviction {
+    let may_go = after_batch || !has_work || counts.ready > 1;
+    if may_go && counts.ready > 0 {
+        Eviction::Now
+    } else if counts.owned() > 0 {
+        Eviction::AfterBatch
+    } else {
+        Eviction::Declined
+    }
+}
+
+impl Capacity {
+    pub(super) const fn new(
+        seat: Seat,
+        threads: usize,
+        target_delay: Duration,
+        actor_memory: u64,
+    ) -> Self {
+        Self {
+            seat,
+            threads,
+            target_delay,
+            slot: None,
+            is_asking: false,
+            waits_for_memory: false,
+            is_idle: true,
+            actor_memory,
+            must_evict: false,
+            is_resting: false,
+        }
+    }
+
+    /// A slot has come that was waited for.
+    pub(super) fn put_slot(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    /// A slot for the next batch, whose lane is this: now, or in a notice later.
+    pub(super) fn take_slot(&mut self, lane: Lane) -> Option<Slot> {
+        let slot = self.slot.take();
+        slot.or_else(|| self.seat.request(self.threads, lane, self.target_delay))
+    }
+
+    /// Gives back what the pool has no use for, and tells the budget whether the pool is idle.
+    pub(super) fn settle(&mut self, has_work: bool, has_idle_actor: bool, is_busy: bool) {
+        // Passed on to the next pool that waits.
+        self.slot = None;
+        let asks = has_work && has_idle_actor;
+        if self.is_asking && !asks {
+            self.seat.withdraw();
+        }
+        self.is_asking = asks;
+        let is_idle = !has_work && !is_busy;
+        if std::mem::replace(&mut self.is_idle, is_idle) != is_idle {
+            self.seat.note_idle(is_idle);
+        }
+    }
+
+    /// The memory of one more actor, if there is room. A pool that has work and no actor is `urgent`.
+    pub(super) fn acquire(&mut self, urgent: bool) -> Option<Permit> {
+        let permit = self.seat.acquire(self.actor_memory, urgent);
+        match permit {
+            Some(_) => {
+                self.waits_for_memory = false;
+                self.is_resting = false;
+            }
+            None => self.waits_for_memory |= urgent,
+        }
+        permit
+    }
+
+    /// The pool has no work: it does not wait for memory any more.
+    pub(super) fn give_up_memory(&mut self) {
+        if std::mem::take(&mut self.waits_for_memory) {
+            self.seat.need_no_memory();
+        }
+    }
+
+    /// An actor was measured to take so many bytes.
+    pub(super) const fn measured(&mut self, memory: u64) {
+        if memory > 0 {
+            self.actor_memory = memory;
+        }
+    }
+
+    /// Further actors that the node has room for, for a pool that has so many.
+    pub(super) fn room(&self, owned: u32) -> Ceilings {
+        self.seat.room(self.threads, self.actor_memory, owned)
+    }
+
+    /// The pool is asked to give up an actor, or still is. Returns whether an idle one goes now.
+    pub(super) fn evict(&mut self, after_batch: bool, has_work: bool, counts: ActorCounts) -> bool {
+        let eviction = eviction(after_batch, has_work, counts);
+        self.must_evict = eviction == Eviction::AfterBatch;
+        if eviction == Eviction::Declined {
+            self.seat.decline();
+        }
+        eviction == Eviction::Now
+    }
+
+    /// Whether an actor is still to be given up.
+    pub(super) const fn must_evict(&self) -> bool {
+        self.must_evict
+    }
+
+    /// An actor was lost: its memory is free.
+    pub(super) const fn actor_lost(&mut self) {
+        self.must_evict = false;
+    }
+
+    /// No actor is started until there is work: memory is short.
+    pub(super) const fn rest(&mut self) {
+        self.is_resting = true;
+    }
+
+    /// Whether no actor is started until there is work.
+    pub(super) const fn is_resting(&self) -> bool {
+        self.is_resting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_pool_with_work_gives_up_its_last_idle_actor_only_after_a_batch(
+            ready in 0u32..4, busy in 0u32..4, starting in 0u32..4, after_batch: bool, has_work: bool,
+        ) {
+            let counts = ActorCounts { ready, busy, starting, ..ActorCounts::default() };
+            let eviction = eviction(after_batch, has_work, counts);
+            let owned = ready + busy + starting;
+            prop_assert_eq!(eviction == Eviction::Declined, owned == 0);
+            let is_kept = has_work && !after_batch && ready == 1;
+            prop_assert_eq!(eviction == Eviction::Now, ready > 0 && !is_kept);
+        }
+    }
+}

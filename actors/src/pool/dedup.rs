@@ -1,0 +1,191 @@
+//! Pieces that need no engine: translated before, here or on another node, or with an engine at this moment.
+//!
+//! Single flight: of several pieces with the same text, one is given to an engine and the others wait for its translation. A piece is looked up
+//! when it is queued, and again when its turn has come if its translation may have been made meanwhile. What is not at hand is asked for where
+//! nodes share translations; until the answer comes, as a message, the piece is not in the queue.
+//!
+//! Which translation is meant is known once an engine has reported its numeric type. Until then, and while actors differ in it, nothing is looked
+//! up or remembered; a text that an engine has is still not given to another one.
+
+mod recent;
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use babelmesh_engine_protocol::Translation;
+
+use crate::cache::{CacheKey, TranslationCache};
+
+use super::item::Item;
+use recent::Recent;
+
+/// What is remembered, and which texts engines have.
+pub(super) struct SingleFlight {
+    cache: Option<Arc<dyn TranslationCache>>,
+    /// The numeric type of the engines, if they agree in it.
+    numeric: Option<String>,
+    /// Pieces that wait because an engine has their text already, by that text. There is an entry only while a batch with it is under way.
+    waiting: HashMap<CacheKey, Vec<Item>>,
+    recent: Recent,
+}
+
+/// Pieces of a batch or an answer, with their translations.
+pub(super) type Known = Vec<(Item, Translation)>;
+
+impl SingleFlight {
+    pub(super) fn new(cache: Option<Arc<dyn TranslationCache>>) -> Self {
+        Self {
+            cache,
+            numeric: None,
+            waiting: HashMap::new(),
+            recent: Recent::default(),
+        }
+    }
+
+    /// Engines translate in this numeric type from now on.
+    pub(super) fn set_numeric(&mut self, numeric: Option<&str>) {
+        if self.numeric.as_deref() != numeric {
+            self.numeric = numeric.map(str::to_owned);
+            self.recent.invalidate();
+        }
+    }
+
+    /// Whether pieces that are not at hand should be asked for now.
+    pub(super) fn is_shared(&self) -> bool {
+        let cache = self.cache.as_ref();
+        self.numeric.is_some() && cache.is_some_and(|cache| cache.is_shared())
+    }
+
+    /// The translation of a piece, if it is at hand. Notes in the piece when that was looked up.
+    pub(super) fn look_up(&self, item: &mut Item) -> Option<Translation> {
+        let cache = self.cache.as_ref()?;
+        let key = item.key?.made_in(self.numeric.as_deref()?);
+        item.looked_up = self.recent.now();
+        cache.get(&key).filter(Translation::is_whole)
+    }
+
+    /// Takes those items out of a batch that need no engine, and returns those whose translation is at hand by now. The others taken out wait
+    /// for the translation of an earlier batch or item.
+    pub(super) fn admit(&mut self, items: &mut Vec<Item>) -> Known {
+        let mut known = Vec::new();
+        items.retain_mut(|item| {
+            let Some(key) = item.key else { return true };
+            if self.recent.may_be_newer(&key, item.looked_up)
+                && let Some(translation) = self.look_up(item)
+            {
+                known.push((*item, translation));
+                return false;
+            }
+            match self.waiting.entry(key) {
+                Entry::Occupied(waiting) => {
+                    waiting.into_mut().push(*item);
+                    false
+                }
+                Entry::Vacant(first) => {
+                    first.insert(Vec::new());
+                    true
+                }
+            }
+        });
+        known
+    }
+
+    /// Remembers what a batch made, and returns the pieces that waited for it.
+    pub(super) fn complete(&mut self, items: &[Item], translations: &[Translation]) -> Known {
+        let Some(cache) = &self.cache else {
+            return Vec::new();
+        };
+        let (mut made, mut waited) = (Vec::with_capacity(items.len()), Vec::new());
+        for (item, translation) in items.iter().zip(translations) {
+            let Some(key) = item.key else { continue };
+            let same = self.waiting.remove(&key).unwrap_or_default();
+            waited.extend(same.into_iter().map(|item| (item, translation.clone())));
+            if let Some(numeric) = &self.numeric {
+                self.recent.note(&key);
+                made.push((key.made_in(numeric), translation.clone()));
+            }
+        }
+        cache.put(made);
+        waited
+    }
+
+    /// A batch will not be done now: returns the pieces that waited for it.
+    pub(super) fn release(&mut self, items: &[Item]) -> Vec<Item> {
+        let keys = items.iter().filter_map(|item| item.key);
+        keys.filter_map(|key| self.waiting.remove(&key))
+            .flatten()
+            .collect()
+    }
+
+    /// Forgets the pieces that wait.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Asks for these where nodes share translations. `tell` gets them back, however the question ends.
+    pub(super) fn ask(&self, items: Vec<Item>, tell: impl FnOnce(Found) + Send + 'static) {
+        let found = Found {
+            items,
+            answers: Vec::new(),
+        };
+        let (Some(cache), Some(numeric)) = (self.cache.clone(), &self.numeric) else {
+            return tell(found);
+        };
+        let keys = found.items.iter().filter_map(|item| item.key);
+        let asked = Asked {
+            keys: keys.map(|key| key.made_in(numeric)).collect(),
+            found,
+            tell: Some(tell),
+        };
+        tokio::spawn(asked.ask(cache));
+    }
+
+    /// Takes the answer: the pieces that were found, and the others.
+    pub(super) fn found(&mut self, Found { items, answers }: Found) -> (Known, Vec<Item>) {
+        let mut answers = answers.into_iter();
+        let (mut known, mut others) = (Vec::new(), Vec::new());
+        for item in items {
+            match answers.next().flatten() {
+                Some(translation) if translation.is_whole() => {
+                    item.key.iter().for_each(|key| self.recent.note(key));
+                    known.push((item, translation));
+                }
+                _ => others.push(item),
+            }
+        }
+        (known, others)
+    }
+}
+
+/// Pieces that are asked for, each with a key.
+struct Asked<F: FnOnce(Found)> {
+    keys: Vec<CacheKey>,
+    found: Found,
+    tell: Option<F>,
+}
+
+impl<F: FnOnce(Found)> Asked<F> {
+    async fn ask(mut self, cache: Arc<dyn TranslationCache>) {
+        self.found.answers = cache.ask(&self.keys).await;
+    }
+}
+
+impl<F: FnOnce(Found)> Drop for Asked<F> {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(std::mem::take(&mut self.found));
+        }
+    }
+}
+
+/// What was asked for, and what came of it: an answer for each piece, or none for all.
+#[derive(Default)]
+pub struct Found {
+    items: Vec<Item>,
+    answers: Vec<Option<Translation>>,
+}
+
+#[cfg(test)]
+mod tests;

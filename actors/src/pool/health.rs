@@ -1,0 +1,269 @@
+//! Whether a pool can be expected to translate: failures of its engines, when the next may be started, and who is told that it is broken.
+
+use std::{error::Error, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ErrorCode, RequestError},
+    engine::EngineError,
+};
+
+use super::failure::{Condition, is_broken, restart_delay};
+
+/// Is told whether a pool is broken, whenever that changes.
+pub type ConditionWatch = Box<dyn Fn(bool) + Send + Sync>;
+
+/// What is told as long as no engine has failed.
+const NOT_WARM: &str = "no model actor is warm";
+
+/// The condition of a pool.
+pub(super) struct Health {
+    limits: HealthLimits,
+    failures: Failures,
+    /// When an actor was last warm, as far as is known.
+    last_warm: Instant,
+    /// What was told last, and to whom.
+    is_broken: bool,
+    watch: Option<ConditionWatch>,
+}
+
+/// What the configuration says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HealthLimits {
+    /// First delay of the restart backoff.
+    pub(super) initial_backoff: Duration,
+    /// Its longest.
+    pub(super) max_backoff: Duration,
+    /// How long jobs wait for a pool without a single warm actor.
+    pub(super) unavailable_after: Duration,
+}
+
+/// Failures of actors since the last batch that was done.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// Failures of engines that were never warm, since the last one that was.
+    starts: u32,
+    not_before: Option<Instant>,
+    last_error: Option<String>,
+    /// The same in the words for clients.
+    reason: Option<String>,
+    /// Whether the last failure cannot heal: another start would fail in the same way.
+    is_permanent: bool,
+}
+
+impl Health {
+    pub(super) fn new(limits: HealthLimits, now: Instant) -> Self {
+        Self {
+            limits,
+            failures: Failures::default(),
+            last_warm: now,
+            is_broken: false,
+            watch: None,
+        }
+    }
+
+    /// An engine is warm.
+    pub(super) const fn engine_ready(&mut self, now: Instant) {
+        self.failures.starts = 0;
+        self.last_warm = now;
+    }
+
+    /// An engine answered a batch, well or not.
+    pub(super) fn batch_answered(&mut self, is_ok: bool, now: Instant) {
+        self.last_warm = now;
+        if is_ok {
+            self.failures = Failures::default();
+        }
+    }
+
+    /// An actor failed, before it was ever warm or later. Returns how long no other one is started.
+    pub(super) fn engine_failed(
+        &mut self,
+        error: &(dyn Error + 'static),
+        was_starting: bool,
+        now: Instant,
+    ) -> Duration {
+        let HealthLimits {
+            initial_backoff: first,
+            max_backoff: most,
+            ..
+        } = self.limits;
+        let failures = &mut self.failures;
+        failures.count += 1;
+        failures.starts += u32::from(was_starting);
+        let engine_error = error.downcast_ref::<EngineError>();
+        failures.is_permanent = engine_error.is_some_and(EngineError::is_permanent);
+        let delay = match failures.is_permanent {
+            // Somebody may put the machine right.
+            true => most,
+            false => restart_delay(failures.count, first, most),
+        };
+        failures.not_before = Some(now + delay);
+        self.start_failed(error);
+        delay
+    }
+
+    /// An actor could not be started. That says nothing of the engine.
+    pub(super) fn start_failed(&mut self, error: &(dyn Error + 'static)) {
+        self.failures.last_error = Some(error.to_string());
+        self.failures.reason = Some(EngineError::reason_of(error));
+    }
+
+    /// Whether an engine may be started now.
+    pub(super) fn may_start(&self, now: Instant) -> bool {
+        self.failures.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Whether the last failure cannot heal.
+    pub(super) const fn is_permanent(&self) -> bool {
+        self.failures.is_permanent
+    }
+
+    /// The newest failure, unless a batch was done since then.
+    pub(super) const fn failing(&self) -> Option<&String> {
+        self.failures.last_error.as_ref()
+    }
+
+    /// What keeps engines from being warm.
+    pub(super) fn last_error(&self) -> &str {
+        self.failures.last_error.as_deref().unwrap_or(NOT_WARM)
+    }
+
+    /// Whether there has been no warm actor for longer than jobs wait. `is_warm` tells whether there is one now.
+    pub(super) fn is_unavailable(&mut self, is_warm: bool, now: Instant) -> bool {
+        if is_warm {
+            self.last_warm = now;
+        }
+        now.saturating_duration_since(self.last_warm) > self.limits.unavailable_after
+    }
+
+    /// How long jobs wait for a warm actor.
+    pub(super) const fn unavailable_after(&self) -> Duration {
+        self.limits.unavailable_after
+    }
+
+    /// What jobs end with that no engine of this model can do.
+    pub(super) fn unavailable(&self, model: &str) -> RequestError {
+        let reason = self.failures.reason.as_deref().unwrap_or(NOT_WARM);
+        let message = format!("model {model} is not available: {reason}");
+        RequestError::new(ErrorCode::ModelUnavailable, message)
+    }
+
+    /// Whether others were told that the pool is broken.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Looks at the condition; `Some` when it has changed, with whether the pool is broken now. Then the watch has to be [told](Self::tell).
+    pub(super) fn assess(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Option<bool> {
+        let waited = match has_jobs {
+            true => now.saturating_duration_since(self.last_warm),
+            false => Duration::ZERO,
+        };
+        let broken = is_broken(&Condition {
+            is_warm,
+            failed_starts: self.failures.starts,
+            is_permanent: self.failures.is_permanent,
+            waited,
+            patience: self.limits.unavailable_after,
+        });
+        (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
+    }
+
+    /// Tells whoever watches.
+    pub(super) fn tell(&self) {
+        if let Some(watch) = &self.watch {
+            watch(self.is_broken);
+        }
+    }
+
+    /// Tells of the condition from now on.
+    pub(super) fn watch(&mut self, watch: ConditionWatch) {
+        self.watch = Some(watch);
+        if self.is_broken {
+            self.tell();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+    use crate::pool::BROKEN_AFTER;
+
+    const LIMITS: HealthLimits = HealthLimits {
+        initial_backoff: Duration::from_millis(250),
+        max_backoff: Duration::from_secs(30),
+        unavailable_after: Duration::from_secs(30),
+    };
+
+    fn ended() -> EngineError {
+        EngineError::Ended("killed".to_owned())
+    }
+
+    #[test]
+    fn restarts_are_delayed_until_a_batch_is_done() {
+        let now = Instant::now();
+        let mut health = Health::new(LIMITS, now);
+        assert_eq!(health.engine_failed(&ended(), false, now), Duration::ZERO);
+        assert!(health.may_start(now));
+        let delay = health.engine_failed(&ended(), false, now);
+        assert_eq!(delay, LIMITS.initial_backoff);
+        assert!(!health.may_start(now) && health.may_start(now + delay));
+        assert!(health.failing().is_some());
+        health.batch_answered(false, now);
+        assert!(!health.may_start(now));
+        health.batch_answered(true, now);
+        assert!(health.may_start(now) && health.failing().is_none());
+    }
+
+    #[test]
+    fn a_failure_that_cannot_heal_delays_restarts_for_as_long_as_possible() {
+        let now = Instant::now();
+        let mut health = Health::new(LIMITS, now);
+        let error = EngineError::Unloadable("no such instructions".to_owned());
+        assert_eq!(health.engine_failed(&error, true, now), LIMITS.max_backoff);
+        assert!(health.is_permanent());
+        assert_eq!(health.assess(false, false, now), Some(true));
+    }
+
+    #[test]
+    fn the_watch_is_told_of_each_change_once() {
+        let now = Instant::now();
+        let mut health = Health::new(LIMITS, now);
+        let told = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&told);
+        health.watch(Box::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        for _ in 0..BROKEN_AFTER {
+            assert_eq!(health.assess(false, true, now), None);
+            health.engine_failed(&ended(), true, now);
+        }
+        assert_eq!(health.assess(false, true, now), Some(true));
+        health.tell();
+        assert_eq!(health.assess(false, true, now), None);
+        health.engine_ready(now);
+        assert_eq!(health.assess(true, true, now), Some(false));
+        health.tell();
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_pool_is_unavailable_when_no_actor_was_warm_for_longer_than_jobs_wait() {
+        let now = Instant::now();
+        let mut health = Health::new(LIMITS, now);
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert!(!health.is_unavailable(false, after(30)));
+        assert!(health.is_unavailable(false, after(31)));
+        assert!(!health.is_unavailable(true, after(32)));
+        assert!(!health.is_unavailable(false, after(60)));
+    }
+}

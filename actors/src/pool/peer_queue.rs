@@ -1,0 +1,257 @@
+//! Batches that the pool does for peers: they wait behind its own work, few at a time, and never for long.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use babelmesh_engine_protocol::Translation;
+use tokio::time::Instant;
+
+use crate::{
+    domain::SpanRef,
+    engine::{EngineBatch, EngineError},
+    events::Event,
+    offload::{Loan, Offer, PeerError},
+    text,
+};
+
+use super::{
+    batching::{BatchBudget, BatchShape},
+    pool_events::PoolEvents,
+    status::LoanStatus,
+};
+
+/// Batches of its own that a pool does while a peer's waits, before that one has its turn.
+const OWN_BEFORE_LENT: u32 = 8;
+
+/// A peer's batch that was taken in.
+pub(super) struct PeerBatch {
+    loan: Loan,
+    segments: usize,
+    tokens: u32,
+    queued: Instant,
+}
+
+impl PeerBatch {
+    /// What an engine gets of it. A batch that its engine does not do is not tried again here, so its segments go along.
+    pub(super) fn take_segments(&mut self) -> EngineBatch {
+        EngineBatch {
+            segments: std::mem::take(&mut self.loan.segments),
+            tokens: self.tokens,
+            span: None,
+        }
+    }
+
+    /// When it was taken in.
+    pub(super) const fn queued(&self) -> Instant {
+        self.queued
+    }
+
+    /// The peer that it is done for, and what it is there, where it is watched.
+    pub(super) fn watched_by(&self) -> Option<(&Arc<str>, SpanRef)> {
+        self.loan.span.map(|span| (&self.loan.from, span))
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.loan.reply.is_closed()
+    }
+}
+
+/// Batches of peers that wait, and what was done for peers so far.
+#[derive(Default)]
+pub(super) struct PeerQueue {
+    queue: VecDeque<PeerBatch>,
+    /// Own batches that were handed over since one of a peer has been waiting.
+    passed_over: u32,
+    /// What is offered now.
+    credits: u32,
+    batches: u64,
+    tokens: u64,
+    refused: u64,
+}
+
+/// The pool as far as its answer to a peer depends on it.
+pub(super) struct Host<'a> {
+    pub(super) is_closing: bool,
+    /// Names what its translations depend on.
+    pub(super) space: &'a str,
+    /// Batches of peers that engines have.
+    pub(super) in_flight: usize,
+    /// Largest batch.
+    pub(super) budget: BatchBudget,
+}
+
+impl PeerQueue {
+    /// Takes a peer's batch in, or refuses it.
+    pub(super) fn take_in(&mut self, loan: Loan, host: &Host<'_>, events: &PoolEvents) {
+        match self.admission(&loan, host) {
+            Ok(tokens) => self.queue.push_back(PeerBatch {
+                segments: loan.segments.len(),
+                loan,
+                tokens,
+                queued: Instant::now(),
+            }),
+            Err(error) => self.refuse(loan, error, events),
+        }
+    }
+
+    /// The tokens of a batch that is taken in, or why it is not.
+    fn admission(&self, loan: &Loan, host: &Host<'_>) -> Result<u32, PeerError> {
+        if host.is_closing {
+            return Err(PeerError::Closing);
+        }
+        if loan.space != host.space {
+            let what = "its translations would depend on other settings";
+            return Err(PeerError::Unsuitable(what.to_owned()));
+        }
+        if self.queue.len() + host.in_flight >= self.credits as usize {
+            return Err(PeerError::Busy);
+        }
+        measure(loan, host.budget)
+    }
+
+    fn refuse(&mut self, loan: Loan, error: PeerError, events: &PoolEvents) {
+        self.refused += 1;
+        events.observe(Event::LoanRefused {
+            pool: events.pool(),
+            peer: Arc::clone(&loan.from),
+            error: error.clone(),
+        });
+        // A peer that does not wait any more needs no answer.
+        let _ = loan.reply.send(Err(error));
+    }
+
+    /// Refuses everything that waits.
+    pub(super) fn refuse_all(&mut self, error: &PeerError, events: &PoolEvents) {
+        for batch in std::mem::take(&mut self.queue) {
+            self.refuse(batch.loan, error.clone(), events);
+        }
+    }
+
+    /// Gives back what has waited for longer than `timeout`, and forgets what nobody waits for.
+    pub(super) fn sweep(&mut self, timeout: Duration, now: Instant, events: &PoolEvents) {
+        self.queue.retain(PeerBatch::is_wanted);
+        let is_late = |batch: &mut PeerBatch| now.saturating_duration_since(batch.queued) > timeout;
+        while let Some(batch) = self.queue.pop_front_if(is_late) {
+            self.refuse(batch.loan, PeerError::Busy, events);
+        }
+    }
+
+    /// The next batch, if own work leaves time for it.
+    pub(super) fn next(&mut self) -> Option<PeerBatch> {
+        while let Some(batch) = self.queue.pop_front() {
+            if batch.is_wanted() {
+                self.passed_over = 0;
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// The next batch, if it has been passed over often enough.
+    pub(super) fn overdue(&mut self) -> Option<PeerBatch> {
+        (self.passed_over >= OWN_BEFORE_LENT)
+            .then(|| self.next())
+            .flatten()
+    }
+
+    /// An own batch goes first.
+    pub(super) fn pass_over(&mut self) {
+        if !self.queue.is_empty() {
+            self.passed_over += 1;
+        }
+    }
+
+    /// Whether one waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Takes back a batch that no engine has seen.
+    pub(super) fn put_back(&mut self, batch: PeerBatch) {
+        self.queue.push_front(batch);
+    }
+
+    /// An own actor did a batch, or refused it.
+    pub(super) fn answered(&mut self, done: PeerBatchDone, events: &PoolEvents) {
+        let PeerBatchDone {
+            batch,
+            answer,
+            actor,
+            elapsed,
+        } = done;
+        let translations = match answer {
+            Ok(translations) => translations,
+            Err(error) => {
+                return self.failed(batch, PeerError::Failed(error.to_string()), events);
+            }
+        };
+        self.batches += 1;
+        self.tokens += u64::from(batch.tokens);
+        events.observe(Event::LoanDone {
+            pool: events.pool(),
+            actor,
+            peer: Arc::clone(&batch.loan.from),
+            segments: batch.segments,
+            tokens: batch.tokens,
+            elapsed,
+        });
+        let _ = batch.loan.reply.send(Ok(translations));
+    }
+
+    /// A batch made an own actor fail. It is not tried again here.
+    pub(super) fn failed(&mut self, batch: PeerBatch, error: PeerError, events: &PoolEvents) {
+        self.refuse(batch.loan, error, events);
+    }
+
+    /// Offers so many batches at once from now on.
+    pub(super) const fn set_credits(&mut self, credits: u32) {
+        self.credits = credits;
+    }
+
+    pub(super) const fn offer(&self, tokens_per_second: f64, batch: BatchBudget) -> Offer {
+        Offer {
+            credits: self.credits,
+            tokens_per_second,
+            batch,
+        }
+    }
+
+    /// What is done for peers; engines have so many batches of theirs.
+    pub(super) fn status(&self, in_flight: usize) -> LoanStatus {
+        LoanStatus {
+            queued: self.queue.len(),
+            in_flight,
+            batches: self.batches,
+            tokens: self.tokens,
+            refused: self.refused,
+        }
+    }
+}
+
+/// A peer's batch that an own actor answered.
+pub(super) struct PeerBatchDone {
+    pub(super) batch: PeerBatch,
+    pub(super) answer: Result<Vec<Translation>, EngineError>,
+    pub(super) actor: Arc<str>,
+    pub(super) elapsed: Duration,
+}
+
+/// Counts a batch's tokens as the pool's own texts are counted, whatever the peer thinks of it.
+fn measure(loan: &Loan, budget: BatchBudget) -> Result<u32, PeerError> {
+    let unsuitable = |what: &str| Err(PeerError::Unsuitable(what.to_owned()));
+    if loan.segments.is_empty() {
+        return unsuitable("it is empty");
+    }
+    let mut shape = BatchShape::new(budget);
+    let mut sum = 0u32;
+    for segment in &loan.segments {
+        let tokens = text::estimate_tokens(&segment.text).max(1);
+        if tokens > budget.padded_tokens || !shape.admit(tokens) {
+            return unsuitable("it is larger than what was offered");
+        }
+        sum = sum.saturating_add(tokens);
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! The events of one pool.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::JobOutcome,
+    events::{BatchWatch, Event, Observer, PieceSource, WatchedBatch},
+};
+
+/// Tells the node's observer what happens in a pool.
+pub(super) struct PoolEvents {
+    observer: Arc<dyn Observer>,
+    pool: Arc<str>,
+}
+
+impl PoolEvents {
+    pub(super) fn new(observer: Arc<dyn Observer>, pool: Arc<str>) -> Self {
+        Self { observer, pool }
+    }
+
+    /// The pool's name, for events.
+    pub(super) fn pool(&self) -> Arc<str> {
+        Arc::clone(&self.pool)
+    }
+
+    pub(super) fn observe(&self, event: Event) {
+        self.observer.observe(&event);
+    }
+
+    /// Some pieces needed no engine.
+    pub(super) fn pieces_known(&self, source: PieceSource, pieces: usize) {
+        if pieces > 0 {
+            let pool = self.pool();
+            self.observe(Event::PiecesKnown {
+                pool,
+                source,
+                pieces,
+            });
+        }
+    }
+
+    /// Jobs end, before their senders are told.
+    pub(super) fn answered(&self, outcomes: &[JobOutcome]) {
+        self.observer.answered(Some(&self.pool), outcomes);
+    }
+
+    /// A batch with watched jobs begins.
+    pub(super) fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+        self.observer.batch(batch)
+    }
+
+    /// The pool's name, for [`Self::batch`].
+    pub(super) const fn name(&self) -> &Arc<str> {
+        &self.pool
+    }
+}
