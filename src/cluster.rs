@@ -190,8 +190,8 @@ impl Cluster {
             shared: Arc::clone(&shared),
             transport: Arc::clone(&transport),
             patience: Patience {
-                first: Duration::from_millis(cluster.redial_first_ms),
-                most: Duration::from_millis(cluster.redial_most_ms),
+                first: Duration::from_millis(cluster.redial_initial_backoff_ms),
+                most: Duration::from_millis(cluster.redial_max_backoff_ms),
             },
             greet: greet.clone(),
         };

@@ -20,7 +20,9 @@ use tracing::{debug, error, info, warn};
 pub use log::{EventLog, stop_reason};
 pub(crate) use repeats::LibraryLines;
 
-use crate::{cluster::command::Action, kafka::topic_settings::TooFewPartitions};
+use crate::{
+    cluster::command::Action, config::DeprecatedKey, kafka::topic_settings::TooFewPartitions,
+};
 
 /// Something that happened around the actors.
 pub enum NodeEvent<'a> {
@@ -81,6 +83,11 @@ pub enum NodeEvent<'a> {
     LanguagesRegained {
         /// Which.
         languages: &'a [Language],
+    },
+    /// A configuration key was given under its old name.
+    DeprecatedKey {
+        /// Which.
+        key: &'a DeprecatedKey,
     },
     /// A part of the node has not ended in its time of the shutdown and was given up.
     PartOverdue {
@@ -342,6 +349,7 @@ impl NodeEvent<'_> {
         match self {
             Self::Started { .. } => "started",
             Self::Draining { .. } => "draining",
+            Self::DeprecatedKey { .. } => "deprecated_key",
             Self::Stopped => "stopped",
             Self::KafkaLog { .. } => "kafka_log",
             Self::KafkaError { .. } => "kafka_error",
@@ -414,7 +422,13 @@ impl NodeEvent<'_> {
             }
             Self::Draining { signal } => info!(
                 signal,
-                "draining: no more is read, what is here is finished"
+                "draining: consumption stopped, finishing in-flight work"
+            ),
+            Self::DeprecatedKey { key } => warn!(
+                key = key.old,
+                use_instead = key.new,
+                place = key.place.as_ref().map(tracing::field::display),
+                "deprecated configuration key"
             ),
             Self::Stopped => info!("node stopped"),
             Self::KafkaLog {

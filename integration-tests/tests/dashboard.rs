@@ -136,8 +136,8 @@ fn it_shows_failures_and_what_users_send_is_text() {
         .faulty_node()
         .actors(1)
         .set("http.listen", "\"127.0.0.1:0\"")
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200);
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200);
     let node = LocalNode::start(&settings);
     let program = "failures";
     let Some(browser) = Browser::start(&sandbox, &url(&node), program, &[("EVIL", EVIL)]) else {

@@ -1,4 +1,4 @@
-//! Reading configuration from its layers, with every mistake reported at once.
+//! Reading configuration from its layers, with all errors reported at once.
 
 use std::{fmt, path::Path};
 
@@ -9,21 +9,36 @@ use figment::{
 };
 use serde::Deserialize;
 
-use super::{model::Config, validate};
+use super::{
+    deprecated::{self, DeprecatedKey},
+    diagnostics::{self, Layers, Place},
+    model::Config,
+    validate,
+};
 
 /// Prefix of the environment variables; `BABELMESH_KAFKA__GROUP_ID` is `kafka.group_id`.
 const PREFIX: &str = "BABELMESH_";
 
-/// One mistake.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Path of the key, such as `pool.batch.segments`; empty when the file as a whole is meant.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
+    /// Where it was given, if it was.
+    pub place: Option<Place>,
 }
 
-/// All mistakes of a configuration.
+impl ConfigError {
+    pub(super) fn is_unknown_key(&self) -> bool {
+        self.message == UNKNOWN_KEY
+    }
+}
+
+const UNKNOWN_KEY: &str = "unknown key";
+
+/// All errors of a configuration, those of files by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -32,13 +47,17 @@ impl fmt::Display for ConfigErrors {
         let count = self.0.len();
         write!(
             f,
-            "the configuration has {count} mistake{}",
+            "invalid configuration ({count} error{})",
             if count == 1 { "" } else { "s" }
         )?;
         for error in &self.0 {
+            f.write_str("\n  ")?;
+            if let Some(place) = &error.place {
+                write!(f, "{place}: ")?;
+            }
             match error.path.as_str() {
-                "" => write!(f, "\n  {}", error.message)?,
-                path => write!(f, "\n  {path}: {}", error.message)?,
+                "" => f.write_str(&error.message)?,
+                path => write!(f, "{path}: {}", error.message)?,
             }
         }
         Ok(())
@@ -51,23 +70,86 @@ impl std::error::Error for ConfigErrors {}
 /// a dotted path and a value: a number, a list, a table, or text.
 ///
 /// # Errors
-/// Every mistake of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
+/// All errors of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
 pub fn load(
     file: Option<&Path>,
     presets: &[(String, String)],
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &[(String, String)],
 ) -> Result<Config, ConfigErrors> {
+    load_with_deprecations(file, presets, environment, overrides).map(|(config, _)| config)
+}
+
+/// [`load`], with the keys that were given under their old names.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_deprecations(
+    file: Option<&Path>,
+    presets: &[(String, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+) -> Result<(Config, Vec<DeprecatedKey>), ConfigErrors> {
     let mut errors = Vec::new();
+    let mut reading = Reading::default();
+    let read = read_layers(
+        file,
+        presets,
+        environment,
+        overrides,
+        &mut reading,
+        &mut errors,
+    );
+    diagnostics::finish(&mut errors, &reading.layers);
+    match (read, errors.is_empty()) {
+        (Some(config), true) => Ok((config, reading.deprecated)),
+        _ => Err(ConfigErrors(errors)),
+    }
+}
+
+/// What is noted while layers are read.
+#[derive(Default)]
+struct Reading {
+    layers: Layers,
+    deprecated: Vec<DeprecatedKey>,
+}
+
+impl Reading {
+    /// Gives old keys of a value that is set at a path their new names; returns the new path.
+    fn rename(&mut self, path: &str, value: &mut Value, errors: &mut Vec<ConfigError>) -> String {
+        let (new_path, found) = deprecated::rename(path, value);
+        for (old, new) in found.renamed {
+            let place = self.layers.place(old).or_else(|| self.layers.place(new));
+            self.deprecated.push(DeprecatedKey { old, new, place });
+        }
+        for (old, new) in found.clashes {
+            let message = format!("is the old name of {new}, which is given too; remove it");
+            errors.push(mistake(old, message));
+        }
+        new_path
+    }
+}
+
+fn read_layers(
+    file: Option<&Path>,
+    presets: &[(String, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Option<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     for (path, text) in presets {
-        figment = set(figment, path, text);
+        figment = figment.merge(Serialized::default(path, parse(path, text)));
     }
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
             // Read by ourselves: figment's error would print the line, which may hold a password.
             Ok(text) => match text.parse::<toml::Table>() {
-                Ok(table) => figment = figment.merge(Serialized::defaults(table)),
+                Ok(table) => {
+                    reading.layers.add_file(path, &text);
+                    figment = figment.merge(file_layer(table, reading, errors));
+                }
                 Err(error) => errors.push(mistake("", place(path, &text, &error))),
             },
             Err(error) => {
@@ -76,14 +158,19 @@ pub fn load(
         }
     }
     let environment: Vec<(String, String)> = environment.into_iter().collect();
-    let ours = environment.iter().filter_map(|(name, value)| {
-        let key = name.strip_prefix(PREFIX)?;
-        // What the engine processes are told is no configuration.
-        (!validate::is_reserved(name))
-            .then(|| (key.to_lowercase().replace("__", "."), value.clone()))
-    });
-    for (path, text) in ours.chain(overrides.iter().cloned()) {
-        figment = set(figment, &path, &text);
+    for (name, text) in &environment {
+        // What the engine processes are told is not configuration.
+        if let Some(key) = name.strip_prefix(PREFIX)
+            && !validate::is_reserved(name)
+        {
+            let path = key.to_lowercase().replace("__", ".");
+            reading.layers.add_variable(&path, name);
+            figment = set(figment, &path, text, reading, errors);
+        }
+    }
+    for (path, text) in overrides {
+        reading.layers.add_flag(path);
+        figment = set(figment, path, text, reading, errors);
     }
     let dict = match figment.extract::<Dict>() {
         Ok(dict) => dict,
@@ -93,22 +180,40 @@ pub fn load(
                     .into_iter()
                     .map(|e| mistake(&e.path.join("."), e.kind.to_string())),
             );
-            return Err(ConfigErrors(errors));
+            return None;
         }
     };
-    let tree =
-        serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
-    let mut config = read_tree(tree, &mut errors);
-    validate::apply_legacy_environment(&mut config, &environment, &mut errors);
-    validate::read_secrets(&mut config.kafka.security, &mut errors);
-    validate::read_cookie(&mut config.cluster, &mut errors);
-    validate::read_redis_password(&mut config.cache.redis, &mut errors);
-    validate::check(&config, &mut errors);
-    if errors.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    let tree = match serde_json::to_value(dict) {
+        Ok(tree) => tree,
+        Err(error) => {
+            errors.push(mistake("", error.to_string()));
+            return None;
+        }
+    };
+    let mut config = read_tree(tree, errors);
+    validate::apply_legacy_environment(&mut config, &environment, errors);
+    validate::read_secrets(&mut config.kafka.security, errors);
+    validate::read_cookie(&mut config.cluster, errors);
+    validate::read_redis_password(&mut config.cache.redis, errors);
+    validate::check(&config, errors);
+    Some(config)
+}
+
+/// The layer of a file, with new names for old keys.
+fn file_layer(
+    table: toml::Table,
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Serialized<Value> {
+    let mut value = match Value::serialize(table) {
+        Ok(value) => value,
+        Err(error) => {
+            errors.push(mistake("", error.kind.to_string()));
+            Value::from(Dict::new())
+        }
+    };
+    reading.rename("", &mut value, errors);
+    Serialized::defaults(value)
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
@@ -130,15 +235,26 @@ const TABLES: [&str; 6] = [
     "telemetry.traces.headers",
 ];
 
-fn set(figment: Figment, path: &str, text: &str) -> Figment {
-    let value = if TEXTS.contains(&path) {
-        Value::from(text)
-    } else {
-        // The reading of values of figment's own environment provider.
-        let Ok(value) = text.parse::<Value>();
-        value
-    };
-    figment.merge(Serialized::default(path, value))
+fn set(
+    figment: Figment,
+    path: &str,
+    text: &str,
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Figment {
+    let mut value = parse(path, text);
+    let path = reading.rename(path, &mut value, errors);
+    figment.merge(Serialized::default(&path, value))
+}
+
+/// The value of a text.
+fn parse(path: &str, text: &str) -> Value {
+    if TEXTS.contains(&path) {
+        return Value::from(text);
+    }
+    // As figment's own environment provider reads values.
+    let Ok(value) = text.parse::<Value>();
+    value
 }
 
 /// What is wrong with a file and where, without what is written there.
@@ -160,20 +276,29 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
         let tracked = serde_path_to_error::Deserializer::new(tree.clone(), &mut track);
         match Config::deserialize(serde_ignored::Deserializer::new(tracked, &mut on_unknown)) {
             Ok(config) => {
-                errors.extend(
-                    unknown
-                        .into_iter()
-                        .map(|path| mistake(&path, "unknown key")),
-                );
+                errors.extend(unknown.into_iter().map(|path| mistake(&path, UNKNOWN_KEY)));
                 return config;
             }
             Err(error) => {
                 let path = track.path().to_string();
+                let error = error.to_string();
+                if let Some(key) = unknown_field(&error) {
+                    // The table refuses it, and the path may be that of the table.
+                    let path = match path.strip_suffix(key) {
+                        Some(table) if table.is_empty() || table.ends_with('.') => path,
+                        _ => format!("{path}.{key}"),
+                    };
+                    errors.push(mistake(&path, UNKNOWN_KEY));
+                    if remove(&mut tree, &path) {
+                        continue;
+                    }
+                    return Config::default();
+                }
                 let message = match TABLES.contains(&path.as_str()) {
                     true if tree_at(&tree, &path).is_some_and(|v| !v.is_object()) => {
                         "must be a table".to_owned()
                     }
-                    _ => error.to_string(),
+                    _ => diagnostics::in_plain_words(&path, &error),
                 };
                 errors.push(mistake(&path, message));
                 if !remove(&mut tree, &path) {
@@ -182,6 +307,11 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
             }
         }
     }
+}
+
+/// The key that an error of a table with `deny_unknown_fields` is about.
+fn unknown_field(error: &str) -> Option<&str> {
+    error.strip_prefix("unknown field `")?.split('`').next()
 }
 
 fn tree_at<'a>(tree: &'a serde_json::Value, path: &str) -> Option<&'a serde_json::Value> {
@@ -204,5 +334,6 @@ fn mistake(path: &str, message: impl Into<String>) -> ConfigError {
     ConfigError {
         path: path.to_owned(),
         message: message.into(),
+        place: None,
     }
 }

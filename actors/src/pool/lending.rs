@@ -159,7 +159,7 @@ impl Pool {
 
     /// Gives back what has waited for too long, and forgets what nobody waits for.
     pub(super) fn sweep_loans(&mut self, now: Instant) {
-        let patience = Duration::from_millis(self.spec.offload.lend_patience_ms);
+        let patience = Duration::from_millis(self.spec.offload.lend_timeout_ms);
         self.loans.queue.retain(QueuedLoan::is_wanted);
         while let Some(first) = self.loans.queue.front()
             && now.saturating_duration_since(first.queued) > patience

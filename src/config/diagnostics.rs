@@ -1,0 +1,60 @@
+//! Where configuration errors are, in which words they are told, and what was meant.
+
+mod layers;
+mod nearest;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::fmt;
+
+pub(super) use layers::Layers;
+pub(super) use words::in_plain_words;
+
+use super::load::ConfigError;
+
+/// Where a key was given. The order is that of a report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A line of a file.
+    Line {
+        /// Path of the file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A `--set` option.
+    Flag,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { file, line } => write!(f, "{file}:{line}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag => f.write_str("--set"),
+        }
+    }
+}
+
+/// Finishes errors: adds their places and the nearest known keys, and sorts them by place. Errors about the configuration as a whole come
+/// first.
+pub(super) fn finish(errors: &mut [ConfigError], layers: &Layers) {
+    for error in &mut *errors {
+        if error.place.is_none() {
+            error.place = layers.place_of(error);
+        }
+        if error.is_unknown_key() {
+            let as_variable = matches!(error.place, Some(Place::Variable(_)));
+            if layers.is_section(&error.path) {
+                error.message = "unknown section".to_owned();
+            }
+            if let Some(hint) = nearest::hint(&error.path, as_variable) {
+                error.message.push_str(&hint);
+            }
+        }
+    }
+    errors.sort_by(|a, b| a.place.cmp(&b.place));
+}
