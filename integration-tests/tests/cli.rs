@@ -110,7 +110,7 @@ fn every_mistake_of_a_configuration_is_reported_at_once_with_its_path() {
         "pool.batch.segments: ",
         "kafka.partitions: ",
         "intake.high_water: ",
-        "8 mistakes",
+        "invalid configuration (8 errors)",
     ];
     assert_says(&complaint, &paths);
     assert_eq!(complaint.lines().count(), 9, "one line each: {complaint}");
