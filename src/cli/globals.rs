@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 
 use crate::{
@@ -71,7 +71,7 @@ impl Globals {
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
         let socket = self.socket()?;
         ask(&socket).map_err(|error| match is_absent(&error) {
-            true => error.context(absent(&running())),
+            true => anyhow!("{error:#}; {}", absent(&running())),
             false => error,
         })
     }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Characters of a payload that are shown.
 const BEGINNING: usize = 200;
+/// Characters of a payload in a list for people.
+const SHORT: usize = 60;
 /// And of a message or key.
 const LONGEST: usize = 300;
 
@@ -152,12 +154,15 @@ pub(super) fn json(line: &Line) -> Result<String> {
 /// A line for each letter. On a terminal of this width, the end of a line is cut off.
 pub(super) fn list<'a>(lines: impl Iterator<Item = &'a Line>, width: Option<usize>) -> String {
     let mut rows = table(&[
-        "at", "time", "code", "origin", ">bytes", "replays", "message",
+        "at", "time", "code", "origin", ">bytes", "replays", "message", "payload",
     ]);
     for line in lines {
         let time = line.time.as_deref().unwrap_or("-");
         // Seconds are enough in a list.
-        let time = time.split('.').next().unwrap_or(time);
+        let time = match time.split_once('.') {
+            Some((seconds, _)) => format!("{seconds}Z"),
+            None => time.to_owned(),
+        };
         let replays = match (line.handled, line.replays) {
             (true, 0) => "done".to_owned(),
             (true, replays) => format!("done, {replays}"),
@@ -166,14 +171,16 @@ pub(super) fn list<'a>(lines: impl Iterator<Item = &'a Line>, width: Option<usiz
         };
         let cells = [
             format!("{}:{}", line.partition, line.offset),
-            time.to_owned(),
+            time,
             line.code.clone(),
             line.origin_text(),
             line.bytes.to_string(),
             replays,
             line.message.clone(),
         ];
-        rows.add_row(cells.iter().map(|cell| printable(cell, usize::MAX)));
+        let payload = printable(&line.payload, SHORT);
+        let cells = cells.iter().map(|cell| printable(cell, usize::MAX));
+        rows.add_row(cells.chain([payload]));
     }
     // One line each: what does not fit is cut, not wrapped.
     rows.set_content_arrangement(ContentArrangement::Disabled);

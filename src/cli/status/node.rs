@@ -167,7 +167,7 @@ fn pool_text(pool: &PoolStatus) -> String {
         let lane_status = pool.lanes[lane];
         if lane_status.segments > 0 {
             waiting.add_row([
-                format!("  {}", lane.name()),
+                format!("  {}", lane_name(lane)),
                 lane_status.segments.to_string(),
                 lane_status.tokens.to_string(),
                 short_duration(lane_status.oldest_ms),
@@ -185,6 +185,14 @@ fn pool_text(pool: &PoolStatus) -> String {
         text.push_str(&lines(&actors));
     }
     text
+}
+
+/// The lane "any" of the wire format is the bulk lane.
+const fn lane_name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Any => "bulk",
+        other => other.name(),
+    }
 }
 
 fn actor_cells(actor: &ActorStatus) -> [String; 6] {
