@@ -40,6 +40,8 @@ pub(crate) fn routes(to: &mut ServiceConfig) {
             "/elements.js",
             script(include_str!("dashboard/elements.js")),
         ),
+        ("/details.js", script(include_str!("dashboard/details.js"))),
+        ("/metrics.js", script(include_str!("dashboard/metrics.js"))),
         ("/panels.js", script(include_str!("dashboard/panels.js"))),
         ("/plots.js", script(include_str!("dashboard/plots.js"))),
         (
