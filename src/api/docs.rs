@@ -9,7 +9,13 @@ use actix_web::{
     http::header::{self, HeaderValue},
     middleware::Next,
 };
-use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as OpenApiDocument,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{deepl, libretranslate, meeshy, observe};
@@ -26,6 +32,8 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         description = "Translation by the pools of this node. Requests travel in the interactive lane. Where keys are needed, they are in \
                        `api_key`, or in the header `Authorization: Bearer …` or `Authorization: DeepL-Auth-Key …`."
     ),
+    modifiers(&Keys),
+    security((), ("API key" = [])),
     paths(
         libretranslate::translate,
         libretranslate::detect,
@@ -44,6 +52,22 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
     )
 )]
 struct Document;
+
+/// The button that takes an API key for all requests of the page.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut OpenApiDocument) {
+        let key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "Only where the node has API keys (`http.keys_file`); see `babelmesh keys create`.",
+            ))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("API key", SecurityScheme::Http(key));
+    }
+}
 
 /// The description, made once.
 static DESCRIPTION: LazyLock<OpenApiDocument> = LazyLock::new(Document::openapi);
