@@ -16,6 +16,7 @@ pub mod keys;
 mod libretranslate;
 mod meeshy;
 mod observe;
+mod operate;
 mod rate;
 mod refusal;
 mod starting;
@@ -203,6 +204,8 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(get("/health", observe::health))
         .service(get("/status", observe::status))
         .service(get("/metrics", observe::metrics))
+        .service(get("/operate/settings", operate::settings))
+        .service(post("/operate", operate::operate))
         .configure(dashboard::routes)
         .service(docs::pages())
         .default_service(web::to(edge::not_found));

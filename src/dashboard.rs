@@ -42,6 +42,7 @@ pub(crate) fn routes(to: &mut ServiceConfig) {
         ),
         ("/details.js", script(include_str!("dashboard/details.js"))),
         ("/metrics.js", script(include_str!("dashboard/metrics.js"))),
+        ("/operate.js", script(include_str!("dashboard/operate.js"))),
         ("/panels.js", script(include_str!("dashboard/panels.js"))),
         ("/plots.js", script(include_str!("dashboard/plots.js"))),
         (

@@ -18,7 +18,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{deepl, libretranslate, meeshy, observe};
+use super::{deepl, libretranslate, meeshy, observe, operate};
 
 /// Nothing is loaded from elsewhere, and no script runs that is not in a file of the page. Its library writes styles into the page and has small pictures
 /// in its files.
@@ -49,6 +49,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         observe::health,
         observe::status,
         observe::metrics,
+        operate::operate,
     )
 )]
 struct Document;
@@ -58,14 +59,18 @@ struct Keys;
 
 impl Modify for Keys {
     fn modify(&self, document: &mut OpenApiDocument) {
-        let key = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "Only where the node has API keys (`http.keys_file`); see `babelmesh keys create`.",
-            ))
-            .build();
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("API key", SecurityScheme::Http(key));
+        for (name, file) in [
+            ("API key", "http.keys_file"),
+            ("Operator key", "http.operator_keys_file"),
+        ] {
+            let about = format!("Only where the node has a `{file}`; see `babelmesh keys create`.");
+            let key = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(about))
+                .build();
+            components.add_security_scheme(name, SecurityScheme::Http(key));
+        }
     }
 }
 

@@ -361,6 +361,11 @@ fn check_http(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
         "must be origins such as \"https://chat.example.org\", without a path, or \"*\"",
     );
     refuse_if(
+        http.operator_keys_file.is_some() && http.operator_keys_file == http.keys_file,
+        "http.operator_keys_file",
+        "must be another file than http.keys_file: API keys would be operator keys",
+    );
+    refuse_if(
         http.proxies().is_err(),
         "http.trusted_proxies",
         "must be networks or addresses such as \"10.0.0.0/8\" or \"127.0.0.1\"",

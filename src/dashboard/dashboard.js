@@ -1,8 +1,9 @@
 // Shows what the node tells over a WebSocket once a second.
 
-import { showCommands, showDetails, watchModels } from "./details.js";
+import { showDetails, watchModels } from "./details.js";
 import { duration, find, write } from "./elements.js";
 import { watchMetrics } from "./metrics.js";
+import { showCommands, startOperating } from "./operate.js";
 import { showCache, showCluster, showEvents, showKafka, showPools, showTiles } from "./panels.js";
 import { drawPlots, startPlots } from "./plots.js";
 import { startTranslations } from "./translate.js";
@@ -71,4 +72,5 @@ startTranslations();
 find("failures").addEventListener("change", () => showEvents(events, LISTED));
 watchMetrics(showDetails);
 watchModels();
+startOperating().catch(() => {});
 connect(500);

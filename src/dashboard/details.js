@@ -1,6 +1,6 @@
-// Tables of what is derived from metrics, of models, and the commands that operate the node.
+// Tables of what is derived from metrics, and of models.
 
-import { delay, fillTable, find, keep, make, number, write } from "./elements.js";
+import { delay, fillTable, find, number, write } from "./elements.js";
 
 const time = (ms) => (ms === null ? "–" : delay(ms));
 const cell = (text) => (element, item) => write(element, text(item));
@@ -56,32 +56,4 @@ export function watchModels() {
   const ask = () => models().catch(() => {});
   ask();
   setInterval(() => document.hidden || ask(), 10000);
-}
-
-/**
- * The commands for the node, its pools and languages. The HTTP API has no operator keys: commands go through the status socket, which only the
- * user of the node can open.
- */
-export function showCommands({ status, cluster }) {
-  find("operate").hidden = !cluster;
-  if (!cluster) return;
-  const { node } = status;
-  const languages = [...new Set(status.pools.flatMap((pool) => (pool.ability?.targets ?? []).map(String)))].sort();
-  const commands = [
-    ["Drain the node", `babelmesh cluster drain ${node}`],
-    ...status.pools.map((pool) => [`Set bounds of ${pool.modelId}`, `babelmesh cluster set-bounds ${node} ${pool.modelId} ${pool.bounds.join(" ")}`]),
-    ...languages.map((language) => {
-      const held = status.pools.some((pool) => pool.held.targets.includes(language));
-      return held ? [`Resume ${language}`, `babelmesh cluster resume ${node} ${language}`] : [`Pause ${language}`, `babelmesh cluster pause ${node} ${language}`];
-    }),
-  ];
-  const create = () => {
-    const line = make("li");
-    line.append(make("span"), make("code"));
-    return line;
-  };
-  keep(find("commands"), commands, ([name]) => name, create, (line, [name, command]) => {
-    write(line.firstChild, name);
-    write(line.lastChild, command);
-  });
 }
