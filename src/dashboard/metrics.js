@@ -107,5 +107,7 @@ async function read(show) {
 /** Calls `show` with what metrics say, again and again while the page can be seen. */
 export function watchMetrics(show) {
   read(show);
+  // Rates need two readings.
+  setTimeout(() => read(show), 1500);
   setInterval(() => document.hidden || read(show), EVERY);
 }
