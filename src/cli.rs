@@ -32,7 +32,7 @@ use globals::Globals;
 ///
 /// Applications publish texts to Kafka or send them over HTTP. Nodes translate them with auto-scaling pools of workers.
 ///
-/// Exit status: 0 on success, 1 on failure, 2 for wrong usage.
+/// Exit status: 0 on success, 1 on failure, 2 on a usage error.
 #[derive(Debug, Parser)]
 #[command(
     name = "babelmesh",

@@ -24,11 +24,14 @@ use screen::{Key, Screen, Tab};
 
 /// Width of a snapshot.
 const WIDTH: u16 = 80;
+/// Keys, for the help of the command.
+const KEYS: &str = "Keys: p pools, l languages, t nodes and links, Tab next view, n b d r sort by name, backlog, delay or rate, \
+                    arrows and PgUp/PgDn scroll, ? help, q quit";
 /// Largest height of a snapshot.
 const MAX_HEIGHT: u16 = 1_000;
 
-/// Keys: p pools, l languages, t nodes and links, n b d r sort, arrows scroll, ? help, q quit.
 #[derive(Debug, Args)]
+#[command(after_help = KEYS)]
 pub(super) struct TopArgs {
     /// Print one snapshot and exit
     #[arg(long)]

@@ -24,8 +24,10 @@ use crate::{
 /// Lines of standard input that are translated together.
 const LINES: usize = 256;
 
-/// Without --via-node, --node or --socket, models are loaded into this process.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Without --via-node, --node or --socket, models are loaded into this process."
+)]
 pub(super) struct TranslateArgs {
     /// Source language, or "auto" to detect it
     #[arg(long, default_value = "auto", value_name = "LANGUAGE")]

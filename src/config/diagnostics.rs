@@ -46,6 +46,9 @@ pub(super) fn finish(errors: &mut [ConfigError], layers: &Layers) {
         if error.place.is_none() {
             error.place = layers.place_of(error);
         }
+        if let Some(old) = layers.old_name(&error.path) {
+            error.message.push_str(&format!(" (given as {old})"));
+        }
         if error.is_unknown_key() {
             let as_variable = matches!(error.place, Some(Place::Variable(_)));
             if layers.is_section(&error.path) {

@@ -101,6 +101,15 @@ impl Layers {
         self.place(&error.path).or_else(named).or_else(section)
     }
 
+    /// The old name under which a key was given.
+    pub(super) fn old_name(&self, path: &str) -> Option<&'static str> {
+        let old = deprecated::old_of(path)?;
+        let is_given = self.lines.contains_key(old)
+            || self.flags.iter().any(|given| given == old)
+            || self.variables.iter().any(|(given, _)| given == old);
+        is_given.then_some(old)
+    }
+
     /// Whether the file has a table at this path.
     pub(super) fn is_section(&self, path: &str) -> bool {
         self.sections.iter().any(|section| section == path)

@@ -94,9 +94,17 @@ pub(super) fn hint(path: &str, as_variable: bool) -> Option<String> {
     if path.len() > LONGEST {
         return None;
     }
-    let scored = KNOWN
+    // A variable sets a key, and one underscore is easily taken for two.
+    let score = |known: &Known| match as_variable
+        && path.replace('.', "_") == known.path.replace('.', "_")
+    {
+        true => 1.0,
+        false => resemblance(path, &known.path),
+    };
+    let candidates = KNOWN
         .iter()
-        .map(|known| (resemblance(path, &known.path), known));
+        .filter(|known| !(as_variable && known.is_section));
+    let scored = candidates.map(|known| (score(known), known));
     let order = |a: &(f64, &Known), b: &(f64, &Known)| match a.0.total_cmp(&b.0) {
         // The first one of the reference.
         Ordering::Equal => Ordering::Greater,
@@ -142,6 +150,8 @@ mod tests {
         }
         let variable = hint("engine_threads", true).unwrap();
         assert_eq!(variable, "; did you mean BABELMESH_ENGINE__THREADS?");
+        let variable = hint("node_name", true).unwrap();
+        assert_eq!(variable, "; did you mean BABELMESH_NODE__NAME?");
     }
 
     #[test]

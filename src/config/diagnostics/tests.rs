@@ -178,7 +178,8 @@ fn an_old_key_beside_its_new_name_is_an_error_and_a_later_layer_wins() {
 fn an_error_in_the_value_of_an_old_key_has_its_line() {
     let lines = report("[retry]\n\nfirst_ms = \"soon\"\n", &[], &[]);
     assert!(
-        lines[1].starts_with("node.toml:3: retry.initial_backoff_ms: must be a duration"),
+        lines[1].starts_with("node.toml:3: retry.initial_backoff_ms: must be a duration")
+            && lines[1].ends_with("(given as retry.first_ms)"),
         "{lines:?}"
     );
 }
