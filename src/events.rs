@@ -20,9 +20,7 @@ use tracing::{debug, error, info, warn};
 pub use log::{EventLog, stop_reason};
 pub(crate) use repeats::LibraryLines;
 
-use crate::{
-    cluster::command::Action, config::DeprecatedKey, kafka::topic_settings::TooFewPartitions,
-};
+use crate::{cluster::command::Action, kafka::topic_settings::TooFewPartitions};
 
 /// Something that happened around the actors.
 pub enum NodeEvent<'a> {
@@ -86,8 +84,12 @@ pub enum NodeEvent<'a> {
     },
     /// A configuration key was given under its old name.
     DeprecatedKey {
-        /// Which.
-        key: &'a DeprecatedKey,
+        /// The old name.
+        old: &'a str,
+        /// The new name.
+        new: &'a str,
+        /// Where it was given; empty if that is not known.
+        place: &'a str,
     },
     /// A part of the node has not ended in its time of the shutdown and was given up.
     PartOverdue {
@@ -424,12 +426,14 @@ impl NodeEvent<'_> {
                 signal,
                 "draining: consumption stopped, finishing in-flight work"
             ),
-            Self::DeprecatedKey { key } => warn!(
-                key = key.old,
-                use_instead = key.new,
-                place = key.place.as_ref().map(tracing::field::display),
-                "deprecated configuration key"
-            ),
+            Self::DeprecatedKey { old, new, place } => {
+                warn!(
+                    key = old,
+                    use_instead = new,
+                    place,
+                    "deprecated configuration key"
+                );
+            }
             Self::Stopped => info!("node stopped"),
             Self::KafkaLog {
                 level,

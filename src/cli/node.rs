@@ -17,7 +17,13 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
     let traces = Traces::start(&config)?;
     logging::start_traced(&config.log, &traces);
     for key in &deprecated {
-        NodeEvent::DeprecatedKey { key }.emit();
+        let place = key.place.as_ref().map(ToString::to_string);
+        NodeEvent::DeprecatedKey {
+            old: key.old,
+            new: key.new,
+            place: place.as_deref().unwrap_or_default(),
+        }
+        .emit();
     }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
