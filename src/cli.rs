@@ -1,38 +1,38 @@
 //! The commands.
 
+mod bench;
 mod check_config;
 mod cluster;
 mod dead_letters;
 mod demo;
+mod globals;
 mod keys;
-mod load;
 mod models;
 mod node;
 mod status;
+mod table;
 mod top;
 mod topics;
 mod translate;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Result;
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 
-use crate::{
-    config::{self, Config},
-    node::registry,
-};
+use crate::node::registry;
+use globals::Globals;
 
-/// Actor-based distributed translation.
+/// Self-hosted machine translation for Kafka and HTTP.
 ///
-/// Backends publish texts to Kafka, nodes translate them with pools of model actors that grow and shrink with their backlog,
-/// results go back to Kafka.
+/// Applications publish texts to Kafka or send them over HTTP. Nodes translate them with auto-scaling pools of workers.
+///
+/// Exit status: 0 on success, 1 on failure, 2 on a usage error.
 #[derive(Debug, Parser)]
 #[command(
     name = "babelmesh",
@@ -41,33 +41,36 @@ use crate::{
     arg_required_else_help = true
 )]
 struct Cli {
+    #[command(flatten)]
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch 2,000 chat messages being translated, with an embedded broker and a node in this process
+    /// Translate 2,000 chat messages with an embedded broker and a node in this process, and show the pools
     Demo(demo::DemoArgs),
     /// Run a node (Ctrl-C or SIGTERM drains and stops it)
-    Node(node::NodeArgs),
-    /// Translate a text, or standard input line by line, without Kafka
+    Node,
+    /// Translate a text, or standard input line by line
     Translate(translate::TranslateArgs),
-    /// Publish messages to a cluster and count what comes back
-    Load(load::LoadArgs),
+    /// Measure a cluster: publish messages, count the answers, report latencies
+    #[command(alias = "load")]
+    Bench(bench::BenchArgs),
     /// List, show, import and verify model directories
     Models(models::ModelsArgs),
     /// Check the configuration and report every error in it
     CheckConfig(check_config::CheckConfigArgs),
-    /// Show the status of a running node on this machine, and of its cluster
+    /// Show the status of a running node on this machine, or of its cluster
     Status(status::StatusArgs),
-    /// Watch the nodes and pools of a cluster
+    /// Watch the nodes, pools and languages of a cluster
     Top(top::TopArgs),
     /// Create cluster certificates and send commands to nodes
     Cluster(cluster::ClusterArgs),
     /// Create and describe topics
     Topics(topics::TopicsArgs),
-    /// List and replay dead letters
+    /// List, show and replay dead letters
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Create, list and revoke keys of the HTTP API
     Keys(keys::KeysArgs),
@@ -86,9 +89,9 @@ enum Command {
 /// A message on the wire.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Message {
-    /// What backends publish
+    /// A translation request
     Request,
-    /// What they get back
+    /// A translation result
     Result,
 }
 
@@ -101,51 +104,17 @@ impl Message {
     }
 }
 
-/// Where configuration comes from.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ConfigArgs {
-    /// Configuration file; missing keys use their defaults
-    #[arg(long, short, value_name = "FILE", env = "BABELMESH_CONFIG")]
-    config: Option<PathBuf>,
-    /// Override a configuration key (wins over file and environment), such as --set engine.threads=2
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    set: Vec<(String, String)>,
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.to_owned()))
-        }
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
-impl ConfigArgs {
-    /// Reads the configuration; `defaults` are set below nothing but the file, the environment and flags.
-    fn load(&self, presets: &[(&str, &str)]) -> Result<Config> {
-        let presets: Vec<_> = presets
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let environment = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Ok(config::load(
-            self.config.as_deref(),
-            &presets,
-            environment,
-            &self.set,
-        )?)
-    }
-}
-
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command) {
+    if let Err(misuse) = cli.globals.check(std::env::args_os()) {
+        misused(&misuse);
+    }
+    match run(cli.command, &cli.globals) {
         Ok(code) => code,
-        // A reader such as `head` that has seen enough is no failure.
+        // A reader such as `head` that closes the pipe early is not a failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<UsageError>() => misused(&error.to_string()),
         Err(error) => {
             let _ = writeln!(io::stderr(), "babelmesh: {}", chain(&error));
             ExitCode::FAILURE
@@ -153,20 +122,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
     match command {
-        Command::Demo(args) => demo::run(args),
-        Command::Node(args) => node::run(args),
-        Command::Translate(args) => translate::run(args),
-        Command::Load(args) => load::run(args),
-        Command::Models(args) => models::run(args),
-        Command::CheckConfig(args) => check_config::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Top(args) => top::run(args),
-        Command::Cluster(args) => cluster::run(args),
-        Command::Topics(args) => topics::run(&args),
-        Command::DeadLetters(args) => dead_letters::run(&args),
-        Command::Keys(args) => keys::run(args),
+        Command::Demo(args) => demo::run(args, globals),
+        Command::Node => node::run(globals),
+        Command::Translate(args) => translate::run(args, globals),
+        Command::Bench(args) => bench::run(args, globals),
+        Command::Models(args) => models::run(args, globals),
+        Command::CheckConfig(args) => check_config::run(&args, globals),
+        Command::Status(args) => status::run(&args, globals),
+        Command::Top(args) => top::run(args, globals),
+        Command::Cluster(args) => cluster::run(args, globals),
+        Command::Topics(args) => topics::run(&args, globals),
+        Command::DeadLetters(args) => dead_letters::run(&args, globals),
+        Command::Keys(args) => keys::run(args, globals),
         Command::Schema { message } => {
             writeln!(
                 io::stdout(),
@@ -180,6 +149,21 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A command line whose values contradict each other or the input: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    UsageError(message.into()).into()
+}
+
+/// Ends as the parser does with an error.
+fn misused(message: &str) -> ! {
+    let message = format!("{message}\n\nFor more information, try '--help'.\n");
+    clap::Error::raw(ErrorKind::ValueValidation, message).exit()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

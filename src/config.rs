@@ -1,13 +1,16 @@
 //! Configuration: TOML, the environment and flags over it, checked as a whole. The crates below own the types of their sections.
 
+mod deprecated;
+mod diagnostics;
 mod load;
 mod model;
 #[cfg(test)]
 mod tests;
 pub(crate) mod validate;
 
-pub use babelmesh_settings::{ConfigError, ConfigErrors, Secret};
-pub use load::load;
+pub use babelmesh_settings::{ConfigError, ConfigErrors, Place, Secret};
+pub use deprecated::DeprecatedKey;
+pub use load::{load, load_with_deprecations};
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
     LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig,

@@ -9,10 +9,11 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 33] = [
     "demo",
     "node",
     "translate",
+    "bench",
     "load",
     "models",
     "models list",
@@ -35,6 +36,7 @@ const COMMANDS: [&str; 31] = [
     "topics describe",
     "dead-letters",
     "dead-letters list",
+    "dead-letters show",
     "dead-letters replay",
     "keys",
     "keys create",
@@ -110,7 +112,7 @@ fn every_mistake_of_a_configuration_is_reported_at_once_with_its_path() {
         "pool.batch.segments: ",
         "kafka.partitions: ",
         "intake.high_water: ",
-        "8 mistakes",
+        "invalid configuration (8 errors)",
     ];
     assert_says(&complaint, &paths);
     assert_eq!(complaint.lines().count(), 9, "one line each: {complaint}");
@@ -333,4 +335,119 @@ fn the_load_generator_says_what_to_do_without_a_broker_to_talk_to() {
         let said = text(&output.stderr);
         assert!(said.contains(wanted), "{said}");
     }
+}
+
+/// The exit status of a command, and what it says on standard error.
+fn status_of(command: &mut Command) -> (Option<i32>, String) {
+    let output = run(command);
+    let said = text(&output.stderr).to_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn wrong_usage_exits_with_status_2_and_a_failure_with_1() {
+    let sandbox = Sandbox::new();
+    let wrong: [&[&str]; 11] = [
+        &["nonsense"],
+        &["translate", "hello"],
+        &["bench", "--rate", "0"],
+        &["bench", "--bulk", "2"],
+        &["bench", "--to", "klingon"],
+        &["bench", "--messages", "0"],
+        &["demo", "--messages", "0"],
+        &["dead-letters", "show", "first"],
+        &["cluster", "set-bounds", "node-1", "model", "few", "many"],
+        &["status", "--set", "nothing"],
+        &["--set", "a=1", "check-config", "--set", "b=2"],
+    ];
+    for arguments in wrong {
+        let (status, said) = status_of(sandbox.command().args(arguments));
+        assert_eq!(status, Some(2), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: "), "{arguments:?}: {said}");
+    }
+    let failing: [&[&str]; 5] = [
+        &["status", "--node", "nobody"],
+        &["top", "--once", "--node", "nobody"],
+        &["cluster", "drain", "node-9", "--node", "nobody"],
+        &["models", "show", "nothing"],
+        &["check-config", "--set", "pool.max_actor=3"],
+    ];
+    for arguments in failing {
+        let (status, said) = status_of(sandbox.command().args(arguments));
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+        assert_says(&said, &[]);
+    }
+}
+
+#[test]
+fn global_options_work_before_and_after_the_name_of_a_command() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("named.toml");
+    fs::write(&file, "[node]\nname = \"from-file\"\n").unwrap();
+    let config = file.to_str().unwrap();
+    for arguments in [
+        [
+            "--config",
+            config,
+            "--set",
+            "log.filter=warn",
+            "check-config",
+            "--print",
+        ],
+        [
+            "check-config",
+            "--print",
+            "--set",
+            "log.filter=warn",
+            "--config",
+            config,
+        ],
+        [
+            "--config",
+            config,
+            "check-config",
+            "--print",
+            "--set",
+            "log.filter=warn",
+        ],
+    ] {
+        let output = run(sandbox.command().args(arguments));
+        let printed = text(&output.stdout);
+        assert!(
+            printed.contains("\"from-file\"") && printed.contains("filter = \"warn\""),
+            "{arguments:?}: {output:?}"
+        );
+    }
+    for command in COMMANDS {
+        let output = run(sandbox.command().args(command.split(' ')).arg("--help"));
+        for option in [
+            "--config <FILE>",
+            "--set <KEY=VALUE>",
+            "--node <NAME>",
+            "--socket <PATH>",
+        ] {
+            let is_there = text(&output.stdout).contains(option);
+            // Certificates have a --node of their own.
+            assert!(
+                is_there || command == "cluster certs",
+                "{command}: {option}"
+            );
+        }
+    }
+}
+
+#[test]
+fn deprecated_keys_are_warned_about_and_work() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
+    command.args(["check-config", "--print", "--set", "retry.first_ms=77"]);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("initial_backoff_ms = 77"));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("warning: --set: retry.first_ms is deprecated")
+            && said.contains("use retry.initial_backoff_ms"),
+        "{said}"
+    );
 }

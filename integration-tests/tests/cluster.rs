@@ -573,10 +573,10 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     let wanted = "min (3) must not exceed max (2)";
     assert!(!good && text.contains(wanted), "{text}");
     let unknown = command(&["set-bounds", &target, "no-such-model", "1", "2"]).1;
-    assert!(unknown.contains("only demo-en-fr-de"), "{unknown}");
+    assert!(unknown.contains("the node has demo-en-fr-de"), "{unknown}");
     for tag in ["xx", "en", "it"] {
         let (good, text) = command(&["pause", &target, tag]);
-        let wanted = format!("does not translate into {tag}, only into de, fr");
+        let wanted = format!("does not serve {tag}: it serves de, fr");
         assert!(!good && text.contains(&wanted), "{text}");
     }
     let (good, text) = command(&["log-filter", &target, "debug"]);
@@ -599,7 +599,7 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
         nodes[2].log().contains("batch done")
     });
     let (good, text) = command(&["pause", &target, "fr"]);
-    assert!(good && text.contains("held back"), "{text}");
+    assert!(good && text.contains("fr paused"), "{text}");
     wait_until("others know", PATIENCE, || {
         let view = nodes[1].view().unwrap();
         let paused = &view.member(&target).unwrap().report.as_ref().unwrap().pools[0].paused;
@@ -619,12 +619,12 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     });
     let (good, text) = command(&["load", &target, "no-such-model"]);
     assert!(
-        !good && text.contains("there is no usable model no-such-model"),
+        !good && text.contains("no usable model no-such-model"),
         "{text}"
     );
-    assert!(text.contains("only demo-en-fr-de"), "{text}");
+    assert!(text.contains("found demo-en-fr-de"), "{text}");
     let (good, text) = command(&["unload", &target, "no-such-model"]);
-    let wanted = "it has no model no-such-model, only demo-en-fr-de";
+    let wanted = "unknown model no-such-model: the node has demo-en-fr-de";
     assert!(!good && text.contains(wanted), "{text}");
     let (good, text) = command(&["drain", "nobody"]);
     assert!(!good && text.contains("unknown node \"nobody\""), "{text}");

@@ -136,8 +136,8 @@ fn it_shows_failures_and_what_users_send_is_text() {
         .faulty_node()
         .actors(1)
         .set("http.listen", "\"127.0.0.1:0\"")
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200);
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200);
     let node = LocalNode::start(&settings);
     let program = "failures";
     let Some(browser) = Browser::start(&sandbox, &url(&node), program, &[("EVIL", EVIL)]) else {
@@ -167,6 +167,30 @@ fn a_keyboard_is_enough_to_translate_and_a_key_is_asked_for_where_one_is_needed(
         return;
     };
     browser.run(|what| panic!("{what}"));
+}
+
+#[test]
+fn operators_act_with_a_key_of_their_own_after_a_confirmation() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.folder().join("operators.toml");
+    let key = keys::create(&file, "operator").unwrap();
+    let (http, seed) = (free_address(), free_address());
+    let settings = sandbox
+        .node()
+        .clustered(seed, seed)
+        .set("pool.min_actors", 1)
+        .set("pool.max_actors", 2)
+        .set("http.listen", format_args!("\"{http}\""))
+        .set("http.operator_keys_file", file.display());
+    let node = ProcessNode::start(&sandbox, &settings);
+    let (url, name) = (format!("http://{http}/"), node.name());
+    let environment = [("KEY", key.as_str()), ("NODE", name.as_str())];
+    let Some(browser) = Browser::start(&sandbox, &url, "operate", &environment) else {
+        return;
+    };
+    browser.run(|what| assert_eq!(what, "expect the node to end"));
+    // The log says who it was.
+    assert!(node.log().contains("id=\"operator-"), "{}", node.log());
 }
 
 #[test]

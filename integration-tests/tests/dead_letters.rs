@@ -260,6 +260,21 @@ fn what_fails_again_says_how_often_and_what_is_cut_is_left_out() {
     );
     let table = world.run(&["list"]);
     let shown = text(&table.stdout);
+    assert_eq!(
+        shown.lines().count(),
+        3,
+        "a header and a line each: {shown}"
+    );
+    let at = shown.lines().last().unwrap().split(' ').next().unwrap();
+    let one = world.run(&["show", at]);
+    let whole = text(&one.stdout);
+    assert!(
+        one.status.success() && whole.contains(&format!("position  {at}")),
+        "{whole}"
+    );
+    assert!(!whole.contains(['\u{1b}', '\u{7}']), "{whole:?}");
+    let none = world.run(&["show", "0:99999"]);
+    assert_eq!(none.status.code(), Some(1), "{none:?}");
     assert!(
         shown.contains("invalid_json") && shown.contains("owned"),
         "{shown}"

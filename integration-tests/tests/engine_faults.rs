@@ -14,8 +14,8 @@ use rustix::process::Signal;
 fn settings(sandbox: &Sandbox) -> Settings {
     let settings = sandbox.faulty_node().actors(2);
     settings
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200)
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200)
 }
 
 /// Messages of which every fourth is slow, in batches of four.

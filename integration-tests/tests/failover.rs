@@ -25,8 +25,8 @@ fn twins(sandbox: &Sandbox, settings: Settings) -> Settings {
         .set("models.directories", second)
         .set("models.load", r#"["first", "second"]"#)
         .set("http.listen", format_args!("\"{edge}\""))
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200)
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200)
         .actors(1)
 }
 
@@ -138,8 +138,8 @@ fn a_node_whose_only_model_cannot_be_loaded_leaves_its_language_to_other_nodes()
     let settings = kafka.node(sandbox.faulty_node()).actors(1);
     let settings = settings
         .set("http.listen", "127.0.0.1:0")
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200);
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200);
     let broken = LocalNode::start_cold(&settings);
     wait_until("its model is broken", PATIENCE, || {
         broken.status().pools[0].broken

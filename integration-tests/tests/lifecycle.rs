@@ -21,8 +21,8 @@ fn real_engine(sandbox: &Sandbox) -> Settings {
     settings
         .set("engine.kind", "ctranslate2")
         .set("engine.directory", executables::folder().display())
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200)
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200)
 }
 
 /// The folder with the forms of the demo model.
@@ -225,7 +225,7 @@ fn a_device_that_does_not_exist_is_answered_for_at_once() {
     let sandbox = Sandbox::new();
     let settings = real_engine(&sandbox)
         .set("engine.device", "cuda:7")
-        .set("pool.restart_most_ms", 30_000)
+        .set("pool.restart_max_backoff_ms", 30_000)
         .set("http.listen", "127.0.0.1:0");
     let node = LocalNode::start_cold(&settings);
     assert_hopeless(&node, "CUDA");

@@ -38,6 +38,7 @@ mod lifecycle;
 mod many_models;
 mod node_death;
 mod open_files;
+mod operate;
 mod permissions;
 mod readme;
 mod real_kafka;

@@ -21,11 +21,11 @@ fn broken_node(
     let settings = sandbox
         .faulty_node()
         .actors(2)
-        .set("pool.restart_first_ms", 20)
-        .set("pool.restart_most_ms", 200)
+        .set("pool.restart_initial_backoff_ms", 20)
+        .set("pool.restart_max_backoff_ms", 200)
         .set("pool.unavailable_after_ms", 300)
-        .set("retry.first_ms", 100)
-        .set("retry.most_ms", 400);
+        .set("retry.initial_backoff_ms", 100)
+        .set("retry.max_backoff_ms", 400);
     let node = LocalNode::start_cold(&change(settings));
     wait_until("the node reads", PATIENCE, || {
         let status = node.status();
@@ -114,8 +114,8 @@ fn a_node_that_stops_does_not_wait_for_the_next_try() {
     let (node, _fail) = broken_node(&sandbox, |settings| {
         broker
             .node(settings)
-            .set("retry.first_ms", 600_000)
-            .set("retry.most_ms", 600_000)
+            .set("retry.initial_backoff_ms", 600_000)
+            .set("retry.max_backoff_ms", 600_000)
             .set("node.drain_timeout_ms", 30_000)
     });
     let mut backend = broker.backend();

@@ -119,3 +119,29 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stderr), "");
 }
+
+#[test]
+fn a_pipe_needs_no_dash() {
+    let sandbox = Sandbox::new();
+    assert!(executables::engine("ctranslate2").is_file());
+    let mut command = sandbox.command();
+    command.args(["translate", "--from", "en", "--to", "fr"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(b"I am hungry.\nWhere is the train station?\n")
+        .unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains("faim") && lines[1].contains("gare"),
+        "{lines:?}"
+    );
+}

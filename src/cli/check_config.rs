@@ -8,19 +8,17 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 
-use super::{ConfigArgs, registry};
+use super::{Globals, registry};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckConfigArgs {
     /// Print the whole configuration that results, defaults included; options of Kafka clients, which may be secret, are left out
     #[arg(long)]
     print: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
-pub(super) fn run(args: &CheckConfigArgs) -> Result<ExitCode> {
-    let mut config = args.config.load(&[])?;
+pub(super) fn run(args: &CheckConfigArgs, globals: &Globals) -> Result<ExitCode> {
+    let mut config = globals.config.load(&[])?;
     let models = registry(&config)?;
     let mut output = io::stdout().lock();
     if args.print {
@@ -31,7 +29,7 @@ pub(super) fn run(args: &CheckConfigArgs) -> Result<ExitCode> {
     } else {
         writeln!(
             output,
-            "the configuration is good; {} model(s) found",
+            "configuration valid; {} model(s) found",
             models.len()
         )?;
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{ConfigArgs, status::SocketArgs};
+use super::Globals;
 use crate::{
     cluster::{
         certs,
@@ -26,7 +26,7 @@ pub(super) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Create an authority, a cookie and certificates for nodes, or add certificates
+    /// Create a certificate authority, a cookie and node certificates, or add certificates
     Certs(CertsArgs),
     /// Drain a node: stop consuming, finish in-flight work, leave the cluster, exit
     Drain {
@@ -35,15 +35,15 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Set how many actors a pool of a node may have
+    /// Set the minimum and maximum number of actors of a pool
     SetBounds {
         /// Name of the node
         node: String,
         /// Id of the pool's model
         model: String,
-        /// Fewest actors
+        /// Minimum number of actors
         min: u32,
-        /// Most actors
+        /// Maximum number of actors
         max: u32,
         #[command(flatten)]
         how: How,
@@ -75,7 +75,7 @@ enum ClusterCommand {
         #[command(flatten)]
         how: How,
     },
-    /// Unload a model from a node; unfinished work goes to other models or nodes
+    /// Unload a model from a node; unfinished work moves to other models or nodes
     Unload {
         /// Name of the node
         node: String,
@@ -97,33 +97,30 @@ enum ClusterCommand {
 
 #[derive(Debug, Args)]
 struct CertsArgs {
-    /// Folder of the certificates; no file is replaced
+    /// Folder for the certificates; existing files are kept
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Name of a node of a new authority; repeat for each node
-    #[arg(long = "node", value_name = "NAME", required_unless_present = "add", conflicts_with = "add", num_args = 1..)]
+    // The id of the global option, which has another meaning and is replaced by this one here.
+    #[arg(id = "asked", long = "node", value_name = "NAME", required_unless_present = "add", conflicts_with = "add", num_args = 1..)]
     nodes: Vec<String>,
-    /// Name of a node to add with the authority that is in the folder; repeat for each node
+    /// Name of a node to add, signed by the authority in the folder; repeat for each node
     #[arg(long, value_name = "NAME", num_args = 1..)]
     add: Vec<String>,
-    /// Days for which they are valid
+    /// Validity in days
     #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
 }
 
-/// By way of which node, and how often.
+/// Options of every command for a node.
 #[derive(Debug, Args)]
 struct How {
-    /// Names the command; given twice under one name, it is carried out once
+    /// Idempotency key: a command that is sent twice with the same id is executed once
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    #[command(flatten)]
-    by: SocketArgs,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
-pub(super) fn run(args: ClusterArgs) -> Result<ExitCode> {
+pub(super) fn run(args: ClusterArgs, globals: &Globals) -> Result<ExitCode> {
     let (node, action, how) = match args.command {
         ClusterCommand::Certs(args) => {
             let files = match args.add.is_empty() {
@@ -159,12 +156,12 @@ pub(super) fn run(args: ClusterArgs) -> Result<ExitCode> {
             (node, Action::LogFilter { filter }, how)
         }
     };
-    let socket = how.by.socket(&how.config)?;
     let id = how.id.unwrap_or_else(|| {
         let number: u64 = rand::random();
         format!("{number:016x}")
     });
-    let done = ask_command(&socket, Command { id, node, action })?;
+    let command = Command { id, node, action };
+    let done = globals.ask(|socket| ask_command(socket, command))?;
     let before = if done.repeated { " (done before)" } else { "" };
     writeln!(io::stdout(), "{}: {}{before}", done.node, done.outcome)?;
     Ok(ExitCode::SUCCESS)

@@ -4,16 +4,16 @@ mod show;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use babelmesh_actors::domain::ErrorCode;
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::ConfigArgs;
+use super::Globals;
 use crate::{
     config::{Config, Delivery},
     kafka::{
@@ -31,53 +31,61 @@ pub(super) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
-    /// List dead letters with their reasons
+    /// List dead letters, one line each
     List(ListArgs),
-    /// Publish dead letters again to the topics that they came from
+    /// Show one dead letter with all its fields and its payload
+    Show(ShowArgs),
+    /// Publish dead letters again to their original topics
     Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only those with this error code; may be repeated
+    /// Only letters with this error code; may be repeated
     #[arg(long, value_name = "CODE", value_parser = code)]
     code: Vec<String>,
-    /// Only dead letters newer than this, such as 30m, 2h or 7days
+    /// Only letters newer than this, such as 30m, 2h or 7days
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     since: Option<Duration>,
-    /// Only those that came from this topic
+    /// Only letters from this original topic
     #[arg(long, value_name = "TOPIC")]
     origin: Option<String>,
-    /// Only the last N of them
+    /// Only the last N letters
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// As JSON, a line each
+    /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Position of the letter, as `list` shows it
+    #[arg(value_name = "PARTITION:OFFSET")]
+    at: Position,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["all", "code", "at"]))]
 struct ReplayArgs {
-    /// Every letter that was not replayed before
+    /// All letters that were not replayed before
     #[arg(long)]
     all: bool,
-    /// Those of them with this error code; may be repeated
+    /// Letters with this error code; may be repeated
     #[arg(long, value_name = "CODE", value_parser = code)]
     code: Vec<String>,
-    /// The one at this position, as `list` shows it; may be repeated
+    /// The letter at this position, as `list` shows it; may be repeated
     #[arg(long, value_name = "PARTITION:OFFSET")]
     at: Vec<Position>,
-    /// Only say what would be replayed
+    /// Dry run: print what would be replayed
     #[arg(long)]
     dry_run: bool,
-    /// Also those that were replayed before
+    /// Include letters that were replayed before
     #[arg(long)]
     from_beginning: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 /// An error code, so that a misspelled one does not look like an empty topic.
@@ -85,23 +93,25 @@ fn code(text: &str) -> Result<String, String> {
     let value = serde_json::Value::String(text.to_owned());
     match serde_json::from_value::<ErrorCode>(value) {
         Ok(code) => Ok(code.name().to_owned()),
-        Err(_) => Err("there is no such error code".to_owned()),
+        Err(_) => Err("unknown error code".to_owned()),
     }
 }
 
-pub(super) fn run(args: &DeadLettersArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &DeadLettersArgs, globals: &Globals) -> Result<ExitCode> {
     match &args.command {
-        DeadLettersCommand::List(args) => list(&load(&args.config)?, args),
-        DeadLettersCommand::Replay(args) => replay(&load(&args.config)?, args),
+        DeadLettersCommand::List(args) => list(&load(globals)?, args),
+        DeadLettersCommand::Show(args) => show_one(&load(globals)?, args),
+        DeadLettersCommand::Replay(args) => replay(&load(globals)?, args),
     }
 }
 
-fn load(args: &ConfigArgs) -> Result<Config> {
-    let config = args.load(&[])?;
+fn load(globals: &Globals) -> Result<Config> {
+    let mut config = globals.config.load(&[])?;
+    globals.find_embedded_broker(&mut config);
     ensure!(
         config.kafka.bootstrap_servers != EMBEDDED,
-        "an embedded broker begins without letters and ends with its node; set kafka.bootstrap_servers to the address that its node \
-         logs, or to that of a cluster"
+        "kafka.bootstrap_servers is \"embedded\", and an embedded broker exists only while its node runs: start the node, or give the address \
+         of a broker"
     );
     Ok(config)
 }
@@ -157,16 +167,48 @@ fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
             writeln!(output, "{}", show::json(line)?)?;
         }
     } else if found == 0 {
-        writeln!(output, "there are no such letters")?;
+        writeln!(io::stderr(), "no matching dead letters")?;
     } else {
-        writeln!(output, "{}", show::table(last.values()))?;
+        let width = terminal_width();
+        write!(output, "{}", show::list(last.values(), width))?;
         if found > last.len() as u64 {
+            let shown = last.len();
             writeln!(
-                output,
-                "the last {} of {found}; --limit shows more",
-                last.len()
+                io::stderr(),
+                "the last {shown} of {found}; use --limit to show more"
             )?;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Columns of the terminal; `None` when output goes elsewhere.
+fn terminal_width() -> Option<usize> {
+    let is_terminal = io::stdout().is_terminal();
+    let size = ratatui::crossterm::terminal::size();
+    size.ok()
+        .filter(|_| is_terminal)
+        .map(|(columns, _)| usize::from(columns))
+}
+
+fn show_one(config: &Config, args: &ShowArgs) -> Result<ExitCode> {
+    let topic = &config.kafka.topics.dead_letters;
+    let group = replay_group(config);
+    let mut scan = Scan::connect(&clients(config), &group, topic, within(config))?;
+    let handled = Handled::read(&scan)?;
+    scan.only(args.at)?;
+    let letter = scan.read()?.filter(|letter| letter.at == args.at);
+    let Some(letter) = letter else {
+        bail!(
+            "no dead letter at {} in {topic}; see `babelmesh dead-letters list`",
+            args.at
+        );
+    };
+    let mut output = io::stdout().lock();
+    let whole = show::Line::whole(&letter, handled.contains(letter.at));
+    match args.json {
+        true => writeln!(output, "{}", show::json(&whole)?)?,
+        false => write!(output, "{}", show::fields(&whole))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -192,11 +234,11 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
         match verdict {
             Verdict::Replay(topic) => {
                 let topic = show::printable(topic, usize::MAX);
-                writeln!(output, "{} ({what}) goes to {topic}", letter.at)?;
+                writeln!(output, "{} ({what}): replay to {topic}", letter.at)?;
             }
             Verdict::Skip(why) => {
                 let why = show::printable(&why.to_string(), usize::MAX);
-                writeln!(output, "{} ({what}) is left out: {why}", letter.at)?;
+                writeln!(output, "{} ({what}): left out: {why}", letter.at)?;
             }
         }
         Ok(())
@@ -205,7 +247,7 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
     for at in &summary.missing {
         writeln!(
             output,
-            "{at} is left out: it was replayed before, or there is no such letter"
+            "{at}: left out: already replayed, or no such letter"
         )?;
     }
     let left_out = summary.skipped + summary.missing.len() as u64;

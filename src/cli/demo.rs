@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    ConfigArgs,
-    load::{READY, TextArgs, stop_flag},
+    Globals,
+    bench::{READY, TextArgs, stop_flag},
     runtime,
 };
 use crate::{
@@ -35,12 +35,10 @@ const SHRINK: Duration = Duration::from_secs(8);
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// Number of messages
-    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: u64,
     #[command(flatten)]
     texts: TextArgs,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 /// A demonstration is short: the pool shrinks after seconds instead of minutes. Everything else is as in a node.
@@ -57,9 +55,8 @@ const PRESETS: &[(&str, &str)] = &[
     ("scaling.delay_target.slow_window_ms", "2000"),
 ];
 
-pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
-    ensure!(args.messages > 0, "there is nothing to send");
-    let config = args.config.load(&models::presets(PRESETS))?;
+pub(super) fn run(args: DemoArgs, globals: &Globals) -> Result<ExitCode> {
+    let config = globals.config.load(&models::presets(PRESETS))?;
     let models = models::Models::select(&config)?;
     let traces = Traces::start(&config.telemetry.traces, &config.node.name)?;
     logging::start_traced(&config.log, &traces);
@@ -106,7 +103,7 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode> {
             () = stopped(&stop) => {
                 board.clear();
                 node.drain().await;
-                writeln!(io::stderr(), "stopped; what had been read was finished first")?;
+                writeln!(io::stderr(), "stopped; in-flight work was finished")?;
                 // The generator's thread may still wait for answers that nobody will give.
                 std::process::exit(130);
             }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
-use super::ConfigArgs;
+use super::Globals;
 use crate::api::keys;
 
 #[derive(Debug, Args)]
@@ -20,19 +20,19 @@ pub(super) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key and print it; it cannot be shown again
+    /// Create a key and print it once
     Create {
         /// Name of the key, for limits and for revoking it
         name: String,
         #[command(flatten)]
         file: FileArgs,
     },
-    /// Print the names of all keys
+    /// List the names of all keys
     List {
         #[command(flatten)]
         file: FileArgs,
     },
-    /// Take a key away
+    /// Revoke a key
     Revoke {
         /// Name of the key
         name: String,
@@ -43,46 +43,44 @@ enum KeysCommand {
 
 #[derive(Debug, Args)]
 struct FileArgs {
-    /// File of the keys' hashes; http.keys_file by default
+    /// File with the hashes of the keys (default: http.keys_file)
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 impl FileArgs {
-    fn path(self) -> Result<PathBuf> {
+    fn path(self, globals: &Globals) -> Result<PathBuf> {
         match self.file {
             Some(file) => Ok(file),
-            None => self
+            None => globals
                 .config
                 .load(&[])?
                 .http
                 .keys_file
-                .context("no file is named: use --file, or set http.keys_file"),
+                .context("no key file given: use --file, or set http.keys_file"),
         }
     }
 }
 
-pub(super) fn run(args: KeysArgs) -> Result<ExitCode> {
+pub(super) fn run(args: KeysArgs, globals: &Globals) -> Result<ExitCode> {
     let mut output = io::stdout();
     match args.command {
         KeysCommand::Create { name, file } => {
-            let key = keys::create(&file.path()?, &name)?;
+            let key = keys::create(&file.path(globals)?, &name)?;
             writeln!(output, "{key}")?;
             writeln!(
                 io::stderr(),
-                "nodes know it within a second; it cannot be shown again"
+                "Active within a second. Store it now: it is not shown again."
             )?;
         }
         KeysCommand::List { file } => {
-            for name in keys::names(&file.path()?)? {
+            for name in keys::names(&file.path(globals)?)? {
                 writeln!(output, "{name}")?;
             }
         }
         KeysCommand::Revoke { name, file } => {
-            keys::revoke(&file.path()?, &name)?;
-            writeln!(io::stderr(), "nodes forget it within a second")?;
+            keys::revoke(&file.path(globals)?, &name)?;
+            writeln!(io::stderr(), "Revoked; nodes reject it within a second.")?;
         }
     }
     Ok(ExitCode::SUCCESS)

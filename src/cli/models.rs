@@ -9,9 +9,11 @@ use std::{
 use anyhow::{Result, bail};
 use babelmesh_models::{EngineKind, Model, ModelRegistry, Tier, forms, import::ImportOptions};
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
-use super::{ConfigArgs, registry};
+use super::{
+    Globals, registry,
+    table::{lines, table},
+};
 use crate::{
     config::Config,
     node::{cache_directory, error_chain},
@@ -21,15 +23,13 @@ use crate::{
 pub(super) struct ModelsArgs {
     #[command(subcommand)]
     command: ModelsCommand,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum ModelsCommand {
     /// List the models in the configured folders
     List {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -37,15 +37,15 @@ enum ModelsCommand {
     Show {
         /// Id of the model
         id: String,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Import a Hugging Face Marian model, or a Firefox Translations or Bergamot model
     Import(ImportArgs),
-    /// Compare the files of models with their manifests
+    /// Verify the files of models against their manifests
     Verify {
-        /// Ids of models; all when none is given
+        /// Ids of models (default: all)
         ids: Vec<String>,
     },
 }
@@ -55,10 +55,10 @@ struct ImportArgs {
     /// Folder of a Marian model in Hugging Face form (config.json, model.safetensors, vocab.json, source.spm, target.spm), or of a Firefox or Bergamot
     /// model (model.*.intgemm*.bin, vocab.*.spm or srcvocab.*.spm with trgvocab.*.spm, optionally lex.*.s2t.bin)
     from: PathBuf,
-    /// Folder to make; by default below the first folder of models.directories, named as the source's
+    /// Folder to create (default: in the first folder of models.directories, with the name of the source)
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// Id of the model; the new folder's name when absent
+    /// Id of the model (default: name of the new folder)
     #[arg(long)]
     id: Option<String>,
     /// Description of the model
@@ -67,10 +67,10 @@ struct ImportArgs {
     /// Quality tier: basic, medium or premium
     #[arg(long, default_value = "basic", value_parser = tier)]
     tier: Tier,
-    /// Source languages; read from the model's own files or their names when absent
+    /// Source languages (default: read from the model's files or their names)
     #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     from_languages: Vec<String>,
-    /// Target languages; read from the model's own files or their names when absent
+    /// Target languages (default: read from the model's files or their names)
     #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     to_languages: Vec<String>,
     /// Licence of the weights
@@ -95,8 +95,8 @@ fn tier(text: &str) -> Result<Tier, String> {
         .ok_or_else(|| "expected basic, medium or premium".to_owned())
 }
 
-pub(super) fn run(args: ModelsArgs) -> Result<ExitCode> {
-    let config = args.config.load(&[])?;
+pub(super) fn run(args: ModelsArgs, globals: &Globals) -> Result<ExitCode> {
+    let config = globals.config.load(&[])?;
     match args.command {
         ModelsCommand::List { json } => list(&registry(&config)?, json),
         ModelsCommand::Show { id, json } => show(&registry(&config)?, &id, json),
@@ -112,10 +112,8 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
         writeln!(output, "{}", serde_json::to_string_pretty(&manifests)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header([
-        "model", "kind", "from", "to", "tier", "MB", "licence", "folder",
+    let mut table = table(&[
+        "model", "kind", "from", "to", "tier", ">MB", "licence", "folder",
     ]);
     for model in registry.iter() {
         let manifest = model.manifest();
@@ -130,13 +128,13 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
             model.directory().display().to_string(),
         ]);
     }
-    writeln!(output, "{table}")?;
+    write!(output, "{}", lines(&table))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
     let Some(model) = registry.get(id) else {
-        bail!("there is no model {id}");
+        bail!("unknown model \"{id}\"; see `babelmesh models list`");
     };
     let mut output = io::stdout().lock();
     let manifest = model.manifest();
@@ -147,8 +145,7 @@ fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
     let engines = EngineKind::for_architecture(manifest.architecture).iter();
     let engines: Vec<_> = engines.map(|engine| engine.name()).collect();
     let limits = manifest.limits;
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
+    let mut table = table(&["field", "value"]);
     for (name, value) in [
         ("model", model.id().to_owned()),
         ("name", manifest.name.clone()),
@@ -177,7 +174,7 @@ fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
         let text = format!("{}, {megabytes:.1} MB, SHA-256 {}", file.name, file.sha256);
         table.add_row([role.to_string(), text]);
     }
-    writeln!(output, "{table}")?;
+    write!(output, "{}", lines(&table))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -189,7 +186,7 @@ fn import(config: &Config, args: ImportArgs) -> Result<ExitCode> {
     ) {
         (Some(into), ..) => into,
         (None, Some(folder), Some(name)) => folder.join(name),
-        _ => bail!("say with --into which folder to make"),
+        _ => bail!("give the folder to create with --into"),
     };
     let options = ImportOptions {
         id: args.id,
@@ -207,10 +204,10 @@ fn import(config: &Config, args: ImportArgs) -> Result<ExitCode> {
     // The engines' forms now, so that the first start of a node need not make them.
     let cache = cache_directory(config);
     let mut output = io::stdout().lock();
-    writeln!(output, "{} is in {}", model.id(), into.display())?;
+    writeln!(output, "imported {} into {}", model.id(), into.display())?;
     for kind in EngineKind::for_architecture(model.manifest().architecture) {
         match forms::prepare(&model, *kind, &cache) {
-            Ok(_) => writeln!(output, "{kind}: its form of the model is made")?,
+            Ok(_) => writeln!(output, "{kind}: converted")?,
             Err(error) => writeln!(output, "{kind}: {}", error_chain(&error))?,
         }
     }
@@ -219,7 +216,7 @@ fn import(config: &Config, args: ImportArgs) -> Result<ExitCode> {
 
 fn verify(registry: &ModelRegistry, ids: &[String]) -> Result<ExitCode> {
     if let Some(unknown) = ids.iter().find(|id| registry.get(id).is_none()) {
-        bail!("there is no model {unknown}");
+        bail!("unknown model \"{unknown}\"; see `babelmesh models list`");
     }
     let mut output = io::stdout().lock();
     let mut bad = 0;
@@ -228,7 +225,7 @@ fn verify(registry: &ModelRegistry, ids: &[String]) -> Result<ExitCode> {
         .filter(|model| ids.is_empty() || ids.iter().any(|id| id == model.id()))
     {
         match model.verify() {
-            Ok(()) => writeln!(output, "{}: every file is as its manifest says", model.id())?,
+            Ok(()) => writeln!(output, "{}: verified", model.id())?,
             Err(error) => {
                 bad += 1;
                 writeln!(output, "{}: {}", model.id(), error_chain(&error))?;
@@ -237,6 +234,6 @@ fn verify(registry: &ModelRegistry, ids: &[String]) -> Result<ExitCode> {
     }
     match bad {
         0 => Ok(ExitCode::SUCCESS),
-        bad => bail!("{bad} model(s) differ from their manifests"),
+        bad => bail!("{bad} model(s) do not match their manifests"),
     }
 }

@@ -3,9 +3,8 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Result, anyhow};
-use clap::Args;
 
-use super::{ConfigArgs, runtime, told_to_stop};
+use super::{Globals, runtime, told_to_stop};
 use crate::{
     events::{EventLog, NodeEvent},
     logging,
@@ -13,16 +12,19 @@ use crate::{
     telemetry::Traces,
 };
 
-#[derive(Debug, Args)]
-pub(super) struct NodeArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-pub(super) fn run(args: NodeArgs) -> Result<ExitCode> {
-    let config = args.config.load(&[])?;
+pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
+    let (config, deprecated) = globals.config.load_with_deprecations(&[])?;
     let traces = Traces::start(&config.telemetry.traces, &config.node.name)?;
     logging::start_traced(&config.log, &traces);
+    for key in &deprecated {
+        let place = key.place.as_ref().map(ToString::to_string);
+        NodeEvent::DeprecatedKey {
+            old: key.old,
+            new: key.new,
+            place: place.as_deref().unwrap_or_default(),
+        }
+        .emit();
+    }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let stop = told_to_stop();

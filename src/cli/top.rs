@@ -1,5 +1,7 @@
 //! `babelmesh top`
 
+mod rates;
+mod rows;
 mod screen;
 
 use std::{
@@ -8,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 use ratatui::{
     Terminal,
@@ -16,14 +18,20 @@ use ratatui::{
     crossterm::event::{self, Event, KeyCode, KeyModifiers},
 };
 
-use super::{ConfigArgs, status::SocketArgs};
+use super::Globals;
 use crate::node::ask_cluster;
-use screen::Screen;
+use screen::{Key, Screen, Tab};
 
-/// How wide and high a single picture is.
-const PICTURE: (u16, u16) = (110, 40);
+/// Width of a snapshot.
+const WIDTH: u16 = 80;
+/// Keys, for the help of the command.
+const KEYS: &str = "Keys: p pools, l languages, t nodes and links, Tab next view, n b d r sort by name, backlog, delay or rate, \
+                    arrows and PgUp/PgDn scroll, ? help, q quit";
+/// Largest height of a snapshot.
+const MAX_HEIGHT: u16 = 1_000;
 
 #[derive(Debug, Args)]
+#[command(after_help = KEYS)]
 pub(super) struct TopArgs {
     /// Print one snapshot and exit
     #[arg(long)]
@@ -31,27 +39,26 @@ pub(super) struct TopArgs {
     /// Refresh interval, in milliseconds
     #[arg(long, default_value_t = 1_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=60_000))]
     every: u64,
-    #[command(flatten)]
-    by: SocketArgs,
-    #[command(flatten)]
-    config: ConfigArgs,
+    /// View to begin with
+    #[arg(long, value_enum, default_value_t = Tab::Pools)]
+    view: Tab,
 }
 
-pub(super) fn run(args: TopArgs) -> Result<ExitCode> {
-    let socket = args.by.socket(&args.config)?;
-    let mut screen = Screen::default();
-    screen.show(ask_cluster(&socket)?);
+pub(super) fn run(args: TopArgs, globals: &Globals) -> Result<ExitCode> {
+    let socket = globals.socket()?;
+    let mut screen = Screen::new(args.view);
+    screen.show(globals.ask(ask_cluster)?);
     if args.once {
-        write!(io::stdout(), "{}", picture(&screen)?)?;
+        write!(io::stdout(), "{}", snapshot(&screen)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    ensure!(
-        io::stdout().is_terminal(),
-        "this is no terminal: use --once for a single picture"
-    );
+    if !io::stdout().is_terminal() {
+        bail!("standard output is not a terminal; use --once to print a snapshot");
+    }
+    let every = Duration::from_millis(args.every);
     // The terminal is put back as it was, after a panic too.
     let mut terminal = ratatui::try_init()?;
-    let watched = watch(&args, &mut screen, |screen| {
+    let watched = watch(&socket, every, &mut screen, |screen| {
         terminal.draw(|frame| screen.draw(frame))?;
         Ok(())
     });
@@ -60,12 +67,11 @@ pub(super) fn run(args: TopArgs) -> Result<ExitCode> {
 }
 
 fn watch(
-    args: &TopArgs,
+    socket: &std::path::Path,
+    every: Duration,
     screen: &mut Screen,
     mut draw: impl FnMut(&Screen) -> Result<()>,
 ) -> Result<()> {
-    let socket = args.by.socket(&args.config)?;
-    let every = Duration::from_millis(args.every);
     loop {
         draw(screen)?;
         let next = Instant::now() + every;
@@ -75,29 +81,56 @@ fn watch(
                 break;
             }
             match event::read()? {
-                Event::Key(key) if is_end(key.code, key.modifiers) => return Ok(()),
+                Event::Key(key) if key.is_release() => {}
+                Event::Key(key) => match meaning(key.code, key.modifiers) {
+                    Some(Key::Quit) => return Ok(()),
+                    Some(key) => {
+                        screen.press(key);
+                        draw(screen)?;
+                    }
+                    None => {}
+                },
                 Event::Resize(..) => draw(screen)?,
                 _ => {}
             }
         }
-        match ask_cluster(&socket) {
+        match ask_cluster(socket) {
             Ok(view) => screen.show(view),
             Err(error) => screen.complain(format!("{error:#}")),
         }
     }
 }
 
-fn is_end(code: KeyCode, modifiers: KeyModifiers) -> bool {
-    match code {
-        KeyCode::Char('q') | KeyCode::Esc => true,
-        KeyCode::Char('c') => modifiers.contains(KeyModifiers::CONTROL),
-        _ => false,
-    }
+/// What a key means, if anything.
+fn meaning(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
+    use screen::Sort;
+    Some(match code {
+        KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Key::Quit,
+        KeyCode::Char('q') | KeyCode::Esc => Key::Quit,
+        KeyCode::Char('p') => Key::Show(Tab::Pools),
+        KeyCode::Char('l') => Key::Show(Tab::Languages),
+        KeyCode::Char('t') => Key::Show(Tab::Nodes),
+        KeyCode::Tab => Key::NextTab,
+        KeyCode::Char('n') => Key::Sort(Sort::Name),
+        KeyCode::Char('b') => Key::Sort(Sort::Backlog),
+        KeyCode::Char('d') => Key::Sort(Sort::Delay),
+        KeyCode::Char('r') => Key::Sort(Sort::Rate),
+        KeyCode::Char('?' | 'h') => Key::Help,
+        KeyCode::Down | KeyCode::Char('j') => Key::Scroll(1),
+        KeyCode::Up | KeyCode::Char('k') => Key::Scroll(-1),
+        KeyCode::PageDown => Key::Scroll(10),
+        KeyCode::PageUp => Key::Scroll(-10),
+        _ => return None,
+    })
+}
+
+/// The screen as plain text, as high as its rows need.
+fn snapshot(screen: &Screen) -> Result<String> {
+    picture(screen, WIDTH, screen.height().min(MAX_HEIGHT))
 }
 
 /// The screen as plain text.
-fn picture(screen: &Screen) -> Result<String> {
-    let (width, height) = PICTURE;
+fn picture(screen: &Screen, width: u16, height: u16) -> Result<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height))?;
     terminal.draw(|frame| screen.draw(frame))?;
     let buffer = terminal.backend().buffer();

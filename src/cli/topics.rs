@@ -10,10 +10,12 @@ use std::{
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
-use super::{ConfigArgs, runtime};
+use super::{
+    Globals, runtime,
+    table::{lines, table},
+};
 use crate::{
     config::Config,
     kafka::{
@@ -36,7 +38,7 @@ pub(super) struct TopicsArgs {
 
 #[derive(Debug, Subcommand)]
 enum TopicsCommand {
-    /// Create the topics that are missing, and say which of the others are not as configured
+    /// Create missing topics and report topics that differ from the configuration
     ///
     /// The languages are those of kafka.languages, or those that the models write. Topics that exist are changed only with --alter.
     /// Exits with status 0 if every topic exists afterwards, otherwise with 1.
@@ -44,53 +46,41 @@ enum TopicsCommand {
         /// Dry run: validate on the brokers and print the changes
         #[arg(long)]
         dry_run: bool,
-        /// Change topics that are not as configured: add partitions, set their configuration
+        /// Change topics that differ from the configuration: add partitions, set their configuration
         ///
-        /// Added partitions move keys: while records from before are unfinished, the order within a conversation does not hold.
+        /// Added partitions move keys: order within a conversation is not kept until earlier records are finished.
         #[arg(long)]
         alter: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
     },
     /// Show topics and how they differ from the configuration
     ///
     /// Exits with status 1 if a topic is missing or not as configured, otherwise with 0. Partitions with lagging replicas are shown and do
     /// not count.
     Describe {
-        /// As JSON, with every partition
+        /// Print JSON, with every partition
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
     },
 }
 
-impl TopicsCommand {
-    const fn config(&self) -> &ConfigArgs {
-        match self {
-            Self::Create { config, .. } | Self::Describe { config, .. } => config,
-        }
-    }
-}
-
-pub(super) fn run(args: &TopicsArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &TopicsArgs, globals: &Globals) -> Result<ExitCode> {
     // Errors carry librdkafka's reasons already.
-    let config = args.command.config().load(&[("log.filter", "error")])?;
+    let config = globals.config.load(&[("log.filter", "error")])?;
     logging::start(&config.log);
     let kafka = &config.kafka;
     ensure!(
         kafka.bootstrap_servers != EMBEDDED,
-        "kafka.bootstrap_servers: the embedded broker makes its topics when its node starts and cannot be administered; name a broker of Apache Kafka"
+        "kafka.bootstrap_servers: the embedded broker creates its topics when its node starts and cannot be administered; give the address of an Apache Kafka broker"
     );
     let topics = plan(kafka, &served_languages(&config)?);
     let clients = Clients::new(kafka, &kafka.bootstrap_servers, "topics", false);
     let admin = Admin::new(&clients, Duration::from_millis(kafka.startup_timeout_ms));
     runtime()?.block_on(async {
         match args.command {
-            TopicsCommand::Create { dry_run, alter, .. } => {
+            TopicsCommand::Create { dry_run, alter } => {
                 create(&config, &admin, &topics, dry_run, alter).await
             }
-            TopicsCommand::Describe { json, .. } => describe(&config, &admin, &topics, json).await,
+            TopicsCommand::Describe { json } => describe(&config, &admin, &topics, json).await,
         }
     })
 }
@@ -119,21 +109,21 @@ async fn create(
         };
         let found = differences(&topic.settings, state);
         if found.is_empty() {
-            writeln!(output, "{name}: is there, as configured")?;
+            writeln!(output, "{name}: ok")?;
         }
         for difference in &found {
             let changes = alter && difference.remedy != Remedy::ByHand;
             let said = match (changes, difference.remedy) {
                 (true, _) => format!("; {would}set to {}", difference.configured),
                 (false, Remedy::ByHand) => by_hand(difference).to_owned(),
-                (false, _) => "; --alter changes that".to_owned(),
+                (false, _) => "; use --alter to change it".to_owned(),
             };
             let difference = sentence(difference);
             writeln!(output, "{name}: {difference}{said}")?;
         }
         if alter {
             if found.iter().any(|d| d.remedy == Remedy::AddPartitions) {
-                let warning = "added partitions move keys: until what was there before is finished, the order within a conversation does not hold";
+                let warning = "added partitions move keys: order within a conversation is not kept until earlier records are finished";
                 writeln!(io::stderr(), "warning: {name}: {warning}")?;
             }
             if !dry_run {
@@ -261,18 +251,16 @@ impl Description {
 }
 
 fn text(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header([
+    let mut table = table(&[
         "topic",
-        "partitions",
-        "replicas",
-        "behind",
-        "kept",
-        "clean-up",
-        "min in sync",
-        "offsets",
-        "is",
+        ">parts",
+        ">replicas",
+        ">lagging",
+        ">kept",
+        "cleanup",
+        ">min isr",
+        ">offsets",
+        "state",
     ]);
     let mut notes = String::new();
     for topic in &report.topics {
@@ -311,7 +299,7 @@ fn text(report: &Report) -> String {
     for few in &report.too_few_partitions {
         let _ = writeln!(notes, "warning: {}", few_sentence(few));
     }
-    format!("{table}\n{notes}")
+    format!("{}{notes}", lines(&table))
 }
 
 fn sentence(difference: &Difference) -> String {
@@ -322,16 +310,16 @@ fn sentence(difference: &Difference) -> String {
         ..
     } = difference;
     let actual = match actual.as_str() {
-        "" => "not known",
+        "" => "unknown",
         actual => actual,
     };
-    format!("{setting} is {actual}, configured is {configured}")
+    format!("{setting} is {actual}, configured: {configured}")
 }
 
 fn by_hand(difference: &Difference) -> &'static str {
     match difference.setting {
-        "partitions" => "; Kafka takes no partitions away",
-        _ => "; kafka-reassign-partitions changes that",
+        "partitions" => "; Kafka cannot remove partitions",
+        _ => "; use kafka-reassign-partitions to change it",
     }
 }
 
@@ -341,9 +329,7 @@ fn few_sentence(few: &TooFewPartitions) -> String {
         partitions,
         parallelism,
     } = few;
-    format!(
-        "{topic} has {partitions} partitions, fewer than the {parallelism} nodes that should be able to work on it (kafka.parallelism)"
-    )
+    format!("{topic} has {partitions} partitions, fewer than kafka.parallelism ({parallelism})")
 }
 
 fn in_words(settings: &TopicSettings) -> String {
@@ -356,7 +342,7 @@ fn in_words(settings: &TopicSettings) -> String {
         }
     };
     format!(
-        "{} partitions, {} replicas of which {} must be in sync, {what}",
+        "{} partitions, {} replicas ({} in sync required), {what}",
         settings.partitions, settings.replication, settings.min_insync_replicas
     )
 }
@@ -373,7 +359,7 @@ fn duration(ms: &str) -> String {
         return ms.to_owned();
     };
     match number {
-        ..=-1 => "for ever".to_owned(),
+        ..=-1 => "forever".to_owned(),
         0 => "0 s".to_owned(),
         _ => UNITS
             .iter()
@@ -398,7 +384,7 @@ mod tests {
             ("1000", "1 s"),
             ("1001", "1001 ms"),
             ("0", "0 s"),
-            ("-1", "for ever"),
+            ("-1", "forever"),
             ("?", "?"),
         ] {
             assert_eq!(duration(ms), told);

@@ -1,8 +1,8 @@
 //! `babelmesh translate`
 
 use std::{
-    io::{self, BufRead, Write},
-    path::{Path, PathBuf},
+    io::{self, BufRead, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,42 +16,51 @@ use babelmesh_actors::{
 };
 use clap::Args;
 
-use super::{ConfigArgs, runtime};
+use super::{Globals, runtime, usage};
 use crate::{
     failure::Failures,
-    node::{Actors, ask_translation, default_socket, select_models},
+    node::{Actors, ask_translation, select_models},
 };
 
 /// Lines of standard input that are translated together.
 const LINES: usize = 256;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Without --via-node, --node or --socket, models are loaded into this process."
+)]
 pub(super) struct TranslateArgs {
-    /// Source language, or auto
+    /// Source language, or "auto" to detect it
     #[arg(long, default_value = "auto", value_name = "LANGUAGE")]
     from: String,
     /// Target language
     #[arg(long, value_name = "LANGUAGE")]
     to: String,
-    /// Node that translates, or "any" for the shortest expected completion time; sent through the node on this machine
+    /// Have a node of the cluster translate: its name, or "any" for the shortest expected completion time
     #[arg(long, value_name = "NAME")]
     via_node: Option<String>,
-    /// Path of the socket of the node on this machine; that of the configuration when absent
-    #[arg(long, value_name = "PATH", requires = "via_node")]
-    socket: Option<PathBuf>,
-    /// The text; - reads standard input and translates it line by line
-    text: String,
-    #[command(flatten)]
-    config: ConfigArgs,
+    /// Text; when it is absent or -, standard input is translated line by line
+    text: Option<String>,
 }
 
-pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
-    let config = args.config.load(&[])?;
-    if let Some(node) = &args.via_node {
-        let socket = args.socket.clone().or_else(|| config.status.socket.clone());
-        let socket = socket.unwrap_or_else(|| default_socket(&config.node.name));
-        return translate_elsewhere(&args, &socket, node);
+impl TranslateArgs {
+    /// The text of the command line; `None` for standard input.
+    fn text(&self) -> Option<&str> {
+        self.text.as_deref().filter(|text| *text != "-")
     }
+}
+
+pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
+    if args.text.is_none() && io::stdin().is_terminal() {
+        return Err(usage(
+            "no text: give it as an argument, pipe it to standard input, or use - to type it",
+        ));
+    }
+    if args.via_node.is_some() || globals.names_a_node() {
+        let node = args.via_node.as_deref().filter(|node| *node != "any");
+        return translate_elsewhere(&args, &globals.socket()?, node);
+    }
+    let config = globals.config.load(&[])?;
     runtime()?.block_on(async {
         let causes = Arc::new(Causes::default());
         let selection = select_models(&config)?;
@@ -80,9 +89,12 @@ pub(super) fn run(args: TranslateArgs) -> Result<ExitCode> {
     })
 }
 
-/// Has a node of a cluster translate, each line for itself.
-fn translate_elsewhere(args: &TranslateArgs, socket: &Path, node: &str) -> Result<ExitCode> {
-    let node = (node != "any").then_some(node);
+/// Has a running node translate, each line on its own.
+fn translate_elsewhere(
+    args: &TranslateArgs,
+    socket: &Path,
+    node: Option<&str>,
+) -> Result<ExitCode> {
     let mut output = io::stdout().lock();
     let translate = |text: &str| -> Result<String> {
         if text.trim().is_empty() {
@@ -92,11 +104,11 @@ fn translate_elsewhere(args: &TranslateArgs, socket: &Path, node: &str) -> Resul
         match (result.translated_text, result.error) {
             (Some(text), _) => Ok(text),
             (None, Some(error)) => bail!("{}: {}", error.code.name(), error.message),
-            (None, None) => bail!("{} answered without a translation", result.node),
+            (None, None) => bail!("node {} answered without a translation", result.node),
         }
     };
-    if args.text != "-" {
-        writeln!(output, "{}", translate(&args.text)?)?;
+    if let Some(text) = args.text() {
+        writeln!(output, "{}", translate(text)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut input = io::stdin().lock();
@@ -118,8 +130,8 @@ fn request(args: &TranslateArgs, text: &str) -> TranslationRequest {
 
 async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
     let mut output = io::stdout().lock();
-    if args.text != "-" {
-        let translated = translate(args, actors, &args.text).await?;
+    if let Some(text) = args.text() {
+        let translated = translate(args, actors, text).await?;
         return Ok(writeln!(output, "{translated}")?);
     }
     let mut input = io::stdin().lock();
@@ -149,7 +161,7 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     match caller::translate(&actors.intake(), request(args, text), Reach::Node).await {
         Ok(Ok(translated)) => Ok(translated.text),
         Ok(Err(error)) => bail!("{}: {error}", error.code.name()),
-        Err(_) => bail!("the pool ended before it answered"),
+        Err(_) => bail!("the pool stopped before it answered"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading configuration from its layers, with every mistake reported at once.
+//! Reading configuration from its layers, with all errors reported at once.
 
 use std::path::Path;
 
@@ -10,7 +10,12 @@ use figment::{
 };
 use serde::Deserialize;
 
-use super::{model::Config, validate};
+use super::{
+    deprecated::{self, DeprecatedKey},
+    diagnostics::{self, Layers},
+    model::Config,
+    validate,
+};
 
 /// Prefix of the environment variables; `BABELMESH_KAFKA__GROUP_ID` is `kafka.group_id`.
 const PREFIX: &str = "BABELMESH_";
@@ -19,23 +24,86 @@ const PREFIX: &str = "BABELMESH_";
 /// a dotted path and a value: a number, a list, a table, or text.
 ///
 /// # Errors
-/// Every mistake of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
+/// All errors of all layers together: an unreadable file, unknown keys, wrong types, values out of range.
 pub fn load(
     file: Option<&Path>,
     presets: &[(String, String)],
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &[(String, String)],
 ) -> Result<Config, ConfigErrors> {
+    load_with_deprecations(file, presets, environment, overrides).map(|(config, _)| config)
+}
+
+/// [`load`], with the keys that were given under their old names.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_deprecations(
+    file: Option<&Path>,
+    presets: &[(String, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+) -> Result<(Config, Vec<DeprecatedKey>), ConfigErrors> {
     let mut errors = Vec::new();
+    let mut reading = Reading::default();
+    let read = read_layers(
+        file,
+        presets,
+        environment,
+        overrides,
+        &mut reading,
+        &mut errors,
+    );
+    diagnostics::finish(&mut errors, &reading.layers);
+    match (read, errors.is_empty()) {
+        (Some(config), true) => Ok((config, reading.deprecated)),
+        _ => Err(ConfigErrors(errors)),
+    }
+}
+
+/// What is noted while layers are read.
+#[derive(Default)]
+struct Reading {
+    layers: Layers,
+    deprecated: Vec<DeprecatedKey>,
+}
+
+impl Reading {
+    /// Gives old keys of a value that is set at a path their new names; returns the new path.
+    fn rename(&mut self, path: &str, value: &mut Value, errors: &mut Vec<ConfigError>) -> String {
+        let (new_path, found) = deprecated::rename(path, value);
+        for (old, new) in found.renamed {
+            let place = self.layers.place(old).or_else(|| self.layers.place(new));
+            self.deprecated.push(DeprecatedKey { old, new, place });
+        }
+        for (old, new) in found.clashes {
+            let message = format!("is the old name of {new}, which is given too; remove it");
+            errors.push(mistake(old, message));
+        }
+        new_path
+    }
+}
+
+fn read_layers(
+    file: Option<&Path>,
+    presets: &[(String, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Option<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     for (path, text) in presets {
-        figment = set(figment, path, text);
+        figment = figment.merge(Serialized::default(path, parse(path, text)));
     }
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
             // Read by ourselves: figment's error would print the line, which may hold a password.
             Ok(text) => match text.parse::<toml::Table>() {
-                Ok(table) => figment = figment.merge(Serialized::defaults(table)),
+                Ok(table) => {
+                    reading.layers.add_file(path, &text);
+                    figment = figment.merge(file_layer(table, reading, errors));
+                }
                 Err(error) => errors.push(mistake("", place(path, &text, &error))),
             },
             Err(error) => {
@@ -44,14 +112,19 @@ pub fn load(
         }
     }
     let environment: Vec<(String, String)> = environment.into_iter().collect();
-    let ours = environment.iter().filter_map(|(name, value)| {
-        let key = name.strip_prefix(PREFIX)?;
-        // What the engine processes are told is no configuration.
-        (!validate::is_reserved(name))
-            .then(|| (key.to_lowercase().replace("__", "."), value.clone()))
-    });
-    for (path, text) in ours.chain(overrides.iter().cloned()) {
-        figment = set(figment, &path, &text);
+    for (name, text) in &environment {
+        // What the engine processes are told is not configuration.
+        if let Some(key) = name.strip_prefix(PREFIX)
+            && !validate::is_reserved(name)
+        {
+            let path = key.to_lowercase().replace("__", ".");
+            reading.layers.add_variable(&path, name);
+            figment = set(figment, &path, text, reading, errors);
+        }
+    }
+    for (path, text) in overrides {
+        reading.layers.add_flag(path);
+        figment = set(figment, path, text, reading, errors);
     }
     let dict = match figment.extract::<Dict>() {
         Ok(dict) => dict,
@@ -61,22 +134,40 @@ pub fn load(
                     .into_iter()
                     .map(|e| mistake(&e.path.join("."), e.kind.to_string())),
             );
-            return Err(ConfigErrors(errors));
+            return None;
         }
     };
-    let tree =
-        serde_json::to_value(dict).map_err(|e| ConfigErrors(vec![mistake("", e.to_string())]))?;
-    let mut config = read_tree(tree, &mut errors);
-    validate::apply_legacy_environment(&mut config, &environment, &mut errors);
-    config.kafka.read_secrets(&mut errors);
-    config.cluster.read_cookie(&mut errors);
-    config.cache.redis.read_password(&mut errors);
-    validate::check(&config, &mut errors);
-    if errors.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    let tree = match serde_json::to_value(dict) {
+        Ok(tree) => tree,
+        Err(error) => {
+            errors.push(mistake("", error.to_string()));
+            return None;
+        }
+    };
+    let mut config = read_tree(tree, errors);
+    validate::apply_legacy_environment(&mut config, &environment, errors);
+    config.kafka.read_secrets(errors);
+    config.cluster.read_cookie(errors);
+    config.cache.redis.read_password(errors);
+    validate::check(&config, errors);
+    Some(config)
+}
+
+/// The layer of a file, with new names for old keys.
+fn file_layer(
+    table: toml::Table,
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Serialized<Value> {
+    let mut value = match Value::serialize(table) {
+        Ok(value) => value,
+        Err(error) => {
+            errors.push(mistake("", error.kind.to_string()));
+            Value::from(Dict::new())
+        }
+    };
+    reading.rename("", &mut value, errors);
+    Serialized::defaults(value)
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
@@ -98,15 +189,26 @@ const TABLES: [&str; 6] = [
     "telemetry.traces.headers",
 ];
 
-fn set(figment: Figment, path: &str, text: &str) -> Figment {
-    let value = if TEXTS.contains(&path) {
-        Value::from(text)
-    } else {
-        // The reading of values of figment's own environment provider.
-        let Ok(value) = text.parse::<Value>();
-        value
-    };
-    figment.merge(Serialized::default(path, value))
+fn set(
+    figment: Figment,
+    path: &str,
+    text: &str,
+    reading: &mut Reading,
+    errors: &mut Vec<ConfigError>,
+) -> Figment {
+    let mut value = parse(path, text);
+    let path = reading.rename(path, &mut value, errors);
+    figment.merge(Serialized::default(&path, value))
+}
+
+/// The value of a text.
+fn parse(path: &str, text: &str) -> Value {
+    if TEXTS.contains(&path) {
+        return Value::from(text);
+    }
+    // As figment's own environment provider reads values.
+    let Ok(value) = text.parse::<Value>();
+    value
 }
 
 /// What is wrong with a file and where, without what is written there.
@@ -131,17 +233,30 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
                 errors.extend(
                     unknown
                         .into_iter()
-                        .map(|path| mistake(&path, "unknown key")),
+                        .map(|path| ConfigError::unknown_key(&path)),
                 );
                 return config;
             }
             Err(error) => {
                 let path = track.path().to_string();
+                let error = error.to_string();
+                if let Some(key) = unknown_field(&error) {
+                    // The table refuses it, and the path may be that of the table.
+                    let path = match path.strip_suffix(key) {
+                        Some(table) if table.is_empty() || table.ends_with('.') => path,
+                        _ => format!("{path}.{key}"),
+                    };
+                    errors.push(ConfigError::unknown_key(&path));
+                    if remove(&mut tree, &path) {
+                        continue;
+                    }
+                    return Config::default();
+                }
                 let message = match TABLES.contains(&path.as_str()) {
                     true if tree_at(&tree, &path).is_some_and(|v| !v.is_object()) => {
                         "must be a table".to_owned()
                     }
-                    _ => error.to_string(),
+                    _ => diagnostics::in_plain_words(&path, &error),
                 };
                 errors.push(mistake(&path, message));
                 if !remove(&mut tree, &path) {
@@ -150,6 +265,11 @@ fn read_tree(mut tree: serde_json::Value, errors: &mut Vec<ConfigError>) -> Conf
             }
         }
     }
+}
+
+/// The key that an error of a table with `deny_unknown_fields` is about.
+fn unknown_field(error: &str) -> Option<&str> {
+    error.strip_prefix("unknown field `")?.split('`').next()
 }
 
 fn tree_at<'a>(tree: &'a serde_json::Value, path: &str) -> Option<&'a serde_json::Value> {

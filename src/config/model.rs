@@ -269,9 +269,9 @@ pub struct PoolConfig {
     /// How clients share a pool.
     pub sharing: SharingSection,
     /// First delay before a failed actor is replaced again, in milliseconds; doubles with each failure.
-    pub restart_first_ms: u64,
+    pub restart_initial_backoff_ms: u64,
     /// Longest such delay, in milliseconds.
-    pub restart_most_ms: u64,
+    pub restart_max_backoff_ms: u64,
     /// How long jobs wait for a pool without any warm actor before they are answered with an error, in milliseconds.
     pub unavailable_after_ms: u64,
     /// A piece of text whose translation comes without its end is cut in two, unless it has no more estimated tokens than this.
@@ -286,8 +286,8 @@ impl Default for PoolConfig {
             batch: BatchConfig::default(),
             weights: DEFAULT_WEIGHTS,
             sharing: SharingSection::default(),
-            restart_first_ms: 250,
-            restart_most_ms: 30_000,
+            restart_initial_backoff_ms: 250,
+            restart_max_backoff_ms: 30_000,
             unavailable_after_ms: 30_000,
             min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
         }
@@ -344,17 +344,17 @@ pub struct RetryConfig {
     /// Tries after the first one, of a job without a deadline; zero tries nothing again.
     pub attempts: u32,
     /// Longest delay before the first of them, in milliseconds; doubles with each.
-    pub first_ms: u64,
+    pub initial_backoff_ms: u64,
     /// Longest delay of all, in milliseconds.
-    pub most_ms: u64,
+    pub max_backoff_ms: u64,
 }
 
 impl Default for RetryConfig {
     fn default() -> Self {
         Self {
             attempts: 3,
-            first_ms: 500,
-            most_ms: 10_000,
+            initial_backoff_ms: 500,
+            max_backoff_ms: 10_000,
         }
     }
 }

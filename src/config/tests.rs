@@ -68,6 +68,7 @@ fn the_reference_names_every_key_with_its_default_and_no_other() {
         "directory",
         "socket",
         "keys_file",
+        "operator_keys_file",
         "crash_on",
         "refuse_on",
         "panic_on",

@@ -147,20 +147,20 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must be 0, or between 1 and 1000",
     );
     refuse_if(
-        pool.restart_most_ms < pool.restart_first_ms,
-        "pool.restart_most_ms",
-        "must not be below pool.restart_first_ms",
+        pool.restart_max_backoff_ms < pool.restart_initial_backoff_ms,
+        "pool.restart_max_backoff_ms",
+        "must not be below pool.restart_initial_backoff_ms",
     );
     let retry = &config.retry;
     refuse_if(
-        retry.first_ms == 0,
-        "retry.first_ms",
+        retry.initial_backoff_ms == 0,
+        "retry.initial_backoff_ms",
         "must be above zero; set retry.attempts to 0 to try nothing again",
     );
     refuse_if(
-        retry.most_ms < retry.first_ms,
-        "retry.most_ms",
-        "must not be below retry.first_ms",
+        retry.max_backoff_ms < retry.initial_backoff_ms,
+        "retry.max_backoff_ms",
+        "must not be below retry.initial_backoff_ms",
     );
     refuse_if(
         retry.attempts > 1_000,

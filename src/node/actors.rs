@@ -96,8 +96,8 @@ impl Actors {
             max_text_chars,
             retry: RetryPolicy {
                 attempts: config.retry.attempts,
-                first: Duration::from_millis(config.retry.first_ms),
-                most: Duration::from_millis(config.retry.most_ms),
+                first: Duration::from_millis(config.retry.initial_backoff_ms),
+                most: Duration::from_millis(config.retry.max_backoff_ms),
             },
             observer,
             elsewhere,
@@ -304,8 +304,8 @@ pub(super) fn spec(
         expected_memory: model.bytes() * 4 + (128 << 20),
         memory_limit: config.engine.memory_limit_mb << 20,
         restart: (
-            seconds(pool.restart_first_ms),
-            seconds(pool.restart_most_ms),
+            seconds(pool.restart_initial_backoff_ms),
+            seconds(pool.restart_max_backoff_ms),
         ),
         unavailable_after: seconds(pool.unavailable_after_ms),
         min_piece_tokens: pool.min_piece_tokens,

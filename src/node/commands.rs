@@ -93,7 +93,7 @@ impl CommandHandler {
         match action {
             Action::Drain => {
                 self.drain.send_replace(true);
-                Ok("it finishes what it has read, and ends".to_owned())
+                Ok("draining: consumption stopped, finishing in-flight work".to_owned())
             }
             Action::SetBounds { model, min, max } => self.set_bounds(model, *min, *max).await,
             Action::Pause { language } => self.hold(check::tag(language)?, true).await,
@@ -102,7 +102,7 @@ impl CommandHandler {
             Action::Unload { model } => self.unload(model).await.map_err(|e| format!("{e:#}")),
             Action::LogFilter { filter } => {
                 logging::set_filter(filter).map_err(|error| format!("{error:#}"))?;
-                Ok(format!("the log's filter is {filter}"))
+                Ok(format!("log filter set to {filter}"))
             }
         }
     }
@@ -127,12 +127,12 @@ impl CommandHandler {
 
     async fn set_bounds(&self, model: &str, min: u32, max: u32) -> Result<String, String> {
         let pool = self.pools.of(model);
-        let pool = pool.ok_or_else(|| format!("it has no model {model}"))?;
+        let pool = pool.ok_or_else(|| format!("unknown model {model}"))?;
         let bounds = Bounds { min, max };
         let applied = pool.call(|reply| PoolMessage::SetBounds(bounds, reply), Some(WAIT));
         let applied = answered(applied.await)?.map_err(|error| error.to_string())?;
         let room = match self.room() {
-            room if room < max => format!(", of which this node has cores for {room}"),
+            room if room < max => format!(", of which {room} can run at once on its cores"),
             _ => String::new(),
         };
         Ok(format!(
@@ -152,8 +152,8 @@ impl CommandHandler {
         let applied = self.intake.call(message, Some(WAIT)).await;
         let already = already(answered(applied)?);
         Ok(match hold {
-            true => format!("jobs into {target} are held back{already}"),
-            false => format!("jobs into {target} are done{already}"),
+            true => format!("{target} paused{already}"),
+            false => format!("{target} resumed{already}"),
         })
     }
 

@@ -12,7 +12,10 @@ use babelmesh_actors::{
 
 use crate::{
     api::Peers,
-    cluster::{Cluster, ClusterView},
+    cluster::{
+        Cluster, ClusterView,
+        command::{Command, CommandDone},
+    },
 };
 
 /// A node's part of the cluster, as the HTTP edge asks it.
@@ -30,6 +33,10 @@ impl Peers for ClusterPeers {
 
     fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
         self.0.able_nodes(request)
+    }
+
+    async fn command(&self, command: Command) -> Result<CommandDone> {
+        self.0.command(command).await
     }
 
     async fn translate_among(

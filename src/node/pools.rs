@@ -226,6 +226,6 @@ fn find(config: &Config, id: &str) -> Result<Model> {
     found.with_context(|| {
         let known: Vec<_> = registry.iter().map(Model::id).collect();
         let (known, errors) = (known.join(", "), engines::lines(&errors));
-        format!("there is no usable model {id} in models.directories, only {known}{errors}")
+        format!("no usable model {id} in models.directories: found {known}{errors}")
     })
 }

@@ -205,7 +205,7 @@ impl Answers {
 
     fn cluster(&self) -> Result<&Cluster> {
         let cluster = self.cluster.as_deref();
-        cluster.context("this node is in no cluster: set cluster.enabled")
+        cluster.context("clustering is disabled on this node; set cluster.enabled = true")
     }
 }
 

@@ -19,17 +19,17 @@ pub struct OffloadConfig {
     /// How long the delay must have been above it before a peer is asked, in milliseconds; above twice the target none.
     pub sustain_ms: u64,
     /// How long the pool must do without help before the last remote worker is sent away, in milliseconds.
-    pub calm_ms: u64,
+    pub cooldown_ms: u64,
     /// Least speed of a remote worker, trips included, as a share of an own actor's; one that stays below it is sent away.
-    pub least_speed: f64,
+    pub min_speed: f64,
     /// Shortest time for which a peer is left alone that failed or made things slower, in milliseconds. It doubles with each time.
-    pub hold_off_first_ms: u64,
+    pub cooldown_initial_backoff_ms: u64,
     /// Longest such time, in milliseconds.
-    pub hold_off_most_ms: u64,
+    pub cooldown_max_backoff_ms: u64,
     /// Share of its actors up to which a pool may be busy with its own work and still offer help.
     pub lend_below: f64,
     /// How long a peer's batch waits behind own work before it is given back, in milliseconds.
-    pub lend_patience_ms: u64,
+    pub lend_timeout_ms: u64,
 }
 
 impl Default for OffloadConfig {
@@ -39,12 +39,12 @@ impl Default for OffloadConfig {
             lend: true,
             target_delay_ms: 500,
             sustain_ms: 1_000,
-            calm_ms: 5_000,
-            least_speed: 0.25,
-            hold_off_first_ms: 5_000,
-            hold_off_most_ms: 120_000,
+            cooldown_ms: 5_000,
+            min_speed: 0.25,
+            cooldown_initial_backoff_ms: 5_000,
+            cooldown_max_backoff_ms: 120_000,
             lend_below: 0.75,
-            lend_patience_ms: 1_000,
+            lend_timeout_ms: 1_000,
         }
     }
 }
@@ -64,19 +64,22 @@ impl OffloadConfig {
         };
         for (field, value) in [
             ("target_delay_ms", self.target_delay_ms),
-            ("hold_off_first_ms", self.hold_off_first_ms),
-            ("lend_patience_ms", self.lend_patience_ms),
+            (
+                "cooldown_initial_backoff_ms",
+                self.cooldown_initial_backoff_ms,
+            ),
+            ("lend_timeout_ms", self.lend_timeout_ms),
         ] {
             refuse_unless(field, value > 0, "must be above zero", value.to_string());
         }
         refuse_unless(
-            "hold_off_most_ms",
-            self.hold_off_most_ms >= self.hold_off_first_ms,
-            "must be at least hold_off_first_ms",
-            self.hold_off_most_ms.to_string(),
+            "cooldown_max_backoff_ms",
+            self.cooldown_max_backoff_ms >= self.cooldown_initial_backoff_ms,
+            "must be at least cooldown_initial_backoff_ms",
+            self.cooldown_max_backoff_ms.to_string(),
         );
         for (field, value) in [
-            ("least_speed", self.least_speed),
+            ("min_speed", self.min_speed),
             ("lend_below", self.lend_below),
         ] {
             refuse_unless(
@@ -99,10 +102,10 @@ impl OffloadConfig {
         Duration::from_millis(self.target_delay_ms)
     }
 
-    /// The same for [`Self::lend_patience_ms`].
+    /// The same for [`Self::lend_timeout_ms`].
     #[must_use]
     pub const fn lend_timeout(&self) -> Duration {
-        Duration::from_millis(self.lend_patience_ms)
+        Duration::from_millis(self.lend_timeout_ms)
     }
 }
 
@@ -115,8 +118,8 @@ mod tests {
         assert_eq!(OffloadConfig::default().validate(), Ok(()));
         let wrong = OffloadConfig {
             target_delay_ms: 0,
-            least_speed: f64::NAN,
-            hold_off_most_ms: 1,
+            min_speed: f64::NAN,
+            cooldown_max_backoff_ms: 1,
             ..OffloadConfig::default()
         };
         let fields: Vec<_> = wrong
@@ -127,7 +130,7 @@ mod tests {
             .collect();
         assert_eq!(
             fields,
-            ["target_delay_ms", "hold_off_most_ms", "least_speed"]
+            ["target_delay_ms", "cooldown_max_backoff_ms", "min_speed"]
         );
     }
 }

@@ -211,7 +211,7 @@ impl OffloadSnapshot {
         let tokens = self.batch_tokens;
         let trip = trip(peer, tokens);
         let rate = f64::from(tokens.max(1)) / trip;
-        let fast_enough = rate >= config.least_speed * self.tokens_per_second;
+        let fast_enough = rate >= config.min_speed * self.tokens_per_second;
         (fast_enough && trip < self.own_wait()).then_some(rate)
     }
 
@@ -282,13 +282,13 @@ fn stops(
     now: Duration,
     recalled: &[(u64, Recall)],
 ) -> Vec<(u64, GuestStop)> {
-    let calm = snapshot
-        .calm_since
-        .is_some_and(|since| now.saturating_sub(since) >= Duration::from_millis(config.calm_ms));
+    let calm = snapshot.calm_since.is_some_and(|since| {
+        now.saturating_sub(since) >= Duration::from_millis(config.cooldown_ms)
+    });
     let mut stops = Vec::new();
     for peer in &snapshot.peers {
         let slow = peer.measured.is_some_and(|(rate, batches)| {
-            batches >= BATCHES_TO_JUDGE && rate < config.least_speed * snapshot.tokens_per_second
+            batches >= BATCHES_TO_JUDGE && rate < config.min_speed * snapshot.tokens_per_second
         });
         let mut workers: Vec<_> = snapshot
             .workers_at(&peer.node)

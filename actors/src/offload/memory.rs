@@ -148,8 +148,8 @@ impl OffloadMemory {
     pub fn leave_alone(&mut self, node: &Arc<str>, config: &OffloadConfig, now: Duration) {
         let record = self.record(node);
         let factor = 1u64.checked_shl(record.strikes).unwrap_or(u64::MAX);
-        let time = config.hold_off_first_ms.saturating_mul(factor);
-        let until = now + Duration::from_millis(time.min(config.hold_off_most_ms));
+        let time = config.cooldown_initial_backoff_ms.saturating_mul(factor);
+        let until = now + Duration::from_millis(time.min(config.cooldown_max_backoff_ms));
         *record = PeerRecord {
             strikes: record.strikes.saturating_add(1).min(32),
             held_off_until: Some(until),

@@ -133,7 +133,7 @@ async fn own_work_goes_first_and_a_peers_batch_has_its_share() {
 async fn what_waits_too_long_behind_own_work_is_given_back() {
     let bench = Bench::start(takes(100), |spec| {
         two(spec);
-        spec.offload.lend_patience_ms = 150;
+        spec.offload.lend_timeout_ms = 150;
     });
     let mut bench = bench.await;
     bench

@@ -34,7 +34,7 @@ fn small(spec: &mut PoolSpec) {
     spec.batch.items = 4;
     spec.offload.target_delay_ms = 100;
     spec.offload.sustain_ms = 100;
-    spec.offload.calm_ms = 300;
+    spec.offload.cooldown_ms = 300;
 }
 
 async fn hot(peers: &Arc<FakePeers>, fake: FakeSpec) -> Bench {

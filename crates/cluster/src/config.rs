@@ -41,9 +41,9 @@ pub struct ClusterConfig {
     /// Connections that may be in their handshake at once; the oldest gives way to a new one.
     pub max_handshakes: usize,
     /// Shortest and longest wait before an address is dialled again, in milliseconds.
-    pub redial_first_ms: u64,
+    pub redial_initial_backoff_ms: u64,
     /// See above.
-    pub redial_most_ms: u64,
+    pub redial_max_backoff_ms: u64,
     /// Longest time for another node to answer a request, in milliseconds.
     pub call_timeout_ms: u64,
     /// How long after its start a node supposes that it does not know all others yet, in milliseconds: jobs that it cannot place wait.
@@ -69,8 +69,8 @@ impl Default for ClusterConfig {
             forget_after_ms: 3_600_000,
             handshake_timeout_ms: 2_000,
             max_handshakes: 256,
-            redial_first_ms: 200,
-            redial_most_ms: 1_000,
+            redial_initial_backoff_ms: 200,
+            redial_max_backoff_ms: 1_000,
             call_timeout_ms: 10_000,
             discovery_ms: 5_000,
             max_forwarded: 64,
@@ -218,7 +218,7 @@ impl ClusterConfig {
             ("forget_after_ms", self.forget_after_ms),
             ("handshake_timeout_ms", self.handshake_timeout_ms),
             ("max_handshakes", self.max_handshakes as u64),
-            ("redial_first_ms", self.redial_first_ms),
+            ("redial_initial_backoff_ms", self.redial_initial_backoff_ms),
             ("call_timeout_ms", self.call_timeout_ms),
             ("max_forwarded", self.max_forwarded as u64),
         ];
@@ -236,9 +236,9 @@ impl ClusterConfig {
             "must be above cluster.suspect_after_ms",
         );
         refuse_if(
-            self.redial_most_ms < self.redial_first_ms,
-            "redial_most_ms",
-            "must not be below cluster.redial_first_ms",
+            self.redial_max_backoff_ms < self.redial_initial_backoff_ms,
+            "redial_max_backoff_ms",
+            "must not be below cluster.redial_initial_backoff_ms",
         );
     }
 }

@@ -29,7 +29,6 @@ mod calls;
 mod certificate;
 pub mod certs;
 mod choice;
-pub mod command;
 mod config;
 mod dialer;
 mod errands;
@@ -69,6 +68,7 @@ use ractor_cluster::{
 use tokio::task::JoinHandle;
 
 pub use babelmesh_actors::elsewhere::AbleNodes;
+pub use babelmesh_telemetry::command;
 pub use babelmesh_telemetry::status::{
     ClusterView, Facts, MemberState, MemberView, NodeReport, PoolAbility, PoolReport, SourceReport,
     placement,
@@ -208,8 +208,8 @@ impl Cluster {
             shared: Arc::clone(&shared),
             transport: Arc::clone(&transport),
             patience: Patience {
-                first: Duration::from_millis(cluster.redial_first_ms),
-                most: Duration::from_millis(cluster.redial_most_ms),
+                first: Duration::from_millis(cluster.redial_initial_backoff_ms),
+                most: Duration::from_millis(cluster.redial_max_backoff_ms),
             },
             greet: greet.clone(),
         };

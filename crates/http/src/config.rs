@@ -16,6 +16,8 @@ pub struct HttpConfig {
     pub threads: u16,
     /// File with the hashes of API keys; without one nobody needs a key.
     pub keys_file: Option<PathBuf>,
+    /// File with the hashes of operator keys; without one, no command is taken over HTTP.
+    pub operator_keys_file: Option<PathBuf>,
     /// Origins of web pages that may use the API from a browser; `*` stands for all.
     pub cors_origins: Vec<String>,
     /// Names that may stand in the `Host` header, besides addresses and loopback names; `*` stands for all. When empty, a node that listens on a
@@ -49,6 +51,7 @@ impl Default for HttpConfig {
             listen: String::new(),
             threads: 2,
             keys_file: None,
+            operator_keys_file: None,
             cors_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -40,6 +40,9 @@ pub(crate) fn routes(to: &mut ServiceConfig) {
             "/elements.js",
             script(include_str!("dashboard/elements.js")),
         ),
+        ("/details.js", script(include_str!("dashboard/details.js"))),
+        ("/metrics.js", script(include_str!("dashboard/metrics.js"))),
+        ("/operate.js", script(include_str!("dashboard/operate.js"))),
         ("/panels.js", script(include_str!("dashboard/panels.js"))),
         ("/plots.js", script(include_str!("dashboard/plots.js"))),
         (

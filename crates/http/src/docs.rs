@@ -9,10 +9,16 @@ use actix_web::{
     http::header::{self, HeaderValue},
     middleware::Next,
 };
-use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as OpenApiDocument,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{deepl, libretranslate, meeshy, observe};
+use super::{deepl, libretranslate, meeshy, observe, operate};
 
 /// Nothing is loaded from elsewhere, and no script runs that is not in a file of the page. Its library writes styles into the page and has small pictures
 /// in its files.
@@ -26,6 +32,8 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         description = "Translation by the pools of this node. Requests travel in the interactive lane. Where keys are needed, they are in \
                        `api_key`, or in the header `Authorization: Bearer …` or `Authorization: DeepL-Auth-Key …`."
     ),
+    modifiers(&Keys),
+    security((), ("API key" = [])),
     paths(
         libretranslate::translate,
         libretranslate::detect,
@@ -41,9 +49,30 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         observe::health,
         observe::status,
         observe::metrics,
+        operate::operate,
     )
 )]
 struct Document;
+
+/// The button that takes an API key for all requests of the page.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut OpenApiDocument) {
+        let components = document.components.get_or_insert_default();
+        for (name, file) in [
+            ("API key", "http.keys_file"),
+            ("Operator key", "http.operator_keys_file"),
+        ] {
+            let about = format!("Only where the node has a `{file}`; see `babelmesh keys create`.");
+            let key = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(about))
+                .build();
+            components.add_security_scheme(name, SecurityScheme::Http(key));
+        }
+    }
+}
 
 /// The description, made once.
 static DESCRIPTION: LazyLock<OpenApiDocument> = LazyLock::new(Document::openapi);

@@ -38,6 +38,7 @@ pub mod keys;
 mod libretranslate;
 mod meeshy;
 mod observe;
+mod operate;
 mod peers;
 mod rate;
 mod refusal;
@@ -225,6 +226,8 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(get("/health", observe::health))
         .service(get("/status", observe::status))
         .service(get("/metrics", observe::metrics))
+        .service(get("/operate/settings", operate::settings))
+        .service(post("/operate", operate::operate))
         .configure(dashboard::routes)
         .service(docs::pages())
         .default_service(web::to(edge::not_found));

@@ -61,7 +61,8 @@ pub(super) struct ErrorBody {
 #[utoipa::path(
     post, path = "/translate", tag = "LibreTranslate", request_body = TranslateBody,
     responses(
-        (status = 200, description = "`translatedText`, and `detectedLanguage` where the source is \"auto\""),
+        (status = 200, description = "`translatedText`, and `detectedLanguage` where the source is \"auto\"",
+         content_type = "application/json", body = serde_json::Value, example = json!({"translatedText": "Où est la gare ?"})),
         (status = 400, description = "Invalid request, or an API key is needed", body = ErrorBody),
         (status = 403, description = "Wrong API key", body = ErrorBody),
         (status = 413, description = "Too large", body = ErrorBody),
@@ -269,6 +270,7 @@ impl Texts {
 /// Tells the language of a text.
 #[utoipa::path(
     post, path = "/detect", tag = "LibreTranslate",
+    request_body(content_type = "application/json", content = serde_json::Value, example = json!({"q": "Where is the train station?"})),
     responses(
         (status = 200, description = "The likeliest language", body = [Detection]),
         (status = 400, description = "Invalid request", body = ErrorBody),

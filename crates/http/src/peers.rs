@@ -7,7 +7,10 @@ use babelmesh_actors::{
     elsewhere::AbleNodes,
     routing::Ability,
 };
-use babelmesh_telemetry::status::ClusterView;
+use babelmesh_telemetry::{
+    command::{Command, CommandDone},
+    status::ClusterView,
+};
 
 /// The node's part of its cluster. The node implements it; this crate knows no connections.
 #[async_trait]
@@ -20,6 +23,9 @@ pub trait Peers: Send + Sync + 'static {
 
     /// The nodes that can translate a request, the best one first.
     fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes;
+
+    /// Has a node execute an operator's command.
+    async fn command(&self, command: Command) -> Result<CommandDone>;
 
     /// Has a request translated by these nodes, as a part of what the current task does; `None` when there are none.
     async fn translate_among(

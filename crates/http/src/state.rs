@@ -84,6 +84,8 @@ pub(super) struct Api {
     /// What this node and its cluster can do, and when that was looked up.
     known: Mutex<Option<(Instant, Arc<Catalogue>)>>,
     pub(super) keys: Keys,
+    /// Keys of operators; without them, no command is taken.
+    operator_keys: Option<Keys>,
     pub(super) max_text_chars: usize,
     pub(super) max_texts: usize,
     pub(super) timeout: Duration,
@@ -115,6 +117,10 @@ impl Api {
             known: Mutex::default(),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
+            operator_keys: match &http.operator_keys_file {
+                Some(file) => Some(Keys::load(Some(file))?),
+                None => None,
+            },
             max_text_chars,
             max_texts: http.max_texts,
             timeout: Duration::from_millis(http.timeout_ms),
@@ -237,6 +243,30 @@ impl Api {
             Err(Refused::Unknown) => {
                 self.rate.count(|| self.address(request))?;
                 Err(ApiError::new(StatusCode::FORBIDDEN, "Invalid API key"))
+            }
+        }
+    }
+
+    /// Whether commands are taken at all.
+    pub(super) const fn takes_commands(&self) -> bool {
+        self.operator_keys.is_some()
+    }
+
+    /// The operator whose key a request has in its head. Wrong keys count for the address that they came from.
+    pub(super) fn operator(&self, request: &HttpRequest) -> Result<Arc<Client>, ApiError> {
+        let Some(keys) = &self.operator_keys else {
+            let message = "this node takes no commands over HTTP; set http.operator_keys_file";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+        };
+        match keys.client(bearer(request)) {
+            Ok(operator) => Ok(operator),
+            Err(Refused::Missing) => {
+                let message = "an operator key is needed in the header Authorization: Bearer";
+                Err(ApiError::new(StatusCode::UNAUTHORIZED, message))
+            }
+            Err(Refused::Unknown) => {
+                self.rate.count(|| self.address(request))?;
+                Err(ApiError::new(StatusCode::FORBIDDEN, "invalid operator key"))
             }
         }
     }

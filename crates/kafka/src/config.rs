@@ -67,7 +67,7 @@ fn scalars<'de, D: Deserializer<'de>>(
         serde_json::Value::String(text) => Ok((key, text)),
         serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok((key, value.to_string())),
         _ => Err(D::Error::custom(format!(
-            "the value of \"{key}\" is no text, number or switch"
+            "the value of \"{key}\" must be text, a number, or true or false"
         ))),
     };
     values.into_iter().map(scalar).collect()

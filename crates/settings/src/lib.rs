@@ -1,4 +1,4 @@
-//! What every section of the configuration needs: secrets that are never shown, and the mistakes that are found in it.
+//! What every section of the configuration needs: secrets that are never shown, and the errors that are found in it.
 //!
 //! Each crate owns the type of its section and checks it; the node reads the file, the environment and the flags, and puts the sections
 //! together. This is on the lowest floor: it uses no other crate of the workspace.
@@ -16,7 +16,7 @@
 mod error;
 mod secret;
 
-pub use error::{ConfigError, ConfigErrors, mistake};
+pub use error::{ConfigError, ConfigErrors, Place, mistake};
 pub use secret::{Secret, read_secret};
 
 /// More threads than any machine has a use for.

@@ -104,6 +104,15 @@ pub enum NodeEvent<'a> {
         /// Which.
         languages: &'a [Language],
     },
+    /// A configuration key was given under its old name.
+    DeprecatedKey {
+        /// The old name.
+        old: &'a str,
+        /// The new name.
+        new: &'a str,
+        /// Where it was given; empty if that is not known.
+        place: &'a str,
+    },
     /// A part of the node has not ended in its time of the shutdown and was given up.
     PartOverdue {
         /// Which.
@@ -368,6 +377,7 @@ impl NodeEvent<'_> {
         match self {
             Self::Started { .. } => "started",
             Self::Draining { .. } => "draining",
+            Self::DeprecatedKey { .. } => "deprecated_key",
             Self::Stopped => "stopped",
             Self::KafkaLog { .. } => "kafka_log",
             Self::KafkaError { .. } => "kafka_error",
@@ -440,8 +450,16 @@ impl NodeEvent<'_> {
             }
             Self::Draining { signal } => info!(
                 signal,
-                "draining: no more is read, what is here is finished"
+                "draining: consumption stopped, finishing in-flight work"
             ),
+            Self::DeprecatedKey { old, new, place } => {
+                warn!(
+                    key = old,
+                    use_instead = new,
+                    place,
+                    "deprecated configuration key"
+                );
+            }
             Self::Stopped => info!("node stopped"),
             Self::KafkaLog {
                 is_warning,

@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod command;
 pub mod config;
 pub mod events;
 mod exposition;

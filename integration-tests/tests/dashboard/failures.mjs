@@ -8,6 +8,8 @@ await until("it is told which message was to blame", async () => (await told.all
 await until("that is marked", () => page.locator("svg polygon.sign.bad").count());
 await until("the number of failures is told", async () => (await tile(page, "failed")) === 1);
 
+await until("its code is counted", async () => (await page.locator("#errors tbody th").allInnerTexts()).includes("poison_text"));
+assert.equal(await page.locator("#errors tbody td").allInnerTexts().then((numbers) => numbers.at(-1)), "1");
 await page.getByLabel("failures only").check();
 const kinds = () => page.locator("#events li").evaluateAll((all) => all.map((line) => line.className));
 await until("only failures are left", async () => (await kinds()).every((kind) => kind === "failure"));

@@ -1,7 +1,7 @@
 const page = await open();
 await until("there is a history", async () => (await page.locator("svg polyline.curve").first().getAttribute("points")).split(" ").length > 2);
 await act("kill the node");
-await until("the page says so", async () => (await text(page, "#state")) === "not connected, trying again");
+await until("the page says so", async () => (await text(page, "#state")) === "disconnected, reconnecting");
 assert.equal(await page.locator("body.stale").count(), 1, "what it shows is marked as old");
 await page.getByRole("button", { name: "Translate" }).click();
 await until("nothing is translated", async () => (await text(page, "#answer")) === "the node does not answer");

@@ -6,13 +6,18 @@ use std::{
 };
 
 use anyhow::Result;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::ContentArrangement;
 use serde::Serialize;
 
-use crate::kafka::letters::Letter;
+use crate::{
+    cli::table::{lines as lines_of, table},
+    kafka::letters::Letter,
+};
 
 /// Characters of a payload that are shown.
 const BEGINNING: usize = 200;
+/// Characters of a payload in a list for people.
+const SHORT: usize = 60;
 /// And of a message or key.
 const LONGEST: usize = 300;
 
@@ -46,7 +51,17 @@ struct Origin {
 }
 
 impl Line {
+    /// A letter as it is listed: with the beginnings of what may be long.
     pub(super) fn of(letter: &Letter, handled: bool) -> Self {
+        Self::cut(letter, handled, LONGEST, BEGINNING)
+    }
+
+    /// A letter with everything in it.
+    pub(super) fn whole(letter: &Letter, handled: bool) -> Self {
+        Self::cut(letter, handled, usize::MAX, usize::MAX)
+    }
+
+    fn cut(letter: &Letter, handled: bool, longest: usize, payload: usize) -> Self {
         let time = |ms| {
             let since = Duration::from_millis(u64::try_from(ms).ok()?);
             let time = SystemTime::UNIX_EPOCH.checked_add(since)?;
@@ -55,7 +70,7 @@ impl Line {
             known.then(|| humantime::format_rfc3339_millis(time).to_string())
         };
         let origin = letter.origin.as_ref().map(|origin| Origin {
-            topic: cut(&origin.topic, LONGEST),
+            topic: cut(&origin.topic, longest),
             partition: origin.partition,
             offset: origin.offset,
         });
@@ -64,17 +79,26 @@ impl Line {
             partition: letter.at.partition,
             offset: letter.at.offset,
             time: letter.time_ms.and_then(time),
-            code: cut(&letter.code, LONGEST),
-            message: cut(&letter.message, LONGEST),
+            code: cut(&letter.code, longest),
+            message: cut(&letter.message, longest),
             origin,
-            node: cut(&letter.node, LONGEST),
-            key: beginning(&letter.key, LONGEST),
+            node: cut(&letter.node, longest),
+            key: beginning(&letter.key, longest),
             bytes: letter.original_bytes.unwrap_or(held as u64),
             truncated: letter.original_bytes.is_some(),
             replays: letter.replays,
             handled,
-            payload: beginning(&letter.payload, BEGINNING),
+            payload: beginning(&letter.payload, payload),
         }
+    }
+}
+
+impl Line {
+    fn origin_text(&self) -> String {
+        self.origin.as_ref().map_or_else(
+            || "-".to_owned(),
+            |o| format!("{}/{}:{}", o.topic, o.partition, o.offset),
+        )
     }
 }
 
@@ -85,7 +109,7 @@ fn cut(text: &str, most: usize) -> String {
 /// The first characters of bytes that may be text.
 fn beginning(bytes: &[u8], most: usize) -> String {
     // No character has more than four bytes.
-    let some = &bytes[..bytes.len().min(most * 4)];
+    let some = &bytes[..bytes.len().min(most.saturating_mul(4))];
     cut(&String::from_utf8_lossy(some), most)
 }
 
@@ -127,39 +151,89 @@ pub(super) fn json(line: &Line) -> Result<String> {
     Ok(shown)
 }
 
-pub(super) fn table<'a>(lines: impl Iterator<Item = &'a Line>) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header([
-        "at", "time", "why", "from", "node", "key", "bytes", "payload",
+/// A line for each letter. On a terminal of this width, the end of a line is cut off.
+pub(super) fn list<'a>(lines: impl Iterator<Item = &'a Line>, width: Option<usize>) -> String {
+    let mut rows = table(&[
+        "at", "time", "code", "origin", ">bytes", "replays", "message", "payload",
     ]);
     for line in lines {
-        let mut why = format!("{}: {}", line.code, line.message);
-        if line.handled {
-            why.push_str(" (a replay has dealt with it)");
-        }
-        if line.replays > 0 {
-            let _ = write!(why, " (replayed {} times)", line.replays);
-        }
-        let from = line.origin.as_ref().map_or_else(
-            || "-".to_owned(),
-            |o| format!("{} {}:{}", o.topic, o.partition, o.offset),
-        );
+        let time = line.time.as_deref().unwrap_or("-");
+        // Seconds are enough in a list.
+        let time = match time.split_once('.') {
+            Some((seconds, _)) => format!("{seconds}Z"),
+            None => time.to_owned(),
+        };
+        let replays = match (line.handled, line.replays) {
+            (true, 0) => "done".to_owned(),
+            (true, replays) => format!("done, {replays}"),
+            (false, 0) => "-".to_owned(),
+            (false, replays) => replays.to_string(),
+        };
         let cells = [
             format!("{}:{}", line.partition, line.offset),
-            line.time.clone().unwrap_or_else(|| "-".to_owned()),
-            why,
-            from,
-            line.node.clone(),
-            line.key.clone(),
+            time,
+            line.code.clone(),
+            line.origin_text(),
             line.bytes.to_string(),
+            replays,
+            line.message.clone(),
         ];
-        let payload = printable(&line.payload, 60);
+        let payload = printable(&line.payload, SHORT);
         let cells = cells.iter().map(|cell| printable(cell, usize::MAX));
-        table.add_row(cells.chain([payload]));
+        rows.add_row(cells.chain([payload]));
     }
-    table
+    // One line each: what does not fit is cut, not wrapped.
+    rows.set_content_arrangement(ContentArrangement::Disabled);
+    let mut text = String::new();
+    for row in lines_of(&rows).lines() {
+        match width {
+            Some(width) if row.chars().count() > width => {
+                text.extend(row.chars().take(width.saturating_sub(1)));
+                text.push('…');
+            }
+            _ => text.push_str(row),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// All fields of a letter, a line each, and its payload.
+pub(super) fn fields(line: &Line) -> String {
+    let size = match line.truncated {
+        true => format!("{} (only the beginning was kept)", line.bytes),
+        false => line.bytes.to_string(),
+    };
+    let handled = match line.handled {
+        true => "yes",
+        false => "no",
+    };
+    let position = format!("{}:{}", line.partition, line.offset);
+    let (origin, replays) = (line.origin_text(), line.replays.to_string());
+    let mut text = String::new();
+    for (name, value) in [
+        ("position", position.as_str()),
+        ("time", line.time.as_deref().unwrap_or("-")),
+        ("code", &line.code),
+        ("message", &line.message),
+        ("origin", &origin),
+        ("node", &line.node),
+        ("key", &line.key),
+        ("bytes", &size),
+        ("replays", &replays),
+        ("handled", handled),
+    ] {
+        let value = printable(value, usize::MAX);
+        let _ = writeln!(text, "{name:9} {value}");
+    }
+    // Line ends are kept here; nothing else is active.
+    let payload = line
+        .payload
+        .split('\n')
+        .map(|row| printable(row, usize::MAX));
+    let payload: Vec<_> = payload.collect();
+    let _ = writeln!(text, "\n{}", payload.join("\n"));
+    text
 }
 
 #[cfg(test)]
@@ -192,11 +266,33 @@ mod tests {
         let shown = printable(nasty, 100);
         assert_eq!(shown, "\\u{1b}]0;owned\\u{7}\\u{9b}2J\\u{202e}ok é 日本");
         let lines = [line(nasty)];
-        let table = table(lines.iter()).to_string();
+        for shown in [list(lines.iter(), None), fields(&lines[0])] {
+            assert!(
+                shown.chars().all(|c| c == '\n' || !is_active(c)),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_letter_is_one_line_of_the_list_whatever_is_in_it() {
+        let lines = [line("two\nlines\r\u{2028}and more"), line(&"x".repeat(500))];
+        let wide = list(lines.iter(), None);
+        assert_eq!(wide.lines().count(), 3, "{wide}");
+        assert!(wide.contains(&"x".repeat(500)), "{wide}");
+        let narrow = list(lines.iter(), Some(80));
+        assert_eq!(narrow.lines().count(), 3, "{narrow}");
         assert!(
-            table.chars().all(|c| c == '\n' || !is_active(c)),
-            "{table:?}"
+            narrow.lines().all(|row| row.chars().count() <= 80),
+            "{narrow}"
         );
+    }
+
+    #[test]
+    fn a_whole_letter_shows_all_of_its_payload() {
+        let payload = "y".repeat(5_000);
+        assert!(fields(&line(&payload)).contains(&payload));
+        assert!(fields(&line("a\nb")).ends_with("\na\nb\n"));
     }
 
     #[test]

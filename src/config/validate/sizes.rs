@@ -19,10 +19,10 @@ const ZERO_IS_ALLOWED: [&str; 12] = [
     "engine.fake.load_ms",
     "engine.fake.batch_us",
     "engine.fake.segment_us",
-    "pool.restart_first_ms",
-    "pool.restart_most_ms",
+    "pool.restart_initial_backoff_ms",
+    "pool.restart_max_backoff_ms",
     "pool.unavailable_after_ms",
-    "offload.calm_ms",
+    "offload.cooldown_ms",
     "offload.sustain_ms",
 ];
 

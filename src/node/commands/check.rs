@@ -38,7 +38,7 @@ pub(super) fn check(action: &Action, existing: &Existing) -> Result<(), String> 
             }
         }
         Action::LogFilter { filter } if filter.trim().is_empty() => {
-            Err("the filter is empty: name a level, such as info".to_owned())
+            Err("the filter is empty: give a level, such as info".to_owned())
         }
         Action::Drain | Action::Load { .. } | Action::LogFilter { .. } => Ok(()),
     }
@@ -54,7 +54,7 @@ fn known_model(model: &str, existing: &Existing) -> Result<(), String> {
     match existing.models.iter().any(|known| known == model) {
         true => Ok(()),
         false => Err(format!(
-            "it has no model {model}, only {}",
+            "unknown model {model}: the node has {}",
             list(&existing.models)
         )),
     }
@@ -64,7 +64,7 @@ fn known_language(target: Language, existing: &Existing) -> Result<(), String> {
     match existing.languages.contains(&target) {
         true => Ok(()),
         false => Err(format!(
-            "it does not translate into {target}, only into {}",
+            "the node does not serve {target}: it serves {}",
             list(&existing.languages)
         )),
     }
@@ -123,11 +123,11 @@ mod tests {
     #[test]
     fn a_command_about_what_does_not_exist_names_what_does() {
         let unknown = || "xx".to_owned();
-        let only_models = "it has no model xx, only one, two";
+        let only_models = "unknown model xx: the node has one, two";
         assert_eq!(refused(bounds("xx", 1, 2)), only_models);
         assert_eq!(refused(Action::Unload { model: unknown() }), only_models);
         let language = unknown();
-        let only_languages = "it does not translate into xx, only into de, fr";
+        let only_languages = "the node does not serve xx: it serves de, fr";
         assert_eq!(refused(Action::Pause { language }), only_languages);
         let language = unknown();
         assert_eq!(refused(Action::Resume { language }), only_languages);

@@ -63,6 +63,11 @@ pub(super) fn check(http: &HttpConfig, refuse_if: &mut impl FnMut(bool, &str, &s
         "must be networks or addresses such as \"10.0.0.0/8\" or \"127.0.0.1\"",
     );
     refuse_if(
+        http.operator_keys_file.is_some() && http.operator_keys_file == http.keys_file,
+        "http.operator_keys_file",
+        "must be another file than http.keys_file: API keys would be operator keys",
+    );
+    refuse_if(
         !http.allowed_hosts.iter().all(|host| is_host_name(host)),
         "http.allowed_hosts",
         "must be host names such as \"translate.example.org\", without a port, or \"*\"",

@@ -1,6 +1,9 @@
 // Shows what the node tells over a WebSocket once a second.
 
+import { showDetails, watchModels } from "./details.js";
 import { duration, find, write } from "./elements.js";
+import { watchMetrics } from "./metrics.js";
+import { showCommands, startOperating } from "./operate.js";
 import { showCache, showCluster, showEvents, showKafka, showPools, showTiles } from "./panels.js";
 import { drawPlots, startPlots } from "./plots.js";
 import { startTranslations } from "./translate.js";
@@ -28,7 +31,7 @@ function show(frame) {
   const { status, readiness } = look;
   document.title = `${status.node} · babelmesh`;
   write(find("node"), status.node);
-  write(find("about"), `version ${status.version}, up for ${duration(status.uptimeMs)}`);
+  write(find("about"), `version ${status.version}, uptime ${duration(status.uptimeMs)}`);
   if (readiness.ready) say("alive", "live, ready");
   else say("suspect", `not ready: ${readiness.missing.join(", ")}`);
   showTiles(look, samples[samples.length - 1]);
@@ -36,6 +39,7 @@ function show(frame) {
   showPools(look);
   showKafka(look);
   showCache(look);
+  showCommands(look);
 }
 
 function connect(wait) {
@@ -58,7 +62,7 @@ function connect(wait) {
   };
   socket.onclose = () => {
     clearTimeout(silent);
-    say("down", "not connected, trying again");
+    say("down", "disconnected, reconnecting");
     setTimeout(() => connect(Math.min(wait * 2, 5000)), wait);
   };
 }
@@ -66,4 +70,7 @@ function connect(wait) {
 startPlots(find("plots"));
 startTranslations();
 find("failures").addEventListener("change", () => showEvents(events, LISTED));
+watchMetrics(showDetails);
+watchModels();
+startOperating().catch(() => {});
 connect(500);

@@ -73,7 +73,11 @@ impl Feed {
 
     /// Another node is in another state than before.
     pub(super) fn member_changed(&self, node: &str, state: MemberState) {
-        self.add(Kind::Cluster, "", format!("{node} is {}", state.name()));
+        let text = match state {
+            MemberState::Left => format!("{node} left the cluster"),
+            _ => format!("{node} is {}", state.name()),
+        };
+        self.add(Kind::Cluster, "", text);
     }
 
     fn add(&self, kind: Kind, pool: &str, text: String) {

@@ -38,6 +38,8 @@ struct Sample {
     rate: f64,
     /// Longest queue delay of the interactive and the normal lane, in milliseconds.
     delay_ms: u64,
+    /// Records that are not read yet.
+    lag: u64,
     /// Model actors, and those of them that are warm.
     actors: usize,
     warm: usize,
@@ -134,6 +136,7 @@ impl LiveFeed {
             at_ms: now,
             rate: (rate * 10.0).round() / 10.0,
             delay_ms: delays.max().unwrap_or(0),
+            lag: status.requests.lag_records + status.jobs.lag_records,
             actors: actors.clone().count(),
             warm: actors.filter(|actor| actor.phase.is_warm()).count(),
         }

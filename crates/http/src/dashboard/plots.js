@@ -1,4 +1,4 @@
-// Rate, delay and actors over the last minutes, one below the other on one time axis, with what happened marked.
+// Rate, delay, lag and actors over the last minutes, one below the other on one time axis, with what happened marked.
 
 import { clock, delay, find, make, number, write } from "./elements.js";
 
@@ -6,8 +6,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 92, TOP = 12, BOTTOM = 4, LEFT = 50, RIGHT = 8, AXIS = 18;
 
 const PLOTS = [
-  { title: "translations a second", value: (sample) => sample.rate, text: number, least: 1 },
+  { title: "jobs/s", value: (sample) => sample.rate, text: number, least: 1 },
   { title: "queue delay", value: (sample) => sample.delay_ms, text: delay, least: 100 },
+  { title: "unread records", value: (sample) => sample.lag ?? 0, text: number, least: 10 },
   { title: "model actors", value: (sample) => sample.actors, area: (sample) => sample.warm, text: number, least: 2, steps: true },
 ];
 const MARKS = { up: "scaled up", down: "scaled down", bad: "failure" };

@@ -12,7 +12,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::Letter;
+use super::{Letter, Position};
 use crate::client::Clients;
 
 /// How long a poll waits for a record.
@@ -74,6 +74,21 @@ impl Scan {
     /// # Errors
     /// When librdkafka refuses.
     pub fn all(&mut self) -> Result<()> {
+        self.from(|_, beginning| beginning)
+    }
+
+    /// Begins to read one letter only; without one at this position, there is none to read.
+    ///
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn only(&mut self, at: Position) -> Result<()> {
+        let held = self.bounds.get(&at.partition).copied();
+        self.bounds.clear();
+        if let Some((beginning, end)) = held
+            && (beginning..end).contains(&at.offset)
+        {
+            self.bounds.insert(at.partition, (at.offset, at.offset + 1));
+        }
         self.from(|_, beginning| beginning)
     }
 

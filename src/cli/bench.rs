@@ -1,4 +1,4 @@
-//! `babelmesh load`
+//! `babelmesh bench`
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -16,7 +16,7 @@ use babelmesh_actors::domain::Language;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ConfigArgs, runtime, told_to_stop};
+use super::{Globals, runtime, told_to_stop, usage};
 use crate::{
     events::EventLog,
     kafka::client::Clients,
@@ -28,67 +28,75 @@ use crate::{
 
 /// How long the node in this process may take to read partitions and warm its models up.
 pub(super) const READY: Duration = Duration::from_secs(120);
+/// Largest rate and number of seconds.
+const MAX_NUMBER: f64 = 1e9;
 
 #[derive(Debug, Args)]
-pub(super) struct LoadArgs {
+pub(super) struct BenchArgs {
     /// Open loop: messages per second, regardless of replies
-    #[arg(long, value_name = "N", conflicts_with = "in_flight")]
+    #[arg(long, value_name = "N", conflicts_with = "in_flight", value_parser = above_zero)]
     rate: Option<f64>,
     /// Closed loop: unanswered messages at a time
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
     in_flight: u64,
-    /// Number of messages
-    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    /// Number of messages (default: 2000)
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// How long, in seconds; needs --rate
-    #[arg(long, value_name = "SECONDS", requires = "rate")]
+    /// Length of the run in seconds; needs --rate
+    #[arg(long, value_name = "SECONDS", requires = "rate", value_parser = above_zero)]
     duration: Option<f64>,
     #[command(flatten)]
     texts: TextArgs,
-    /// Send the same texts again and again; by default each message is made distinct, so that no cache answers it
+    /// Repeat the texts unchanged; by default each message is distinct, so that no cache answers it
     #[arg(long)]
     repeat_texts: bool,
-    /// Share of messages for the any lane, 0 to 1
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    /// Share of messages for the bulk lane, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     bulk: f64,
-    /// Conversations that messages belong to in turn
-    #[arg(long, default_value_t = 64, value_name = "N")]
+    /// Number of conversations to spread the messages over
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     conversations: u64,
     /// Upper limit of unanswered messages, also with --rate (the embedded broker retains little)
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_in_flight: u64,
     /// Idle timeout: report missing answers as lost after this many seconds
-    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
-    patience: f64,
-    /// Run a node with an embedded broker in this process, instead of talking to a cluster; without a cache unless cache.memory_mb is set
+    #[arg(long, alias = "patience", default_value_t = 30.0, value_name = "SECONDS", value_parser = above_zero)]
+    idle_timeout: f64,
+    /// Start a node with an embedded broker in this process instead of using a cluster; its cache is off unless cache.memory_mb is set
     #[arg(long)]
     with_node: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
-impl LoadArgs {
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    let valid = number.filter(|number| *number > 0.0 && *number <= MAX_NUMBER);
+    valid.ok_or_else(|| "expected a number above zero".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    let valid = number.filter(|number| (0.0..=1.0).contains(number));
+    valid.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+impl BenchArgs {
     fn plan(&self) -> Result<Plan> {
-        ensure!(
-            (0.0..=1.0).contains(&self.bulk),
-            "--bulk must be between 0 and 1"
-        );
-        ensure!(self.patience > 0.0, "--patience must be above zero");
         let pace = match self.rate {
-            Some(rate) => {
-                ensure!(rate > 0.0 && rate.is_finite(), "--rate must be above zero");
-                Pace::Rate(rate)
-            }
-            None => Pace::InFlight(self.in_flight.max(1)),
+            Some(rate) => Pace::Rate(rate),
+            None => Pace::InFlight(self.in_flight),
         };
         let messages = match (self.messages, self.duration, self.rate) {
             (None, Some(seconds), Some(rate)) => (seconds * rate).round() as u64,
             (messages, ..) => messages.unwrap_or(2_000),
         };
-        ensure!(messages > 0, "there is nothing to send");
+        if messages == 0 {
+            return Err(usage(
+                "--duration is too short for one message at this --rate",
+            ));
+        }
         Ok(Plan {
             texts: match self.repeat_texts {
                 true => Texts::repeated(self.texts.read()?),
@@ -100,12 +108,12 @@ impl LoadArgs {
             conversations: self.conversations,
             bulk: self.bulk,
             max_in_flight: self.max_in_flight,
-            patience: Duration::from_secs_f64(self.patience),
+            patience: Duration::from_secs_f64(self.idle_timeout),
         })
     }
 }
 
-/// What is translated.
+/// The texts and their languages.
 #[derive(Debug, Args)]
 pub(super) struct TextArgs {
     /// Source language of the texts
@@ -131,11 +139,13 @@ impl TextArgs {
             true => default,
             false => &self.to,
         };
-        ensure!((1..=64).contains(&to.len()), "--to takes 1 to 64 languages");
+        if !(1..=64).contains(&to.len()) {
+            return Err(usage("--to takes 1 to 64 languages"));
+        }
         let mut targets: Vec<String> = Vec::with_capacity(to.len());
         for tag in to {
             tag.parse::<Language>()
-                .with_context(|| format!("--to {tag}"))?;
+                .map_err(|error| usage(format!("--to {tag}: {error}")))?;
             if !targets.contains(tag) {
                 targets.push(tag.clone());
             }
@@ -157,13 +167,13 @@ impl TextArgs {
     }
 }
 
-pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
+pub(super) fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     let plan = args.plan()?;
     let embedded = [
         // What is measured are the models, and the texts repeat.
         ("cache.memory_mb", "0"),
         ("kafka.bootstrap_servers", EMBEDDED),
-        ("node.name", "load"),
+        ("node.name", "bench"),
         ("log.filter", "warn"),
     ];
     let presets = if args.with_node {
@@ -171,11 +181,14 @@ pub(super) fn run(args: LoadArgs) -> Result<ExitCode> {
     } else {
         &[("log.filter", "warn")]
     };
-    let config = args.config.load(presets)?;
+    let mut config = globals.config.load(presets)?;
+    if !args.with_node {
+        globals.find_embedded_broker(&mut config);
+    }
     ensure!(
         args.with_node || config.kafka.bootstrap_servers != EMBEDDED,
-        "the configuration has an embedded broker, which exists only inside a node: use --with-node to run one here, or give the address \
-         that the node printed at start (--set kafka.bootstrap_servers=\"127.0.0.1:PORT\")"
+        "kafka.bootstrap_servers is \"embedded\", and an embedded broker exists only while its node runs: use --with-node to run one here, \
+         start the node, or give the address of a broker"
     );
     // Only a node of this process has anything to trace.
     let traces = match args.with_node {
