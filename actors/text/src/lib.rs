@@ -45,10 +45,13 @@
 
 mod beginning;
 pub mod detect;
+mod document;
 mod edges;
+pub mod format;
 mod lines;
 mod oversize;
 mod protect;
+pub mod recognise;
 mod sentences;
 mod tokens;
 
@@ -58,6 +61,7 @@ mod tests;
 use std::ops::Range;
 
 pub use beginning::{has_prose, prose_lines, prose_of};
+pub use document::{Document, Translation, Unit};
 pub use edges::core;
 pub use oversize::split;
 pub use tokens::estimate_tokens;
