@@ -219,9 +219,8 @@ impl Unit {
     /// How many parts of it are markup.
     #[must_use]
     pub fn marks(&self) -> usize {
-        let is_mark = |part: &&Part| {
-            !matches!(part.kind, PartKind::Text { .. } | PartKind::Token { .. })
-        };
+        let is_mark =
+            |part: &&Part| !matches!(part.kind, PartKind::Text { .. } | PartKind::Token { .. });
         self.parts.iter().filter(is_mark).count()
     }
 

@@ -50,6 +50,7 @@ mod edges;
 pub mod format;
 mod lines;
 mod oversize;
+pub mod plan;
 mod protect;
 pub mod recognise;
 mod sentences;

@@ -53,28 +53,32 @@ pub(crate) fn prose_or_unclosed(text: &str) -> impl Iterator<Item = Range<usize>
     };
     let is_closed = move |line: usize, fence: Fence| {
         let mark = usize::from(fence.mark == '~');
-        closers.get(line).is_some_and(|longest| longest[mark] >= fence.len)
+        closers
+            .get(line)
+            .is_some_and(|longest| longest[mark] >= fence.len)
     };
     let mut fence: Option<Fence> = None;
     let mut next_start = 0;
-    text.split_inclusive(is_line_break).enumerate().filter_map(move |(number, line)| {
-        let line_start = next_start;
-        next_start += line.len();
-        if let Some(open) = fence {
-            if open.is_closed_by(line) {
-                fence = None;
+    text.split_inclusive(is_line_break)
+        .enumerate()
+        .filter_map(move |(number, line)| {
+            let line_start = next_start;
+            next_start += line.len();
+            if let Some(open) = fence {
+                if open.is_closed_by(line) {
+                    fence = None;
+                }
+                return None;
             }
-            return None;
-        }
-        let opened = Fence::opened_by(line);
-        fence = opened.filter(|&fence| is_closed(number, fence));
-        if opened.is_some() || !line.contains(char::is_alphabetic) {
-            return None;
-        }
-        let start = line_start + markers_len(line);
-        let end = line_start + line.trim_end().len();
-        (start < end).then_some(start..end)
-    })
+            let opened = Fence::opened_by(line);
+            fence = opened.filter(|&fence| is_closed(number, fence));
+            if opened.is_some() || !line.contains(char::is_alphabetic) {
+                return None;
+            }
+            let start = line_start + markers_len(line);
+            let end = line_start + line.trim_end().len();
+            (start < end).then_some(start..end)
+        })
 }
 
 /// The characters after which Unicode says that a line ends. All of them are white space.

@@ -86,7 +86,10 @@ pub fn tokens(text: &str, options: &Options<'_>) -> Vec<Token> {
 
 /// Adds a token unless it overlaps the last one.
 fn push(found: &mut Vec<Token>, range: Range<usize>, kind: TokenKind) {
-    if found.last().is_none_or(|last| last.range.end <= range.start) {
+    if found
+        .last()
+        .is_none_or(|last| last.range.end <= range.start)
+    {
         found.push(Token { range, kind });
     }
 }
@@ -126,8 +129,7 @@ fn unknown_between(
         let start = word_start.unwrap_or(at);
         let mut end = at + c.len_utf8();
         while let Some((_, next)) = chars.next_if(|&(_, next)| {
-            word_start.is_some() && next.is_alphanumeric()
-                || !next.is_whitespace() && !known(next)
+            word_start.is_some() && next.is_alphanumeric() || !next.is_whitespace() && !known(next)
         }) {
             end += next.len_utf8();
         }

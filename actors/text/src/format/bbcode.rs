@@ -5,8 +5,9 @@ const MAX_LEN: usize = 512;
 
 /// Elements that need no attribute to be recognised.
 const NAMES: &[&str] = &[
-    "b", "i", "u", "s", "url", "quote", "code", "img", "list", "size", "color", "spoiler", "center",
-    "left", "right", "table", "tr", "td", "th", "email", "font", "sub", "sup", "video", "youtube",
+    "b", "i", "u", "s", "url", "quote", "code", "img", "list", "size", "color", "spoiler",
+    "center", "left", "right", "table", "tr", "td", "th", "email", "font", "sub", "sup", "video",
+    "youtube",
 ];
 
 /// A tag in square brackets.
@@ -28,7 +29,9 @@ pub(super) fn tag(text: &str, at: usize) -> Option<BbTag<'_>> {
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         .count();
     let (name, after) = name.split_at(len);
-    let close = after.find([']', '[', '\n']).filter(|&at| after[at..].starts_with(']'))?;
+    let close = after
+        .find([']', '[', '\n'])
+        .filter(|&at| after[at..].starts_with(']'))?;
     let attributes = &after[..close];
     let is_known = NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
     let is_tag = name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -50,10 +53,25 @@ mod tests {
 
     #[test]
     fn tags_are_told_from_brackets_in_prose() {
-        for text in ["[b]", "[/b]", "[quote=\"rose, post:1, topic:2\"]", "[url=https://example.com]", "[gallery ids=\"1,2\" type=\"circle\"]", "[/custom]"] {
+        for text in [
+            "[b]",
+            "[/b]",
+            "[quote=\"rose, post:1, topic:2\"]",
+            "[url=https://example.com]",
+            "[gallery ids=\"1,2\" type=\"circle\"]",
+            "[/custom]",
+        ] {
             assert_eq!(tag(text, 0).map(|tag| tag.end), Some(text.len()), "{text}");
         }
-        for text in ["[note]", "[1]", "[see the page]", "[]", "[b](x)", "[b", "[a [b]"] {
+        for text in [
+            "[note]",
+            "[1]",
+            "[see the page]",
+            "[]",
+            "[b](x)",
+            "[b",
+            "[a [b]",
+        ] {
             assert_eq!(tag(text, 0), None, "{text}");
         }
     }

@@ -36,7 +36,9 @@ fn numeric(number: &str) -> Option<Meaning> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    let c = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    let c = u32::from_str_radix(digits, radix)
+        .ok()
+        .and_then(char::from_u32);
     Some(match c {
         Some(c) if !c.is_control() => Meaning::Char(c),
         _ => Meaning::Unknown,
@@ -46,10 +48,12 @@ fn numeric(number: &str) -> Option<Meaning> {
 fn named(name: &str) -> Option<Meaning> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_name.then(|| match NAMES.binary_search_by_key(&name, |(known, _)| known) {
-        Ok(at) => Meaning::Char(NAMES[at].1),
-        Err(_) => Meaning::Unknown,
-    })
+    is_name.then(
+        || match NAMES.binary_search_by_key(&name, |(known, _)| known) {
+            Ok(at) => Meaning::Char(NAMES[at].1),
+            Err(_) => Meaning::Unknown,
+        },
+    )
 }
 
 /// The names of HTML 4 and `&apos;`, sorted. A reference with another name is left as it is.
@@ -143,7 +147,17 @@ mod tests {
 
     #[test]
     fn an_ampersand_without_a_reference_is_a_character() {
-        for text in ["& b", "&", "&;", "&b", "&#;", "&#x;", "&a b;", "&1;", "&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;"] {
+        for text in [
+            "& b",
+            "&",
+            "&;",
+            "&b",
+            "&#;",
+            "&#x;",
+            "&a b;",
+            "&1;",
+            "&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;",
+        ] {
             assert_eq!(reference(text), None, "{text}");
         }
     }

@@ -116,7 +116,10 @@ impl<'a> Encoder<'a> {
         }
         for text in words.clone() {
             let found = escape.references(text).filter_map(|found| found.decoded);
-            for c in found.chain(text.chars().filter(|&c| escape.default_spelling(c).is_some())) {
+            for c in found.chain(
+                text.chars()
+                    .filter(|&c| escape.default_spelling(c).is_some()),
+            ) {
                 encoder.spellings.entry(c).or_default();
             }
         }
@@ -199,9 +202,19 @@ mod tests {
 
     #[test]
     fn characters_are_written_as_the_source_wrote_them() {
-        check(Escape::Html, "Tom &amp; Jerry", "Tom & Jerry", "Tom &amp; Jerry");
+        check(
+            Escape::Html,
+            "Tom &amp; Jerry",
+            "Tom & Jerry",
+            "Tom &amp; Jerry",
+        );
         check(Escape::Html, "Tom & Jerry", "Tom & Jerry", "Tom & Jerry");
-        check(Escape::Html, "I don&#39;t", "n'est 'pas'", "n&#39;est &#39;pas&#39;");
+        check(
+            Escape::Html,
+            "I don&#39;t",
+            "n'est 'pas'",
+            "n&#39;est &#39;pas&#39;",
+        );
         check(Escape::Html, "ten&nbsp;o", "dix\u{a0}h", "dix&nbsp;h");
         check(Escape::Html, "5 &gt; 3 > 2", "5 > 3 > 2", "5 &gt; 3 > 2");
         check(Escape::Html, "AT&T", "AT&T", "AT&T");
@@ -213,7 +226,12 @@ mod tests {
         check(Escape::Html, "a", "<b> & &lt;", "&lt;b&gt; &amp; &amp;lt;");
         check(Escape::Html, "a & b", "a &lt; b", "a &amp;lt; b");
         check(Escape::Html, "a < b", "a <b", "a &lt;b");
-        check(Escape::Attribute('"'), "a", "\"x\" 'y'", "&quot;x&quot; 'y'");
+        check(
+            Escape::Attribute('"'),
+            "a",
+            "\"x\" 'y'",
+            "&quot;x&quot; 'y'",
+        );
         check(Escape::Markdown, "a", "*x* [y]", "\\*x\\* \\[y\\]");
         check(Escape::None, "a", "<b> & *", "<b> & *");
     }

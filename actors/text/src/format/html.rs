@@ -11,13 +11,78 @@ use crate::recognise::TokenKind;
 
 /// Elements that end a sentence.
 const BLOCKS: &[&str] = &[
-    "address", "article", "aside", "audio", "blockquote", "body", "br", "canvas", "caption",
-    "center", "col", "colgroup", "dd", "details", "dialog", "dir", "div", "dl", "dt", "fieldset",
-    "figcaption", "figure", "footer", "form", "frameset", "h1", "h2", "h3", "h4", "h5", "h6",
-    "head", "header", "hgroup", "hr", "html", "iframe", "legend", "li", "link", "main", "menu",
-    "meta", "nav", "noscript", "object", "ol", "optgroup", "option", "p", "param", "pre", "script",
-    "search", "section", "select", "source", "style", "summary", "table", "tbody", "td",
-    "template", "textarea", "tfoot", "th", "thead", "title", "tr", "track", "ul", "video",
+    "address",
+    "article",
+    "aside",
+    "audio",
+    "blockquote",
+    "body",
+    "br",
+    "canvas",
+    "caption",
+    "center",
+    "col",
+    "colgroup",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "frameset",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "iframe",
+    "legend",
+    "li",
+    "link",
+    "main",
+    "menu",
+    "meta",
+    "nav",
+    "noscript",
+    "object",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "param",
+    "pre",
+    "script",
+    "search",
+    "section",
+    "select",
+    "source",
+    "style",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "template",
+    "textarea",
+    "tfoot",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "track",
+    "ul",
+    "video",
 ];
 
 /// Elements without content.
@@ -32,7 +97,9 @@ const UNTOUCHED: &[&str] = &[
 ];
 
 /// Elements whose content holds no tags.
-const RAW: &[&str] = &["iframe", "noembed", "noframes", "script", "style", "textarea", "xmp"];
+const RAW: &[&str] = &[
+    "iframe", "noembed", "noframes", "script", "style", "textarea", "xmp",
+];
 
 /// Attributes that people read.
 const READ_ATTRIBUTES: &[&str] = &["alt", "title", "placeholder", "aria-label"];
@@ -204,7 +271,7 @@ impl Reader<'_, '_, '_> {
         };
         let is_block = self.dialect.is_block(&name, self.number);
         if is_block || translate && !self.translate {
-            self.end_sentence();
+            self.end_sentence(self.translate);
         }
         if self.translate && self.builder.options.attributes {
             self.attributes(range.clone());
@@ -223,10 +290,14 @@ impl Reader<'_, '_, '_> {
             self.off = Some(Off {
                 start: range.start,
                 first_atom: self.builder.next_atom(),
-                kind: if is_keep { TokenKind::Keep } else { TokenKind::Code },
+                kind: if is_keep {
+                    TokenKind::Keep
+                } else {
+                    TokenKind::Code
+                },
                 is_block,
             });
-        } else if translate && !is_block && self.off.is_none() {
+        } else if translate && !is_block {
             opened = Some(self.builder.open(range));
         }
         *self.open.entry(name.clone()).or_default() += 1;
@@ -245,7 +316,7 @@ impl Reader<'_, '_, '_> {
     fn close(&mut self, range: Range<usize>, name: &str) {
         if self.open.get(name).is_none_or(|&count| count == 0) {
             if self.dialect.is_block(name, usize::MAX) {
-                self.end_sentence();
+                self.end_sentence(self.translate);
             } else {
                 self.builder.mark(range, AtomKind::Empty);
             }
@@ -263,8 +334,8 @@ impl Reader<'_, '_, '_> {
             if element.starts_off {
                 self.end_off(end);
             } else if element.is_block || was_on && !self.translate {
-                self.end_sentence();
-            } else if is_it && self.off.is_none() {
+                self.end_sentence(was_on);
+            } else if is_it && element.opened.is_some() {
                 self.builder.close(range.clone(), element.opened);
             }
             if is_it {
@@ -273,10 +344,13 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Ends the sentence. A stretch that is left as it is then belongs to none.
-    fn end_sentence(&mut self) {
+    /// Ends the sentence. A stretch that is left as it is then belongs to none. `is_on` says whether
+    /// what came last is translated.
+    fn end_sentence(&mut self, is_on: bool) {
         if let Some(off) = &mut self.off {
-            self.builder.discard(off.first_atom);
+            if !is_on {
+                self.builder.discard(off.first_atom);
+            }
             off.first_atom = 0;
             off.is_block = true;
         }
@@ -289,7 +363,8 @@ impl Reader<'_, '_, '_> {
             self.builder.discard(off.first_atom);
             self.builder.end_run();
         } else {
-            self.builder.collapse(off.first_atom, off.start..end, off.kind);
+            self.builder
+                .collapse(off.first_atom, off.start..end, off.kind);
         }
     }
 

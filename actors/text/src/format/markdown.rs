@@ -146,7 +146,11 @@ impl Reader<'_, '_> {
 
     fn start(&mut self, tag: &Tag<'_>, range: Range<usize>) {
         match tag {
-            Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Superscript | Tag::Subscript => {
+            Tag::Emphasis
+            | Tag::Strong
+            | Tag::Strikethrough
+            | Tag::Superscript
+            | Tag::Subscript => {
                 self.open(range);
             }
             Tag::Link { link_type, .. } | Tag::Image { link_type, .. } => match link_type {

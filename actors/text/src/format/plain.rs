@@ -41,7 +41,7 @@ pub(super) fn read(builder: &mut Builder<'_>) {
 fn read_line(builder: &mut Builder<'_>, tags: &Tags<'_>, line: Range<usize>) {
     let text = builder.text;
     let words = &text[line.clone()];
-    let is_special = |b: &u8| matches!(b, b'<' | b'[' | 0..b' ' | 0x7f) ;
+    let is_special = |b: &u8| matches!(b, b'<' | b'[' | 0..b' ' | 0x7f);
     if !words.as_bytes().iter().any(is_special) && !words.contains("   ") {
         builder.escaped(line);
         return;
@@ -112,7 +112,9 @@ fn read_mark(
             }
         }
         b'[' => {
-            let Some(tag) = bbcode::tag(text, at) else { return end };
+            let Some(tag) = bbcode::tag(text, at) else {
+                return end;
+            };
             let name = format!("[{}", tag.name.to_ascii_lowercase());
             if tag.closes {
                 let opened = nesting.close(&name);

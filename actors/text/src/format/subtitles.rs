@@ -25,7 +25,9 @@ pub(super) fn read(builder: &mut Builder<'_>, format: Format) {
     let mut lines = lines(text).peekable();
     while let Some(line) = lines.next() {
         let words = &text[line.clone()];
-        let precedes_times = lines.peek().is_some_and(|next| is_times(&text[next.clone()]));
+        let precedes_times = lines
+            .peek()
+            .is_some_and(|next| is_times(&text[next.clone()]));
         let is_blank = words.trim().is_empty();
         if is_blank || is_times(words) || precedes_times && !is_cue {
             reader.end_cue(builder);
@@ -82,7 +84,10 @@ impl Reader<'_> {
         }
         let mut from = line.start;
         if is_dialogue {
-            from = line.end - words.trim_start_matches(['-', '–', '—', '♪', '♫', ' ']).len();
+            from = line.end
+                - words
+                    .trim_start_matches(['-', '–', '—', '♪', '♫', ' '])
+                    .len();
         }
         let mut at = from;
         while let Some(offset) = text[at..line.end].find(['<', '{', '\\']) {
@@ -102,13 +107,14 @@ impl Reader<'_> {
         let rest = &text[at..line_end];
         let bytes = rest.as_bytes();
         let end = match bytes[0] {
-            // A time within a cue.
-            b'<' if bytes.get(1).is_some_and(u8::is_ascii_digit) => {
-                let len = rest[1..].bytes().take_while(|b| b.is_ascii_digit() || b":.".contains(b));
-                let end = 1 + len.count();
-                rest[end..].starts_with('>').then_some(at + end + 1)
+            // A tag, or a time within a cue.
+            b'<' => {
+                let is_time = |b: &u8| b.is_ascii_digit() || b":.".contains(b);
+                let len = 1 + rest[1..].bytes().take_while(is_time).count();
+                let time = rest[len..].starts_with('>') && len > 1;
+                time.then_some(at + len + 1)
+                    .or_else(|| self.tags.at(at).map(|tag| tag.range.end))
             }
-            b'<' => self.tags.at(at).map(|tag| tag.range.end),
             b'{' if bytes.get(1) == Some(&b'\\') => {
                 let inside = &rest[..rest.floor_char_boundary(256)];
                 inside.find('}').map(|len| at + len + 1)
@@ -124,7 +130,11 @@ impl Reader<'_> {
         if text.as_bytes()[range.start] == b'\\' {
             return builder.space(range);
         }
-        match self.tags.at(range.start).filter(|tag| tag.range == range && !tag.name.is_empty()) {
+        match self
+            .tags
+            .at(range.start)
+            .filter(|tag| tag.range == range && !tag.name.is_empty())
+        {
             Some(tag) if tag.kind == TagKind::Open && text.as_bytes()[range.start] == b'<' => {
                 let opened = builder.open(range);
                 // "<c.yellow>" is closed by "</c>".

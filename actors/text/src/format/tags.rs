@@ -7,16 +7,16 @@ use crate::protect::markup;
 
 /// A tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tag<'a> {
+pub(crate) struct Tag<'a> {
     /// The whole tag.
-    pub(super) range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Name of the element; empty for comments and declarations.
-    pub(super) name: &'a str,
-    pub(super) kind: TagKind,
+    pub(crate) name: &'a str,
+    pub(crate) kind: TagKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TagKind {
+pub(crate) enum TagKind {
     Open,
     Close,
     /// `<name/>`
@@ -28,14 +28,14 @@ pub(super) enum TagKind {
 }
 
 /// Finds the tags of a text.
-pub(super) struct Tags<'a> {
+pub(crate) struct Tags<'a> {
     text: &'a str,
     last_comment_end: Option<usize>,
     last_cdata_end: Option<usize>,
 }
 
 impl<'a> Tags<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self {
             text,
             last_comment_end: text.rfind("-->"),
@@ -44,7 +44,7 @@ impl<'a> Tags<'a> {
     }
 
     /// The next tag at or after `at`, and before `end`.
-    pub(super) fn next(&self, mut at: usize, end: usize) -> Option<Tag<'a>> {
+    pub(crate) fn next(&self, mut at: usize, end: usize) -> Option<Tag<'a>> {
         while let Some(offset) = self.text[at..end].find('<') {
             at += offset;
             if let Some(tag) = self.at(at).filter(|tag| tag.range.end <= end) {
@@ -56,7 +56,7 @@ impl<'a> Tags<'a> {
     }
 
     /// The tag that starts with the "<" at `at`.
-    pub(super) fn at(&self, at: usize) -> Option<Tag<'a>> {
+    pub(crate) fn at(&self, at: usize) -> Option<Tag<'a>> {
         let rest = &self.text[at + 1..];
         let tag = |end, name, kind| Tag {
             range: at..end,
@@ -105,14 +105,17 @@ fn numbered(rest: &str) -> Option<(&str, TagKind, usize)> {
         return Some((name, TagKind::Open, len + 1));
     }
     let space = after.len() - after.trim_start_matches(' ').len();
-    (space < 2 && after[space..].starts_with("/>"))
-        .then_some((name, TagKind::SelfClosing, len + space + 2))
+    (space < 2 && after[space..].starts_with("/>")).then_some((
+        name,
+        TagKind::SelfClosing,
+        len + space + 2,
+    ))
 }
 
 /// An attribute of a tag.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Attribute<'a> {
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// Where its value is in the tag, without quotes.
     pub(super) value: Range<usize>,
     pub(super) quote: Option<char>,
@@ -153,7 +156,9 @@ pub(super) fn attributes(tag: &str) -> impl Iterator<Item = Attribute<'_>> {
                 start + 1..start + 1 + len
             }
             None => {
-                let len = value.find(|c| is_space(c) || c == '>').unwrap_or(value.len());
+                let len = value
+                    .find(|c| is_space(c) || c == '>')
+                    .unwrap_or(value.len());
                 at = start + len;
                 start..at
             }
@@ -213,10 +218,19 @@ mod tests {
     fn tags_of_all_kinds_are_found() {
         use TagKind::{Cdata, Close, Open, Other, SelfClosing};
         assert_eq!(
-            kinds("a <b\nid='>'>x</b > <br/> <0>y</0><1 /> <!-- <i> --> <?pi?> <![CDATA[<u>]]> 1 < 2 <3 <@x>"),
+            kinds(
+                "a <b\nid='>'>x</b > <br/> <0>y</0><1 /> <!-- <i> --> <?pi?> <![CDATA[<u>]]> 1 < 2 <3 <@x>"
+            ),
             [
-                ("b", Open), ("b", Close), ("br", SelfClosing), ("0", Open), ("0", Close),
-                ("1", SelfClosing), ("", Other), ("", Other), ("", Cdata)
+                ("b", Open),
+                ("b", Close),
+                ("br", SelfClosing),
+                ("0", Open),
+                ("0", Close),
+                ("1", SelfClosing),
+                ("", Other),
+                ("", Other),
+                ("", Cdata)
             ]
         );
     }
@@ -224,10 +238,17 @@ mod tests {
     #[test]
     fn attributes_are_found_with_and_without_quotes() {
         let tag = "<a href=x title = \"a > b\" disabled class='c'/>";
-        let found: Vec<_> = attributes(tag).map(|a| (a.name, &tag[a.value], a.quote)).collect();
+        let found: Vec<_> = attributes(tag)
+            .map(|a| (a.name, &tag[a.value], a.quote))
+            .collect();
         assert_eq!(
             found,
-            [("href", "x", None), ("title", "a > b", Some('"')), ("disabled", "", None), ("class", "c", Some('\''))]
+            [
+                ("href", "x", None),
+                ("title", "a > b", Some('"')),
+                ("disabled", "", None),
+                ("class", "c", Some('\''))
+            ]
         );
     }
 }

@@ -9,16 +9,101 @@ use crate::document::{PartKind, Partner};
 
 /// Stretches that mean something to some format.
 const FRAGMENTS: &[&str] = &[
-    "\n", "\r\n", "\n\n", " ", "  ", "   ", "\t", "<", ">", "&", "&amp;", "&nbsp;", "&#39;", "&bogus;",
-    "<b>", "</b>", "<i class=\"x\">", "</i>", "<p>", "</p>", "<br/>", "<br>", "<img alt=\"a dog\">",
-    "<code>", "</code>", "<span translate=\"no\">", "</span>", "<b translate=yes>", "<!-- a -->",
-    "<script>", "</script>", "<![CDATA[", "]]>", "<?pi?>", "<0>", "</0>", "<1/>", "<wbr>", "\u{ad}",
-    "**", "*", "_", "~~", "`", "```", "[", "](", ")", "](x \"T\")", "![", "> ", "- ", "1. ", "# ", "|",
-    "\\", "\\*", "$", "$x$", "[^1]", "---", "    ", "[b]", "[/b]", "[code]", "[/code]",
-    "1\n00:00:01,000 --> 00:00:04,000\n", "00:01.000 --> 00:02.000 align:start\n", "WEBVTT\n\n", "NOTE x\n",
-    "{\\an8}", "\\N", "<c.x>", "</c>", "<00:01.000>", "<v Rose>", "♪ ",
-    "Hello there", "my friend.", "Yes! ", "Mr. ", "https://a.io/b", "@ana", "#tag", "{name}", "%s",
-    "👍", "42 km", "日本語。", "été", "مرحبا", ":wave:", "a_b", "e\u{301}", "MAIN",
+    "\n",
+    "\r\n",
+    "\n\n",
+    " ",
+    "  ",
+    "   ",
+    "\t",
+    "<",
+    ">",
+    "&",
+    "&amp;",
+    "&nbsp;",
+    "&#39;",
+    "&bogus;",
+    "<b>",
+    "</b>",
+    "<i class=\"x\">",
+    "</i>",
+    "<p>",
+    "</p>",
+    "<br/>",
+    "<br>",
+    "<img alt=\"a dog\">",
+    "<code>",
+    "</code>",
+    "<span translate=\"no\">",
+    "</span>",
+    "<b translate=yes>",
+    "<!-- a -->",
+    "<script>",
+    "</script>",
+    "<![CDATA[",
+    "]]>",
+    "<?pi?>",
+    "<0>",
+    "</0>",
+    "<1/>",
+    "<wbr>",
+    "\u{ad}",
+    "**",
+    "*",
+    "_",
+    "~~",
+    "`",
+    "```",
+    "[",
+    "](",
+    ")",
+    "](x \"T\")",
+    "![",
+    "> ",
+    "- ",
+    "1. ",
+    "# ",
+    "|",
+    "\\",
+    "\\*",
+    "$",
+    "$x$",
+    "[^1]",
+    "---",
+    "    ",
+    "[b]",
+    "[/b]",
+    "[code]",
+    "[/code]",
+    "1\n00:00:01,000 --> 00:00:04,000\n",
+    "00:01.000 --> 00:02.000 align:start\n",
+    "WEBVTT\n\n",
+    "NOTE x\n",
+    "{\\an8}",
+    "\\N",
+    "<c.x>",
+    "</c>",
+    "<00:01.000>",
+    "<v Rose>",
+    "♪ ",
+    "Hello there",
+    "my friend.",
+    "Yes! ",
+    "Mr. ",
+    "https://a.io/b",
+    "@ana",
+    "#tag",
+    "{name}",
+    "%s",
+    "👍",
+    "42 km",
+    "日本語。",
+    "été",
+    "مرحبا",
+    ":wave:",
+    "a_b",
+    "e\u{301}",
+    "MAIN",
 ];
 
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
@@ -39,7 +124,10 @@ fn markup() -> impl Strategy<Value = String> {
         Just("https://a.io/b ".to_owned()),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
-        (proptest::sample::select(&["b", "i", "p", "div", "span", "code"][..]), proptest::collection::vec(inner, 1..5))
+        (
+            proptest::sample::select(&["b", "i", "p", "div", "span", "code"][..]),
+            proptest::collection::vec(inner, 1..5),
+        )
             .prop_map(|(name, content)| format!("<{name} id=\"1\">{}</{name}>", content.concat()))
     })
 }
@@ -50,7 +138,11 @@ fn every_option() -> impl Strategy<Value = (bool, Splitting, u32)> {
         Just(Splitting::IgnoreLineBreaks),
         Just(Splitting::Off)
     ];
-    (any::<bool>(), splitting, prop_oneof![Just(4_u32), Just(30), Just(500)])
+    (
+        any::<bool>(),
+        splitting,
+        prop_oneof![Just(4_u32), Just(30), Just(500)],
+    )
 }
 
 #[track_caller]
@@ -62,10 +154,18 @@ fn assert_sound(document: &Document) {
             assert_eq!(part.range.start, end, "{unit:?} of {:?}", document.text());
             end = part.range.end;
             if let PartKind::Open(Partner::At(close)) = part.kind {
-                assert_eq!(unit.parts[close].kind, PartKind::Close(Partner::At(at)), "{unit:?}");
+                assert_eq!(
+                    unit.parts[close].kind,
+                    PartKind::Close(Partner::At(at)),
+                    "{unit:?}"
+                );
             }
             if let PartKind::Close(Partner::At(open)) = part.kind {
-                assert_eq!(unit.parts[open].kind, PartKind::Open(Partner::At(at)), "{unit:?}");
+                assert_eq!(
+                    unit.parts[open].kind,
+                    PartKind::Open(Partner::At(at)),
+                    "{unit:?}"
+                );
             }
         }
         assert_eq!(end, unit.range.end);
@@ -73,7 +173,11 @@ fn assert_sound(document: &Document) {
     let mut ranges: Vec<_> = document.units().iter().map(|unit| unit.range()).collect();
     ranges.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
     for two in ranges.windows(2) {
-        assert!(two[0].end <= two[1].start || two[0].end >= two[1].end, "{:?}", document.text());
+        assert!(
+            two[0].end <= two[1].start || two[0].end >= two[1].end,
+            "{:?}",
+            document.text()
+        );
     }
 }
 
@@ -129,10 +233,56 @@ proptest! {
 fn any_message_is_parsed_in_linear_time() {
     let deep = "<b>".repeat(1_000) + "word" + &"</b>".repeat(1_000);
     let mut messages: Vec<String> = [
-        "<", "&", "&amp;", "<b>", "<b", "</b>", "<a href=\"", "<!--", "<![CDATA[", "<p>a", "<b>a ", "<b>a</i>",
-        "<code>", "<code>a</code> ", "<script>", "</", "[", "](", "[a](", "[code]", "*a ", "**", "`", "``a", "> ", "- a\n",
-        "|a", "\\", "$", "$a ", "```\n", "{\\", "{", "<1:", "a\n", "a. ", "https://<b>a</b>.io ", "a.<i>", "&a", "&#", "\u{ad}",
-        "<span translate=no>a", "</b><b>", "<i></i>", "👩‍👩‍👧", "a 👍 ", "[^", "a@", "00:00 --> 00:01\n", "♪ a\n",
+        "<",
+        "&",
+        "&amp;",
+        "<b>",
+        "<b",
+        "</b>",
+        "<a href=\"",
+        "<!--",
+        "<![CDATA[",
+        "<p>a",
+        "<b>a ",
+        "<b>a</i>",
+        "<code>",
+        "<code>a</code> ",
+        "<script>",
+        "</",
+        "[",
+        "](",
+        "[a](",
+        "[code]",
+        "*a ",
+        "**",
+        "`",
+        "``a",
+        "> ",
+        "- a\n",
+        "|a",
+        "\\",
+        "$",
+        "$a ",
+        "```\n",
+        "{\\",
+        "{",
+        "<1:",
+        "a\n",
+        "a. ",
+        "https://<b>a</b>.io ",
+        "a.<i>",
+        "&a",
+        "&#",
+        "\u{ad}",
+        "<span translate=no>a",
+        "</b><b>",
+        "<i></i>",
+        "👩‍👩‍👧",
+        "a 👍 ",
+        "[^",
+        "a@",
+        "00:00 --> 00:01\n",
+        "♪ a\n",
     ]
     .iter()
     .map(|part| part.repeat((1 << 20) / part.len()))
@@ -147,7 +297,11 @@ fn any_message_is_parsed_in_linear_time() {
             let start = Instant::now();
             let document = parse(message.as_str(), format, &Options::default());
             let took = start.elapsed();
-            assert!(took.as_secs() < 5, "{format:?} {:?}: {took:?}", &message[..16.min(message.len())]);
+            assert!(
+                took.as_secs() < 5,
+                "{format:?} {:?}: {took:?}",
+                &message[..16.min(message.len())]
+            );
             if took.as_millis() > 600 {
                 println!("{format:?} {:?}: {took:?}", &message[..16]);
             }

@@ -95,7 +95,10 @@ fn tokens(run: &Run, options: &Options<'_>) -> Vec<Token> {
             all.push(own);
         }
         // An opaque stretch that begins inside of the token or before it wins.
-        if all.last().is_none_or(|last| last.range.end <= token.range.start) {
+        if all
+            .last()
+            .is_none_or(|last| last.range.end <= token.range.start)
+        {
             all.push(token);
         }
     }
@@ -195,7 +198,10 @@ fn bits(atoms: &[Atom], tokens: &[Token]) -> Vec<Bit> {
         let start = token.range.start.max(done);
         push_atom(&mut bits, atom, done.max(atom.plain.start), start);
         let covered = match is_broken {
-            true => Covered { first: at, last: at },
+            true => Covered {
+                first: at,
+                last: at,
+            },
             false => Covered::of(atoms, at, start, token.range.end),
         };
         let opened = bits.len() - (at - covered.first);
@@ -220,7 +226,9 @@ fn bits(atoms: &[Atom], tokens: &[Token]) -> Vec<Bit> {
     }
     for bit in &mut bits {
         if let BitKind::Open(partner) | BitKind::Close(partner) = &mut bit.kind {
-            *partner = partner.map(|atom| places[atom]).filter(|&at| at < usize::MAX);
+            *partner = partner
+                .map(|atom| places[atom])
+                .filter(|&at| at < usize::MAX);
         }
     }
     bits
@@ -248,7 +256,9 @@ fn push_atom(bits: &mut Vec<Bit>, atom: &Atom, from: usize, to: usize) {
 /// The place in the message of an offset of the plain text, in an atom.
 fn source_at(atom: &Atom, plain: usize) -> usize {
     match atom.kind {
-        AtomKind::Text => atom.source.start + plain.clamp(atom.plain.start, atom.plain.end) - atom.plain.start,
+        AtomKind::Text => {
+            atom.source.start + plain.clamp(atom.plain.start, atom.plain.end) - atom.plain.start
+        }
         _ => atom.source.start,
     }
 }
@@ -288,8 +298,8 @@ impl Covered {
             };
             let fits = match atoms[mark].kind {
                 AtomKind::Open(Some(close)) if close > covered.last => {
-                    let ends_here = atoms[covered.last].kind.is_mark()
-                        || atoms[covered.last].plain.end == end;
+                    let ends_here =
+                        atoms[covered.last].kind.is_mark() || atoms[covered.last].plain.end == end;
                     let fits = ends_here && are_marks(&atoms[covered.last + 1..=close]);
                     covered.last = if fits { close } else { covered.last };
                     fits
@@ -302,7 +312,10 @@ impl Covered {
                 _ => true,
             };
             if !fits {
-                return Self { first: at, last: at };
+                return Self {
+                    first: at,
+                    last: at,
+                };
             }
         }
         covered
@@ -349,19 +362,17 @@ impl Assembly<'_> {
         let before = bits[from..first]
             .iter()
             .rev()
-            .take_while(|bit| bit.plain.start == core.start && bits[first].plain.start == core.start)
+            .take_while(|bit| {
+                bit.plain.start == core.start && bits[first].plain.start == core.start
+            })
             .count();
-        let is_inner_open = |bit: &Bit| {
-            matches!(bit.kind, BitKind::Open(Some(close)) if bits[close].plain.start < core.end)
-        };
+        let is_inner_open = |bit: &Bit| matches!(bit.kind, BitKind::Open(Some(close)) if bits[close].plain.start < core.end);
         first -= bits[first - before..first]
             .iter()
             .position(is_inner_open)
             .map_or(0, |position| before - position);
         if !shares_last {
-            let is_inner_close = |bit: &Bit| {
-                matches!(bit.kind, BitKind::Close(Some(open)) if open >= first && bits[open].plain.start < core.end)
-            };
+            let is_inner_close = |bit: &Bit| matches!(bit.kind, BitKind::Close(Some(open)) if open >= first && bits[open].plain.start < core.end);
             end += bits[end..]
                 .iter()
                 .take_while(|bit| bit.plain.end == core.end)
@@ -401,7 +412,11 @@ impl Assembly<'_> {
                         solid = blank.map_or(self.plain.len(), |len| from + len);
                     }
                     if from == to || solid >= to {
-                        let kind = if from == to { PartKind::Empty } else { PartKind::Break };
+                        let kind = if from == to {
+                            PartKind::Empty
+                        } else {
+                            PartKind::Break
+                        };
                         parts.push(bit.source.start..self.bits[close].source.end, kind);
                         at = close + 1;
                     } else {

@@ -39,7 +39,10 @@ impl Dialect for Xml<'_> {
         if has(&self.options.splitting_tags, name) {
             return true;
         }
-        let is_outline = number.checked_sub(1).and_then(|at| self.outline.get(at)).copied();
+        let is_outline = number
+            .checked_sub(1)
+            .and_then(|at| self.outline.get(at))
+            .copied();
         is_outline.unwrap_or(false) && !has(&self.options.non_splitting_tags, name)
     }
 
@@ -89,7 +92,10 @@ fn outline(text: &str) -> Vec<bool> {
         }
     }
     note(&stack, &mut has_words, &text[at..]);
-    parents.into_iter().map(|parent| !has_words[parent]).collect()
+    parents
+        .into_iter()
+        .map(|parent| !has_words[parent])
+        .collect()
 }
 
 #[cfg(test)]

@@ -120,7 +120,13 @@ pub(super) fn host_port(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> 
     }
     let end = at + 1 + port;
     let path = scan.text[end..].starts_with('/');
-    Some(start..if path { address::url_end(scan.text, end).max(end) } else { end })
+    Some(
+        start..if path {
+            address::url_end(scan.text, end).max(end)
+        } else {
+            end
+        },
+    )
 }
 
 /// `<@U123>`, `<#C1|general>`, `<!here>`, `<https://…|label>`, `<:name:1>`, `<t:1:R>`.
@@ -180,7 +186,8 @@ pub(super) fn shortcode(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> 
     let head = scan.ahead(at + 1, 64);
     let len = run(head, |b| is_name_byte(b) || b == b'+' || b == b'-');
     let name = &head[..len];
-    let is_name = name.bytes().any(|b| b.is_ascii_alphabetic()) || matches!(name, "+1" | "-1" | "100");
+    let is_name =
+        name.bytes().any(|b| b.is_ascii_alphabetic()) || matches!(name, "+1" | "-1" | "100");
     let end = at + 1 + len + 1;
     (is_name
         && head[len..].starts_with(':')
@@ -195,10 +202,30 @@ mod tests {
 
     #[test]
     fn entities_of_chat_systems_are_told_from_tags() {
-        for tag in ["<b>", "<a href=\"x\">", "</a>", "<a:b>", "<t>", "<table>", "<!-- a -->", "<!DOCTYPE html>", "<http>"] {
+        for tag in [
+            "<b>",
+            "<a href=\"x\">",
+            "</a>",
+            "<a:b>",
+            "<t>",
+            "<table>",
+            "<!-- a -->",
+            "<!DOCTYPE html>",
+            "<http>",
+        ] {
             assert_eq!(entity_end(tag, 0), None, "{tag}");
         }
-        for entity in ["<@U1>", "<#C1|a b>", "<!here>", "<a:b:1>", "<t:1700000000>", "<t:1700000000:R>", "<https://a.b|our page>", "<mailto:a@b.c|Ana>", "</cmd x:1234567>"] {
+        for entity in [
+            "<@U1>",
+            "<#C1|a b>",
+            "<!here>",
+            "<a:b:1>",
+            "<t:1700000000>",
+            "<t:1700000000:R>",
+            "<https://a.b|our page>",
+            "<mailto:a@b.c|Ana>",
+            "</cmd x:1234567>",
+        ] {
             assert_eq!(entity_end(entity, 0), Some(entity.len()), "{entity}");
         }
     }

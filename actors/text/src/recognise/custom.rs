@@ -24,7 +24,11 @@ pub struct PatternsError {
 
 impl std::fmt::Display for PatternsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "invalid token pattern {:?}: {}", self.pattern, self.reason)
+        write!(
+            f,
+            "invalid token pattern {:?}: {}",
+            self.pattern, self.reason
+        )
     }
 }
 

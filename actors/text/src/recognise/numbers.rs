@@ -9,8 +9,8 @@ const MAX_LEN: usize = 128;
 
 /// Units that belong to the number before them.
 const UNITS: &[&str] = &[
-    "%", "€", "$", "£", "¥", "₹", "°", "km/h", "km", "cm", "mm", "kg", "mg", "ml", "GB", "MB", "TB",
-    "kB", "GHz", "MHz", "Hz", "kW", "EUR", "USD", "GBP", "CHF", "JPY",
+    "%", "€", "$", "£", "¥", "₹", "°", "km/h", "km", "cm", "mm", "kg", "mg", "ml", "GB", "MB",
+    "TB", "kB", "GHz", "MHz", "Hz", "kW", "EUR", "USD", "GBP", "CHF", "JPY",
 ];
 
 /// The run of ASCII letters, digits, hyphens and underscores around the digit at `at`; `None` if
@@ -58,7 +58,10 @@ pub(super) fn hash(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
 pub(super) fn version(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let marked = scan.text[scan.floor..at].ends_with(['v', 'V']);
     let start = at - usize::from(marked);
-    if scan.before(start).is_some_and(|c| c.is_alphanumeric() || "_.,".contains(c)) {
+    if scan
+        .before(start)
+        .is_some_and(|c| c.is_alphanumeric() || "_.,".contains(c))
+    {
         return None;
     }
     let ahead = scan.ahead(at, MAX_LEN);
@@ -71,7 +74,9 @@ pub(super) fn version(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let mut end = at + digits.len();
     let rest = &ahead[digits.len()..];
     if let Some(label) = rest.strip_prefix(['-', '+']) {
-        let len = run(label, |b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+        let len = run(label, |b| {
+            b.is_ascii_alphanumeric() || b == b'.' || b == b'-'
+        });
         let label = label[..len].trim_end_matches(['.', '-']);
         end += if label.is_empty() { 0 } else { 1 + label.len() };
     } else if let Some(port) = rest.strip_prefix(':') {
@@ -89,7 +94,9 @@ fn is_date(digits: &str) -> bool {
     else {
         return false;
     };
-    let fits = |group: &str, max: u32| group.len() <= 2 && group.parse().is_ok_and(|n: u32| (1..=max).contains(&n));
+    let fits = |group: &str, max: u32| {
+        group.len() <= 2 && group.parse().is_ok_and(|n: u32| (1..=max).contains(&n))
+    };
     fits(day, 31) && fits(month, 31) && year.len() == 4
 }
 
@@ -102,7 +109,10 @@ pub(super) fn phone(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let area = run(ahead, |b| b.is_ascii_digit());
     let bracket = bracket && ahead[area..].starts_with(')');
     let start = at - usize::from(plus || bracket);
-    if scan.before(start).is_some_and(|c| c.is_alphanumeric() || "_.,-/".contains(c)) {
+    if scan
+        .before(start)
+        .is_some_and(|c| c.is_alphanumeric() || "_.,-/".contains(c))
+    {
         return None;
     }
     let mut end = 0;

@@ -29,7 +29,11 @@ pub(super) fn path(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     // What a path may start with before its first separator.
     let before = &scan.text[scan.floor..at];
     let before = &before[before.ceil_char_boundary(before.len().saturating_sub(128))..];
-    let head = before.bytes().rev().take_while(|&b| is_path_byte(b)).count();
+    let head = before
+        .bytes()
+        .rev()
+        .take_while(|&b| is_path_byte(b))
+        .count();
     let start = at - head;
     if scan
         .before(start)
@@ -45,8 +49,12 @@ pub(super) fn path(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
         return None;
     }
     let path = &scan.text[start..end];
-    let segments = path.split('/').filter(|segment| !segment.is_empty()).count();
-    let is_rooted = head == 0 && tail[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '.')
+    let segments = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .count();
+    let is_rooted = head == 0
+        && tail[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '.')
         || matches!(&scan.text[start..at], "~" | "." | "..");
     let is_path = if is_rooted {
         segments > 1 || path.len() > 3
@@ -68,8 +76,11 @@ fn windows_path(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
 }
 
 fn has_extension(path: &str) -> bool {
-    path.rsplit_once('.')
-        .is_some_and(|(stem, ending)| !stem.is_empty() && !stem.ends_with('/') && EXTENSIONS.contains(&ending.to_ascii_lowercase().as_str()))
+    path.rsplit_once('.').is_some_and(|(stem, ending)| {
+        !stem.is_empty()
+            && !stem.ends_with('/')
+            && EXTENSIONS.contains(&ending.to_ascii_lowercase().as_str())
+    })
 }
 
 /// `main.rs`, `report-2.pdf`; found at its dot.
@@ -91,10 +102,7 @@ pub(super) fn file_name(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> 
     if second > 0 && EXTENSIONS.contains(&&scan.text[end + 1..end + 1 + second]) {
         end += 1 + second;
     }
-    let is_name = stem > 0
-        && is_known
-        && !scan.is_after_word(start)
-        && !scan.is_before_word(end);
+    let is_name = stem > 0 && is_known && !scan.is_after_word(start) && !scan.is_before_word(end);
     is_name.then_some(start..end)
 }
 
@@ -107,7 +115,11 @@ pub(super) fn name(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     }
     let before = &bytes[scan.floor..at];
     let before = &before[before.len().saturating_sub(64)..];
-    let head = before.iter().rev().take_while(|&&b| is_name_byte(b)).count();
+    let head = before
+        .iter()
+        .rev()
+        .take_while(|&&b| is_name_byte(b))
+        .count();
     let start = at - head;
     let len = run(scan.ahead(at, 96), is_name_byte);
     let mut end = at + len;

@@ -13,7 +13,11 @@ pub(super) fn code(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
 
 /// `{name}`, `{{name}}`, `${name}`, `#{name}`, `%{name}`, ICU's `{n, plural, …}`.
 pub(super) fn braces(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
-    let open = if scan.text.as_bytes()[at] == b'{' { at } else { at + 1 };
+    let open = if scan.text.as_bytes()[at] == b'{' {
+        at
+    } else {
+        at + 1
+    };
     if scan.text.as_bytes().get(open) != Some(&b'{') {
         return None;
     }
@@ -44,7 +48,10 @@ pub(super) fn percent(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
         rest = named[len..].strip_prefix(')')?;
     } else {
         let digits = run(rest, |b| b.is_ascii_digit());
-        rest = rest[digits..].strip_prefix('$').filter(|_| digits > 0).unwrap_or(rest);
+        rest = rest[digits..]
+            .strip_prefix('$')
+            .filter(|_| digits > 0)
+            .unwrap_or(rest);
     }
     rest = &rest[run(rest, |b| b"-+0#'".contains(&b))..];
     rest = &rest[run(rest, |b| b.is_ascii_digit() || b == b'.' || b == b'*')..];
@@ -76,7 +83,9 @@ pub(super) fn linked_key(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>>
         return None;
     }
     let head = scan.ahead(at + 1, 96);
-    let modifier = head.strip_prefix('.').map_or(0, |rest| 1 + run(rest, is_name_byte));
+    let modifier = head
+        .strip_prefix('.')
+        .map_or(0, |rest| 1 + run(rest, is_name_byte));
     let key = head[modifier..].strip_prefix(':')?;
     let key = key.strip_prefix('(').unwrap_or(key);
     let len = run(key, |b| is_name_byte(b) || b == b'.');
@@ -98,7 +107,9 @@ pub(super) fn dollar(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     if &head[..len] == "t" {
         let arguments = head[len..].strip_prefix('(')?;
         let close = arguments.find([')', '\n'])?;
-        return arguments[close..].starts_with(')').then_some(at..end + 1 + close + 1);
+        return arguments[close..]
+            .starts_with(')')
+            .then_some(at..end + 1 + close + 1);
     }
     (len > 1 && !scan.is_before_word(end)).then_some(at..end)
 }
@@ -138,4 +149,12 @@ pub(super) fn template(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
 pub(super) fn escape(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let letter = scan.text.as_bytes().get(at + 1)?;
     (b"nrtN\\".contains(letter)).then_some(at..at + 2)
+}
+
+/// `[00:01:05.250 --> 00:01:09.000]` of transcripts.
+pub(super) fn times(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
+    let inside = scan.ahead(at + 1, 48);
+    let len = run(inside, |b| b.is_ascii_digit() || b":., ->".contains(&b));
+    let is_times = inside[..len].contains("-->") && inside[len..].starts_with(']');
+    is_times.then_some(at..at + 1 + len + 1)
 }
