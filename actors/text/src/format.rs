@@ -19,7 +19,9 @@
 //! compare it with quick-xml on well-formed input.
 
 mod bbcode;
+mod bits;
 mod builder;
+mod elements;
 pub(crate) mod entities;
 pub(crate) mod escape;
 mod html;

@@ -33,11 +33,14 @@ mod places;
 mod restore;
 mod segment;
 mod slots;
+mod writer;
 
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod field_cases;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -4,110 +4,11 @@ use std::{collections::HashMap, ops::Range};
 
 use super::{
     builder::{AtomKind, Builder, Opened},
+    elements::{self, BLOCKS, RAW, READ_ATTRIBUTES, UNTOUCHED},
     escape::Escape,
     tags::{Tag, TagKind, Tags, attributes},
 };
 use crate::recognise::TokenKind;
-
-/// Elements that end a sentence.
-const BLOCKS: &[&str] = &[
-    "address",
-    "article",
-    "aside",
-    "audio",
-    "blockquote",
-    "body",
-    "br",
-    "canvas",
-    "caption",
-    "center",
-    "col",
-    "colgroup",
-    "dd",
-    "details",
-    "dialog",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "frameset",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "header",
-    "hgroup",
-    "hr",
-    "html",
-    "iframe",
-    "legend",
-    "li",
-    "link",
-    "main",
-    "menu",
-    "meta",
-    "nav",
-    "noscript",
-    "object",
-    "ol",
-    "optgroup",
-    "option",
-    "p",
-    "param",
-    "pre",
-    "script",
-    "search",
-    "section",
-    "select",
-    "source",
-    "style",
-    "summary",
-    "table",
-    "tbody",
-    "td",
-    "template",
-    "textarea",
-    "tfoot",
-    "th",
-    "thead",
-    "title",
-    "tr",
-    "track",
-    "ul",
-    "video",
-];
-
-/// Elements without content.
-const VOID: &[&str] = &[
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
-    "track", "wbr",
-];
-
-/// Elements whose content is no prose.
-const UNTOUCHED: &[&str] = &[
-    "code", "kbd", "math", "pre", "samp", "script", "style", "svg", "textarea", "var",
-];
-
-/// Elements whose content holds no tags.
-const RAW: &[&str] = &[
-    "iframe", "noembed", "noframes", "script", "style", "textarea", "xmp",
-];
-
-/// Attributes that people read.
-const READ_ATTRIBUTES: &[&str] = &["alt", "title", "placeholder", "aria-label"];
-
-/// Whether an element has no content, and no closing tag.
-pub(super) fn is_void(name: &str) -> bool {
-    VOID.contains(&name)
-}
 
 /// What tells HTML from XML.
 pub(super) trait Dialect {
@@ -137,7 +38,7 @@ impl Dialect for Html {
     }
 
     fn is_void(&self, name: &str) -> bool {
-        is_void(name)
+        elements::is_void(name)
     }
 
     fn is_untouched(&self, name: &str) -> bool {
@@ -406,11 +307,6 @@ fn translate_wish(tag: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_of_blocks_is_sorted() {
-        assert!(BLOCKS.is_sorted());
-    }
 
     #[test]
     fn wishes_are_read() {

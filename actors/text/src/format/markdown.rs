@@ -6,6 +6,7 @@ use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::{
     builder::{AtomKind, Builder, Opened},
+    elements,
     escape::Escape,
     html,
     tags::{Nesting, TagKind, Tags},
@@ -132,7 +133,7 @@ impl Reader<'_, '_> {
         let name = tag.name.to_ascii_lowercase();
         match tag.kind {
             _ if name == "br" => self.end_block(range.end),
-            TagKind::Open if !html::is_void(&name) => {
+            TagKind::Open if !elements::is_void(&name) => {
                 let opened = self.builder.open(range);
                 self.nesting.open(&name, opened);
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     Splitting, bbcode,
     builder::{AtomKind, Builder},
-    html,
+    elements,
     tags::{Nesting, TagKind, Tags},
 };
 use crate::{
@@ -100,7 +100,7 @@ fn read_mark(
             match tag.kind {
                 TagKind::Open if name == "br" => builder.end_run(),
                 TagKind::SelfClosing if name == "br" => builder.end_run(),
-                TagKind::Open if !html::is_void(&name) => {
+                TagKind::Open if !elements::is_void(&name) => {
                     let opened = builder.open(range);
                     nesting.open(tag.name, opened);
                 }

@@ -134,3 +134,12 @@ pub(super) fn translate_document(
         .unzip();
     (document.join(&translations), checks)
 }
+
+/// A profile with alignments and stand-ins.
+pub(super) fn aligned() -> Profile {
+    Profile {
+        alignments: true,
+        stand_ins: vec!["XQA".into(), "XQB".into()],
+        ..Profile::default()
+    }
+}
