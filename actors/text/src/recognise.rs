@@ -277,10 +277,10 @@ mod tests {
             "``", "<a:", "<%", "[[", "__", ":a", "a_", "aA", "+1 ", "data:", "\\", "@a:", "🎉",
             "0x", "(", "%(", "v1", "1-", "-->",
         ] {
-            let text = part.repeat((1 << 20) / part.len());
+            let text = part.repeat((1 << 18) / part.len());
             let start = std::time::Instant::now();
             let _ = tokens(&text, &Options::default());
-            assert!(start.elapsed().as_secs() < 4, "{part:?}");
+            assert!(start.elapsed().as_secs() < 10, "{part:?}");
         }
     }
 }

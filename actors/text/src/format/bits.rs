@@ -5,6 +5,9 @@ use std::ops::Range;
 use super::builder::{Atom, AtomKind};
 use crate::recognise::{Token, TokenKind};
 
+/// In place of a bit: the other end of the element is in another run.
+pub(super) const OUTSIDE: usize = usize::MAX;
+
 /// An atom, or a part of one, after the tokens are known.
 #[derive(Debug, Clone)]
 pub(super) struct Bit {
@@ -28,7 +31,7 @@ pub(super) enum BitKind {
 pub(super) fn bits(atoms: &[Atom], tokens: &[Token]) -> Vec<Bit> {
     let mut bits: Vec<Bit> = Vec::with_capacity(atoms.len() + 2 * tokens.len());
     // Where the marks are among the bits.
-    let mut places = vec![usize::MAX; atoms.len()];
+    let mut places = vec![OUTSIDE; atoms.len()];
     let mut tokens = tokens.iter().peekable();
     let mut at = 0;
     // How much of the plain text is in the bits.
@@ -78,12 +81,29 @@ pub(super) fn bits(atoms: &[Atom], tokens: &[Token]) -> Vec<Bit> {
     }
     for bit in &mut bits {
         if let BitKind::Open(partner) | BitKind::Close(partner) = &mut bit.kind {
-            *partner = partner
-                .map(|atom| places[atom])
-                .filter(|&at| at < usize::MAX);
+            *partner = partner.map(|atom| places[atom]).filter(|&at| at < OUTSIDE);
         }
     }
+    reach_out(&mut bits);
     bits
+}
+
+/// An element that is not closed in the run reaches to its end, and one that was not opened in it to
+/// its start, unless that would cross another element.
+fn reach_out(bits: &mut [Bit]) {
+    let (mut depth, mut is_open) = (0_usize, false);
+    for bit in bits {
+        match &mut bit.kind {
+            BitKind::Open(Some(_)) => depth += 1,
+            BitKind::Close(Some(_)) => depth = depth.saturating_sub(1),
+            BitKind::Open(partner) if depth == 0 => {
+                *partner = Some(OUTSIDE);
+                is_open = true;
+            }
+            BitKind::Close(partner) if depth == 0 && !is_open => *partner = Some(OUTSIDE),
+            _ => {}
+        }
+    }
 }
 
 fn push_atom(bits: &mut Vec<Bit>, atom: &Atom, from: usize, to: usize) {

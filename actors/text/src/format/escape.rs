@@ -159,6 +159,8 @@ impl<'a> Encoder<'a> {
                     let next = spellings.in_order.get(spellings.used).copied().or(last);
                     spellings.used += 1;
                     // Stood for itself, and may again where it means nothing.
+                    // A "<" behind a backslash still looks like a tag to what reads no Markdown.
+                    let next = next.map(|next| if next == "\\<" { "&lt;" } else { next });
                     next.filter(|next| !next.starts_with(c) || next.len() > c.len_utf8())
                         .or_else(|| default.filter(|_| !self.escape.is_harmless(rest)))
                 }

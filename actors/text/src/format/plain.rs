@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest content of a `[code]`, in bytes. The bound keeps the search for the end linear.
-const MAX_CODE: usize = 4 << 10;
+const MAX_CODE: usize = 2 << 10;
 
 pub(super) fn read(builder: &mut Builder<'_>) {
     let text = builder.text;

@@ -198,13 +198,13 @@ impl Assembly<'_> {
                 bit.plain.start == core.start && bits[first].plain.start == core.start
             })
             .count();
-        let is_inner_open = |bit: &Bit| matches!(bit.kind, BitKind::Open(Some(close)) if bits[close].plain.start < core.end);
+        let is_inner_open = |bit: &Bit| matches!(bit.kind, BitKind::Open(Some(close)) if bits.get(close).is_some_and(|close| close.plain.start < core.end));
         first -= bits[first - before..first]
             .iter()
             .position(is_inner_open)
             .map_or(0, |position| before - position);
         if !shares_last {
-            let is_inner_close = |bit: &Bit| matches!(bit.kind, BitKind::Close(Some(open)) if open >= first && bits[open].plain.start < core.end);
+            let is_inner_close = |bit: &Bit| matches!(bit.kind, BitKind::Close(Some(open)) if open >= first && bits.get(open).is_some_and(|open| open.plain.start < core.end));
             end += bits[end..]
                 .iter()
                 .take_while(|bit| bit.plain.end == core.end)

@@ -104,6 +104,16 @@ fn an_element_that_goes_on_in_the_next_sentence_reaches_to_the_end() {
 }
 
 #[test]
+fn an_element_over_a_line_break_reaches_to_both_ends() {
+    check_marks(
+        "<p>one <b>two<br>two</b> three</p>",
+        "A B",
+        &[(0, 0), (1, 1)],
+        "<p>A <b>B<br>A</b> B</p>",
+    );
+}
+
+#[test]
 fn an_element_whose_words_are_gone_leads_to_the_cut() {
     let (output, checks) = translate("I saw <b>the</b> dog", Format::Html, &aligned(), |text| {
         let mut answer = Fake::Upper.answer(text, true);
