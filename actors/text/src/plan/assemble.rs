@@ -36,7 +36,8 @@ pub(super) fn assemble(
         translation: Translation::default(),
         pending: String::new(),
     };
-    let mut is_source = true;
+    // Whether nothing was translated, and whether every byte is the source's.
+    let (mut is_source, mut is_verbatim) = (true, true);
     let mut failed = failed.iter().peekable();
     for (at, segment) in segments.iter().enumerate() {
         let is_failed = failed.next_if_eq(&&at).is_some();
@@ -53,6 +54,7 @@ pub(super) fn assemble(
         let Some((answer, restored)) = restored else {
             checks.note(Flag::SourceKept);
             assembly.kept(segment, sent, is_whole);
+            is_verbatim &= is_whole;
             continue;
         };
         if check::is_copy(sent, &answer.text) {
@@ -63,10 +65,11 @@ pub(super) fn assemble(
             continue;
         }
         is_source = false;
+        is_verbatim = false;
         assembly.sent(sent, answer, &restored);
     }
     let translation = assembly.finish();
-    if !is_source && !is_complete(text, unit, &translation) {
+    if !is_verbatim && !is_complete(text, unit, &translation) {
         checks.note(Flag::Token);
         checks.note(Flag::SourceKept);
         checks.way = Way::Source;
