@@ -44,6 +44,8 @@
 //! attempt that fails cannot be repeated from every later position.
 
 mod beginning;
+#[cfg(test)]
+mod cpu_time;
 pub mod detect;
 mod document;
 mod edges;

@@ -278,9 +278,9 @@ mod tests {
             "0x", "(", "%(", "v1", "1-", "-->",
         ] {
             let text = part.repeat((1 << 18) / part.len());
-            let start = std::time::Instant::now();
+            let start = crate::cpu_time::CpuTime::start();
             let _ = tokens(&text, &Options::default());
-            assert!(start.elapsed().as_secs() < 10, "{part:?}");
+            assert!(start.elapsed().as_secs() < 4, "{part:?}");
         }
     }
 }
