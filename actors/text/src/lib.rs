@@ -44,11 +44,17 @@
 //! attempt that fails cannot be repeated from every later position.
 
 mod beginning;
+#[cfg(test)]
+mod cpu_time;
 pub mod detect;
+mod document;
 mod edges;
+pub mod format;
 mod lines;
 mod oversize;
+pub mod plan;
 mod protect;
+pub mod recognise;
 mod sentences;
 mod tokens;
 
@@ -58,6 +64,7 @@ mod tests;
 use std::ops::Range;
 
 pub use beginning::{has_prose, prose_lines, prose_of};
+pub use document::{Document, Translation, Unit};
 pub use edges::core;
 pub use oversize::split;
 pub use tokens::estimate_tokens;

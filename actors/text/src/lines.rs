@@ -26,6 +26,61 @@ pub(super) fn prose(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
+/// The same, but a fence that is never closed is prose with the rest: a forgotten fence must not
+/// leave half a message untranslated.
+pub(crate) fn prose_or_unclosed(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    // For the end of each line, the longest fence of each mark that some later line closes.
+    let closers: Vec<[usize; 2]> = if text.contains("```") || text.contains("~~~") {
+        let lines: Vec<&str> = text.split_inclusive(is_line_break).collect();
+        let mut longest = [0; 2];
+        let mut closers: Vec<_> = lines
+            .iter()
+            .rev()
+            .map(|line| {
+                let before = longest;
+                let closer = Fence::split(line).filter(|(_, info)| info.trim().is_empty());
+                if let Some((fence, _)) = closer {
+                    let mark = usize::from(fence.mark == '~');
+                    longest[mark] = longest[mark].max(fence.len);
+                }
+                before
+            })
+            .collect();
+        closers.reverse();
+        closers
+    } else {
+        Vec::new()
+    };
+    let is_closed = move |line: usize, fence: Fence| {
+        let mark = usize::from(fence.mark == '~');
+        closers
+            .get(line)
+            .is_some_and(|longest| longest[mark] >= fence.len)
+    };
+    let mut fence: Option<Fence> = None;
+    let mut next_start = 0;
+    text.split_inclusive(is_line_break)
+        .enumerate()
+        .filter_map(move |(number, line)| {
+            let line_start = next_start;
+            next_start += line.len();
+            if let Some(open) = fence {
+                if open.is_closed_by(line) {
+                    fence = None;
+                }
+                return None;
+            }
+            let opened = Fence::opened_by(line);
+            fence = opened.filter(|&fence| is_closed(number, fence));
+            if opened.is_some() || !line.contains(char::is_alphabetic) {
+                return None;
+            }
+            let start = line_start + markers_len(line);
+            let end = line_start + line.trim_end().len();
+            (start < end).then_some(start..end)
+        })
+}
+
 /// The characters after which Unicode says that a line ends. All of them are white space.
 fn is_line_break(c: char) -> bool {
     matches!(

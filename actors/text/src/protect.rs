@@ -1,9 +1,9 @@
 //! Protected spans: what inside a line must come out as it went in.
 
-mod address;
-mod emoji;
-mod markup;
-mod pairs;
+pub(crate) mod address;
+pub(crate) mod emoji;
+pub(crate) mod markup;
+pub(crate) mod pairs;
 
 use std::ops::Range;
 
@@ -145,7 +145,7 @@ fn controls_end(line: &str, at: usize) -> usize {
 
 /// End of the run of letters, digits and underscores that starts at `start`, with the marks that
 /// combine with them: the vowel signs of many scripts are not letters.
-fn word_end(line: &str, start: usize) -> usize {
+pub(crate) fn word_end(line: &str, start: usize) -> usize {
     let mut end = start;
     for c in line[start..].chars() {
         if !(is_word(c) || end > start && combines(c)) {
@@ -157,11 +157,11 @@ fn word_end(line: &str, start: usize) -> usize {
 }
 
 /// Whether the text before `at` ends within a word.
-fn is_after_word(line: &str, at: usize) -> bool {
+pub(crate) fn is_after_word(line: &str, at: usize) -> bool {
     line[..at].chars().next_back().is_some_and(is_word)
 }
 
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 

@@ -7,7 +7,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// Abbreviations that stand before what they belong to, so that a full stop and a capital after
 /// them seldom mean a new sentence. Short on purpose: "etc." or "No." end sentences too often.
 const TITLES: &[&str] = &[
-    "mr", "mrs", "ms", "dr", "prof", "st", "mme", "mlle", "vs", "e.g", "i.e", "z.b",
+    "mr", "mrs", "ms", "dr", "prof", "st", "mme", "mlle", "vs", "e.g", "i.e", "z.b", "fig", "cf",
+    "capt", "rev", "sr", "sra", "dra", "hr", "nr", "bzw", "ca", "p.ej",
 ];
 
 /// How many characters may follow a full stop, and still be taken for what closes its sentence,
@@ -146,6 +147,24 @@ mod tests {
             assert_eq!(sentences(text), [text]);
         }
         assert_eq!(sentences("So do I. You know."), ["So do I. ", "You know."]);
+    }
+
+    #[test]
+    fn closing_quotes_stay_with_their_sentence() {
+        assert_eq!(
+            sentences("本当？はい！」と言った。次の日。"),
+            ["本当？", "はい！」", "と言った。", "次の日。"]
+        );
+        assert_eq!(
+            sentences("「行こう。」彼は言った。"),
+            ["「行こう。」", "彼は言った。"]
+        );
+        assert_eq!(sentences("مرحبا؟ نعم."), ["مرحبا؟ ", "نعم."]);
+        assert_eq!(sentences("See Fig. A and No. 5, e.g. Apples.").len(), 1);
+        assert_eq!(
+            sentences("Wait... What?! Yes!!"),
+            ["Wait... ", "What?! ", "Yes!!"]
+        );
     }
 
     #[test]

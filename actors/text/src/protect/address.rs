@@ -17,13 +17,13 @@ const TOP_LEVEL_DOMAINS: &[&str] = &[
 const BARE_SCHEMES: &[&str] = &["mailto", "tel"];
 
 /// End of the "#word" that starts at `at`.
-pub(super) fn hashtag_end(line: &str, at: usize) -> Option<usize> {
+pub(crate) fn hashtag_end(line: &str, at: usize) -> Option<usize> {
     let end = word_end(line, at + 1);
     (end > at + 1 && !is_after_word(line, at)).then_some(end)
 }
 
 /// End of the "@name" or "@name@server.org" that starts at `at`.
-pub(super) fn mention_end(line: &str, at: usize) -> Option<usize> {
+pub(crate) fn mention_end(line: &str, at: usize) -> Option<usize> {
     let end = dotted_end(line, at + 1);
     if end == at + 1 || is_after_word(line, at) {
         return None;
@@ -35,7 +35,7 @@ pub(super) fn mention_end(line: &str, at: usize) -> Option<usize> {
 }
 
 /// The e-mail address around the "@" at `at`.
-pub(super) fn email(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
+pub(crate) fn email(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
     let local = line[floor..at]
         .trim_end_matches(|c: char| is_word(c) || matches!(c, '.' | '+' | '-' | '%'))
         .len()
@@ -51,7 +51,7 @@ pub(super) fn email(line: &str, floor: usize, at: usize) -> Option<Range<usize>>
 }
 
 /// The URL whose scheme ends with the ":" at `at`.
-pub(super) fn url_with_scheme(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
+pub(crate) fn url_with_scheme(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
     let before = line[floor..at]
         .trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
         .len()
@@ -76,7 +76,7 @@ pub(super) fn url_with_scheme(line: &str, floor: usize, at: usize) -> Option<Ran
 }
 
 /// End of the URL that starts with "www." at `at`.
-pub(super) fn www_end(line: &str, at: usize) -> Option<usize> {
+pub(crate) fn www_end(line: &str, at: usize) -> Option<usize> {
     let prefix = line.as_bytes().get(at..at + 4)?;
     if !prefix.eq_ignore_ascii_case(b"www.") || is_after_word(line, at) {
         return None;
@@ -88,7 +88,7 @@ pub(super) fn www_end(line: &str, at: usize) -> Option<usize> {
 
 /// The run of domain characters around the "." at `at`, and the URL "example.com/path" that starts
 /// within it. The run needs no second look.
-pub(super) fn bare_domain(
+pub(crate) fn bare_domain(
     line: &str,
     floor: usize,
     at: usize,
@@ -126,7 +126,7 @@ pub(super) fn bare_domain(
 }
 
 /// End of a domain with at least one dot: "example.com", "müller.example".
-fn domain_end(line: &str, start: usize) -> Option<usize> {
+pub(crate) fn domain_end(line: &str, start: usize) -> Option<usize> {
     let end = dotted_end(line, start);
     line[start..end].contains('.').then_some(end)
 }
@@ -147,7 +147,7 @@ fn dotted_end(line: &str, start: usize) -> usize {
 /// End of the URL whose address part starts at `start`: up to white space, quotes, angle brackets
 /// or the punctuation of Chinese and Japanese, without the punctuation that closes the sentence or
 /// the bracket around the URL.
-fn url_end(line: &str, start: usize) -> usize {
+pub(crate) fn url_end(line: &str, start: usize) -> usize {
     let rest = &line[start..];
     let len = rest.find(ends_url).unwrap_or(rest.len());
     let mut url = &rest[..len];

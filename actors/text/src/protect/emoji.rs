@@ -10,7 +10,7 @@ const KEYCAP: char = '\u{20e3}';
 
 /// The emoji sequence that the character at `at` belongs to. It starts there, or one character
 /// before it, not before `floor`, where the character at `at` is what makes it an emoji.
-pub(super) fn span(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
+pub(crate) fn span(line: &str, floor: usize, at: usize) -> Option<Range<usize>> {
     let first = line[at..].chars().next()?;
     let start = if is_pictograph(first) {
         at

@@ -3,7 +3,7 @@
 /// End of the tag that starts with the "<" at `at`.
 ///
 /// `last_comment_end` is where the line's last "-->" starts.
-pub(super) fn tag_end(line: &str, at: usize, last_comment_end: Option<usize>) -> Option<usize> {
+pub(crate) fn tag_end(line: &str, at: usize, last_comment_end: Option<usize>) -> Option<usize> {
     let inside = at + 1;
     let rest = &line[inside..];
     if rest.starts_with("!--") {

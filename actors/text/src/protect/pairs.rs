@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 /// Pairs of delimiters, looked up from left to right.
-pub(super) struct Pairs {
+pub(crate) struct Pairs {
     /// Start of the opening delimiter and end of the closing one, by start.
     pairs: Vec<(usize, usize)>,
     next: usize,
@@ -12,7 +12,7 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Balanced braces; an unmatched one pairs with nothing.
-    pub(super) fn of_braces(line: &str) -> Self {
+    pub(crate) fn of_braces(line: &str) -> Self {
         let mut open = Vec::new();
         let mut pairs = Vec::new();
         for (at, brace) in line.match_indices(['{', '}']) {
@@ -27,7 +27,7 @@ impl Pairs {
     }
 
     /// Inline code: a run of backticks up to the next run of the same length.
-    pub(super) fn of_backticks(line: &str) -> Self {
+    pub(crate) fn of_backticks(line: &str) -> Self {
         let mut pairs = Vec::new();
         let mut next_of_len = HashMap::new();
         for run in backtick_runs(line).into_iter().rev() {
@@ -40,7 +40,7 @@ impl Pairs {
     }
 
     /// End of the pair that opens at `start`, which must not be less than in the last call.
-    pub(super) fn end_of(&mut self, start: usize) -> Option<usize> {
+    pub(crate) fn end_of(&mut self, start: usize) -> Option<usize> {
         while self.pairs.get(self.next).is_some_and(|pair| pair.0 < start) {
             self.next += 1;
         }

@@ -1,0 +1,344 @@
+//! The verified translation of a sentence, as a pure state machine.
+//!
+//! A [`SentencePlan`] says which texts to send to a model, and checks what comes back. A sentence
+//! is tried in up to three ways, from the most fluent to the safest: its tokens in place; with
+//! stand-ins for the tokens that were not copied; cut at its tokens and marks. The result contains
+//! every token exactly as often as the source, and every mark once, whatever the model answers.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use babelmesh_text::format::{Format, Options, parse};
+//! use babelmesh_text::plan::{Answer, Profile, SentencePlan, Step};
+//!
+//! let document = parse("Hello @ana, welcome!", Format::Text, &Options::default());
+//! let profile = Arc::new(Profile::default());
+//! let mut plan = SentencePlan::new(&document, 0, &profile);
+//! assert_eq!(plan.first().texts, ["Hello @ana, welcome!"]);
+//! // The model loses the mention, so the sentence is cut at it.
+//! let answer = Answer::from("Bonjour, bienvenue !");
+//! let Step::Retry(attempt) = plan.next(vec![answer]) else { panic!() };
+//! assert_eq!(attempt.texts, ["Hello", "welcome!"]);
+//! let Step::Done { translation, checks } = plan.next(vec!["Bonjour".into(), "bienvenue !".into()])
+//!     else { panic!() };
+//! assert_eq!(document.join(&[translation]), "Bonjour @ana, bienvenue !");
+//! assert_eq!(checks.way.label(), "cut");
+//! ```
+
+mod assemble;
+mod check;
+mod checks;
+mod digits;
+mod loops;
+mod places;
+mod restore;
+mod segment;
+mod slots;
+mod writer;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod field_cases;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+pub use checks::{Checks, Flag, Way};
+
+use crate::{
+    Document, Translation, Unit,
+    document::PartKind,
+    recognise::{KindSet, TokenKind},
+};
+use check::Failure;
+use segment::{Mode, Segment, Segments};
+
+/// What a model can do.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Whether answers come with alignments. Without them, sentences are cut at their markup.
+    pub alignments: bool,
+    /// Texts that the model is known to copy, for use in place of tokens. None of them may be part
+    /// of another.
+    pub stand_ins: Vec<String>,
+    /// Kinds of tokens that the model sees as they are at first.
+    pub copies: KindSet,
+    /// Longest token that the model sees as it is, in bytes.
+    pub max_visible: usize,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            alignments: false,
+            stand_ins: Vec::new(),
+            copies: KindSet::ALL.without(TokenKind::Unknown),
+            max_visible: 64,
+        }
+    }
+}
+
+/// Texts for a model. Each needs an [`Answer`], in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The texts.
+    pub texts: Vec<String>,
+}
+
+/// What a model answered to a text.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The translation.
+    pub text: String,
+    /// Whether it hit a limit of length.
+    pub truncated: bool,
+    /// Which words of it stand for which of the text.
+    pub alignment: Option<Alignment>,
+}
+
+impl From<&str> for Answer {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Which stretches of a translation stand for which stretches of its source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Alignment {
+    /// In any order. Links of the same target share it by weight.
+    pub links: Vec<Link>,
+}
+
+/// A link of an [`Alignment`]; ranges are in bytes of the text that was sent and of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    /// In the text that was sent.
+    pub source: Range<usize>,
+    /// In the answer.
+    pub target: Range<usize>,
+    /// How likely it is; of no scale.
+    pub weight: f32,
+}
+
+/// What to do next.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The sentence is translated.
+    Done {
+        /// The translation.
+        translation: Translation,
+        /// How it came about.
+        checks: Checks,
+    },
+    /// Something failed a check: send these texts.
+    Retry(Attempt),
+}
+
+/// Most attempts for a sentence.
+pub const MAX_ATTEMPTS: u8 = 3;
+
+/// The translation of one sentence.
+#[derive(Debug, Clone)]
+pub struct SentencePlan {
+    text: Arc<str>,
+    unit: Arc<Unit>,
+    profile: Arc<Profile>,
+    /// For each part of the unit, how it is treated; of tokens alone it matters.
+    modes: Vec<Mode>,
+    cut_marks: bool,
+    /// Whether stretches without tokens and marks are cut in two.
+    split: bool,
+    attempt: u8,
+    segments: Vec<Segment>,
+    /// Texts that wait for an answer.
+    asked: Vec<String>,
+    answers: HashMap<String, Answer>,
+    checks: Checks,
+}
+
+impl SentencePlan {
+    /// A plan for a unit of a document.
+    ///
+    /// # Panics
+    /// If the document has no such unit.
+    #[must_use]
+    pub fn new(document: &Document, unit: usize, profile: &Arc<Profile>) -> Self {
+        let unit = document.units[unit].clone();
+        let modes = segment::first_modes(&document.text, &unit, profile);
+        let has_marks = unit.parts.iter().any(|part| {
+            matches!(
+                part.kind,
+                PartKind::Open(_) | PartKind::Close(_) | PartKind::Empty
+            )
+        });
+        Self {
+            text: document.text.clone(),
+            unit,
+            profile: profile.clone(),
+            modes,
+            cut_marks: has_marks && !profile.alignments,
+            split: false,
+            attempt: 0,
+            segments: Vec::new(),
+            asked: Vec::new(),
+            answers: HashMap::new(),
+            checks: Checks::default(),
+        }
+    }
+
+    /// The first attempt. It may be empty; [`SentencePlan::next`] then needs no answers.
+    pub fn first(&mut self) -> Attempt {
+        self.build();
+        Attempt {
+            texts: self.asked.clone(),
+        }
+    }
+
+    /// Takes the answers to the last attempt. An answer that is missing counts as empty.
+    pub fn next(&mut self, answers: Vec<Answer>) -> Step {
+        let mut answers = answers.into_iter();
+        for text in std::mem::take(&mut self.asked) {
+            self.answers
+                .insert(text, answers.next().unwrap_or_default());
+        }
+        loop {
+            let failures = self.failures();
+            if failures.is_empty() || self.attempt >= MAX_ATTEMPTS {
+                return self.done(&failures);
+            }
+            self.escalate(&failures);
+            self.build();
+            if !self.asked.is_empty() {
+                return Step::Retry(Attempt {
+                    texts: self.asked.clone(),
+                });
+            }
+        }
+    }
+
+    /// Builds the segments of the next attempt. What was asked before is not asked again.
+    fn build(&mut self) {
+        self.attempt += 1;
+        self.segments = Segments {
+            text: &self.text,
+            unit: &self.unit,
+            profile: &self.profile,
+            cut_marks: self.cut_marks,
+            split: self.split,
+        }
+        .build(&mut self.modes);
+        self.asked.clear();
+        for sent in self
+            .segments
+            .iter()
+            .filter_map(|segment| segment.sent.as_ref())
+        {
+            if !self.answers.contains_key(&sent.text) && !self.asked.contains(&sent.text) {
+                self.asked.push(sent.text.clone());
+            }
+        }
+    }
+
+    /// What is wrong, by the index of its segment.
+    fn failures(&self) -> Vec<(usize, Failure)> {
+        let mut failures = Vec::new();
+        for (at, segment) in self.segments.iter().enumerate() {
+            let Some(sent) = &segment.sent else { continue };
+            let failure = match self.answers.get(&sent.text) {
+                Some(answer) => check::failure(sent, answer, self.unit.escape),
+                None => Some(Failure::Bad(Flag::Empty)),
+            };
+            let restored = || {
+                let answer = self.answers.get(&sent.text)?;
+                restore::restore(&self.unit, segment, sent, answer)
+            };
+            if let Some(failure) = failure {
+                failures.push((at, failure));
+            } else if restored().is_none() {
+                failures.push((at, Failure::Marks));
+            }
+        }
+        failures
+    }
+
+    /// Chooses a safer way for what failed.
+    fn escalate(&mut self, failures: &[(usize, Failure)]) {
+        let is_last = self.attempt + 1 >= MAX_ATTEMPTS;
+        for (at, failure) in failures {
+            let parts = self.segments[*at].parts.clone();
+            match failure {
+                Failure::Tokens(tokens) | Failure::Numbers(tokens) => {
+                    self.checks.note(match failure {
+                        Failure::Numbers(_) => Flag::Number,
+                        _ => Flag::Token,
+                    });
+                    for &token in tokens {
+                        if let PartKind::Token { kind, .. } = self.unit.parts[token].kind {
+                            self.checks.kinds = self.checks.kinds.with(kind);
+                        }
+                        self.modes[token] = match self.modes[token] {
+                            Mode::InPlace if !self.profile.stand_ins.is_empty() => Mode::StandIn,
+                            _ => Mode::Cut,
+                        };
+                    }
+                    self.split |= tokens.is_empty();
+                }
+                Failure::Marks => {
+                    self.checks.note(Flag::Tag);
+                    self.cut_marks = true;
+                }
+                Failure::Bad(flag) => {
+                    self.checks.note(*flag);
+                    self.cut_marks = true;
+                    self.split = true;
+                    self.modes[parts].fill(Mode::Cut);
+                }
+            }
+        }
+        if is_last {
+            self.cut_marks = true;
+            let exact =
+                self.unit.parts.iter().map(
+                    |part| matches!(part.kind, PartKind::Token { kind, .. } if kind.is_exact()),
+                );
+            for (mode, is_exact) in self.modes.iter_mut().zip(exact) {
+                if is_exact || *mode != Mode::InPlace {
+                    *mode = Mode::Cut;
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, failures: &[(usize, Failure)]) -> Step {
+        let mut checks = std::mem::take(&mut self.checks);
+        checks.attempts = self.attempt;
+        for (_, failure) in failures {
+            checks.note(failure.flag());
+        }
+        let has_cuts = self.cut_marks && self.unit.marks() > 0 || self.split;
+        checks.way = match () {
+            () if has_cuts || self.modes.contains(&Mode::Cut) => Way::Cut,
+            () if self.modes.contains(&Mode::StandIn) => Way::StandIn,
+            () => Way::Whole,
+        };
+        let failed: Vec<usize> = failures.iter().map(|(at, _)| *at).collect();
+        let translation = assemble::assemble(
+            &self.text,
+            &self.unit,
+            &self.segments,
+            &self.answers,
+            &failed,
+            &mut checks,
+        );
+        Step::Done {
+            translation,
+            checks,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Plans as a whole: marks by hand-made alignments, and the three ways.
+
+use super::{fake::*, *};
+use crate::format::Format;
+
+/// A message in HTML, a model's words for it, links by the numbers of words, and what must come out.
+#[track_caller]
+fn check_marks(source: &str, answer: &str, links: &[(usize, usize)], expected: &str) {
+    let places = |text: &str| -> Vec<Range<usize>> {
+        text.split_whitespace()
+            .map(|word| {
+                let start = word.as_ptr() as usize - text.as_ptr() as usize;
+                start..start + word.len()
+            })
+            .collect()
+    };
+    let (output, checks) = translate(source, Format::Html, &aligned(), |text| {
+        let (from, to) = (places(text), places(answer));
+        let link = |&(source, target): &(usize, usize)| Link {
+            source: from[source].clone(),
+            target: to[target].clone(),
+            weight: 1.0,
+        };
+        Answer {
+            text: answer.to_owned(),
+            truncated: false,
+            alignment: Some(Alignment {
+                links: links.iter().map(link).collect(),
+            }),
+        }
+    });
+    assert_eq!(output, expected);
+    assert!(
+        checks.iter().all(|checks| checks.way == Way::Whole),
+        "{checks:?}"
+    );
+}
+
+#[test]
+fn marks_go_where_their_words_go() {
+    check_marks(
+        "I love <b>you</b>.",
+        "Je t'aime.",
+        &[(0, 0), (2, 1)],
+        "Je <b>t'aime</b>.",
+    );
+    check_marks(
+        "The <b>red</b> car",
+        "La voiture rouge",
+        &[(0, 0), (1, 2), (2, 1)],
+        "La voiture <b>rouge</b>",
+    );
+    check_marks(
+        "<b>Red</b> <i>car</i> here",
+        "voiture rouge ici",
+        &[(0, 1), (1, 0), (2, 2)],
+        "<i>voiture</i> <b>rouge</b> ici",
+    );
+    check_marks(
+        "See <a href=\"x\">the <b>big</b> house</a> now",
+        "Vois la maison grande maintenant",
+        &[(0, 0), (1, 1), (2, 3), (3, 2), (4, 4)],
+        "Vois <a href=\"x\">la maison <b>grande</b></a> maintenant",
+    );
+    check_marks(
+        "He <u>gave up</u> early",
+        "Il abandonna tôt",
+        &[(0, 0), (1, 1), (2, 1), (3, 2)],
+        "Il <u>abandonna</u> tôt",
+    );
+}
+
+#[test]
+fn empty_elements_and_spaces_are_placed() {
+    check_marks(
+        "Look <img src=x> here now",
+        "Regarde ici maintenant",
+        &[(0, 0), (1, 1), (2, 2)],
+        "Regarde <img src=x> ici maintenant",
+    );
+    check_marks(
+        "one<img>two three",
+        "eins drei",
+        &[(0, 0), (1, 1)],
+        "eins<img> drei",
+    );
+    check_marks(
+        "a <i>b</i><!-- x --> c",
+        "A B C",
+        &[(0, 0), (1, 1), (2, 2)],
+        "A <i>B</i><!-- x --> C",
+    );
+    check_marks("a <b></b> c", "A C", &[(0, 0), (1, 1)], "A <b></b> C");
+}
+
+#[test]
+fn an_element_that_goes_on_in_the_next_sentence_reaches_to_the_end() {
+    check_marks(
+        "Hello <b>you. Bye</b> now.",
+        "A B",
+        &[(0, 0), (1, 1)],
+        "A <b>B A</b> B",
+    );
+}
+
+#[test]
+fn an_element_over_a_line_break_reaches_to_both_ends() {
+    check_marks(
+        "<p>one <b>two<br>two</b> three</p>",
+        "A B",
+        &[(0, 0), (1, 1)],
+        "<p>A <b>B<br>A</b> B</p>",
+    );
+}
+
+#[test]
+fn an_element_whose_words_are_gone_leads_to_the_cut() {
+    let (output, checks) = translate("I saw <b>the</b> dog", Format::Html, &aligned(), |text| {
+        let mut answer = Fake::Upper.answer(text, true);
+        if text.contains(" the ") {
+            answer = "VI CHIEN".into();
+            answer.alignment = Some(Alignment {
+                links: vec![
+                    Link {
+                        source: 0..1,
+                        target: 0..2,
+                        weight: 1.0,
+                    },
+                    Link {
+                        source: 10..13,
+                        target: 3..8,
+                        weight: 1.0,
+                    },
+                ],
+            });
+        }
+        answer
+    });
+    assert_eq!(output, "I SAW <b>THE</b> DOG");
+    assert_eq!(checks[0].way, Way::Cut);
+    assert!(checks[0].has(Flag::Tag));
+}
+
+#[test]
+fn a_model_that_copies_tokens_is_asked_once() {
+    let (output, checks) = translate(
+        "Ask @ana about %s now!",
+        Format::Text,
+        &Profile::default(),
+        |text| Fake::Upper.answer(text, false),
+    );
+    assert_eq!(output, "ASK @ana ABOUT %s NOW!");
+    assert_eq!((checks[0].way, checks[0].attempts), (Way::Whole, 1));
+}
+
+#[test]
+fn a_token_that_is_lost_gets_a_stand_in_and_then_a_cut() {
+    let lossy = |text: &str| Answer::from(text.to_uppercase().replace("@ANA", "").as_str());
+    let (output, checks) = translate("Ask @ana now!", Format::Text, &aligned(), lossy);
+    assert_eq!(output, "ASK @ana NOW!");
+    assert_eq!((checks[0].way, checks[0].attempts), (Way::StandIn, 2));
+    let lossier = |text: &str| {
+        Answer::from(
+            text.to_uppercase()
+                .replace("@ANA", "")
+                .replace("XQA", "")
+                .as_str(),
+        )
+    };
+    let (output, checks) = translate("Ask @ana now!", Format::Text, &aligned(), lossier);
+    assert_eq!(output, "ASK @ana NOW!");
+    assert_eq!((checks[0].way, checks[0].attempts), (Way::Cut, 3));
+    assert!(checks[0].kinds.contains(TokenKind::Mention));
+}
+
+#[test]
+fn a_number_must_keep_its_digits_but_not_its_form() {
+    let (output, checks) = translate("It costs $1,000.50 today", Format::Text, &aligned(), |_| {
+        "Custa 1.000,50 $ hoje".into()
+    });
+    assert_eq!(output, "Custa 1.000,50 $ hoje");
+    assert_eq!(checks[0].attempts, 1);
+    let (output, checks) = translate("It costs $100 today", Format::Text, &aligned(), |text| {
+        if text.contains("100") {
+            "Custa $10 hoje".into()
+        } else {
+            Answer::from("Custa XQA hoje")
+        }
+    });
+    assert_eq!(output, "Custa $100 hoje");
+    assert!(checks[0].has(Flag::Number));
+}
+
+#[test]
+fn capitals_are_sent_in_lower_case() {
+    let mut seen = Vec::new();
+    let (output, _) = translate(
+        "WHERE IS THE STATION, @Ana?",
+        Format::Text,
+        &aligned(),
+        |text| {
+            seen.push(text.to_owned());
+            "Où est la gare, @Ana ?".into()
+        },
+    );
+    assert_eq!(seen, ["Where is the station, @Ana?"]);
+    assert_eq!(output, "OÙ EST LA GARE, @Ana ?");
+}
+
+#[test]
+fn loops_and_truncated_answers_lead_to_smaller_texts_and_then_to_the_source() {
+    let (output, checks) = translate(
+        "I think, therefore I am",
+        Format::Text,
+        &aligned(),
+        |text| {
+            if text.contains(',') && text.contains("am") {
+                Fake::Looping.answer(text, true)
+            } else {
+                Fake::Upper.answer(text, true)
+            }
+        },
+    );
+    assert_eq!(output, "I THINK, THEREFORE I AM");
+    assert!(
+        checks[0].has(Flag::Repetition) && checks[0].way == Way::Cut && checks[0].is_cacheable()
+    );
+    let (output, checks) = translate(
+        "I think, therefore I am",
+        Format::Text,
+        &aligned(),
+        |text| Fake::Looping.answer(text, true),
+    );
+    assert_eq!(output, "I think, therefore I am");
+    assert_eq!(checks[0].way, Way::Source);
+    assert!(!checks[0].is_cacheable());
+}
+
+#[test]
+fn copies_are_flagged() {
+    let (_, checks) = translate(
+        "This is a long sentence here.",
+        Format::Text,
+        &aligned(),
+        |text| text.into(),
+    );
+    assert!(checks[0].has(Flag::Untranslated));
+}
