@@ -55,7 +55,7 @@ enum Command {
     Translate(translate::TranslateArgs),
     /// Publish messages to a cluster and count what comes back
     Load(load::LoadArgs),
-    /// List, show, import and verify model directories
+    /// Fetch, import, list, verify, evaluate and remove models
     Models(models::ModelsArgs),
     /// Check the configuration and report every error in it
     CheckConfig(check_config::CheckConfigArgs),

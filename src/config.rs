@@ -1,5 +1,6 @@
 //! Configuration: TOML, the environment and flags over it, checked as a whole. The crates below own the types of their sections.
 
+mod fetch;
 mod load;
 mod model;
 #[cfg(test)]
@@ -7,6 +8,7 @@ mod tests;
 pub(crate) mod validate;
 
 pub use babelmesh_settings::{ConfigError, ConfigErrors, Secret};
+pub use fetch::FetchConfig;
 pub use load::load;
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,

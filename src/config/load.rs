@@ -70,6 +70,7 @@ pub fn load(
     validate::apply_legacy_environment(&mut config, &environment, &mut errors);
     config.kafka.read_secrets(&mut errors);
     config.cluster.read_cookie(&mut errors);
+    config.models.fetch.read_tokens(&mut errors);
     config.cache.redis.read_password(&mut errors);
     validate::check(&config, &mut errors);
     if errors.is_empty() {
@@ -80,8 +81,10 @@ pub fn load(
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 7] = [
     "cluster.cookie",
+    "models.fetch.token",
+    "models.fetch.hub_token",
     "kafka.security.key_password",
     "kafka.security.sasl.username",
     "kafka.security.sasl.password",
@@ -89,12 +92,13 @@ const TEXTS: [&str; 5] = [
 ];
 
 /// Tables that hold secrets: what is there in place of one is not repeated.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "cluster",
     "kafka",
     "kafka.options",
     "kafka.security",
     "kafka.security.sasl",
+    "models.fetch",
     "telemetry.traces.headers",
 ];
 
