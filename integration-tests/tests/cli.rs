@@ -9,14 +9,19 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 36] = [
     "demo",
     "node",
     "translate",
     "load",
     "models",
     "models list",
+    "models show",
+    "models fetch",
+    "models mirror",
     "models import",
+    "models remove",
+    "models evaluate",
     "models verify",
     "check-config",
     "status",
