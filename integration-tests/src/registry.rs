@@ -114,8 +114,8 @@ impl ModelServer {
         ["model", "vocab", "lex"].map(|kind| {
             let text = format!("{kind} {source} {target} {version} {size} ").repeat(2_000);
             // Enough that a download of it can be cut.
-            let noise = (0..40_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
-            let bytes: Vec<u8> = text.into_bytes().into_iter().chain(noise).collect();
+            let noise = noise(40_000);
+            let bytes: Vec<u8> = [text.into_bytes(), noise].concat();
             let pair = format!("{source}{target}");
             let name = match kind {
                 "model" => format!("model.{pair}.intgemm.alphas.bin"),
@@ -256,4 +256,17 @@ pub fn sha256(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// Bytes that cannot be packed.
+#[must_use]
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
 }

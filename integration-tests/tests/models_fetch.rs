@@ -12,7 +12,7 @@ use std::{
 
 use babelmesh_integration_tests::{
     Sandbox,
-    registry::{Fault, ModelServer, RECORDS, sha256},
+    registry::{Fault, ModelServer, RECORDS, noise, sha256},
 };
 use babelmesh_models::{Model, Tier};
 use serde_json::json;
@@ -38,8 +38,17 @@ fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
         .env("BABELMESH_MODELS__CACHE_DIRECTORY", cache)
         .env("BABELMESH_MODELS__FETCH__INITIAL_BACKOFF_MS", "10")
         .env("BABELMESH_MODELS__FETCH__ATTEMPTS", "3")
-        .args(args);
-    command.output().unwrap()
+        .arg(args[0]);
+    // Settings belong in front of the second command.
+    let (mut set, mut rest) = (Vec::<&str>::new(), Vec::<&str>::new());
+    let mut words = args[1..].iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--set" => set.extend([Some(word), words.next()].into_iter().flatten().copied()),
+            _ => rest.push(word),
+        }
+    }
+    command.args(set).args(rest).output().unwrap()
 }
 
 fn models(sandbox: &Sandbox) -> PathBuf {
@@ -356,6 +365,32 @@ fn the_token_goes_to_the_registry_and_not_to_the_server_of_its_files() {
                 .iter()
                 .all(|asked| asked.authorization.is_none())
     );
+}
+
+#[test]
+fn models_that_share_a_file_download_it_once() {
+    let (sandbox, server) = (Sandbox::new(), ModelServer::start());
+    let vocabulary = noise(400_000);
+    let targets = ["fr", "de", "es", "it", "pt", "nl"];
+    let paths = targets.map(|target| {
+        server.add_file(
+            ("model", "en", target, "3.0", "tiny"),
+            "model.x.intgemm.alphas.bin",
+            target.as_bytes(),
+        );
+        server.add_file(
+            ("vocab", "en", target, "3.0", "tiny"),
+            "vocab.x.spm",
+            &vocabulary,
+        )
+    });
+    assert_done(&fetch(&sandbox, &server, &["all", "--jobs", "6"]));
+    let asked = server
+        .asked()
+        .into_iter()
+        .filter(|asked| paths.contains(&asked.path));
+    assert_eq!(asked.count(), 1);
+    assert_done(&run(&sandbox, &["models", "verify"]));
 }
 
 #[test]

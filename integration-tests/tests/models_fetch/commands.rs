@@ -28,7 +28,7 @@ fn wrong_kinds_are_named() {
 #[test]
 fn a_model_is_removed_when_that_is_confirmed_and_no_node_has_it() {
     let sandbox = Sandbox::new();
-    sandbox.model("fetched", "one", &["en"], &["fr"]);
+    let _ = sandbox.model("fetched", "one", &["en"], &["fr"]);
     let folder = models(&sandbox).join("one");
     assert_refused(&run(&sandbox, &["models", "remove", "one"]), &["--yes"]);
     assert_refused(

@@ -310,7 +310,7 @@ fn local(path: &Path, source: io::Error) -> DownloadError {
     }
 }
 
-/// Opens a file that may be there in part, for this process alone.
+/// Opens a file that may be there in part.
 fn open(path: &Path) -> Result<File, DownloadError> {
     let mut options = OpenOptions::new();
     let file = options
@@ -320,7 +320,6 @@ fn open(path: &Path) -> Result<File, DownloadError> {
         .truncate(false)
         .open(path);
     let file = file.map_err(|source| local(path, source))?;
-    file.lock().map_err(|source| local(path, source))?;
     Ok(file)
 }
 

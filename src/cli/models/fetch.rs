@@ -275,7 +275,7 @@ pub(super) fn mirror(config: &Config, args: &MirrorArgs) -> Result<ExitCode> {
             let kept = download(&registry, &store, fetch, record, &bar)?;
             // A location was checked when its record was read.
             let to = args.folder.join(&record.location);
-            store::write(&to, &fs::read(&kept)?)?;
+            store::write(&to, fs::File::open(&kept)?)?;
         }
         Ok(())
     });
@@ -305,7 +305,7 @@ pub(super) fn mirror(config: &Config, args: &MirrorArgs) -> Result<ExitCode> {
     let mut kept: Vec<_> = earlier.records.iter().filter(is_new).collect();
     kept.retain(|record| args.folder.join(&record.location).is_file());
     records.append(&mut kept);
-    store::write(&list, &records::list(&records))?;
+    store::write(&list, records::list(&records).as_slice())?;
     let mut output = io::stdout().lock();
     writeln!(
         output,

@@ -1,7 +1,9 @@
 //! Downloads that are kept: what was fetched once needs no network again.
 
 use std::{
-    fs, io,
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +45,7 @@ impl Store {
         }
         match client.list(url, limit) {
             Ok(bytes) => {
-                write(&kept, &bytes)?;
+                write(&kept, bytes.as_slice())?;
                 Ok(bytes)
             }
             Err(error @ DownloadError::Unreachable { .. }) => {
@@ -67,10 +69,11 @@ impl Store {
         progress: &dyn Fn(u64),
     ) -> Result<PathBuf> {
         let name = sha256.map_or_else(|| digest(url), ToOwned::to_owned);
-        let (kept, part) = (
-            self.folder.join(&name),
-            self.folder.join(format!("{name}.part")),
-        );
+        let at = |end: &str| self.folder.join(format!("{name}{end}"));
+        let (kept, part, lock) = (at(""), at(".part"), at(".lock"));
+        // Models share files, and other processes fetch them too: the second one finds the file there.
+        let lock = File::create(&lock).with_context(|| format!("writing {}", lock.display()))?;
+        lock.lock().context("locking a download")?;
         if kept.is_file() {
             match sha256.map_or(Ok(()), |sha256| unpack::check(&kept, sha256)) {
                 Ok(()) => {
@@ -132,12 +135,15 @@ fn error_of_network(error: DownloadError) -> anyhow::Error {
 }
 
 /// Writes a file so that it is complete or absent.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write(path: &Path, mut bytes: impl io::Read) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let written = || -> io::Result<()> {
+    let mut written = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        io::Write::write_all(&mut file, bytes)?;
+        io::copy(&mut bytes, &mut file)?;
+        // A web server of another user may serve it.
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o644))?;
         file.persist(path)?;
         Ok(())
     };
