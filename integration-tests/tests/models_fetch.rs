@@ -19,6 +19,11 @@ use serde_json::json;
 
 /// Runs `babelmesh` with folders of its own, no proxy and short delays.
 fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
+    run_with(sandbox, &[], args)
+}
+
+/// The same, with variables.
+fn run_with(sandbox: &Sandbox, variables: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = sandbox.command();
     for name in [
         "HTTP_PROXY",
@@ -28,6 +33,8 @@ fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
         "https_proxy",
         "all_proxy",
         "HF_TOKEN",
+        "NO_PROXY",
+        "no_proxy",
     ] {
         command.env_remove(name);
     }
@@ -38,6 +45,7 @@ fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
         .env("BABELMESH_MODELS__CACHE_DIRECTORY", cache)
         .env("BABELMESH_MODELS__FETCH__INITIAL_BACKOFF_MS", "10")
         .env("BABELMESH_MODELS__FETCH__ATTEMPTS", "3")
+        .envs(variables.iter().copied())
         .arg(args[0]);
     // Settings belong in front of the second command.
     let (mut set, mut rest) = (Vec::<&str>::new(), Vec::<&str>::new());

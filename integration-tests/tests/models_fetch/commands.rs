@@ -69,6 +69,25 @@ fn repository_model(sandbox: &Sandbox) -> String {
 }
 
 #[test]
+fn a_proxy_is_used_except_where_no_proxy_says_otherwise() {
+    let (sandbox, server) = (Sandbox::new(), ModelServer::start());
+    server.add_model("en", "fr", "3.0", "tiny");
+    let url = server.url();
+    let args = ["models", "fetch", "--registry", &url, "en-fr"];
+    let proxy = ("HTTPS_PROXY", "http://127.0.0.1:9");
+    assert_refused(
+        &run_with(&sandbox, &[proxy], &args),
+        &["the network failed"],
+    );
+    assert!(server.asked().is_empty());
+    assert_done(&run_with(
+        &sandbox,
+        &[proxy, ("NO_PROXY", "127.0.0.1")],
+        &args,
+    ));
+}
+
+#[test]
 fn a_model_is_evaluated() {
     let sandbox = Sandbox::new();
     let model = repository_model(&sandbox);
