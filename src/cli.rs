@@ -58,7 +58,7 @@ enum Command {
     /// Measure a cluster: publish messages, count the answers, report latencies
     #[command(alias = "load")]
     Bench(bench::BenchArgs),
-    /// List, show, import and verify model directories
+    /// Fetch, import, list, verify, evaluate and remove models
     Models(models::ModelsArgs),
     /// Check the configuration and report every error in it
     CheckConfig(check_config::CheckConfigArgs),

@@ -2,6 +2,7 @@
 
 mod deprecated;
 mod diagnostics;
+mod fetch;
 mod load;
 mod model;
 #[cfg(test)]
@@ -10,6 +11,7 @@ pub(crate) mod validate;
 
 pub use babelmesh_settings::{ConfigError, ConfigErrors, Place, Secret};
 pub use deprecated::DeprecatedKey;
+pub use fetch::FetchConfig;
 pub use load::{load, load_with_deprecations};
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,

@@ -29,6 +29,7 @@ pub mod processes;
 pub mod real_models;
 pub mod rebalances;
 mod redis;
+pub mod registry;
 mod report;
 mod sandbox;
 mod share;

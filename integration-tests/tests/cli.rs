@@ -9,7 +9,7 @@ use std::{
 use babelmesh_integration_tests::{ProcessNode, Sandbox, repository};
 use serde_json::Value;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 38] = [
     "demo",
     "node",
     "translate",
@@ -17,7 +17,12 @@ const COMMANDS: [&str; 33] = [
     "load",
     "models",
     "models list",
+    "models show",
+    "models fetch",
+    "models mirror",
     "models import",
+    "models remove",
+    "models evaluate",
     "models verify",
     "check-config",
     "status",

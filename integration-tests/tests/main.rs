@@ -36,6 +36,7 @@ mod layers;
 mod libretranslate;
 mod lifecycle;
 mod many_models;
+mod models_fetch;
 mod node_death;
 mod open_files;
 mod operate;

@@ -1,23 +1,28 @@
 //! `babelmesh models`
 
+mod download;
+mod evaluate;
+mod fetch;
+mod hub;
+mod import;
+mod remove;
+mod source;
+mod store;
+
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::{Result, bail};
-use babelmesh_models::{EngineKind, Model, ModelRegistry, Tier, forms, import::ImportOptions};
+use babelmesh_models::{EngineKind, Model, ModelRegistry};
 use clap::{Args, Subcommand};
 
 use super::{
     Globals, registry,
     table::{lines, table},
 };
-use crate::{
-    config::Config,
-    node::{cache_directory, error_chain},
-};
+use crate::node::error_chain;
 
 #[derive(Debug, Args)]
 pub(super) struct ModelsArgs {
@@ -41,8 +46,16 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Download and import models: Firefox Translations models by pair, Marian models of the Hugging Face Hub
+    Fetch(fetch::FetchArgs),
+    /// Copy a registry of Firefox Translations models into a folder that `fetch --registry` can use
+    Mirror(fetch::MirrorArgs),
     /// Import a Hugging Face Marian model, or a Firefox Translations or Bergamot model
-    Import(ImportArgs),
+    Import(import::ImportArgs),
+    /// Delete the directory of a model
+    Remove(remove::RemoveArgs),
+    /// Measure a model on a file of sentences with reference translations: BLEU, chrF and speed
+    Evaluate(evaluate::EvaluateArgs),
     /// Verify the files of models against their manifests
     Verify {
         /// Ids of models (default: all)
@@ -50,57 +63,16 @@ enum ModelsCommand {
     },
 }
 
-#[derive(Debug, Args)]
-struct ImportArgs {
-    /// Folder of a Marian model in Hugging Face form (config.json, model.safetensors, vocab.json, source.spm, target.spm), or of a Firefox or Bergamot
-    /// model (model.*.intgemm*.bin, vocab.*.spm or srcvocab.*.spm with trgvocab.*.spm, optionally lex.*.s2t.bin)
-    from: PathBuf,
-    /// Folder to create (default: in the first folder of models.directories, with the name of the source)
-    #[arg(long, value_name = "FOLDER")]
-    into: Option<PathBuf>,
-    /// Id of the model (default: name of the new folder)
-    #[arg(long)]
-    id: Option<String>,
-    /// Description of the model
-    #[arg(long)]
-    description: Option<String>,
-    /// Quality tier: basic, medium or premium
-    #[arg(long, default_value = "basic", value_parser = tier)]
-    tier: Tier,
-    /// Source languages (default: read from the model's files or their names)
-    #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
-    from_languages: Vec<String>,
-    /// Target languages (default: read from the model's files or their names)
-    #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
-    to_languages: Vec<String>,
-    /// Licence of the weights
-    #[arg(long)]
-    licence: Option<String>,
-    /// Attribution required by the licence
-    #[arg(long)]
-    attribution: Option<String>,
-    /// Keep the weights of a Marian model in 32 bits instead of 16
-    #[arg(long)]
-    float32: bool,
-    /// Replace an existing folder
-    #[arg(long)]
-    force: bool,
-}
-
-fn tier(text: &str) -> Result<Tier, String> {
-    let tiers = [Tier::Basic, Tier::Medium, Tier::Premium];
-    tiers
-        .into_iter()
-        .find(|tier| tier.to_string() == text)
-        .ok_or_else(|| "expected basic, medium or premium".to_owned())
-}
-
 pub(super) fn run(args: ModelsArgs, globals: &Globals) -> Result<ExitCode> {
     let config = globals.config.load(&[])?;
     match args.command {
         ModelsCommand::List { json } => list(&registry(&config)?, json),
         ModelsCommand::Show { id, json } => show(&registry(&config)?, &id, json),
-        ModelsCommand::Import(args) => import(&config, args),
+        ModelsCommand::Fetch(args) => fetch::fetch(&config, &args),
+        ModelsCommand::Mirror(args) => fetch::mirror(&config, &args),
+        ModelsCommand::Import(args) => import::run(&config, args),
+        ModelsCommand::Remove(args) => remove::run(&config, &args),
+        ModelsCommand::Evaluate(args) => evaluate::run(config, &args),
         ModelsCommand::Verify { ids } => verify(&registry(&config)?, &ids),
     }
 }
@@ -175,42 +147,6 @@ fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
         table.add_row([role.to_string(), text]);
     }
     write!(output, "{}", lines(&table))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn import(config: &Config, args: ImportArgs) -> Result<ExitCode> {
-    let into = match (
-        args.into,
-        config.models.directories.first(),
-        args.from.file_name(),
-    ) {
-        (Some(into), ..) => into,
-        (None, Some(folder), Some(name)) => folder.join(name),
-        _ => bail!("give the folder to create with --into"),
-    };
-    let options = ImportOptions {
-        id: args.id,
-        name: None,
-        description: args.description,
-        tier: args.tier,
-        source_languages: args.from_languages,
-        target_languages: args.to_languages,
-        licence: args.licence,
-        attribution: args.attribution,
-        float32: args.float32,
-        force: args.force,
-    };
-    let model = babelmesh_models::import::import(&args.from, &into, &options)?;
-    // The engines' forms now, so that the first start of a node need not make them.
-    let cache = cache_directory(config);
-    let mut output = io::stdout().lock();
-    writeln!(output, "imported {} into {}", model.id(), into.display())?;
-    for kind in EngineKind::for_architecture(model.manifest().architecture) {
-        match forms::prepare(&model, *kind, &cache) {
-            Ok(_) => writeln!(output, "{kind}: converted")?,
-            Err(error) => writeln!(output, "{kind}: {}", error_chain(&error))?,
-        }
-    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -148,6 +148,7 @@ fn read_layers(
     validate::apply_legacy_environment(&mut config, &environment, errors);
     config.kafka.read_secrets(errors);
     config.cluster.read_cookie(errors);
+    config.models.fetch.read_tokens(errors);
     config.cache.redis.read_password(errors);
     validate::check(&config, errors);
     Some(config)
@@ -171,8 +172,10 @@ fn file_layer(
 }
 
 /// Keys whose text is taken as it is: a password may look like a number or a list.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 7] = [
     "cluster.cookie",
+    "models.fetch.token",
+    "models.fetch.hub_token",
     "kafka.security.key_password",
     "kafka.security.sasl.username",
     "kafka.security.sasl.password",
@@ -180,12 +183,13 @@ const TEXTS: [&str; 5] = [
 ];
 
 /// Tables that hold secrets: what is there in place of one is not repeated.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "cluster",
     "kafka",
     "kafka.options",
     "kafka.security",
     "kafka.security.sasl",
+    "models.fetch",
     "telemetry.traces.headers",
 ];
 

@@ -12,6 +12,7 @@ use babelmesh_actors::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::fetch::FetchConfig;
 use crate::{
     api::HttpConfig, cache::CacheConfig, cluster::ClusterConfig, kafka::KafkaConfig,
     telemetry::config::TelemetryConfig,
@@ -178,6 +179,8 @@ pub struct ModelsConfig {
     pub load: Vec<String>,
     /// Where the engines' own forms of models are kept; the user's cache folder when absent.
     pub cache_directory: Option<PathBuf>,
+    /// Where models are downloaded from.
+    pub fetch: FetchConfig,
 }
 
 impl Default for ModelsConfig {
@@ -186,6 +189,7 @@ impl Default for ModelsConfig {
             directories: vec![PathBuf::from("models")],
             load: Vec::new(),
             cache_directory: None,
+            fetch: FetchConfig::default(),
         }
     }
 }

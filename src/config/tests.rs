@@ -84,6 +84,10 @@ fn the_reference_names_every_key_with_its_default_and_no_other() {
         "advertise",
         "cookie",
         "cookie_file",
+        "token",
+        "token_file",
+        "hub_token",
+        "hub_token_file",
         "endpoint",
     ] {
         assert!(

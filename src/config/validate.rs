@@ -194,6 +194,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             }
         });
     config.kafka.check(errors);
+    config.models.fetch.check(errors);
     sizes::check(config, errors);
 }
 

@@ -3,6 +3,7 @@
 //! The new folder is written beside its final place and moved there when it is complete.
 
 mod firefox;
+mod kind;
 mod languages;
 mod marian;
 mod tensors;
@@ -19,6 +20,8 @@ use crate::{
     model::Model,
 };
 use languages::Languages;
+
+pub use kind::{CONVERT, Kind, recognise};
 
 const WEIGHTS: &str = "model.safetensors";
 const PICKLED_WEIGHTS: &str = "pytorch_model.bin";
@@ -71,12 +74,20 @@ pub enum ImportError {
     /// The weights are there only as a Python pickle, which can run code when it is read.
     #[error(
         "{} has its weights in {PICKLED_WEIGHTS} only, which is not read because it can run code; save the model \
-         again with transformers (safe_serialization=True) to get {WEIGHTS}",
+         again with transformers to get {WEIGHTS}: {CONVERT}",
         directory.display()
     )]
     Pickled {
         /// The folder.
         directory: PathBuf,
+    },
+    /// It is a model of another kind.
+    #[error("{}: {kind}", path.display())]
+    Kind {
+        /// The folder or file.
+        path: PathBuf,
+        /// The kind.
+        kind: Kind,
     },
     /// A file does not hold what it should.
     #[error("{}: {reason}", path.display())]
@@ -116,6 +127,10 @@ pub fn import(from: &Path, into: &Path, options: &ImportOptions) -> Result<Model
         refuse_existing(into, options)?;
         let manifest = source.manifest(into, options)?;
         return place(into, manifest, |made| source.write(made));
+    }
+    if let Some(kind) = recognise(from) {
+        let path = from.to_owned();
+        return Err(ImportError::Kind { path, kind });
     }
     marian::check_files(from)?;
     refuse_existing(into, options)?;

@@ -22,7 +22,9 @@ pub mod manifest;
 mod marian;
 mod memo;
 mod model;
+pub mod quality;
 mod registry;
+pub mod remote;
 mod weights;
 
 pub use forms::{EngineFile, EngineKind, FormError};

@@ -1,0 +1,192 @@
+//! `babelmesh models evaluate`
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use babelmesh_actors::{
+    caller,
+    domain::{Reach, TranslationRequest},
+};
+use babelmesh_models::{Manifest, quality::Counts};
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+
+use super::source::styled;
+use crate::{
+    cli::{runtime, told_to_stop},
+    config::Config,
+    failure::Failures,
+    node::{Actors, registry, select_models},
+};
+
+/// Sentences in flight: enough for full batches.
+const IN_FLIGHT: usize = 256;
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// Id of the model
+    model: String,
+    /// File with a sentence, a TAB and its reference translation in each line
+    file: PathBuf,
+    /// Source language; that of the model when absent
+    #[arg(long, value_name = "LANGUAGE")]
+    from: Option<String>,
+    /// Target language; that of the model when absent
+    #[arg(long, value_name = "LANGUAGE")]
+    to: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(mut config: Config, args: &EvaluateArgs) -> Result<ExitCode> {
+    let sentences = read(&args.file)?;
+    let registry = registry(&config)?;
+    let Some(model) = registry.get(&args.model) else {
+        bail!("there is no model {}", args.model);
+    };
+    let (source, target) = languages(args, model.manifest())?;
+    config.models.load = vec![args.model.clone()];
+    // The model is measured, not the cache.
+    config.cache.memory_mb = 0;
+    config.cache.redis = crate::config::RedisConfig::default();
+    let (counts, time) = runtime()?.block_on(measure(&config, &sentences, &source, &target))?;
+    let speed = sentences.len() as f64 / time.as_secs_f64().max(f64::EPSILON);
+    let mut output = io::stdout().lock();
+    if args.json {
+        let report = json!({
+            "model": args.model, "source": source, "target": target, "sentences": sentences.len(),
+            "bleu": counts.bleu(), "chrf2": counts.chrf(), "seconds": time.as_secs_f64(), "sentencesPerSecond": speed,
+        });
+        writeln!(output, "{report:#}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        output,
+        "{}, {source} to {target}, {} sentences",
+        args.model,
+        sentences.len()
+    )?;
+    writeln!(
+        output,
+        "BLEU   {:.2} (13a tokens, exponential smoothing)",
+        counts.bleu()
+    )?;
+    writeln!(output, "chrF2  {:.2}", counts.chrf())?;
+    writeln!(
+        output,
+        "speed  {speed:.1} sentences/s ({:.2} s)",
+        time.as_secs_f64()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads sentences with their references.
+fn read(path: &Path) -> Result<Vec<(String, String)>> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("reading {name}"))?;
+    let mut sentences = Vec::new();
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.with_context(|| format!("reading {name}, line {number}"))?;
+        let line = line.trim_end_matches('\r');
+        if line.trim().is_empty() {
+            continue;
+        }
+        match line.split_once('\t') {
+            Some((source, reference)) if !source.trim().is_empty() && !reference.contains('\t') => {
+                sentences.push((source.to_owned(), reference.to_owned()));
+            }
+            _ => bail!("{name}, line {number}: expected a sentence, one TAB and its reference"),
+        }
+    }
+    ensure!(!sentences.is_empty(), "{name} has no sentences");
+    Ok(sentences)
+}
+
+fn languages(args: &EvaluateArgs, manifest: &Manifest) -> Result<(String, String)> {
+    let one = |given: &Option<String>, all: &[String], option: &str| match (given, all) {
+        (Some(language), _) if all.contains(language) => Ok(language.clone()),
+        (Some(language), _) => Err(anyhow!(
+            "{} does not have {language}; it has {}",
+            args.model,
+            all.join(", ")
+        )),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(anyhow!("name one of {} with {option}", all.join(", "))),
+    };
+    let source = one(&args.from, &manifest.source_languages, "--from")?;
+    Ok((source, one(&args.to, &manifest.target_languages, "--to")?))
+}
+
+/// Translates everything; the time does not include the start of the engine.
+async fn measure(
+    config: &Config,
+    sentences: &[(String, String)],
+    source: &str,
+    target: &str,
+) -> Result<(Counts, Duration)> {
+    let selection = select_models(config)?;
+    let failures = Failures::default();
+    let (quiet, nothing) = (Arc::new(()), Arc::new(()));
+    let actors = Actors::start(
+        config,
+        selection,
+        Arc::new(()),
+        failures.clone(),
+        quiet,
+        nothing,
+    )
+    .await?;
+    let work = async {
+        let translate = |text: &str| {
+            let request = TranslationRequest {
+                source_language: source.to_owned(),
+                ..TranslationRequest::new("evaluation", text, target)
+            };
+            let intake = actors.intake();
+            async move {
+                match caller::translate(&intake, request, Reach::Node).await {
+                    Ok(Ok(translated)) => Ok(translated.text),
+                    Ok(Err(error)) => Err(anyhow!("{}: {error}", error.code.name())),
+                    Err(_) => Err(anyhow!("the pool ended before it answered")),
+                }
+            }
+        };
+        translate(&sentences[0].0).await?;
+        let length = Some(sentences.len() as u64);
+        let bar = styled(
+            length,
+            "{bar:30} {pos}/{len} sentences, {per_sec}, {eta} left",
+        );
+        let began = Instant::now();
+        let translations: Vec<String> = stream::iter(sentences)
+            .map(|(text, _)| translate(text))
+            .buffered(IN_FLIGHT)
+            .inspect(|_| bar.inc(1))
+            .try_collect()
+            .await?;
+        let time = began.elapsed();
+        bar.finish_and_clear();
+        Ok((translations, time))
+    };
+    let done = tokio::select! {
+        done = work => done,
+        failure = failures.wait() => Err(anyhow!(failure.0)),
+        signal = told_to_stop() => Err(anyhow!("stopped by {signal}")),
+    };
+    actors.stop(Duration::from_secs(2)).await;
+    let (translations, time) = done?;
+    let mut counts = Counts::default();
+    for (translation, (_, reference)) in translations.iter().zip(sentences) {
+        counts.add(translation, reference);
+    }
+    Ok((counts, time))
+}
