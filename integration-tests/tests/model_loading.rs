@@ -1,6 +1,9 @@
 //! Models that come and go while a node on its embedded broker runs.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use babelmesh::{
     cluster::command::{Action, Command},
@@ -37,7 +40,8 @@ fn a_model_is_served_as_soon_as_it_is_loaded_and_may_come_and_go_quickly() {
     };
     let model = || "late-es".to_owned();
     let body = json!({"q": "Good morning.", "source": "en", "target": "es"});
-    for round in 0..4 {
+    // While a rebalance is under way, and after it.
+    for (round, pause_ms) in [0, 300, 1_000, 2_000, 3_500, 0].into_iter().enumerate() {
         // Right after an unload the cluster may still list the model.
         let before = http.post("/translate", &body);
         assert!([400, 503].contains(&before.status), "{before:?}");
@@ -45,6 +49,11 @@ fn a_model_is_served_as_soon_as_it_is_loaded_and_may_come_and_go_quickly() {
         let answer = http.post("/translate", &body);
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(http.get("/languages").body.contains("\"es\""));
+        thread::sleep(Duration::from_millis(pause_ms));
         command(2 * round + 1, Action::Unload { model: model() });
     }
+    // A rebalance that is interrupted takes some twenty seconds on the embedded broker: an unload waits for it.
+    let demo = || "demo-en-fr-de".to_owned();
+    command(100, Action::Load { model: model() });
+    command(101, Action::Unload { model: demo() });
 }
