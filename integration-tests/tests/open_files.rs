@@ -53,7 +53,8 @@ fn a_node_raises_its_limit_of_open_files_and_warns_of_keys_that_others_can_read(
     assert_eq!(open[3..5], ["2000", "2000"], "{limits}");
     wait_until("it warns", PATIENCE, || {
         let log = node.log();
-        log.contains("fewer open files are allowed")
+        log.contains("http.max_connections is lowered to what fits")
+            && log.contains("connections=1864")
             && log.contains("limit=2000")
             && log.contains("other users can read the file of API keys")
             && log.contains("0644")

@@ -1,6 +1,6 @@
 //! `babelmesh node`
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow};
 
@@ -11,6 +11,9 @@ use crate::{
     node::Node,
     telemetry::Traces,
 };
+
+/// How long after a node began to drain further signals belong to the same order to stop: a supervisor may signal both a process and its group.
+const SAME_ORDER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
     let (config, deprecated) = globals.config.load_with_deprecations(&[])?;
@@ -58,7 +61,7 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
                 };
                 tokio::select! {
                     () = drained => Ok(ExitCode::SUCCESS),
-                    _ = told_to_stop() => Err(anyhow!("told to stop a second time, not waiting for what is unfinished")),
+                    () = told_again(SAME_ORDER, told_to_stop) => Err(anyhow!("told to stop a second time, not waiting for what is unfinished")),
                 }
             }
         }
@@ -66,4 +69,38 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
     // After a drain nothing runs any more. When it was cut short, its threads are not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Ends with the first signal that comes later than this. Those before it are received and dropped.
+async fn told_again<S: Future<Output = &'static str>>(after: Duration, signal: impl Fn() -> S) {
+    let same = async {
+        loop {
+            signal().await;
+        }
+    };
+    let _ = tokio::time::timeout(after, same).await;
+    signal().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep_until};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn signals_right_after_the_first_one_are_no_second_order() {
+        let begun = Instant::now();
+        let times = [0, 1, 90, 600].map(|ms| begun + Duration::from_millis(ms));
+        let next = || async move {
+            let next = times.into_iter().find(|time| *time > Instant::now());
+            match next {
+                Some(time) => sleep_until(time).await,
+                None => std::future::pending().await,
+            }
+            "terminate"
+        };
+        told_again(Duration::from_millis(300), next).await;
+        assert!(begun.elapsed() >= Duration::from_millis(600));
+    }
 }

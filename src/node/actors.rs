@@ -1,7 +1,7 @@
 //! The actors of a node: a root that supervises the intake and a pool for each model.
 
 use std::{
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -82,6 +82,7 @@ impl Actors {
             cache: Cache::start(&config.cache)?,
             root: root.get_cell(),
             entries: RwLock::default(),
+            version: AtomicU64::default(),
             broken: RwLock::default(),
         };
         for broken in selection.broken {

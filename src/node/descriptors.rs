@@ -11,12 +11,16 @@ const BASE: u64 = 128;
 const PER_MODEL: u64 = 8;
 /// Connections to other nodes.
 const PEERS: u64 = 64;
+/// HTTP connections that are allowed even where the limit leaves no room for them.
+const MIN_CONNECTIONS: u64 = 16;
 
 /// Descriptors that a configuration needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Needed {
     /// To run at all.
     least: u64,
+    /// With the connections to other nodes, but without any HTTP client.
+    without_http: u64,
     /// With as many connections as are allowed.
     all: u64,
 }
@@ -32,16 +36,30 @@ impl Needed {
             true => PEERS + config.cluster.max_handshakes as u64,
             false => 0,
         };
-        let all = least.saturating_add(http).saturating_add(cluster);
-        Self { least, all }
+        let without_http = least.saturating_add(cluster);
+        Self {
+            least,
+            without_http,
+            all: without_http.saturating_add(http),
+        }
+    }
+
+    /// HTTP connections that a limit leaves room for. More would take the descriptors that the rest of the node needs, and nobody could connect.
+    const fn connections(&self, limit: u64) -> u64 {
+        let room = limit.saturating_sub(self.without_http);
+        match room < MIN_CONNECTIONS {
+            true => MIN_CONNECTIONS,
+            false => room,
+        }
     }
 }
 
-/// Allows this process as many descriptors as it may have.
+/// Allows this process as many descriptors as it may have. Returns how many HTTP connections may be open: `http.max_connections`, or fewer, with a
+/// warning, where the limit is too low for these.
 ///
 /// # Errors
-/// When these are too few for the node to run at all; too few for all connections that the configuration allows are warned about.
-pub(super) fn allow(config: &Config, models: usize) -> Result<()> {
+/// When the descriptors are too few for the node to run at all.
+pub(super) fn allow(config: &Config, models: usize) -> Result<usize> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // What the system refuses leaves the limit as it is.
     let _ = setrlimit(
@@ -59,14 +77,19 @@ pub(super) fn allow(config: &Config, models: usize) -> Result<()> {
             needed.least
         );
     }
-    if limit < needed.all {
-        NodeEvent::FewDescriptors {
-            limit,
-            needed: needed.all,
-        }
-        .emit();
+    let wanted = config.http.max_connections;
+    if limit >= needed.all {
+        return Ok(wanted);
     }
-    Ok(())
+    let room = usize::try_from(needed.connections(limit)).unwrap_or(usize::MAX);
+    let connections = room.min(wanted);
+    NodeEvent::FewDescriptors {
+        limit,
+        needed: needed.all,
+        connections,
+    }
+    .emit();
+    Ok(connections)
 }
 
 #[cfg(test)]
@@ -82,6 +105,9 @@ mod tests {
         config.http.max_connections = 1_000;
         assert_eq!(Needed::by(&config, 60).least, 608);
         assert_eq!(Needed::by(&config, 60).all, 1_608);
+        assert_eq!(Needed::by(&config, 60).connections(1_608), 1_000);
+        assert_eq!(Needed::by(&config, 60).connections(1_024), 416);
+        assert_eq!(Needed::by(&config, 60).connections(608), 16);
         config.cluster.enabled = true;
         assert!(Needed::by(&config, 1).all > 1_136);
         config.http.max_connections = usize::MAX;

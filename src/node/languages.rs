@@ -15,8 +15,8 @@ use crate::{
     kafka::{reader::Reading, topics::TopicNames},
 };
 
-/// How long a language's partitions may take to be handed over.
-const HAND_OVER: Duration = Duration::from_secs(10);
+/// How long a language's partitions may take to be handed over: several rebalances, when one is under way already. Below the time that a command may take.
+const HAND_OVER: Duration = Duration::from_secs(40);
 
 /// What the reader of jobs reads.
 pub(super) struct Languages {

@@ -1,7 +1,10 @@
 //! The pools of a node, which come and go with models.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,6 +50,8 @@ pub(super) struct Pools {
     /// Supervises them.
     pub(super) root: ActorCell,
     pub(super) entries: RwLock<Vec<PoolEntry>>,
+    /// Changes whenever `entries` does.
+    pub(super) version: AtomicU64,
     /// Models that cannot be served.
     pub(super) broken: RwLock<Vec<BrokenModel>>,
 }
@@ -154,6 +159,7 @@ impl Pools {
     pub(super) fn add(&self, entry: PoolEntry) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.push(entry);
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Loads a model of the configured folders, and has the intake use it.
@@ -210,6 +216,7 @@ impl Pools {
             // The intake uses it no more, even if its pool takes longer to end.
             let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
             entries.retain(|entry| *entry.model != *id);
+            self.version.fetch_add(1, Ordering::Release);
         }
         match asked {
             Ok(CallResult::Success(unloaded)) => Ok(unloaded),

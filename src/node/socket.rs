@@ -3,6 +3,7 @@
 mod claim;
 
 use std::{
+    collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::Shutdown as Closing,
     os::unix::net::UnixStream as BlockingStream,
@@ -20,7 +21,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     sync::Semaphore,
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
 };
 
 use self::claim::SocketFile;
@@ -43,8 +44,10 @@ const LONGEST: u64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long whoever asks waits for a status.
 const WAIT: Duration = Duration::from_secs(5);
-/// Connections that are served at once.
-const MOST: usize = 64;
+/// Requests that are answered at once.
+const MAX_ANSWERING: usize = 64;
+/// Connections whose request has not arrived. One more ends the oldest of them, so that idle connections keep nobody out.
+const MAX_IDLE: usize = 64;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,11 +136,9 @@ impl Drop for SocketPart {
 }
 
 async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
-    let turns = Arc::new(Semaphore::new(MOST));
+    let slots = Arc::new(Semaphore::new(MAX_ANSWERING));
+    let mut idle = VecDeque::new();
     loop {
-        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
-            return;
-        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -149,12 +150,27 @@ async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
                 continue;
             }
         };
-        let answers = Arc::clone(&answers);
-        tokio::spawn(async move {
-            // Whoever asked may have gone.
-            let _ = talk(&answers, stream).await;
-            drop(turn);
+        idle.retain(|reading: &AbortHandle| !reading.is_finished());
+        if idle.len() >= MAX_IDLE
+            && let Some(oldest) = idle.pop_front()
+        {
+            oldest.abort();
+        }
+        let (answers, slots) = (Arc::clone(&answers), Arc::clone(&slots));
+        let reading = tokio::spawn(async move {
+            let mut stream = stream;
+            let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
+            let asked = asked.unwrap_or_else(|_| bail!("the request did not come in time"));
+            // A request that has arrived is answered in a task that is not aborted.
+            tokio::spawn(async move {
+                let Ok(_slot) = slots.acquire_owned().await else {
+                    return;
+                };
+                // The client may have gone.
+                let _ = answer(&answers, asked, stream).await;
+            });
         });
+        idle.push_back(reading.abort_handle());
     }
 }
 
@@ -164,9 +180,11 @@ struct Answers {
     cluster: Option<Arc<Cluster>>,
 }
 
-async fn talk(answers: &OnceLock<Answers>, mut stream: UnixStream) -> Result<()> {
-    let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
-    let asked = asked.unwrap_or_else(|_| bail!("the request did not come in time"));
+async fn answer(
+    answers: &OnceLock<Answers>,
+    asked: Result<SocketRequest>,
+    mut stream: UnixStream,
+) -> Result<()> {
     let answer = match (asked, answers.get()) {
         (Ok(request), Some(answers)) => answers.answer(request).await,
         (Ok(_), None) => Err(anyhow!("the node is starting")),
@@ -348,6 +366,24 @@ mod tests {
         let _successor = UnixListener::bind(&path).unwrap();
         drop(part);
         assert!(path.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn idle_connections_keep_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.sock");
+        let (_server, _part) = SocketServer::open(path.clone()).unwrap();
+        let idle: Vec<_> = (0..10 * MAX_IDLE)
+            .map(|_| BlockingStream::connect(&path).unwrap())
+            .collect();
+        let asked = path.clone();
+        let within = Duration::from_secs(3);
+        let asked = tokio::task::spawn_blocking(move || {
+            request::<Value>(&asked, &SocketRequest::Status, within)
+        });
+        let error = asked.await.unwrap().unwrap_err().to_string();
+        assert_eq!(error, "the node is starting");
+        drop(idle);
     }
 
     #[test]

@@ -62,7 +62,9 @@ pub(super) async fn start(
     let of = config.clone();
     // Manifests of many models are read.
     let selection = tokio::task::spawn_blocking(move || engines::select(&of)).await??;
-    descriptors::allow(config, selection.models.len())?;
+    let mut config = config.clone();
+    config.http.max_connections = descriptors::allow(&config, selection.models.len())?;
+    let config = &config;
     let topics_for = languages_of(config, &selection.models);
     let clients = connect(config, &topics_for, parts).await?;
     let watching = Watching::new(config, &traces, observer);

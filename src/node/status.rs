@@ -1,6 +1,9 @@
 //! What a node tells about itself.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use babelmesh_actors::pool::PoolStatus;
@@ -32,6 +35,10 @@ impl StatusSource for About {
             licence: entry.licence.to_string(),
         };
         entries.into_iter().map(info).collect()
+    }
+
+    fn models_version(&self) -> u64 {
+        self.pools.version.load(Ordering::Acquire)
     }
 
     async fn read(&self) -> NodeStatus {

@@ -6,7 +6,7 @@ use ractor::ActorRef;
 
 use crate::{
     containment::contain_future,
-    detect::{Detected, detect},
+    detect::{Detected, Finding, detect},
     domain::{
         ErrorCode, Job, JobOutcome, Language, ModelType, Order, Reach, RequestError, deliver_all,
     },
@@ -33,8 +33,10 @@ impl IntakeState {
         let mut sources = [self.sources.as_slice(), abroad.sources()].concat();
         sources.sort_unstable();
         sources.dedup();
-        if let Some(found) = detect(text, &sources, target) {
-            return Ok(found);
+        match detect(text, &sources, target) {
+            Some(Finding::Candidate(found)) => return Ok(found),
+            Some(Finding::Foreign(language)) => return Err(unread(language, &sources).into()),
+            None => {}
         }
         if !text::has_prose(text) {
             return Ok(Detected {
@@ -100,6 +102,17 @@ impl IntakeState {
             deliver_all(vec![outcome]);
         });
     }
+}
+
+/// Why a text in a language that no model reads is not translated.
+fn unread(language: Option<Language>, sources: &[Language]) -> RequestError {
+    let language = match language {
+        Some(language) => format!("{} ({language})", language.english_name()),
+        None => "another language".to_owned(),
+    };
+    let known = routing::list(sources);
+    let message = format!("the text is in {language}, which no model reads, only {known}");
+    RequestError::new(ErrorCode::UnsupportedPair, message)
 }
 
 async fn until_unwanted(order: &Order) {

@@ -14,6 +14,7 @@ use super::{
     batching::BatchBudget,
 };
 pub use decision::{PoolSpeed, adapted, expected_time, limits, refuse};
+use decision::{gain, may_estimate};
 use speed::SpeedMeter;
 
 /// How long after their last message clients of the interactive lane count as active.
@@ -50,7 +51,10 @@ pub(super) struct Sharing {
     budget: BatchBudget,
     /// Who used the interactive lane lately.
     recent: RecentClients,
+    /// The speed of large batches.
     speed: SpeedMeter,
+    /// An upper bound of it, by small batches.
+    fastest: SpeedMeter,
     /// Most tokens of one client in a batch of the interactive lane, while there are several.
     share: f64,
 }
@@ -88,6 +92,7 @@ impl Sharing {
             budget,
             recent: RecentClients::default(),
             speed: SpeedMeter::default(),
+            fastest: SpeedMeter::default(),
             share: FIRST_SHARE,
         }
     }
@@ -124,12 +129,31 @@ impl Sharing {
     /// Learns from a batch that an own actor did.
     pub(super) fn note_batch(&mut self, lane: Lane, tokens: u32, elapsed: Duration) {
         let most = self.budget.padded_tokens;
-        if tokens >= most / LARGE_PART {
-            self.speed.record(tokens, elapsed);
+        let large = self.large();
+        match tokens >= large {
+            true => self.speed.record(f64::from(tokens), elapsed),
+            false => {
+                let as_large = f64::from(tokens) * gain(tokens, large);
+                self.fastest.record(as_large, elapsed);
+            }
         }
         if lane == Lane::Interactive {
             self.share = adapted(self.share, tokens, elapsed, self.config.turn, most);
         }
+    }
+
+    /// Tokens of a batch that says how fast the pool is.
+    const fn large(&self) -> u32 {
+        self.budget.padded_tokens / LARGE_PART
+    }
+
+    /// Tokens a second of an actor as far as a request may be refused by it.
+    fn known_speed(&self, load: LaneLoad) -> Option<f64> {
+        let estimate = || {
+            let fastest = self.fastest.per_second();
+            fastest.filter(|_| may_estimate(load, self.large()))
+        };
+        self.speed.per_second().or_else(estimate)
     }
 
     /// Why a job of so many tokens is refused, if it cannot be done in the time that its deadline leaves by so many actors.
@@ -140,7 +164,7 @@ impl Sharing {
         left: Duration,
         actors: impl FnOnce() -> u32,
     ) -> Option<RequestError> {
-        let per_actor = self.speed.per_second();
+        let per_actor = self.known_speed(load);
         let speed = PoolSpeed {
             per_actor,
             actors: per_actor.map_or(0, |_| actors()),
@@ -158,6 +182,45 @@ impl Sharing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hopeless_requests_are_refused_after_small_batches_once_work_waits_that_will_measure_the_speed()
+     {
+        let budget = BatchBudget {
+            items: 64,
+            padded_tokens: 2_048,
+        };
+        let mut sharing = Sharing::new(SharingConfig::default(), budget);
+        let half_a_minute = Duration::from_secs(30);
+        let idle = LaneLoad {
+            tokens: 0,
+            other_clients: 0,
+            own_tokens: 0,
+            own_messages: 0,
+        };
+        let behind_one = LaneLoad {
+            tokens: 500_000,
+            own_tokens: 500_000,
+            own_messages: 1,
+            ..idle
+        };
+        let refused = |sharing: &Sharing, load| {
+            let refusal = sharing.refusal(load, 500_000, half_a_minute, || 1);
+            refusal.is_some()
+        };
+        assert!(!refused(&sharing, behind_one), "nothing is known");
+        for _ in 0..50 {
+            sharing.note_batch(Lane::Interactive, 10, Duration::from_millis(20));
+        }
+        assert!(!refused(&sharing, idle), "it measures the speed");
+        assert!(refused(&sharing, behind_one));
+        let small = sharing.refusal(behind_one, 100, half_a_minute, || 1);
+        assert_eq!(small, None);
+        for _ in 0..20 {
+            sharing.note_batch(Lane::Interactive, 2_048, Duration::from_millis(30));
+        }
+        assert!(!refused(&sharing, behind_one), "the measured speed counts");
+    }
 
     #[test]
     fn several_clients_are_active_while_two_wait_or_came_lately() {

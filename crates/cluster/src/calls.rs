@@ -202,7 +202,8 @@ impl Cluster {
             return None;
         }
         let sources: Vec<_> = sources.into_iter().collect();
-        detect(text, &sources, target).map(|found| found.language)
+        let found = detect(text, &sources, target)?.candidate()?;
+        Some(found.language)
     }
 
     /// What other nodes can do, now and later.

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
     web::{Bytes, BytesMut, Payload},
 };
 use futures_util::StreamExt;
@@ -48,6 +51,41 @@ pub(super) async fn collect_within(
         })
 }
 
+/// Refuses a body that is compressed: it would be read as it is.
+///
+/// # Errors
+/// 415.
+pub(super) fn check_encoding(request: &HttpRequest) -> Result<(), ApiError> {
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_plain = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        value.is_empty() || value.eq_ignore_ascii_case(b"identity")
+    };
+    match encodings.into_iter().all(is_plain) {
+        true => Ok(()),
+        false => Err(unsupported(
+            "a Content-Encoding is not supported: send the body uncompressed",
+        )),
+    }
+}
+
+fn unsupported(message: &str) -> ApiError {
+    let message = format!("Invalid request: {message}");
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+}
+
+/// Whether parameters may come under a type. Some clients post forms and JSON as plain text or bytes.
+fn is_readable(kind: &str) -> bool {
+    matches!(
+        kind,
+        "" | "application/x-www-form-urlencoded"
+            | "multipart/form-data"
+            | "text/plain"
+            | "text/json"
+            | "application/octet-stream"
+    )
+}
+
 /// A parameter of the query.
 pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(request.query_string().as_bytes());
@@ -58,7 +96,7 @@ pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
 /// Reads parameters from a body, and from the query where the body is not JSON.
 ///
 /// # Errors
-/// 400 for a body that is not what its type says.
+/// 400 for a body that is not what its type says, 415 for other types.
 pub(super) async fn parse(request: &HttpRequest, body: &[u8]) -> Result<Parameters, ApiError> {
     let full = request.headers().get(header::CONTENT_TYPE);
     let full = full.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -67,6 +105,11 @@ pub(super) async fn parse(request: &HttpRequest, body: &[u8]) -> Result<Paramete
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if kind == "application/json" || kind.ends_with("+json") {
         return json(body);
+    }
+    if !body.is_empty() && !is_readable(&kind) {
+        return Err(unsupported(
+            "the Content-Type must be application/json, application/x-www-form-urlencoded or multipart/form-data",
+        ));
     }
     let mut pairs = pairs(request.query_string().as_bytes())?;
     if kind.starts_with("multipart/") {

@@ -3,7 +3,7 @@
 
 use actix_web::{
     Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
-    body::{EitherBody, MessageBody},
+    body::{BodySize, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse, Url},
     http::{
         Method, StatusCode, Uri,
@@ -51,19 +51,63 @@ fn normalise(request: &mut ServiceRequest) {
     request.head_mut().uri = uri;
 }
 
+/// Longest target of a request, path and query, in bytes. The parser of heads refuses those from 64 KiB on, without a body.
+const MAX_TARGET_BYTES: usize = 32 << 10;
+
+/// Why no handler may see a request.
+fn refusal(request: &ServiceRequest) -> Option<ApiError> {
+    let uri = &request.head().uri;
+    let length = uri.path().len() + uri.query().map_or(0, str::len);
+    if length > MAX_TARGET_BYTES {
+        let message = format!("The target of the request exceeds {MAX_TARGET_BYTES} bytes");
+        return Some(ApiError::new(StatusCode::URI_TOO_LONG, message));
+    }
+    let api = request.app_data::<Data<Api>>()?;
+    let host = request.headers().get(header::HOST);
+    // A target in absolute form names a host too, and counts more than the header.
+    let target = uri.host().map(str::as_bytes);
+    let names = [host.map(HeaderValue::as_bytes), target];
+    let is_allowed = names.into_iter().all(|name| api.hosts.allows(name));
+    (!is_allowed).then(|| {
+        let message = "The host name is not allowed; the operator can add it to http.allowed_hosts";
+        ApiError::new(StatusCode::FORBIDDEN, message)
+    })
+}
+
+/// The API's form of an error that was answered without a body, by an extractor or a handler of a library.
+fn described<B: MessageBody>(
+    response: ServiceResponse<B>,
+    dialect: Dialect,
+) -> ServiceResponse<EitherBody<B>> {
+    let status = response.status();
+    let is_bare = matches!(
+        response.response().body().size(),
+        BodySize::None | BodySize::Sized(0)
+    );
+    if !is_bare || !(status.is_client_error() || status.is_server_error()) {
+        return response.map_into_left_body();
+    }
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let error = ApiError::new(status, reason).response(dialect);
+    let kind = error.headers().get(header::CONTENT_TYPE).cloned();
+    let mut response = response.map_body(|_, _| EitherBody::right(error.into_body()));
+    if let Some(kind) = kind {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
 /// Checks and prepares a request, and completes its answer.
 pub(super) async fn prepared(
     mut request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    // Normalising drops the host of a target in absolute form.
+    let refused = refusal(&request);
     normalise(&mut request);
-    let host = request.headers().get(header::HOST);
-    let host = host.map(HeaderValue::as_bytes);
-    let api = request.app_data::<Data<Api>>();
-    if api.is_some_and(|api| !api.hosts.allows(host)) {
-        let message = "The host name is not allowed; the operator can add it to http.allowed_hosts";
-        let refused = ApiError::new(StatusCode::FORBIDDEN, message);
-        let response = refused.response(Dialect::of(request.path()));
+    let dialect = Dialect::of(request.path());
+    if let Some(refused) = refused {
+        let response = refused.response(dialect);
         return Ok(with_charset(request.into_response(response)).map_into_right_body());
     }
     // The connection sends no body after HEAD, whatever the handler returns.
@@ -71,6 +115,7 @@ pub(super) async fn prepared(
         request.head_mut().method = Method::GET;
     }
     let response = next.call(request).await?;
+    let response = described(response, dialect);
     Ok(with_charset(response).map_into_left_body())
 }
 

@@ -81,8 +81,8 @@ pub(super) struct Asker {
 /// What handlers share.
 pub(super) struct Api {
     pub(super) parts: Parts,
-    /// What this node and its cluster can do, and when that was looked up.
-    known: Mutex<Option<(Instant, Arc<Catalogue>)>>,
+    /// What this node and its cluster can do, when that was looked up, and the version of the node's models then.
+    known: Mutex<Option<(Instant, u64, Arc<Catalogue>)>>,
     pub(super) keys: Keys,
     /// Keys of operators; without them, no command is taken.
     operator_keys: Option<Keys>,
@@ -173,6 +173,7 @@ impl Api {
                 Some(_) => &self.room,
                 None => &self.unknown_room,
             };
+            body::check_encoding(request)?;
             let limits = (self.max_body_bytes, room);
             let (body, _share) =
                 body::collect_within(request, &mut payload, limits, self.read_timeout).await?;
@@ -378,7 +379,8 @@ impl Api {
         }
     }
 
-    /// Translates the texts of one request. One in an unknown language does not spoil the others: it comes back as it is.
+    /// Translates the texts of one request. One in an unknown language does not spoil the others, nor does one that is detected in a language that no
+    /// model reads: it comes back as it is.
     pub(super) async fn translate_all(
         &self,
         texts: &[String],
@@ -386,10 +388,14 @@ impl Api {
         tier: ModelType,
         client: ClientId,
     ) -> Result<Vec<Translation>, ApiError> {
+        let has_others = texts.len() > 1 && pair.0 == "auto";
+        let spoils = |error: &ApiError| match error.code() {
+            Some(ErrorCode::UndetectedLanguage) => false,
+            Some(ErrorCode::UnsupportedPair) => !has_others,
+            _ => true,
+        };
         let one = async |text: &String| match self.translate(text, pair, tier, client).await {
-            Err(error) if error.code() == Some(ErrorCode::UndetectedLanguage) => {
-                Ok(Translation::untouched(text))
-            }
+            Err(error) if !spoils(&error) => Ok(Translation::untouched(text)),
             answer => answer,
         };
         futures_util::future::try_join_all(texts.iter().map(one)).await
@@ -405,28 +411,32 @@ impl Api {
         Ok(outcome.result?.into())
     }
 
-    /// What the models of this node and its cluster can do.
+    /// What the models of this node and its cluster can do. A model that this node has loaded counts at once.
     pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        let version = self.parts.status.models_version();
         let mut known = lock(&self.known);
         let last = match &*known {
-            Some((at, last)) if at.elapsed() < LOOK_AGAIN => return Arc::clone(last),
-            Some((_, last)) => Some(last),
+            Some((at, of, last)) if at.elapsed() < LOOK_AGAIN && *of == version => {
+                return Arc::clone(last);
+            }
+            Some((_, _, last)) => Some(last),
             None => None,
         };
         let mut all = match &self.parts.cluster {
             Some(cluster) => cluster.abilities(),
             None => Vec::new(),
         };
-        if all.is_empty() {
-            // There is no cluster, or it has not told itself yet.
-            let models = self.parts.status.models();
-            all = models.into_iter().map(|model| model.ability).collect();
+        // The cluster learns a little later what this node can do.
+        for model in self.parts.status.models() {
+            if !all.contains(&model.ability) {
+                all.push(model.ability);
+            }
         }
         let now = match last {
             Some(last) if last.abilities == all => Arc::clone(last),
             _ => Arc::new(Catalogue::new(all)),
         };
-        *known = Some((Instant::now(), Arc::clone(&now)));
+        *known = Some((Instant::now(), version, Arc::clone(&now)));
         now
     }
 

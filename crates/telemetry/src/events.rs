@@ -247,6 +247,8 @@ pub enum NodeEvent<'a> {
         limit: u64,
         /// How many it may need.
         needed: u64,
+        /// HTTP connections that are allowed instead of the configured ones.
+        connections: usize,
     },
     /// The node looks for others.
     ClusterStarted {
@@ -577,10 +579,15 @@ impl NodeEvent<'_> {
                 let (file, mode) = (file.display(), format!("{mode:04o}"));
                 warn!(%file, mode, "other users can read the file of API keys: chmod 600");
             }
-            Self::FewDescriptors { limit, needed } => warn!(
+            Self::FewDescriptors {
                 limit,
                 needed,
-                "fewer open files are allowed than the configured connections need: raise the limit (ulimit -Hn) or lower http.max_connections"
+                connections,
+            } => warn!(
+                limit,
+                needed,
+                connections,
+                "the limit of open files is too low for the configured connections, so http.max_connections is lowered to what fits: raise the limit (ulimit -Hn)"
             ),
             Self::ClusterStarted {
                 listen,

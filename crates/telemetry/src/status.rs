@@ -25,4 +25,7 @@ pub trait StatusSource: Send + Sync + 'static {
 
     /// The models that the node has now.
     fn models(&self) -> Vec<ModelInfo>;
+
+    /// A number that changes whenever the models of the node do.
+    fn models_version(&self) -> u64;
 }

@@ -83,7 +83,7 @@ proptest! {
         let mut under_way: Vec<Vec<Item>> = Vec::new();
         let mut end = |known: Known| known.into_iter().all(|(item, _)| done.insert(item.job));
         for (texts, ends, well) in steps {
-            let mut batch: Vec<_> = back.drain(..).collect();
+            let mut batch = std::mem::take(&mut back);
             for text in texts {
                 batch.push(item(next, text));
                 next += 1;

@@ -58,10 +58,26 @@ pub fn adapted(share: f64, tokens: u32, elapsed: Duration, turn: Duration, most:
     share.clamp(1.0, f64::from(most.max(1)))
 }
 
+/// How many times as fast per token a large batch can be as a small one, at most.
+const MAX_GAIN: f64 = 32.0;
+
+/// How many times as fast per token a batch of `large` tokens can be, at most, as one of `tokens`: it takes no less time than the smaller one.
+#[must_use]
+pub(super) fn gain(tokens: u32, large: u32) -> f64 {
+    (f64::from(large) / f64::from(tokens.max(1))).clamp(1.0, MAX_GAIN)
+}
+
+/// Whether the speed of small batches may be used to refuse a request: only while work waits that will be done in large batches, so that the speed
+/// becomes known. Otherwise an estimate that is too low would never be corrected.
+#[must_use]
+pub(super) const fn may_estimate(load: LaneLoad, large: u32) -> bool {
+    load.tokens >= large as u64
+}
+
 /// What is known of a pool's speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PoolSpeed {
-    /// Tokens a second that one actor was measured to do in large batches; `None` before.
+    /// Tokens a second that one actor was measured to do in large batches, or could do at most by its small ones; `None` before.
     pub per_actor: Option<f64>,
     /// Actors that the pool has or could have.
     pub actors: u32,
@@ -190,6 +206,14 @@ mod tests {
             }
             let fitting = ((10_000 - fixed_us) as f64 / token_us as f64).clamp(1.0, 2_048.0);
             prop_assert!(share >= fitting * 0.6 - 1.0 && share <= fitting * 1.3 + 1.0, "{share}, {fitting} would fit");
+        }
+
+        #[test]
+        fn a_gain_never_makes_a_large_batch_quicker_than_a_small_one(tokens in 1u32..4_096, large in 1u32..4_096) {
+            let gain = gain(tokens, large);
+            prop_assert!((1.0..=MAX_GAIN).contains(&gain));
+            // Both at this gain: the large one takes `large / (tokens · gain)` times as long.
+            prop_assert!(tokens > large || f64::from(large) / (f64::from(tokens) * gain) >= 0.999);
         }
 
         #[test]

@@ -17,10 +17,10 @@ pub(super) struct SpeedMeter {
 
 impl SpeedMeter {
     /// Takes a batch.
-    pub(super) fn record(&mut self, tokens: u32, elapsed: Duration) {
+    pub(super) fn record(&mut self, tokens: f64, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64();
         let kept = (-seconds / MEMORY).exp();
-        self.tokens = self.tokens * kept + f64::from(tokens);
+        self.tokens = self.tokens * kept + tokens;
         self.seconds = self.seconds * kept + seconds;
         self.is_measured |= self.seconds >= MEASURED_AFTER;
     }
@@ -47,7 +47,7 @@ mod tests {
             let (mut least, mut most) = (f64::MAX, 0.0f64);
             for (tokens, ms) in batches {
                 let elapsed = Duration::from_millis(ms);
-                meter.record(tokens, elapsed);
+                meter.record(f64::from(tokens), elapsed);
                 let speed = f64::from(tokens) / elapsed.as_secs_f64();
                 (least, most) = (least.min(speed), most.max(speed));
             }
@@ -60,12 +60,12 @@ mod tests {
     #[test]
     fn the_speed_is_unknown_at_first_and_follows_changes() {
         let mut meter = SpeedMeter::default();
-        meter.record(400, Duration::from_millis(400));
+        meter.record(400.0, Duration::from_millis(400));
         assert_eq!(meter.per_second(), None);
-        meter.record(400, Duration::from_millis(400));
+        meter.record(400.0, Duration::from_millis(400));
         assert!((meter.per_second().unwrap() - 1_000.0).abs() < 1.0);
         for _ in 0..50 {
-            meter.record(200, Duration::from_secs(1));
+            meter.record(200.0, Duration::from_secs(1));
         }
         assert!(meter.per_second().unwrap() < 250.0);
     }
