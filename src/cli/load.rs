@@ -76,10 +76,16 @@ impl LoadArgs {
             (0.0..=1.0).contains(&self.bulk),
             "--bulk must be between 0 and 1"
         );
-        ensure!(self.patience > 0.0, "--patience must be above zero");
+        ensure!(
+            self.patience > 0.0 && self.patience <= MAX_PATIENCE,
+            "--patience must be above 0 and at most {MAX_PATIENCE}"
+        );
         let pace = match self.rate {
             Some(rate) => {
-                ensure!(rate > 0.0 && rate.is_finite(), "--rate must be above zero");
+                ensure!(
+                    (MIN_RATE..=MAX_RATE).contains(&rate),
+                    "--rate must be between {MIN_RATE} and {MAX_RATE}"
+                );
                 Pace::Rate(rate)
             }
             None => Pace::InFlight(self.in_flight.max(1)),
@@ -104,6 +110,13 @@ impl LoadArgs {
         })
     }
 }
+
+/// The longest patience, in seconds: a year.
+const MAX_PATIENCE: f64 = 31_536_000.0;
+/// The lowest rate, in messages a second.
+const MIN_RATE: f64 = 1e-3;
+/// The highest: no client is faster.
+const MAX_RATE: f64 = 1e7;
 
 /// What is translated.
 #[derive(Debug, Args)]
