@@ -227,7 +227,7 @@ fn source_text(name: &str, source: &SourceStatus) -> String {
     let counts = &source.delivery;
     let mut text = format!(
         "{name}: {} partitions{state}, {} tokens accepted and not yet published, {} records unread ({} tokens), oldest {} ms\n\
-         {name}: {} records answered, {} transactions committed, {} aborted, producer replaced {} times, consumer {} times",
+         {name}: {} records answered, {} transactions committed, {} aborted, producer replaced {} times, consumer {} times, {} records lost to retention",
         source.partitions,
         source.queued_tokens,
         source.lag_records,
@@ -238,6 +238,7 @@ fn source_text(name: &str, source: &SourceStatus) -> String {
         counts.transactions_aborted,
         counts.producer_restarts,
         counts.consumer_restarts,
+        counts.skipped_records,
     );
     for topic in source.topics.iter().filter(|topic| topic.records > 0) {
         let _ = write!(text, "\n{name}: {} of {}", topic.records, topic.topic);
