@@ -62,8 +62,7 @@ fn many_targets(id: &str, count: usize) -> Value {
 }
 
 fn cases() -> Vec<Bad> {
-    let surrogate =
-        br#"{"messageId":"a lone surrogate","text":"lone \ud83d surrogate","targetLanguage":"fr"}"#;
+    let list = r#"[null,"a list","hello","en",["fr"],null,"basic",null,null,null]"#;
     let mut cut = request("cut", "hello", &["fr"], "c").to_string();
     cut.truncate(30);
     vec![
@@ -75,7 +74,7 @@ fn cases() -> Vec<Bad> {
             payload: None,
             ..bad("no payload", "", "invalid_json")
         },
-        answered("a lone surrogate", surrogate, "invalid_json", &["fr"]),
+        bad("a list", list, "invalid_request"),
         answered(
             "bytes that are no UTF-8",
             b"{\"messageId\":\"bytes that are no UTF-8\",\"text\":\"\xff\",\"targetLanguage\":\"fr\"}",
@@ -302,10 +301,7 @@ fn assert_dead_letters(node: &LocalNode, backend: &Backend, cases: &[Bad]) {
         assert_eq!(letter.key, "c");
         assert!(!letter.header("babelmesh-node").is_empty());
         let message = letter.header("babelmesh-error-message");
-        assert!(
-            !message.is_empty() && message.len() < 500 && !message.contains("surrogate\""),
-            "{message}"
-        );
+        assert!(!message.is_empty() && message.len() < 500, "{message}");
         codes.push(letter.header("babelmesh-error-code"));
     }
     let mut expected: Vec<_> = dead.map(|case| case.code).collect();

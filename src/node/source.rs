@@ -51,6 +51,18 @@ impl Sources {
                 problem: format!("partition {partition} is not read any further"),
                 topic: topic.to_string(),
             }));
+            let held = lag.held().into_iter();
+            problems.extend(held.map(|(topic, partition, at)| TopicProblem {
+                problem: format!(
+                    "partition {partition} is held up by an open transaction of a producer at offset {at}"
+                ),
+                topic: topic.to_string(),
+            }));
+            let unowned = lag.unowned().into_iter();
+            problems.extend(unowned.map(|(topic, partition)| TopicProblem {
+                problem: format!("partition {partition} is not assigned to any node"),
+                topic: topic.to_string(),
+            }));
         }
         problems
     }

@@ -167,13 +167,24 @@ impl TranslationRequest {
     }
 
     /// Reads a request from a record's bytes: JSON, with or without a byte order mark, and with or without Confluent's framing (a zero byte
-    /// and four bytes of schema id).
+    /// and four bytes of schema id). An escaped half of a surrogate pair is read as U+FFFD.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidJson`] when the bytes are not JSON, [`ErrorCode::InvalidRequest`] when the JSON is not a
     /// request. The message says where, and never quotes the text.
     pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
-        serde_json::from_slice(wire::json(bytes)).map_err(|error| {
+        let json = wire::json(bytes);
+        let decode = |json: &[u8]| {
+            wire::check_is_object(json)?;
+            serde_json::from_slice(json)
+        };
+        let decoded = match decode(json) {
+            Err(error) if error.is_syntax() => {
+                wire::mended(json).map_or(Err(error), |m| decode(&m))
+            }
+            decoded => decoded,
+        };
+        decoded.map_err(|error| {
             let code = match error.classify() {
                 serde_json::error::Category::Data => ErrorCode::InvalidRequest,
                 _ => ErrorCode::InvalidJson,
@@ -185,7 +196,7 @@ impl TranslationRequest {
         })
     }
 
-    /// Ids and targets of a request that [`decode`](Self::decode) refuses, so that its sender can be answered: what stands before the first
+    /// Ids and languages of a request that [`decode`](Self::decode) refuses, so that its sender can be answered: what stands before the first
     /// byte that is not valid JSON. The text is empty. Of more than `most_targets` targets, one more is kept. `None` where no message id can
     /// be read.
     #[must_use]
@@ -378,7 +389,7 @@ mod tests {
         let code = |bytes: &[u8]| TranslationRequest::decode(bytes).unwrap_err();
         assert_eq!(code(b"{not json").code, ErrorCode::InvalidJson);
         assert_eq!(
-            code(br#"{"messageId":"m","text":"\ud800"}"#).code,
+            code(br#"{"messageId":"m","text":"\ud8zz"}"#).code,
             ErrorCode::InvalidJson
         );
         assert_eq!(code(b"{\"text\":\"\xff\"}").code, ErrorCode::InvalidJson);

@@ -23,6 +23,8 @@ pub(super) struct Health {
     failures: Failures,
     /// When an actor was last warm, as far as is known.
     last_warm: Instant,
+    /// Since when jobs wait without a warm actor.
+    waits_since: Option<Instant>,
     /// What was told last, and to whom.
     is_broken: bool,
     watch: Option<ConditionWatch>,
@@ -59,6 +61,7 @@ impl Health {
             limits,
             failures: Failures::default(),
             last_warm: now,
+            waits_since: None,
             is_broken: false,
             watch: None,
         }
@@ -158,10 +161,7 @@ impl Health {
 
     /// Looks at the condition; `Some` when it has changed, with whether the pool is broken now. Then the watch has to be [told](Self::tell).
     pub(super) fn assess(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Option<bool> {
-        let waited = match has_jobs {
-            true => now.saturating_duration_since(self.last_warm),
-            false => Duration::ZERO,
-        };
+        let waited = self.waited(is_warm, has_jobs, now);
         let broken = is_broken(&Condition {
             is_warm,
             failed_starts: self.failures.starts,
@@ -170,6 +170,20 @@ impl Health {
             patience: self.limits.unavailable_after,
         });
         (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
+    }
+
+    /// How long jobs have waited for a warm actor. A pool that was at rest has not been waited for. One that was waited for in vain is waited for from
+    /// then on: new jobs do not find that out anew.
+    fn waited(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Duration {
+        let since = self.waits_since.map(|since| since.max(self.last_warm));
+        let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let in_vain = waited > self.limits.unavailable_after;
+        if is_warm || !has_jobs && !in_vain {
+            self.waits_since = None;
+        } else if has_jobs {
+            self.waits_since.get_or_insert(now);
+        }
+        if has_jobs { waited } else { Duration::ZERO }
     }
 
     /// Tells whoever watches.
@@ -254,6 +268,23 @@ mod tests {
         assert_eq!(health.assess(true, true, now), Some(false));
         health.tell();
         assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_pool_that_was_at_rest_is_broken_only_after_its_first_jobs_have_waited() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut health = Health::new(LIMITS, now);
+        assert_eq!(health.assess(false, false, after(100)), None);
+        assert_eq!(health.assess(false, true, after(200)), None);
+        assert_eq!(health.assess(false, true, after(230)), None);
+        assert_eq!(health.assess(false, true, after(231)), Some(true));
+        // Its jobs have gone elsewhere; the next ones do not wait again.
+        assert_eq!(health.assess(false, false, after(232)), Some(false));
+        assert_eq!(health.assess(false, true, after(300)), Some(true));
+        health.engine_ready(after(301));
+        assert_eq!(health.assess(true, true, after(301)), Some(false));
+        assert_eq!(health.assess(false, true, after(400)), None);
     }
 
     #[test]

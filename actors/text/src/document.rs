@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{format::escape::Escape, recognise::TokenKind};
+use crate::{escape::Escape, recognise::TokenKind};
 
 /// A message with the places of its units. Everything outside of a unit leaves as it came.
 ///

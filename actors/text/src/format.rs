@@ -22,8 +22,6 @@ mod bbcode;
 mod bits;
 mod builder;
 mod elements;
-pub(crate) mod entities;
-pub(crate) mod escape;
 mod html;
 mod markdown;
 mod plain;

@@ -49,6 +49,8 @@ mod cpu_time;
 pub mod detect;
 mod document;
 mod edges;
+mod entities;
+mod escape;
 pub mod format;
 mod lines;
 mod oversize;

@@ -18,6 +18,7 @@ pub struct DeliveryGauges {
     aborted: AtomicU64,
     producers: AtomicU64,
     consumers: AtomicU64,
+    skipped: AtomicU64,
     /// By error code, of which there are few.
     dead_letters: Mutex<BTreeMap<String, u64>>,
     oldest_ms: AtomicI64,
@@ -63,6 +64,10 @@ impl DeliveryGauges {
 
     pub(super) fn consumer_restarted(&self) {
         self.consumers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn skipped(&self, records: u64) {
+        self.skipped.fetch_add(records, Ordering::Relaxed);
     }
 
     /// A dead letter is with the brokers.
@@ -136,6 +141,7 @@ impl DeliveryGauges {
             transactions_aborted: read(&self.aborted),
             producer_restarts: read(&self.producers),
             consumer_restarts: read(&self.consumers),
+            skipped_records: read(&self.skipped),
         }
     }
 }

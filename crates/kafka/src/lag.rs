@@ -26,6 +26,8 @@ use super::{client, statistics::Statistics};
 
 /// A partition with unread records in which nobody gets further for so long is stalled.
 const STALLED: Duration = Duration::from_secs(8);
+/// An open transaction that has kept us from records for so long holds its partition up.
+const HELD: Duration = Duration::from_secs(5);
 /// The proportion of records to offsets forgets half of what it knows after so many offsets.
 const MEMORY: f64 = 20_000.0;
 
@@ -34,6 +36,8 @@ const MEMORY: f64 = 20_000.0;
 pub struct LagGauge {
     known: Mutex<Known>,
     paused: AtomicBool,
+    /// Partitions of subscribed topics that no member of the group owns, with their unread records.
+    unowned: Mutex<BTreeMap<(Arc<str>, i32), u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +79,12 @@ struct Position {
     behind: Option<(i64, Instant)>,
     /// Whether it has stood there for too long.
     is_stalled: bool,
+    /// Where it ends for readers of all records.
+    high: Option<i64>,
+    /// Where the first open transaction begins that keeps us from records, and since when it does.
+    open: Option<(i64, Instant)>,
+    /// Whether it has done so for too long.
+    is_held: bool,
 }
 
 impl Position {
@@ -107,6 +117,26 @@ impl Position {
         self.is_stalled = self.behind.is_some_and(|behind| waited(behind) >= STALLED);
     }
 
+    /// Takes how far a consumer has fetched, where the first open transaction begins and where the partition ends.
+    fn watch_transactions(&mut self, fetched: i64, stable: i64, high: i64, now: Instant) {
+        self.high = (high >= 0).then_some(high);
+        let is_open = stable >= 0 && fetched >= stable && high > fetched;
+        self.open = is_open.then_some(match self.open {
+            Some((at, since)) if at == stable => (at, since),
+            _ => (stable, now),
+        });
+        self.judge_transactions(now);
+    }
+
+    /// A transaction before the end of the committed records is not open any more, whatever a paused consumer knows.
+    fn judge_transactions(&mut self, now: Instant) {
+        self.open = self
+            .open
+            .filter(|(at, _)| self.end.is_none_or(|end| end <= *at));
+        let waited = |(_, since): (i64, Instant)| now.saturating_duration_since(since);
+        self.is_held = self.open.is_some_and(|open| waited(open) >= HELD);
+    }
+
     /// Records ahead, when one offset holds `density` records on average.
     fn ahead(&self, density: f64, paused: bool) -> f64 {
         // What retention has deleted is not unread.
@@ -117,6 +147,8 @@ impl Position {
             _ => read,
         };
         let end = self.end.or(self.fetched).unwrap_or(from);
+        // What stands behind an open transaction waits for it.
+        let end = end.max(self.high.filter(|_| self.is_held).unwrap_or(end));
         (end - from).max(0) as f64 * density
     }
 }
@@ -181,7 +213,7 @@ impl LagGauge {
 
     /// Takes librdkafka's statistics.
     pub(super) fn statistics(&self, statistics: &Statistics) {
-        let mut known = self.known();
+        let (mut known, now) = (self.known(), Instant::now());
         for (topic, statistics) in &statistics.topics {
             for (partition, statistics) in &statistics.partitions {
                 let Ok(partition) = partition.parse() else {
@@ -194,6 +226,12 @@ impl LagGauge {
                     position.has_queue = statistics.fetchq_cnt > 0;
                     position.is_queue_full = statistics.fetchq_cnt >= client::QUEUE_RECORDS
                         || statistics.fetchq_size >= client::QUEUE_BYTES;
+                    position.watch_transactions(
+                        next,
+                        statistics.ls_offset,
+                        statistics.hi_offset,
+                        now,
+                    );
                 }
             }
         }
@@ -226,6 +264,7 @@ impl LagGauge {
                 position.begin = Some(begin);
             }
             position.watch(!paused && !is_held(element.topic()), now);
+            position.judge_transactions(now);
             partitions.insert(key, position);
         }
         known.partitions = partitions;
@@ -279,6 +318,34 @@ impl LagGauge {
         stalled
     }
 
+    /// Partitions whose records wait for an open transaction of a producer, with the offset where that begins.
+    #[must_use]
+    pub fn held(&self) -> Vec<(Arc<str>, i32, i64)> {
+        let known = self.known();
+        let held = known.partitions.iter().filter(|(_, p)| p.is_held);
+        let held = held.filter_map(|((topic, partition), position)| {
+            Some((Arc::clone(topic), *partition, position.open?.0))
+        });
+        let mut held: Vec<_> = held.collect();
+        held.sort();
+        held
+    }
+
+    /// Takes the partitions that no member of the group owns, with their unread records.
+    pub(super) fn set_unowned(&self, unowned: BTreeMap<(Arc<str>, i32), u64>) {
+        *self.unassigned() = unowned;
+    }
+
+    fn unassigned(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, i32), u64>> {
+        self.unowned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Partitions of subscribed topics that no member of the group owns.
+    #[must_use]
+    pub fn unowned(&self) -> Vec<(Arc<str>, i32)> {
+        self.unassigned().keys().cloned().collect()
+    }
+
     /// Whether a partition has records ahead and does not get further: retention may delete them meanwhile.
     fn stands(&self, topic: &str, partition: i32) -> bool {
         let paused = self.is_paused();
@@ -298,7 +365,7 @@ impl LagGauge {
     /// Unread records by topic.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicLag> {
-        let paused = self.is_paused();
+        let (paused, unowned) = (self.is_paused(), self.unassigned().clone());
         let known = self.known();
         let density = known.density();
         let mut topics: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
@@ -306,6 +373,10 @@ impl LagGauge {
             let (partitions, records) = topics.entry(topic).or_default();
             *partitions += 1;
             *records += position.ahead(density, paused);
+        }
+        for ((topic, _), unread) in &unowned {
+            let (_, records) = topics.entry(topic).or_default();
+            *records += *unread as f64;
         }
         let lag = |(topic, (partitions, records)): (&str, (usize, f64))| TopicLag {
             topic: topic.to_owned(),

@@ -25,6 +25,7 @@ pub mod admin;
 pub mod client;
 mod config;
 pub mod contact;
+mod coverage;
 pub mod embedded;
 pub mod gauges;
 mod headers;

@@ -6,11 +6,13 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
+
+use super::client;
 
 /// How long a poll waits for one partition.
 const POLL: Duration = Duration::from_millis(50);
@@ -35,7 +37,8 @@ pub(super) fn look(
     places: &[Place],
     within: Duration,
 ) -> KafkaResult<Vec<(Place, First)>> {
-    let consumer: Arc<BaseConsumer> = Arc::new(observing(config.clone()).create()?);
+    let config = observing(config.clone());
+    let consumer: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet)?);
     let mut list = TopicPartitionList::with_capacity(places.len());
     for (topic, partition, offset) in places {
         list.add_partition_offset(topic, *partition, *offset)?;
@@ -68,6 +71,28 @@ pub(super) fn look(
     Ok(found)
 }
 
+/// What librdkafka tells goes where that of other clients goes. That a partition ends is what is looked for, and no error.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_error(&error) {
+            client::error(&error, reason);
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+fn is_error(error: &KafkaError) -> bool {
+    let is_end = matches!(error, KafkaError::PartitionEOF(_));
+    !is_end && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF)
+}
+
 fn observing(mut config: ClientConfig) -> ClientConfig {
     for key in ["group.instance.id", "debug", "statistics.interval.ms"] {
         config.remove(key);
@@ -80,4 +105,17 @@ fn observing(mut config: ClientConfig) -> ClientConfig {
         .set("fetch.wait.max.ms", "10")
         .set_log_level(RDKafkaLogLevel::Warning);
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_partition_is_no_error() {
+        let global = KafkaError::Global(RDKafkaErrorCode::PartitionEOF);
+        assert!(!is_error(&global) && !is_error(&KafkaError::PartitionEOF(3)));
+        let away = RDKafkaErrorCode::BrokerTransportFailure;
+        assert!(is_error(&KafkaError::Global(away)));
+    }
 }

@@ -8,6 +8,7 @@ mod member;
 mod permission;
 mod reading;
 mod recreation;
+mod skipping;
 
 use std::{
     collections::BTreeSet,
@@ -122,7 +123,11 @@ impl Reader {
         handler: impl Handler,
     ) -> anyhow::Result<Self> {
         member.subscribe(topics)?;
-        let watch = LagWatch::start(Arc::clone(&member), Arc::clone(&member.assignment.lag))?;
+        let watch = LagWatch::start(
+            Arc::clone(&member),
+            Arc::clone(&member.assignment.lag),
+            Arc::clone(&health),
+        )?;
         let orders = Arc::new(Orders::default());
         let (reading, reads) = mpsc::channel();
         let polling = Polling {
@@ -345,7 +350,7 @@ impl<H: Handler> Polling<H> {
             return;
         }
         let Ok(assignment) = consumer.assignment() else {
-            return;
+            return self.assignment().set_changed();
         };
         let (mut rest, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
         for element in assignment.elements() {
@@ -361,7 +366,11 @@ impl<H: Handler> Polling<H> {
                 self.paused = paused;
                 self.assignment().lag.set_paused(paused);
             }
-            Err(error) => client::error(&error, "pausing or resuming"),
+            Err(error) => {
+                // It is tried again.
+                self.assignment().set_changed();
+                client::error(&error, "pausing or resuming");
+            }
         }
     }
 
@@ -421,6 +430,7 @@ impl<H: Handler> Polling<H> {
         for topic in recreated {
             self.read_again(consumer, &topic);
         }
+        consumer.context().resets.report(&self.member, consumer);
     }
 
     /// Reads a topic that was recreated from its beginning. What was read of the old one is answered first: its offsets must not be committed

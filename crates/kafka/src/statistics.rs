@@ -40,6 +40,17 @@ pub(super) struct PartitionStatistics {
     /// Their bytes.
     #[serde(default)]
     pub(super) fetchq_size: i64,
+    /// Where the partition ends for readers of all records.
+    #[serde(default = "unknown")]
+    pub(super) hi_offset: i64,
+    /// Where it ends for readers of committed records.
+    #[serde(default = "unknown")]
+    pub(super) ls_offset: i64,
+}
+
+/// An offset that librdkafka does not know.
+const fn unknown() -> i64 {
+    -1
 }
 
 #[derive(Debug, Deserialize)]

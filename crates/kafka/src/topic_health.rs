@@ -86,6 +86,8 @@ impl Change {
 #[derive(Debug, Default)]
 pub struct TopicHealth {
     topics: Mutex<BTreeMap<String, Known>>,
+    /// The number of partitions of each, as far as it is known.
+    partitions: Mutex<BTreeMap<String, i32>>,
     /// When the brokers answered last.
     answered: Mutex<Option<Instant>>,
     /// Whether any of them waits for an operator.
@@ -168,6 +170,22 @@ impl TopicHealth {
         let unavailable = topics.values().any(Known::is_unavailable);
         self.has_unavailable.store(unavailable, Ordering::Relaxed);
         changes
+    }
+
+    /// Takes the number of partitions of topics.
+    pub(super) fn set_partitions(&self, counts: BTreeMap<String, i32>) {
+        *self.counts() = counts;
+    }
+
+    /// The number of partitions of a topic, if it is known and the topic exists.
+    pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
+        self.counts().get(topic).copied()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<String, i32>> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reader was refused some topic.

@@ -53,6 +53,7 @@ impl TopicWatch {
                         let found = topics
                             .map(|topic| (topic.name().to_owned(), problem(topic)))
                             .collect::<BTreeMap<_, _>>();
+                        health.set_partitions(partitions(&sources, metadata.topics()));
                         health.look(&found).iter().for_each(Change::emit);
                         if health.suspects_reading() {
                             try_reading(&reading, &sources, &health);
@@ -75,6 +76,18 @@ impl TopicWatch {
             .spawn(watch)?;
         Ok(Self { _stop: stop })
     }
+}
+
+/// The number of partitions of the topics that are read and can be.
+fn partitions(sources: &[String], topics: &[MetadataTopic]) -> BTreeMap<String, i32> {
+    let read = topics
+        .iter()
+        .filter(|topic| topic.error().is_none() && sources.iter().any(|s| s == topic.name()));
+    let counts = read.filter_map(|topic| {
+        let count = i32::try_from(topic.partitions().len()).ok()?;
+        Some((topic.name().to_owned(), count))
+    });
+    counts.collect()
 }
 
 fn problem(topic: &MetadataTopic) -> Option<Problem> {

@@ -141,6 +141,33 @@ pub enum NodeEvent<'a> {
         /// Its partitions that this node reads.
         partitions: usize,
     },
+    /// Retention deleted records before they were read: they are lost.
+    RecordsSkipped {
+        /// Their topic.
+        topic: &'a str,
+        /// Their partition.
+        partition: i32,
+        /// The offset that was to be read next.
+        from: i64,
+        /// The first offset that is left.
+        to: i64,
+    },
+    /// Retention may have deleted records before they were read; the brokers did not tell how many.
+    RecordsSkippedUncounted {
+        /// Their topic.
+        topic: &'a str,
+        /// Their partition.
+        partition: i32,
+        /// The offset that was to be read next.
+        from: i64,
+    },
+    /// No member of the group owns these partitions: they are not read.
+    PartitionsUnassigned {
+        /// Which.
+        partitions: &'a str,
+        /// Whether this node leaves its group and joins it again to change that.
+        rejoins: bool,
+    },
     /// Fewer nodes can work on a language than should be able to.
     TooFewPartitions {
         /// Its topic.
@@ -395,6 +422,8 @@ impl NodeEvent<'_> {
             Self::FormRepaired { .. } => "form_repaired",
             Self::TopicCreated { .. } => "topic_created",
             Self::TopicRecreated { .. } => "topic_recreated",
+            Self::RecordsSkipped { .. } | Self::RecordsSkippedUncounted { .. } => "records_skipped",
+            Self::PartitionsUnassigned { .. } => "partitions_unassigned",
             Self::TooFewPartitions { .. } => "too_few_partitions",
             Self::PublishFailed { .. } => "publish_failed",
             Self::TransactionAborted { .. } => "transaction_aborted",
@@ -507,6 +536,36 @@ impl NodeEvent<'_> {
                 topic,
                 partitions,
                 "topic was deleted and recreated: records of the old topic that were not read are lost, the new one is read from its beginning"
+            ),
+            Self::RecordsSkipped {
+                topic,
+                partition,
+                from,
+                to,
+            } => error!(
+                topic,
+                partition,
+                from,
+                to,
+                records = to.saturating_sub(from),
+                "retention deleted records before they were read: at most so many are lost"
+            ),
+            Self::RecordsSkippedUncounted {
+                topic,
+                partition,
+                from,
+            } => error!(
+                topic,
+                partition,
+                from,
+                "retention may have deleted records before they were read: the brokers did not tell how many"
+            ),
+            Self::PartitionsUnassigned {
+                partitions,
+                rejoins,
+            } => warn!(
+                partitions,
+                rejoins, "no member of the group is assigned these partitions: they are not read"
             ),
             Self::TooFewPartitions {
                 topic,

@@ -184,6 +184,11 @@ fn sources(page: &mut Page, status: &NodeStatus) {
         "Consumers that were replaced because they were fenced or knew no broker any more",
         |s| s.delivery.consumer_restarts,
     );
+    counter(
+        "skipped_records",
+        "Records, at most, that retention deleted before they were read",
+        |s| s.delivery.skipped_records,
+    );
     let transactions = sources.into_iter().flat_map(|(source, status)| {
         let delivery = status.delivery;
         [

@@ -241,7 +241,7 @@ impl Cases {
         let tails: [&[u8]; 6] = [
             b"\"text\":\"cut off",
             b"\"text\":\"\xc3\x28\"}",
-            b"\"text\":\"\\ud800 alone\"}",
+            b"\"text\":\"\\ud8zz alone\"}",
             b"\"text\":\"Hello\",}",
             b"\"text\":\"Hello\"} {}",
             b"\"text\":\"tab\tinside\"}",

@@ -83,15 +83,15 @@ fn queues(sources: &[(&str, &SourceStatus)]) -> String {
     lines(&rows)
 }
 
-/// What was published.
+/// Records answered, transactions, replaced clients, and records that retention deleted before they were consumed.
 fn deliveries(sources: &[(&str, &SourceStatus)]) -> String {
     let mut rows = table(&[
         "source",
         ">answered",
         ">committed",
         ">aborted",
-        ">producer restarts",
-        ">consumer restarts",
+        ">client restarts",
+        ">skipped",
     ]);
     for (name, source) in sources {
         let counts = &source.delivery;
@@ -100,8 +100,8 @@ fn deliveries(sources: &[(&str, &SourceStatus)]) -> String {
             counts.published.to_string(),
             counts.transactions_committed.to_string(),
             counts.transactions_aborted.to_string(),
-            counts.producer_restarts.to_string(),
-            counts.consumer_restarts.to_string(),
+            (counts.producer_restarts + counts.consumer_restarts).to_string(),
+            counts.skipped_records.to_string(),
         ]);
     }
     lines(&rows)

@@ -17,6 +17,8 @@ use super::TranslationRequest;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Length of Confluent's framing: a zero byte and four bytes of schema id.
 const FRAME: usize = 5;
+/// Length of an escaped code unit: `\u` and four digits.
+const ESCAPE: usize = 6;
 
 /// The JSON in a record's value: without Confluent's framing and without a byte order mark.
 pub(super) fn json(bytes: &[u8]) -> &[u8] {
@@ -32,6 +34,49 @@ pub(super) fn json(bytes: &[u8]) -> &[u8] {
         _ => bytes,
     };
     unframed.strip_prefix(BYTE_ORDER_MARK).unwrap_or(unframed)
+}
+
+/// Why JSON is no request, if it does not begin as an object: serde would take a list for one, by position.
+pub(super) fn check_is_object(json: &[u8]) -> Result<(), serde_json::Error> {
+    if json.trim_ascii_start().first() == Some(&b'{') {
+        return Ok(());
+    }
+    serde_json::from_slice::<IgnoredAny>(json)?;
+    Err(de::Error::custom("a request is a JSON object"))
+}
+
+/// The JSON with U+FFFD in the place of every escaped half of a surrogate pair, as browsers decode it; `None` where there is none.
+/// `JSON.stringify` writes them for an emoji that was cut.
+pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
+    let mut mended: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
+        let start = at + found;
+        at = match escaped(&json[start..]) {
+            Some(0xd800..=0xdbff) if is_low(&json[start + ESCAPE..]) => start + 2 * ESCAPE,
+            Some(0xd800..=0xdfff) => {
+                let copy = mended.get_or_insert_with(|| json.to_vec());
+                copy[start..start + ESCAPE].copy_from_slice(br"\ufffd");
+                start + ESCAPE
+            }
+            Some(_) => start + ESCAPE,
+            // A backslash and what it escapes.
+            None => (start + 2).min(json.len()),
+        };
+    }
+    mended
+}
+
+/// The code unit that a text begins with, if it begins with such an escape.
+fn escaped(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(br"\u")?.get(..4)?;
+    let mut digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
+    let unit = digits.try_fold(0, |unit, digit| Some(unit * 16 + digit?))?;
+    u16::try_from(unit).ok()
+}
+
+fn is_low(json: &[u8]) -> bool {
+    matches!(escaped(json), Some(0xdc00..=0xdfff))
 }
 
 /// Reads a field for which `null` means absent.
@@ -68,19 +113,30 @@ where
         .transpose()
 }
 
+/// What a value is told that is no id.
+const NO_ID: &str = "an id must be a string or a number";
+/// What a number is told that has more digits than numbers with a fraction or an exponent keep.
+const INEXACT_ID: &str = "an id that is a number must be a whole number of at most 64 bits or have at most 15 digits: write it as a string";
+/// So many digits of any number are the same after it was read and written.
+const EXACT_DIGITS: usize = 15;
+
 /// Reads an id: a string, or a number.
 pub(super) fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    optional_id(from)?.ok_or_else(|| de::Error::custom("an id must be a string or a number"))
+    optional_id(from)?.ok_or_else(|| de::Error::custom(NO_ID))
 }
 
 /// The same where it may be absent.
 pub(super) fn optional_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     match Scalar::deserialize(from)? {
         Scalar::Absent => Ok(None),
+        scalar @ Scalar::Float(_) => scalar
+            .into_id()
+            .map(Some)
+            .ok_or_else(|| de::Error::custom(INEXACT_ID)),
         scalar => scalar
             .into_id()
             .map(Some)
-            .ok_or_else(|| de::Error::custom("an id must be a string or a number")),
+            .ok_or_else(|| de::Error::custom(NO_ID)),
     }
 }
 
@@ -102,6 +158,17 @@ fn whole(number: f64) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
 }
 
+/// A number in decimal digits, without an exponent, if it has no more of them than are exact.
+fn exact(number: f64) -> Option<String> {
+    if let Some(whole) = whole(number) {
+        return Some(whole.to_string());
+    }
+    let text = number.to_string();
+    let digits = text.trim_start_matches(['-', '0', '.']);
+    let digits = digits.bytes().filter(u8::is_ascii_digit).count();
+    (number.is_finite() && digits <= EXACT_DIGITS).then_some(text)
+}
+
 /// Any JSON value, as far as ids and targets need it.
 #[derive(Debug)]
 enum Scalar<'de> {
@@ -114,12 +181,19 @@ enum Scalar<'de> {
 }
 
 impl Scalar<'_> {
+    fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
     fn into_id(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.into_owned()),
             Self::Unsigned(number) => Some(number.to_string()),
             Self::Negative(number) => Some(number.to_string()),
-            Self::Float(number) => Some(whole(number)?.to_string()),
+            Self::Float(number) => exact(number),
             Self::Absent | Self::Other => None,
         }
     }
@@ -245,11 +319,13 @@ impl<'de> Visitor<'de> for Targets {
     }
 }
 
-/// What can be read of a request that cannot be read as a whole: its ids and its targets, up to the first byte that is not valid JSON. Nothing
+/// What can be read of a request that cannot be read as a whole: its ids and its languages, up to the first byte that is not valid JSON. Nothing
 /// without a message id. The text stays empty. Takes linear time and builds nothing but ids and at most one more than `most_targets` targets.
 pub(super) fn salvage(bytes: &[u8], most_targets: usize) -> Option<TranslationRequest> {
     let mut found = Found::default();
-    let mut from = serde_json::Deserializer::from_slice(json(bytes));
+    let json = json(bytes);
+    let mended = mended(json);
+    let mut from = serde_json::Deserializer::from_slice(mended.as_deref().unwrap_or(json));
     let targets = Targets { most: most_targets };
     let into = &mut found;
     // An error ends the reading; what was found before it counts.
@@ -260,6 +336,7 @@ pub(super) fn salvage(bytes: &[u8], most_targets: usize) -> Option<TranslationRe
         conversation_id: found.conversation_id,
         target_languages: found.targets,
         target_language: found.target,
+        source_language: found.source.unwrap_or_else(super::auto),
         ..TranslationRequest::new(message_id, "", "")
     })
 }
@@ -271,6 +348,7 @@ struct Found {
     conversation_id: Option<String>,
     targets: Vec<String>,
     target: Option<String>,
+    source: Option<String>,
 }
 
 struct Salvage<'f> {
@@ -302,6 +380,7 @@ impl<'de> Visitor<'de> for Salvage<'_> {
                 "conversationId" => {
                     found.conversation_id = map.next_value::<Scalar<'_>>()?.into_id();
                 }
+                "sourceLanguage" => found.source = map.next_value::<Scalar<'_>>()?.into_text(),
                 "targetLanguage" => found.target = map.next_value::<Scalar<'_>>()?.into_id(),
                 "targetLanguages" => found.targets = map.next_value_seed(self.targets)?,
                 _ => {
@@ -351,6 +430,73 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_an_id_if_all_of_its_digits_can_be_kept() {
+        let id = |literal: &str| {
+            let json = format!(r#"{{"messageId":{literal},"text":"Hi","targetLanguage":"fr"}}"#);
+            TranslationRequest::decode(json.as_bytes()).map(|request| request.message_id)
+        };
+        for (literal, kept) in [
+            ("1.5", "1.5"),
+            ("-0.25", "-0.25"),
+            ("4711.0", "4711"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("0.000123456789012345", "0.000123456789012345"),
+        ] {
+            assert_eq!(id(literal).as_deref(), Ok(kept));
+        }
+        for literal in ["18446744073709551617", "0.12345678901234567", "1e300"] {
+            let error = id(literal).unwrap_err();
+            assert_eq!(error.code, crate::ErrorCode::InvalidRequest);
+            assert!(error.message.contains("write it as a string"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_is_a_request() {
+        let list = r#"[null,"m","Hi","en",["fr"],null,"basic",null,null,null]"#;
+        for json in [list, "[]", "7", "null", r#""text""#] {
+            let error = TranslationRequest::decode(json.as_bytes()).unwrap_err();
+            assert_eq!(error.code, crate::ErrorCode::InvalidRequest, "{json}");
+            assert!(error.message.contains("JSON object"), "{error}");
+            assert_eq!(TranslationRequest::salvage(json.as_bytes(), 64), None);
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_read_as_a_replacement_character() {
+        for (escaped, read) in [
+            (r"a\ud83d", "a\u{fffd}"),
+            (r"\ude00b", "\u{fffd}b"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"\ude00\ud83d\u0041", "\u{fffd}\u{fffd}A"),
+            (r"\\ud83d", r"\ud83d"),
+            (r"\uD83D\n", "\u{fffd}\n"),
+        ] {
+            let json =
+                format!(r#"{{"messageId":"m{escaped}","text":"{escaped}","targetLanguage":"fr"}}"#);
+            let request = decoded(&json);
+            assert_eq!(
+                (&*request.text, request.message_id),
+                (read, format!("m{read}")),
+                "{json}"
+            );
+        }
+        let json = br#"{"messageId":"\ud83d","text":5,"targetLanguage":"fr"}"#;
+        let salvaged = TranslationRequest::salvage(json, 64).unwrap();
+        assert_eq!(salvaged.message_id, "\u{fffd}");
+    }
+
+    #[test]
+    fn the_source_language_is_salvaged() {
+        let json = br#"{"messageId":"r","sourceLanguage":"en","text":5,"targetLanguage":"fr"}"#;
+        let salvaged = TranslationRequest::salvage(json, 64).unwrap();
+        assert_eq!(salvaged.source_language, "en");
+        let json = br#"{"messageId":"r","sourceLanguage":7,"text":"a","targetLanguage":"fr"}"#;
+        let salvaged = TranslationRequest::salvage(json, 64).unwrap();
+        assert_eq!(salvaged.source_language, "auto");
+    }
+
+    #[test]
     fn a_byte_order_mark_and_confluent_framing_are_no_part_of_a_request() {
         let json = r#"{"messageId":"m","text":"Hi","targetLanguage":"fr"}"#.as_bytes();
         let wanted = TranslationRequest::new("m", "Hi", "fr");
@@ -382,7 +528,6 @@ mod tests {
             br#"{"messageId":"r","text":"Hi","targetLanguages":["fr",7,[["x"]],{"a":1}],"deadlineMs":-1}"#,
             br#"{"messageId":"r","text":"Hi","targetLanguages":"fr"}"#,
             br#"{"messageId":"r","messageId":"r","text":"Hi","targetLanguage":"fr"}"#,
-            br#"{"text":"lone \ud83d surrogate","targetLanguage":"fr","messageId":"r"}"#,
             b"{\"text\":\"\xff\xfe\",\"targetLanguage\":\"fr\",\"messageId\":\"r\"}",
             br#"{"messageId":"r","targetLanguage":"fr","text":"cut"#,
             br#"{"messageId":"r","targetLanguage":"fr","text":"twice"}{"messageId":"s"}"#,
@@ -435,6 +580,13 @@ mod tests {
             let found = TranslationRequest::salvage(json.as_bytes(), 64).unwrap();
             prop_assert_eq!(targets(&whole), targets(&found));
             prop_assert_eq!((whole.message_id, whole.task_id), (found.message_id, found.task_id));
+        }
+
+        #[test]
+        fn text_is_read_whatever_code_units_a_client_escapes(units in prop::collection::vec(any::<u16>(), 0..20)) {
+            let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let json = format!(r#"{{"messageId":"m","text":"{escaped}","targetLanguage":"fr"}}"#);
+            prop_assert_eq!(decoded(&json).text, String::from_utf16_lossy(&units));
         }
 
         #[test]

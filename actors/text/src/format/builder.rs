@@ -3,7 +3,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Options, escape::Escape, units};
+use super::{Options, units};
+use crate::escape::Escape;
 use crate::{document::Unit, recognise::TokenKind};
 
 /// A stretch of a run.

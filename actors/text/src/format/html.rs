@@ -5,9 +5,9 @@ use std::{collections::HashMap, ops::Range};
 use super::{
     builder::{AtomKind, Builder, Opened},
     elements::{self, BLOCKS, RAW, READ_ATTRIBUTES, UNTOUCHED},
-    escape::Escape,
     tags::{Tag, TagKind, Tags, attributes},
 };
+use crate::escape::Escape;
 use crate::recognise::TokenKind;
 
 /// What tells HTML from XML.

@@ -6,11 +6,10 @@ use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::{
     builder::{AtomKind, Builder, Opened},
-    elements,
-    escape::Escape,
-    html,
+    elements, html,
     tags::{Nesting, TagKind, Tags},
 };
+use crate::escape::Escape;
 use crate::recognise::TokenKind;
 
 pub(super) fn read(builder: &mut Builder<'_>) {

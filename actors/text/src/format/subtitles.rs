@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::{
     Format,
     builder::{AtomKind, Builder},
-    escape::Escape,
     tags::{Nesting, TagKind, Tags},
 };
+use crate::escape::Escape;
 
 pub(super) fn read(builder: &mut Builder<'_>, format: Format) {
     let text = builder.text;

@@ -6,8 +6,8 @@ use super::{
     Options, Splitting,
     bits::{Bit, BitKind, bits},
     builder::{AtomKind, Run},
-    escape::Escape,
 };
+use crate::escape::Escape;
 use crate::{
     document::{Part, PartKind, Partner, Unit},
     edges, estimate_tokens, oversize,

@@ -11,10 +11,8 @@ use super::{
 use crate::{
     Translation, Unit,
     document::{Fragment, PartKind},
-    format::{
-        escape::{Encoder, Escape},
-        tags::Tags,
-    },
+    escape::{Encoder, Escape},
+    format::tags::Tags,
 };
 
 /// The translation of a unit; the segments in `failed` stay as they are.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Answer, Flag, digits, loops, segment::Sent, slots};
-use crate::{estimate_tokens, format::escape::Escape, format::tags::Tags};
+use crate::{escape::Escape, estimate_tokens, format::tags::Tags};
 
 /// Why an answer cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

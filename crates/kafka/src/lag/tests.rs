@@ -236,3 +236,72 @@ fn a_group_without_an_offset_passes_nothing() {
     gauge.checked(&Arc::from("t"), 0, Span { from: 0, to: 1 }, true);
     assert_eq!(gauge.passed(), []);
 }
+
+/// Statistics of a consumer that has fetched all committed records.
+fn open_transaction(at: i64, high: i64) -> Statistics {
+    let json = serde_json::json!({"topics": {"t": {"partitions": {
+        "0": {"next_offset": at, "fetchq_cnt": 0, "hi_offset": high, "ls_offset": at}}}}});
+    Statistics::read(json.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn an_open_transaction_that_lasts_holds_its_partition_up_until_it_ends() {
+    let mut position = Position {
+        read: Some(10),
+        end: Some(10),
+        fetched: Some(10),
+        ..Position::default()
+    };
+    let now = Instant::now();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    position.watch_transactions(10, 10, 40, at(0));
+    position.watch_transactions(10, 10, 40, at(4));
+    assert!(!position.is_held && position.ahead(1.0, false) < 1.0);
+    position.watch_transactions(10, 10, 50, at(5));
+    assert!(position.is_held);
+    assert!((position.ahead(1.0, false) - 40.0).abs() < 1e-9);
+    // Another transaction begins where this one ended.
+    position.watch_transactions(20, 20, 50, at(6));
+    assert!(!position.is_held);
+    position.watch_transactions(20, 20, 50, at(11));
+    assert!(position.is_held);
+    // It has ended, and a paused consumer does not know it.
+    position.end = Some(50);
+    position.judge_transactions(at(12));
+    assert!(!position.is_held);
+    // What is only not fetched yet waits for nobody.
+    position.watch_transactions(20, 50, 50, at(13));
+    position.watch_transactions(20, 50, 50, at(30));
+    assert!(!position.is_held);
+}
+
+#[test]
+fn what_librdkafka_says_of_transactions_is_read() {
+    let gauge = LagGauge::default();
+    read(&gauge, 0, 0..10);
+    gauge.ends(&ends(&[(0, 10)]), &HashMap::new(), &ends(&[]), |_| false);
+    gauge.statistics(&open_transaction(10, 40));
+    let open = gauge.known().partitions.values().next().unwrap().open;
+    assert_eq!(open.map(|(at, _)| at), Some(10));
+    assert!(gauge.held().is_empty(), "it has just begun");
+    gauge.statistics(&statistics(0, 10, 0));
+    let known = gauge.known();
+    assert!(known.partitions.values().all(|p| p.open.is_none()));
+}
+
+#[test]
+fn records_of_partitions_that_nobody_owns_are_unread() {
+    let gauge = LagGauge::default();
+    read(&gauge, 0, 0..10);
+    gauge.ends(&ends(&[(0, 15)]), &HashMap::new(), &ends(&[]), |_| false);
+    let unowned = |topic: &str| (Arc::from(topic), 1);
+    gauge.set_unowned([(unowned("t"), 3), (unowned("u"), 0)].into());
+    let lag: Vec<_> = gauge.topics().into_iter().collect();
+    let told = lag
+        .iter()
+        .map(|lag| (&*lag.topic, lag.partitions, lag.records));
+    assert_eq!(told.collect::<Vec<_>>(), [("t", 1, 8), ("u", 0, 0)]);
+    assert_eq!(gauge.unowned(), [unowned("t"), unowned("u")]);
+    gauge.set_unowned(BTreeMap::new());
+    assert_eq!(gauge.topics().len(), 1);
+}

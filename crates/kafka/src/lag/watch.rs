@@ -1,4 +1,4 @@
-//! Asks the brokers where partitions begin and end.
+//! Asks the brokers where partitions begin and end, and who owns them.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,9 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 use super::{LagGauge, trailing};
 use crate::{
     client,
+    coverage::Coverage,
     reader::{Member, MemberConsumer},
+    topic_health::TopicHealth,
 };
 
 /// How often ends are asked for.
@@ -33,14 +35,20 @@ pub(crate) struct LagWatch {
 
 impl LagWatch {
     /// Watches on a thread of its own: the brokers may take their time to answer.
-    pub(crate) fn start(member: Arc<Member>, gauge: Arc<LagGauge>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        member: Arc<Member>,
+        gauge: Arc<LagGauge>,
+        health: Arc<TopicHealth>,
+    ) -> anyhow::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let watch = move || {
             let mut check_at = Instant::now();
+            let mut coverage = Coverage::new(health);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
                 if let Some(consumer) = member.consumer() {
                     look(&consumer, &gauge, |topic| member.holds_back(topic));
                 }
+                coverage.look(&member, &gauge);
                 let unchecked = gauge.unchecked();
                 if !unchecked.is_empty() && Instant::now() >= check_at {
                     check_at = Instant::now() + CHECK_EVERY;

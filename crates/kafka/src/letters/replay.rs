@@ -219,6 +219,9 @@ impl Writer {
             true => self.transaction(run, &offsets, scan),
             false => self.acknowledged(run, &offsets, scan),
         };
+        if written.is_err() && self.is_fenced() {
+            bail!("another replay is running: it has taken the place of this one");
+        }
         written.with_context(|| {
             let (letters, bootstrap) = (run.records.len(), &self.bootstrap);
             format!("replaying {letters} letters at {bootstrap}")
@@ -244,6 +247,12 @@ impl Writer {
              kafka.delivery to \"at-least-once\""
         );
         Ok(())
+    }
+
+    /// Whether a later replay has taken the place of this one.
+    fn is_fenced(&self) -> bool {
+        let fatal = self.producer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| is_fenced(code))
     }
 
     fn transaction(&self, run: &Run, offsets: &TopicPartitionList, scan: &Scan) -> Result<()> {
@@ -293,6 +302,16 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Whether a later producer with the same transactional id makes a producer fail in this way.
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+    )
 }
 
 /// Remembers the first record that the brokers did not take.

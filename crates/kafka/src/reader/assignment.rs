@@ -67,6 +67,11 @@ impl Assignment {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
+    /// It has to be told again.
+    pub(super) fn set_changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
     /// Does not read these topics until it is told otherwise.
     pub(super) fn hold(&self, topics: BTreeSet<String>) {
         self.settlements.tell(Command::Held(topics.clone()));

@@ -16,7 +16,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::{assignment::Assignment, recreation::Recreations};
+use super::{assignment::Assignment, recreation::Recreations, skipping::Resets};
 use crate::{client, hearing::Hearing, statistics::Statistics};
 
 /// A consumer's part in the assignment of its member, until another consumer takes its place.
@@ -26,6 +26,7 @@ pub struct ReaderContext {
     /// Whether an operator wants to see what librdkafka logs for debugging.
     verbose: bool,
     pub(super) recreations: Recreations,
+    pub(super) resets: Resets,
     /// Of its consumer.
     pub(super) hearing: Hearing,
 }
@@ -37,6 +38,7 @@ impl ReaderContext {
             retired: AtomicBool::new(false),
             verbose,
             recreations: Recreations::default(),
+            resets: Resets::default(),
             hearing: Hearing::default(),
         }
     }
@@ -55,6 +57,9 @@ impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "METADATA" {
             self.recreations.hear(message);
+        }
+        if facility == "OFFSET" {
+            self.resets.hear(message);
         }
         // Levels count downwards.
         if self.verbose || level as i32 <= RDKafkaLogLevel::Warning as i32 {

@@ -83,6 +83,29 @@ impl Member {
         self.assignment.park(partitions);
     }
 
+    /// The topics that it subscribes to.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        self.current().topics.clone()
+    }
+
+    /// Counts offsets that were skipped because retention had deleted them.
+    pub(super) fn skipped(&self, records: u64) {
+        self.gauges.skipped(records);
+    }
+
+    /// Leaves the group and joins it again, so that it rebalances. What was read is finished first. Another consumer would not do: a static member that
+    /// comes back within its session gets its old assignment.
+    pub(crate) fn leave_and_join(&self) -> KafkaResult<()> {
+        let current = self.current();
+        match &current.consumer {
+            Some(consumer) if consumer.client().fatal_error().is_none() => {
+                consumer.unsubscribe();
+                subscribe(consumer, &current.topics)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads these topics from now on, and no others.
     pub(super) fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
         let mut current = self.current();

@@ -66,6 +66,9 @@ pub struct DeliveryCounts {
     pub producer_restarts: u64,
     /// How often the consumer had to be replaced: it was fenced, or knew no broker any more.
     pub consumer_restarts: u64,
+    /// Offsets that were not read before retention deleted them; at most so many records are lost.
+    #[serde(default)]
+    pub skipped_records: u64,
 }
 
 /// Delivery guarantee.

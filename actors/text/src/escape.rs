@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::entities;
+use crate::entities;
 
 /// Rules of escaping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
