@@ -183,8 +183,8 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// Ends when the process is told to: Ctrl-C, SIGTERM or SIGHUP. Says which.
-async fn told_to_stop() -> &'static str {
+/// Waits for a stop signal: Ctrl-C, SIGTERM or SIGHUP. Returns its name.
+async fn stop_requested() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;

@@ -1,8 +1,8 @@
 //! The load generator: publishes requests, reads results, and counts every id.
 //!
-//! It is a backend like any other: it knows only topics. Every request has an id of its own, every answer is set against it, and the
-//! report says what was lost, what came twice and how long each took. At a fixed rate, latency counts from the moment a message was *due*,
-//! so a stall of the generator itself is not hidden.
+//! It acts as a backend and uses only topics. Every request has a unique id, every answer is matched to it, and the
+//! report shows lost and duplicate answers and latencies. At a fixed rate, latency counts from the moment a message was
+//! *due*, so a stall of the generator itself is not hidden.
 
 mod client;
 mod oracle;

@@ -20,8 +20,8 @@ use crate::{
     telemetry::Traces,
 };
 
-/// What libraries say that the node says itself, or that nobody needs. A filter that names them wins.
-/// `actix_http` has a line at level error for each request whose head is malformed, and scanners send many.
+/// Default filter for redundant or noisy log lines of libraries. A filter that names them wins. `actix_http` has a line
+/// at level error for each request whose head is malformed, and scanners send many.
 const QUIET: &str = "ractor=error,ractor_cluster=error,actix_http=off,actix_server=warn,\
     h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry_otlp=warn,opentelemetry_http=warn";
 

@@ -9,6 +9,7 @@ mod engines;
 mod handover;
 mod languages;
 mod limits;
+mod monitors;
 mod parts;
 mod peers;
 mod pipeline;
@@ -19,7 +20,6 @@ mod socket;
 mod source;
 mod start;
 mod status;
-mod watches;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ use parts::{Parts, Shutdown};
 use running::TracesPart;
 use start::Started;
 
-/// What `kafka.bootstrap_servers` says for the embedded broker.
+/// Value of `kafka.bootstrap_servers` for the embedded broker.
 pub const EMBEDDED: &str = "embedded";
 
 /// A running node.
@@ -132,8 +132,8 @@ impl Node {
     }
 
     /// Waits until an operator has this node drain, by way of the cluster.
-    pub async fn told_to_drain(&self) {
-        self.started.commands.told_to_drain().await;
+    pub async fn drain_requested(&self) {
+        self.started.commands.drain_requested().await;
     }
 
     /// This node's part of the cluster, if it is in one.
@@ -163,8 +163,8 @@ impl Node {
         }
     }
 
-    /// Reads no more, finishes what was read, publishes and commits it, then ends everything. If its membership is static, its partitions are kept for
-    /// it for as long as its session lasts.
+    /// Drains: stops consuming, finishes, publishes and commits in-flight work, then stops all parts. If its membership
+    /// is static, its partitions are kept for it for as long as its session lasts.
     pub async fn drain(self) {
         self.end(false).await;
     }

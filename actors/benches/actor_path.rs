@@ -1,4 +1,5 @@
-//! How many jobs a second the actors alone carry: an in-memory source, the intake, one pool of fake engines, an in-memory sink.
+//! Throughput of the actors alone, in jobs per second: an in-memory source, the intake, one pool of fake engines, an
+//! in-memory sink.
 //!
 //! `cargo bench -p babelmesh-actors`. The number of elements is jobs; two threads, as the runtime of a node on two cores has.
 
@@ -18,12 +19,12 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest},
+    domain::{JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -31,7 +32,7 @@ use ractor::{Actor, ActorRef};
 use tokio::sync::Notify;
 
 const JOBS: u64 = 20_000;
-/// As many as a Kafka reader hands on at once.
+/// The batch size of a Kafka reader.
 const RUN: usize = 512;
 
 struct Fakes;
@@ -86,7 +87,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         warm_up: segment("hello"),
     };
     let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
-    let ability = Ability {
+    let ability = Capability {
         sources: vec![language("en")],
         targets: vec![language("fr")],
         tier: ModelType::Basic,
@@ -103,8 +104,8 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         max_text_chars: 10_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
-        elsewhere: Arc::new(()),
-        patience: Duration::from_secs(30),
+        remote_nodes: Arc::new(()),
+        max_wait: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }
@@ -126,12 +127,12 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
         trace: None,
         replays: 0,
         fresh: false,
-        reach: Reach::Node,
+        locality: Locality::Node,
         sink: Arc::clone(sink),
     }
 }
 
-/// Jobs are made beforehand: their making stands for a source's decoding, which is not the actors'.
+/// Jobs are prepared in advance: creating them is the source's work, not the actors'.
 async fn carry(intake: &ActorRef<IntakeMessage>) -> Duration {
     let counter = Arc::new(Counter::default());
     let sink: Arc<dyn OutcomeSink> = Arc::clone(&counter) as _;

@@ -1,7 +1,7 @@
-//! Translations that were made before: the port to whatever remembers them.
+//! The port to the translation cache.
 //!
-//! What is remembered is a piece of text as a model sees it, usually a sentence, and not a message: two messages that share a
-//! sentence share its translation. Only translations are remembered, never errors.
+//! The cache holds pieces of text as a model sees them, usually sentences, not messages: messages that share a sentence
+//! share its translation. Errors are never cached.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::Language;
 
-/// Names one piece of text, the languages it is translated from and to, and what translates it. That includes the numeric type only once an engine has
-/// told it: see [`CacheKey::made_in`].
+/// Key of one piece of text, its language pair and the cache space. That includes the numeric type only once an engine
+/// has told it: see [`CacheKey::made_in`].
 ///
-/// The first half of a SHA-256: senders choose the texts, so nobody may be able to make up two that share a key.
+/// The first half of a SHA-256: senders choose the texts, so collisions must be infeasible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 16]);
 
 impl CacheKey {
-    /// The key of what an engine makes of the piece that reported this numeric type. Only such keys are for remembering.
+    /// The key of what an engine makes of the piece that reported this numeric type. Only such keys are stored.
     #[must_use]
     pub fn made_in(&self, numeric: &str) -> Self {
         let mut hash = Sha256::new();
@@ -101,20 +101,20 @@ fn add(hash: &mut Sha256, word: &str) {
     hash.update(word);
 }
 
-/// Remembers translations: at hand in this process, and perhaps in a place that nodes share.
+/// A translation cache: local, and optionally shared between nodes.
 #[async_trait]
 pub trait TranslationCache: Send + Sync {
-    /// What is at hand. Must not block.
+    /// Local lookup. Must not block.
     fn get(&self, key: &CacheKey) -> Option<Translation>;
 
-    /// Whether it is worth to [ask](Self::ask) now.
+    /// Whether a shared [lookup](Self::ask) is possible now.
     fn is_shared(&self) -> bool;
 
-    /// Asks the shared place, and has what it finds at hand from then on. Answers in the order of the keys and in bounded time; what cannot be had
-    /// is `None`, whatever the reason.
+    /// Shared lookup; hits are stored locally. Answers in the order of the keys and in bounded time; a miss or error is
+    /// `None`.
     async fn ask(&self, keys: &[CacheKey]) -> Vec<Option<Translation>>;
 
-    /// Remembers these. Must not block.
+    /// Stores translations. Must not block.
     fn put(&self, made: Vec<(CacheKey, Translation)>);
 }
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_named_by_the_numeric_type_that_an_engine_reported() {
+    fn cache_keys_contain_the_numeric_type_that_the_engine_reported() {
         let [en, fr] = ["en", "fr"].map(language);
         let key = |text| CacheSpace::new(["model"]).key(en, fr, text);
         let made = key("Hello.").made_in("int8");

@@ -1,4 +1,4 @@
-//! Somebody who waits for one translation, past Kafka: the command line, an HTTP request, another node.
+//! Direct translation, bypassing Kafka: for the command line, HTTP requests and other nodes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     domain::{
-        JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket, Trace, Translated,
+        JobOutcome, Locality, Order, OutcomeSink, RequestError, Ticket, Trace, Translated,
         TranslationRequest,
     },
     intake::IntakeMessage,
@@ -18,19 +18,20 @@ use crate::{
 #[error("the node ends")]
 pub struct Ended;
 
-/// Has a model within reach translate one text for somebody who waits, whatever is remembered. Whoever drops the future waits no more, and no engine is given the text then.
+/// Translates one text with an available model, bypassing the cache. Dropping the future abandons the request, and its
+/// text reaches no engine.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
 pub async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
-    reach: Reach,
+    locality: Locality,
 ) -> Result<Result<Translated, RequestError>, Ended> {
-    Ok(offer(intake, request, None, (true, reach)).await?.result)
+    Ok(offer(intake, request, None, (true, locality)).await?.result)
 }
 
-/// The same from what is remembered, where it is, and with what was asked in the answer.
+/// The same with the cache, and with the request in the answer.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone.
@@ -39,14 +40,14 @@ pub async fn ask(
     request: TranslationRequest,
     trace: Option<Arc<Trace>>,
 ) -> Result<JobOutcome, Ended> {
-    offer(intake, request, trace, (false, Reach::Node)).await
+    offer(intake, request, trace, (false, Locality::Node)).await
 }
 
 async fn offer(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
     trace: Option<Arc<Trace>>,
-    (fresh, reach): (bool, Reach),
+    (fresh, locality): (bool, Locality),
 ) -> Result<JobOutcome, Ended> {
     let (sender, answer) = oneshot::channel();
     let order = Order {
@@ -56,7 +57,7 @@ async fn offer(
         trace,
         replays: 0,
         fresh,
-        reach,
+        locality,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     intake
@@ -72,7 +73,7 @@ impl OutcomeSink for Caller {
         let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for outcome in outcomes {
             if let Some(sender) = sender.take() {
-                // Whoever asked may have gone.
+                // The requester may have disconnected.
                 let _ = sender.send(outcome);
             }
         }

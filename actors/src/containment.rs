@@ -1,7 +1,7 @@
 //! Containing panics: one record or text can fail only itself.
 //!
-//! Panics are bugs, but the bug that a hostile input finds must not take a node down, nor the next node that reads the same input. Handling
-//! of each record runs under [`contain`]; what comes of a panic is the caller's to decide.
+//! A bug that a hostile input triggers must not take down a node, nor the next node that reads the same input. Each
+//! record is processed under [`contain`]; the caller decides how to handle a panic.
 
 use std::{
     cell::{Cell, RefCell},
@@ -68,7 +68,7 @@ pub async fn contain_future<F: Future>(future: F) -> Result<F::Output, Contained
     .await
 }
 
-/// Has the panic hook keep what contained panics say instead of printing it. Other panics go to the hook that was there before.
+/// Installs a panic hook that captures contained panics instead of printing them. Other panics go to the previous hook.
 fn silence_contained_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! The ledger of a partition: what was read from it, what of that is settled, and what may leave, in order.
+//! The ledger of a partition: records read, their outcomes, and the outcomes that may be published, in order.
 //!
 //! Results leave a partition in the order of its records, so that one conversation stays in order, and an offset is complete only
 //! with all offsets before it: this is the base of both delivery guarantees, commits after publication and transactions.
@@ -17,7 +17,7 @@ struct Entry<T> {
     settled: Option<T>,
 }
 
-/// A position that a ledger was not told of, or that is settled already.
+/// A position that is unknown to the ledger or already completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("offset {0} is not open")]
 pub struct NotOpen(pub i64);
@@ -105,7 +105,7 @@ mod tests {
                     prop_assert_eq!(offset, outcome);
                     released.push(offset);
                 }
-                // Nothing leaves before everything in front of it is settled.
+                // Nothing is released before all earlier records are completed.
                 let ready = offsets.iter().take_while(|o| order[..=settled].contains(o)).count();
                 prop_assert_eq!(released.len(), ready);
             }

@@ -1,4 +1,4 @@
-//! What a model actor needs from an engine. The actor code never sees an ML library.
+//! The port from model actors to engines. The actor code uses no ML library.
 
 mod child;
 mod fake;
@@ -26,7 +26,7 @@ pub struct EngineBatch {
     pub segments: Vec<Segment>,
     /// Estimated source tokens of all segments, for the deadline.
     pub tokens: u32,
-    /// The batch as a span, where it is watched. Engines of this node need not care; a peer goes on with it.
+    /// The batch as a span, if sampled. Engines of this node need not care; a peer goes on with it.
     pub span: Option<SpanRef>,
 }
 
@@ -36,7 +36,7 @@ pub trait Engine: Send {
     /// Starts the engine and loads its model.
     ///
     /// # Errors
-    /// Any [`EngineError`]; the engine is of no use then.
+    /// Any [`EngineError`]; the engine is unusable then.
     async fn load(&mut self) -> Result<LoadReport, EngineError>;
 
     /// Translates a batch: one translation per segment, in order.
@@ -45,7 +45,7 @@ pub trait Engine: Send {
     /// [`EngineError::Refused`] leaves the engine usable, every other error does not.
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError>;
 
-    /// What the engine occupies at this moment.
+    /// Current resource usage of the engine.
     fn usage(&self) -> Usage;
 
     /// Waits until a loaded engine ends, by itself or because it was killed; its owner learns of that while it is idle. `None` for an engine
@@ -70,7 +70,7 @@ pub trait EngineFactory: Send + Sync {
     fn create(&self) -> Box<dyn Engine>;
 }
 
-/// What an engine occupies.
+/// Resource usage of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Process id, when the engine is a process.
@@ -87,7 +87,7 @@ pub enum EngineError {
     Start {
         /// Path of the executable.
         program: PathBuf,
-        /// What the system said.
+        /// The system error.
         reason: String,
     },
     /// The model could not be loaded.
@@ -99,7 +99,7 @@ pub enum EngineError {
     /// The engine reported an error on this batch and goes on.
     #[error("the engine refused the batch: {0}")]
     Refused(String),
-    /// The process ended by itself or was killed by somebody else.
+    /// The process exited or was killed externally.
     #[error("the engine process ended: {0}")]
     Ended(String),
     /// No answer in time; the process was killed.
@@ -113,8 +113,8 @@ pub enum EngineError {
         /// Most bytes allowed.
         limit: u64,
     },
-    /// The engine said something that it must not.
-    #[error("the engine broke the protocol: {0}")]
+    /// The engine violated the protocol.
+    #[error("engine protocol error: {0}")]
     Protocol(String),
     /// The engine is a peer's, and the peer did not do the batch.
     #[error(transparent)]
@@ -128,15 +128,16 @@ impl EngineError {
         matches!(self, Self::Refused(_) | Self::Peer(_))
     }
 
-    /// What a client is told of it. What engines, peers and the system say may hold paths, which are for the log.
+    /// The message for clients. Messages of engines, peers and the system may contain paths, which belong in the log
+    /// only.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
-            Self::Start { .. } => "its engine cannot be started".to_owned(),
-            Self::Load(_) | Self::Unloadable(_) => "it cannot be loaded".to_owned(),
-            Self::Refused(_) => "its engine refused the text".to_owned(),
-            Self::Protocol(_) => "its engine broke the protocol".to_owned(),
-            Self::Peer(_) => "another node did not do it".to_owned(),
+            Self::Start { .. } => "engine start failed".to_owned(),
+            Self::Load(_) | Self::Unloadable(_) => "model load failed".to_owned(),
+            Self::Refused(_) => "engine rejected the text".to_owned(),
+            Self::Protocol(_) => "engine protocol error".to_owned(),
+            Self::Peer(_) => "remote batch failed".to_owned(),
             Self::Ended(_) | Self::Hung(_) | Self::Memory { .. } => self.to_string(),
         }
     }
@@ -145,7 +146,7 @@ impl EngineError {
     #[must_use]
     pub fn reason_of(error: &(dyn Error + 'static)) -> String {
         let known = error.downcast_ref::<Self>();
-        known.map_or_else(|| "its model actor failed".to_owned(), Self::reason)
+        known.map_or_else(|| "model actor failed".to_owned(), Self::reason)
     }
 
     /// Whether another start would fail in the same way.

@@ -1,11 +1,11 @@
-//! What happens in the actors, as typed events. An [`Observer`] turns them into logs, metrics, traces or a picture on a
-//! terminal; the actors know none of these.
+//! Typed events of the actors. An [`Observer`] turns them into logs, metrics, traces or terminal output; the actors
+//! depend on none of these.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{ErrorCode, JobOutcome, Lane, Language, SpanRef, Trace},
-    offload::{GuestStop, OffloadReason, PeerError},
+    offload::{OffloadReason, PeerError, RemoteWorkerStop},
     scaling::{Bounds, Decision},
 };
 
@@ -41,7 +41,7 @@ pub enum Event {
         pool: Arc<str>,
         /// Actor name.
         actor: Arc<str>,
-        /// Why it was told to.
+        /// The reason.
         reason: StopReason,
     },
     /// A model actor or its engine failed.
@@ -97,7 +97,7 @@ pub enum Event {
         pool: Arc<str>,
         /// Message that holds the text.
         message_id: String,
-        /// What the engine did last.
+        /// The last engine error.
         error: String,
     },
     /// The policy changed the number of actors wanted.
@@ -111,7 +111,7 @@ pub enum Event {
     },
     /// Handling one record or text panicked. Nothing else was disturbed, and the record was answered or dead-lettered.
     PanicContained {
-        /// What was being done.
+        /// The operation.
         stage: Stage,
         /// Message and place of the panic.
         panic: String,
@@ -142,21 +142,21 @@ pub enum Event {
         /// How many.
         jobs: usize,
     },
-    /// Jobs lost their use before they were translated.
+    /// Job deadlines expired before translation.
     JobsExpired {
         /// Pool (model id).
         pool: Arc<str>,
         /// How many.
         jobs: usize,
     },
-    /// The senders of jobs went away before these reached an engine.
+    /// Jobs were abandoned by their senders before inference.
     JobsAbandoned {
         /// Pool (model id).
         pool: Arc<str>,
         /// How many.
         jobs: usize,
     },
-    /// Jobs failed in a way that may heal and are tried again later.
+    /// Jobs failed transiently and are retried later.
     JobsRetried {
         /// How they failed.
         code: ErrorCode,
@@ -164,7 +164,7 @@ pub enum Event {
         tries: u32,
         /// How many.
         jobs: usize,
-        /// When they are tried again.
+        /// When they are retried.
         after: Duration,
     },
     /// An operator changed the bounds of a pool.
@@ -176,7 +176,7 @@ pub enum Event {
         /// Bounds from now on.
         to: Bounds,
     },
-    /// The answer to whether a pool asks its peers for help has changed.
+    /// The offload reason of a pool has changed.
     OffloadChanged {
         /// Pool (model id).
         pool: Arc<str>,
@@ -184,34 +184,34 @@ pub enum Event {
         from: OffloadReason,
         /// Answer from now on.
         to: OffloadReason,
-        /// Guests that it has.
+        /// Number of its remote workers.
         guests: usize,
     },
-    /// A place in a peer's pool begins to work for this one.
-    GuestStarted {
+    /// A remote worker was started.
+    RemoteWorkerStarted {
         /// Pool (model id).
         pool: Arc<str>,
-        /// Name of the guest.
+        /// Name of the remote worker.
         guest: Arc<str>,
         /// The peer.
         peer: Arc<str>,
     },
-    /// A guest was sent away.
-    GuestStopped {
+    /// A remote worker was stopped.
+    RemoteWorkerStopped {
         /// Pool (model id).
         pool: Arc<str>,
-        /// Name of the guest.
+        /// Name of the remote worker.
         guest: Arc<str>,
         /// The peer.
         peer: Arc<str>,
         /// Why.
-        reason: GuestStop,
+        reason: RemoteWorkerStop,
     },
-    /// A guest failed, or its batch was taken back.
-    GuestFailed {
+    /// A remote worker failed, or its batch was recalled.
+    RemoteWorkerFailed {
         /// Pool (model id).
         pool: Arc<str>,
-        /// Name of the guest.
+        /// Name of the remote worker.
         guest: Arc<str>,
         /// The peer.
         peer: Arc<str>,
@@ -220,7 +220,7 @@ pub enum Event {
         /// Segments of the batch it had, which go back to the front.
         requeued: usize,
     },
-    /// A model actor did a batch of a peer.
+    /// A model actor completed a batch of a peer.
     LoanDone {
         /// Pool (model id).
         pool: Arc<str>,
@@ -241,7 +241,7 @@ pub enum Event {
         pool: Arc<str>,
         /// The peer.
         peer: Arc<str>,
-        /// Why, as the peer is told.
+        /// The reason sent to the peer.
         error: PeerError,
     },
     /// A pool has ended because its model was unloaded.
@@ -256,17 +256,17 @@ pub enum Event {
         /// Model id.
         model: Arc<str>,
     },
-    /// A model is not used for new jobs any more.
+    /// A model is being unloaded and takes no new jobs.
     ModelUnloading {
         /// Model id.
         model: Arc<str>,
     },
-    /// Jobs into a language are held back from now on.
+    /// A target language was paused.
     LanguagePaused {
         /// The language.
         target: Language,
     },
-    /// Jobs into a language are done again.
+    /// A target language was resumed.
     LanguageResumed {
         /// The language.
         target: Language,
@@ -278,12 +278,12 @@ pub enum Event {
         /// The line.
         line: String,
     },
-    /// Queued work is above the high-water mark; the intake reads no more.
+    /// Queued work is above the high-water mark; consumption pauses.
     IntakePaused {
         /// Queued tokens.
         tokens: u64,
     },
-    /// Queued work is below the low-water mark; the intake reads again.
+    /// Queued work is below the low-water mark; consumption resumes.
     IntakeResumed {
         /// Queued tokens.
         tokens: u64,
@@ -349,7 +349,7 @@ impl Stage {
     }
 }
 
-/// Why a model actor was told to stop.
+/// Why a model actor was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
     /// Fewer actors are wanted.
@@ -364,7 +364,7 @@ pub enum StopReason {
 
 /// A batch that is handed over and has something in it that is watched.
 #[derive(Debug, Clone, Copy)]
-pub struct WatchedBatch<'a> {
+pub struct TracedBatch<'a> {
     /// Pool (model id).
     pub pool: &'a Arc<str>,
     /// Name of the actor, or of the guest.
@@ -383,8 +383,8 @@ pub struct WatchedBatch<'a> {
     pub lent_by: Option<(&'a Arc<str>, SpanRef)>,
 }
 
-/// Watches one batch from its hand-over to its end. Dropped without [`ended`](Self::ended) it was given up.
-pub trait BatchWatch: Send {
+/// The span of one batch. Dropped without [`ended`](Self::ended), the batch was abandoned.
+pub trait BatchSpan: Send {
     /// The batch as a span.
     fn span(&self) -> SpanRef;
 
@@ -397,20 +397,20 @@ pub trait Observer: Send + Sync {
     /// Takes one event.
     fn observe(&self, event: &Event);
 
-    /// Sees jobs that end, before their senders do: in a pool, or in the intake before any. A job that is tried again is
-    /// seen each time.
+    /// Sees jobs that end, before their senders do: in a pool, or in the intake before any. A retried job is seen at
+    /// each attempt.
     fn answered(&self, pool: Option<&Arc<str>>, outcomes: &[JobOutcome]) {
         let _ = (pool, outcomes);
     }
 
-    /// A batch with watched jobs begins. Whoever shows it gets to see its end.
-    fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+    /// A batch with sampled jobs begins. Returns a span to be ended with the batch.
+    fn batch(&self, batch: &TracedBatch<'_>) -> Option<Box<dyn BatchSpan>> {
         let _ = batch;
         None
     }
 }
 
-/// Nobody is looking.
+/// An observer that ignores everything.
 impl Observer for () {
     fn observe(&self, _: &Event) {}
 }
@@ -430,7 +430,7 @@ impl Observer for Vec<Arc<dyn Observer>> {
     }
 
     /// The first that shows it.
-    fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+    fn batch(&self, batch: &TracedBatch<'_>) -> Option<Box<dyn BatchSpan>> {
         self.iter().find_map(|observer| observer.batch(batch))
     }
 }

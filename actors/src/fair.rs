@@ -1,4 +1,5 @@
-//! Turns of clients that share something: start-time fair queueing (Goyal, Vin and Cheng, 1996) with the clock of weighted fair queueing.
+//! Fair scheduling of clients: start-time fair queueing (Goyal, Vin and Cheng, 1996) with the clock of weighted fair
+//! queueing.
 //!
 //! Each client has a start tag: the service that it has had, in units of cost. The client with the smallest tag is next, and what it gets is added
 //! to its tag. The clock shows what each client would have had if all were served at the same time in equal parts; a client that joins starts
@@ -38,9 +39,9 @@ impl Place {
     }
 }
 
-/// The clients that have work, and whose turn it is.
+/// Active clients, in scheduling order.
 #[derive(Debug)]
-pub(crate) struct Turns<K> {
+pub(crate) struct FairQueue<K> {
     places: HashMap<K, Place>,
     order: BTreeSet<(Place, K)>,
     /// Clients that have left ahead of the clock.
@@ -52,7 +53,7 @@ pub(crate) struct Turns<K> {
     quantum: u64,
 }
 
-impl<K> Default for Turns<K> {
+impl<K> Default for FairQueue<K> {
     fn default() -> Self {
         Self {
             places: HashMap::new(),
@@ -66,7 +67,7 @@ impl<K> Default for Turns<K> {
     }
 }
 
-impl<K: Copy + Ord + Hash> Turns<K> {
+impl<K: Copy + Ord + Hash> FairQueue<K> {
     /// Turns in which a client with little work may be served so much, above zero, before the age of its work no longer counts.
     pub(crate) fn with_quantum(cost: u64) -> Self {
         Self {
@@ -75,7 +76,7 @@ impl<K: Copy + Ord + Hash> Turns<K> {
         }
     }
 
-    /// Lets a client take turns from now on, with work that has waited since then. Changes nothing if it does already.
+    /// Adds a client with work that has waited since then. No effect if it is already scheduled.
     pub(crate) fn join(&mut self, client: K, since: Instant) {
         if self.places.contains_key(&client) {
             return;
@@ -114,7 +115,7 @@ impl<K: Copy + Ord + Hash> Turns<K> {
         }
     }
 
-    /// The client whose turn it is.
+    /// The next client.
     pub(crate) fn first(&self) -> Option<K> {
         self.order.first().map(|(_, client)| *client)
     }
@@ -186,7 +187,7 @@ impl<K: Copy + Ord + Hash> Turns<K> {
         }
     }
 
-    /// Passes a client over until it is [let back in](Self::unpark). It keeps its place.
+    /// Skips a client until it is [unparked](Self::unpark). It keeps its position.
     pub(crate) fn park(&mut self, client: K) {
         if let Some(place) = self.places.get(&client) {
             self.order.remove(&(*place, client));
@@ -217,7 +218,7 @@ mod tests {
         fn clients_that_always_have_work_are_served_equally_but_for_one_unit(
             clients in 1usize..8, costs in prop::collection::vec(1u64..100, 1..400),
         ) {
-            let mut turns = Turns::default();
+            let mut turns = FairQueue::default();
             (0..clients).for_each(|client| turns.join(client, Instant::now()));
             let mut served = vec![0; clients];
             let mut largest = 0;
@@ -235,7 +236,7 @@ mod tests {
         fn a_client_that_joins_waits_for_one_unit_of_work_of_each_other(
             others in 1usize..8, before in prop::collection::vec(1u64..100, 0..300),
         ) {
-            let mut turns = Turns::default();
+            let mut turns = FairQueue::default();
             let now = Instant::now();
             (0..others).for_each(|client| turns.join(client, now));
             for cost in before {
@@ -252,11 +253,11 @@ mod tests {
         }
 
         #[test]
-        fn a_flood_of_clients_that_come_and_go_starves_nobody(
+        fn a_flood_of_short_lived_clients_starves_no_other(
             waiting in 1usize..50, costs in prop::collection::vec(1u64..100, 20..40),
         ) {
             // One client has much work; there are always so many others with one unit each, served and replaced by new ones.
-            let mut turns = Turns::default();
+            let mut turns = FairQueue::default();
             let now = Instant::now();
             turns.join(0, now);
             let mut next = 1;
@@ -289,7 +290,7 @@ mod tests {
         fn clients_with_little_work_finish_in_the_order_in_which_they_came(
             pieces in prop::collection::vec(prop::collection::vec(1u64..20, 1..5), 1..100),
         ) {
-            let mut turns = Turns::with_quantum(100);
+            let mut turns = FairQueue::with_quantum(100);
             let start = Instant::now();
             let mut left = pieces.clone();
             (0..pieces.len()).for_each(|client| turns.join(client, start));
@@ -309,7 +310,7 @@ mod tests {
         fn a_client_with_little_work_goes_before_those_with_much(
             others in 1usize..8, before in prop::collection::vec(1u64..50, 0..300), cost in 1u64..100,
         ) {
-            let mut turns = Turns::with_quantum(100);
+            let mut turns = FairQueue::with_quantum(100);
             let start = Instant::now();
             for client in 0..others {
                 turns.join(client, start);
@@ -334,7 +335,7 @@ mod tests {
         fn clients_that_always_have_work_are_served_equally_but_for_a_quantum(
             clients in 1usize..8, costs in prop::collection::vec(1u64..100, 1..400),
         ) {
-            let mut turns = Turns::with_quantum(150);
+            let mut turns = FairQueue::with_quantum(150);
             (0..clients).for_each(|client| turns.join(client, Instant::now()));
             let mut served = vec![0; clients];
             for cost in costs {
@@ -347,10 +348,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_charged_and_refunded_changes_no_order(costs in prop::collection::vec((0usize..4, 1u64..50), 0..60)) {
-            let mut turns = Turns::default();
+        fn charging_and_refunding_keeps_the_order(costs in prop::collection::vec((0usize..4, 1u64..50), 0..60)) {
+            let mut turns = FairQueue::default();
             (0..4).for_each(|client| turns.join(client, Instant::now()));
-            let order = |turns: &Turns<usize>| turns.order.iter().copied().collect::<Vec<_>>();
+            let order = |turns: &FairQueue<usize>| turns.order.iter().copied().collect::<Vec<_>>();
             let before = order(&turns);
             for (client, cost) in &costs {
                 turns.charge(*client, *cost);
@@ -366,7 +367,7 @@ mod tests {
 
     #[test]
     fn clients_without_work_leave_nothing_behind() {
-        let mut turns = Turns::default();
+        let mut turns = FairQueue::default();
         for client in 0..1_000 {
             turns.join(client, Instant::now());
             turns.serve(client, 5);

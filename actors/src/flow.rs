@@ -1,4 +1,4 @@
-//! Back-pressure: how much accepted work may wait before a source reads no more.
+//! Back-pressure: the limit of accepted work at which a source pauses.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,9 +14,9 @@ pub struct WaterMarks {
 /// Whether a source may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// Read on.
+    /// Continue.
     Open,
-    /// Read no more, but stay in touch with the broker.
+    /// Pause consumption, but keep polling.
     Closed,
 }
 
@@ -72,9 +72,8 @@ impl Flow {
         self.queued.fetch_sub(weight, Ordering::Relaxed);
     }
 
-    /// So much of the accepted work is held back, and no more of its kind is read: it keeps the gate from nothing else. This replaces what was said
-    /// before.
-    pub fn excuse(&self, weight: u64) {
+    /// Excludes this much paused work from the gate, so that it does not block other work. Replaces the previous value.
+    pub fn discount_held(&self, weight: u64) {
         self.excused.store(weight, Ordering::Relaxed);
     }
 
@@ -97,7 +96,7 @@ impl Flow {
         gate
     }
 
-    /// What [`Flow::gate`] said last.
+    /// The last result of [`Flow::gate`].
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -138,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_does_not_close_the_gate_to_others() {
+    fn paused_work_does_not_close_the_gate_to_others() {
         let flow = Flow::new(MARKS);
         flow.add(130);
         assert_eq!(flow.gate(), Gate::Closed);
-        flow.excuse(95);
+        flow.discount_held(95);
         assert_eq!(flow.gate(), Gate::Open);
         flow.add(70);
         assert_eq!(flow.gate(), Gate::Closed);
-        flow.excuse(0);
+        flow.discount_held(0);
         flow.done(100);
         assert_eq!((flow.gate(), flow.queued()), (Gate::Closed, 100));
     }

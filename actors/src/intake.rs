@@ -1,14 +1,14 @@
-//! The intake: an actor that finds the pool for every order, and tries again what failed for now.
+//! The intake: an actor that routes every order to a pool and retries transient failures.
 
 mod commands;
-mod cutting;
-mod errands;
 mod failover;
-mod pacing;
+mod job_forwarding;
 mod pending;
-mod placing;
+mod placement;
 mod resolution;
 mod retrying;
+mod segmentation;
+mod step_flow;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,21 +24,22 @@ use crate::{
     cache::CacheSpace,
     containment::contain,
     domain::{
-        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Order, Reach, RequestError, deliver_all,
+        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Locality, Order, RequestError,
+        deliver_all,
     },
-    elsewhere::Elsewhere,
     events::{Event, Observer, Stage},
-    pool::{Applied, Cut, PoolMessage, Submission, Unloaded},
+    pool::{Applied, PoolMessage, SegmentedText, Submission, Unloaded},
+    remote_nodes::RemoteNodes,
     retry::{AfterError, RetryPolicy, decide},
-    routing::Ability,
+    routing::Capability,
 };
-use commands::{Commanded, sources};
-pub use cutting::CutText;
-use cutting::{Cutting, Unload, is_long};
-use pacing::Taken;
+use commands::{OperatorOverrides, sources};
 use pending::Pending;
-use placing::Placed;
+use placement::Placement;
 use retrying::{Run, Waiting, Wrapper};
+pub use segmentation::SegmentedJob;
+use segmentation::{SegmentationQueue, Unload, is_long};
+use step_flow::StepCompletion;
 
 /// Bytes of text that the intake looks at in one step: between two steps it takes messages, and orders of other clients among them.
 const STEP_BYTES: usize = 16 << 10;
@@ -50,23 +51,23 @@ const STEP_ORDERS: usize = 512;
 pub struct Route {
     /// Model id.
     pub model: Arc<str>,
-    /// What the model can do.
-    pub ability: Ability,
+    /// Capabilities of the model.
+    pub ability: Capability,
     /// Its pool.
     pub pool: ActorRef<PoolMessage>,
     /// Longest piece of text that the model takes at once, in estimated tokens.
     pub max_piece_tokens: usize,
-    /// What its translations depend on beside text and languages, where they are remembered.
+    /// Cache space: everything that translations depend on besides text and languages.
     pub space: Option<CacheSpace>,
 }
 
-/// What an intake is told.
+/// Messages of the intake.
 pub enum IntakeMessage {
     /// Find pools for these. Every one of them ends in its sink, once.
     Offer(Vec<Order>),
-    /// These failed in a way that may heal. Sent by the sinks that the intake puts before those of its orders.
+    /// These failed transiently. Sent by the sinks with which the intake wraps those of its orders.
     Failed {
-        /// What they end with if they are not tried again.
+        /// Their outcomes if they are not retried.
         outcomes: Vec<JobOutcome>,
         /// How often they were tried before.
         tries: u32,
@@ -81,30 +82,30 @@ pub enum IntakeMessage {
     /// Look at more of the orders that wait. Sent when the pools have taken in the last step.
     Continue,
     /// A long text has been cut. Sent by the intake to itself.
-    Cut(Box<CutText>),
+    SegmentedText(Box<SegmentedJob>),
     /// A long text that was cut has been taken in by its pool.
     CutTaken,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),
-    /// Nothing is tried again from now on: what waits for that ends with its error at once. A drain does not wait for it.
+    /// Stop retrying: jobs that wait for a retry end with their error at once. A drain does not wait for retries.
     StopRetrying,
-    /// Hold back jobs into this language: they are accepted and wait, in their pools. Deadlines are kept.
+    /// Pause a target language: its jobs are accepted and wait in their pools. Deadlines still apply.
     Pause(Language, RpcReplyPort<Applied>),
-    /// Do jobs into this language again.
+    /// Resume a target language.
     Resume(Language, RpcReplyPort<Applied>),
     /// Use this pool from now on. Changes nothing if there is one of the same model.
     Load(Box<Route>, RpcReplyPort<Applied>),
-    /// Use the pool of this model no more and end it. Told when it has ended, or at once if there is none.
+    /// Unload a model and stop its pool. Replies when the pool has stopped, or at once if there is none.
     Unload {
         /// Model id.
         model: Arc<str>,
-        /// How long the pool goes on with what it has. What is left then is handed back: another model does it, or
-        /// it is answered as a model that is unavailable.
+        /// How long the pool may finish its work. The rest is returned: it goes to another model, or fails with
+        /// model_unavailable.
         within: Duration,
-        /// Told at the end.
+        /// Reply at the end.
         reply: RpcReplyPort<Unloaded>,
     },
-    /// Tell about the intake.
+    /// Report the status.
     Status(RpcReplyPort<IntakeStatus>),
 }
 
@@ -114,48 +115,48 @@ pub enum IntakeMessage {
 pub struct IntakeStatus {
     /// Models in use.
     pub models: Vec<Arc<str>>,
-    /// Languages whose jobs are held back.
+    /// Paused languages.
     pub paused: Vec<Language>,
-    /// Jobs that wait to be tried again.
+    /// Jobs that wait for a retry.
     pub waiting: usize,
 }
 
 impl ractor::Message for IntakeMessage {}
 
-/// What an intake starts with.
+/// Start arguments of an intake.
 pub struct IntakeStart {
     /// The pools of this node.
     pub routes: Vec<Route>,
     /// Longest text, in characters.
     pub max_text_chars: usize,
-    /// How often and how soon jobs are tried again that failed for now.
+    /// Retry policy for transient failures.
     pub retry: RetryPolicy,
     /// Gets the events.
     pub observer: Arc<dyn Observer>,
-    /// Other nodes; `()` for none.
-    pub elsewhere: Arc<dyn Elsewhere>,
+    /// Port to other nodes; `()` for none.
+    pub remote_nodes: Arc<dyn RemoteNodes>,
     /// How long jobs wait for another node that is missing, each time they are tried.
-    pub patience: Duration,
+    pub max_wait: Duration,
 }
 
 /// The actor.
 pub struct Intake;
 
-/// Its state. Orders that wait to be tried again are lost with it, and delivered again by their source.
+/// Its state. Orders that wait for a retry are lost with it, and delivered again by their source.
 pub struct IntakeState {
     start: IntakeStart,
-    commanded: Commanded,
+    overrides: OperatorOverrides,
     /// Languages that some model reads.
     sources: Vec<Language>,
     waiting: Waiting,
     pending: Pending,
     /// Long ones among them, from the time at which it would be their turn.
-    cutting: Cutting,
+    segmentation: SegmentationQueue,
     /// Whether it will be told to continue.
     continues: bool,
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
-    /// Whether nothing is tried again any more; jobs that are with other nodes watch it.
+    /// Whether retries have stopped; observed by forwarded jobs.
     stopping: watch::Sender<bool>,
 }
 
@@ -175,10 +176,10 @@ impl Actor for Intake {
         Ok(IntakeState {
             sources: sources(&start.routes),
             start,
-            commanded: Commanded::default(),
+            overrides: OperatorOverrides::default(),
             waiting: Waiting::default(),
             pending: Pending::default(),
-            cutting: Cutting::default(),
+            segmentation: SegmentationQueue::default(),
             continues: false,
             broken: BTreeSet::new(),
             stopping: watch::Sender::new(false),
@@ -197,8 +198,8 @@ impl Actor for Intake {
                 state.continues = false;
                 state.step(&myself)?;
             }
-            IntakeMessage::Cut(text) => state.cut_done(&myself, *text)?,
-            IntakeMessage::CutTaken => state.cut_ended(&myself)?,
+            IntakeMessage::SegmentedText(text) => state.segmentation_done(&myself, *text)?,
+            IntakeMessage::CutTaken => state.segmentation_ended(&myself)?,
             IntakeMessage::Failed { outcomes, tries } => {
                 state.failed(&myself, outcomes, tries)?;
             }
@@ -212,7 +213,7 @@ impl Actor for Intake {
             IntakeMessage::StopRetrying => {
                 state.place_all(&myself)?;
                 state.stopping.send_replace(true);
-                // Nobody could let them go on later.
+                // Nothing could resume them later.
                 state.release()?;
                 deliver_all(state.waiting.take_all());
             }
@@ -246,7 +247,7 @@ impl Actor for Intake {
 }
 
 impl IntakeState {
-    /// Whether nothing is tried again any more.
+    /// Whether retries have stopped.
     fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
@@ -275,12 +276,12 @@ impl IntakeState {
             && bytes < STEP_BYTES
             && let Some((order, tries)) = self.pending.pop()
         {
-            if let Some((order, tries)) = self.cutting.keep(order, tries) {
+            if let Some((order, tries)) = self.segmentation.keep(order, tries) {
                 bytes += order.request.text.len();
                 orders.push((order, tries));
             }
         }
-        orders.extend(self.cutting.next());
+        orders.extend(self.segmentation.next());
         let pools = self.offer(myself, orders, false)?;
         self.go_on(myself, &pools)
     }
@@ -288,7 +289,7 @@ impl IntakeState {
     /// Looks at all orders that wait, and cuts their texts itself.
     fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
         let mut orders = Vec::with_capacity(self.pending.len());
-        while let Some(order) = self.cutting.take().or_else(|| self.pending.pop()) {
+        while let Some(order) = self.segmentation.take().or_else(|| self.pending.pop()) {
             orders.push(order);
         }
         self.offer_here(myself, orders)
@@ -310,10 +311,10 @@ impl IntakeState {
         myself: &ActorRef<IntakeMessage>,
         pools: &[ActorRef<PoolMessage>],
     ) -> Result<(), ActorProcessingErr> {
-        let has_more = self.pending.len() > 0 || self.cutting.can_go_on();
+        let has_more = self.pending.len() > 0 || self.segmentation.can_go_on();
         if !self.continues && has_more {
             self.continues = true;
-            let taken = Taken::new(myself, || IntakeMessage::Continue);
+            let taken = StepCompletion::new(myself, || IntakeMessage::Continue);
             for pool in pools {
                 pool.cast(PoolMessage::Reached(taken.clone()))?;
             }
@@ -337,13 +338,13 @@ impl IntakeState {
         let mut early: BTreeMap<u32, Vec<JobOutcome>> = BTreeMap::new();
         let mut accepted = Lanes::<usize>::default();
         for (order, tries) in orders {
-            let may_retry = !self.is_stopping() && !matches!(order.reach, Reach::Model(_));
+            let may_retry = !self.is_stopping() && !matches!(order.locality, Locality::Model(_));
             match self.place(order, now, tries) {
-                Placed::In(route, job) if !alone && is_long(&job.order) => {
+                Placement::In(route, job) if !alone && is_long(&job.order) => {
                     accepted[job.lane()] += usize::from(tries == 0);
-                    self.cut_beside(myself, route, *job, tries);
+                    self.segment_in_background(myself, route, *job, tries);
                 }
-                Placed::In(route, mut job) => match self.cut(route, &job) {
+                Placement::In(route, mut job) => match self.cut(route, &job) {
                     Ok(cut) => {
                         if may_retry {
                             wrapper.wrap(&mut job.order, tries);
@@ -353,19 +354,19 @@ impl IntakeState {
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
-                Placed::Away(mut job, nearer_than) => {
+                Placement::Away(mut job, nearer_than) => {
                     if may_retry {
                         wrapper.wrap(&mut job.order, tries);
                     }
-                    self.send_away(*job, nearer_than);
+                    self.forward(*job, nearer_than);
                 }
-                Placed::Early(outcome) if self.is_stopping() => ended.push(*outcome),
-                Placed::Early(outcome) => early.entry(tries).or_default().push(*outcome),
-                Placed::Ended(outcome) => ended.push(*outcome),
+                Placement::Early(outcome) if self.is_stopping() => ended.push(*outcome),
+                Placement::Early(outcome) => early.entry(tries).or_default().push(*outcome),
+                Placement::Ended(outcome) => ended.push(*outcome),
             }
         }
         for (tries, outcomes) in early {
-            self.hold_early(myself, outcomes, tries);
+            self.defer(myself, outcomes, tries);
         }
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);
@@ -380,7 +381,7 @@ impl IntakeState {
         let mut pools = Vec::new();
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
             if !submissions.is_empty() {
-                // A pool that is gone takes its node down; what it had is delivered again.
+                // If a pool fails, the node exits; its work is delivered again.
                 route.pool.cast(PoolMessage::Submit(submissions))?;
                 pools.push(route.pool.clone());
             }
@@ -388,7 +389,7 @@ impl IntakeState {
         Ok(pools)
     }
 
-    /// Has jobs that failed for now wait, and ends those for which that is of no use.
+    /// Schedules retries, and ends jobs for which a retry is pointless.
     fn failed(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -432,13 +433,13 @@ impl IntakeState {
     }
 
     /// Cuts a job's text into pieces for a route.
-    fn cut(&self, route: usize, job: &Job) -> Result<Cut, RequestError> {
+    fn cut(&self, route: usize, job: &Job) -> Result<SegmentedText, RequestError> {
         let Route {
             max_piece_tokens,
             space,
             ..
         } = &self.start.routes[route];
-        self.contained(|| Cut::of(job, *max_piece_tokens, space.as_ref()))
+        self.contained(|| SegmentedText::of(job, *max_piece_tokens, space.as_ref()))
     }
 
     /// Does something with the text of one order. A panic of it concerns this order alone.
@@ -447,7 +448,7 @@ impl IntakeState {
             let (stage, panic) = (Stage::Intake, panic.to_string());
             let observer = &self.start.observer;
             observer.observe(&Event::PanicContained { stage, panic });
-            let message = "handling the text failed inside the node";
+            let message = "internal error while processing the text";
             RequestError::new(ErrorCode::InternalError, message)
         })
     }

@@ -7,15 +7,14 @@
 //! OutcomeSink ◄────────────────┘ exactly one outcome per job
 //! ```
 //!
-//! Decisions ([`scaling`], batching, routing, what becomes of a failed batch) are pure functions; actors carry them out. This crate knows no
-//! Kafka, HTTP, exporter or ML library: sources offer deliveries to the [`intake`], sinks implement
+//! Decisions ([`scaling`], batching, routing, handling of failed batches) are pure functions; actors carry them out.
+//! This crate knows no Kafka, HTTP, exporter or ML library: sources offer deliveries to the [`intake`], sinks implement
 //! [`domain::OutcomeSink`], engines implement [`engine::Engine`], and everything that happens is an [`events::Event`].
 
 pub mod cache;
 pub mod caller;
 pub mod containment;
 pub mod delivery;
-pub mod elsewhere;
 pub mod engine;
 pub mod events;
 mod fair;
@@ -23,6 +22,7 @@ pub mod flow;
 pub mod intake;
 pub mod offload;
 pub mod pool;
+pub mod remote_nodes;
 pub mod retry;
 pub mod routing;
 pub mod splitting;

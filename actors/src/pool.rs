@@ -29,7 +29,7 @@ mod workers;
 
 pub use backlog::{Backlog, BatchLimits, DEFAULT_WEIGHTS, LaneLoad};
 pub use batching::BatchBudget;
-pub use budget::{NodeBudget, Notice, Permit, Seat, Slot};
+pub use budget::{BudgetHandle, NodeBudget, Notice, Permit, Slot};
 pub use command::{Applied, BoundsError, Unloaded};
 pub use dedup::Found;
 pub use failure::{
@@ -38,13 +38,14 @@ pub use failure::{
 };
 pub use health::ConditionWatch;
 pub use item::Item;
-pub(crate) use jobs::Cut;
+pub(crate) use jobs::SegmentedText;
 pub use jobs::Submission;
 pub use lag::PoolLag;
 pub use message::PoolMessage;
 pub use sharing::{PoolSpeed, SharingConfig, adapted, expected_time, limits, refuse};
 pub use spec::{DEFAULT_MIN_PIECE_TOKENS, PoolSpec, PoolStart};
 pub use status::{
-    ActorPhase, ActorStatus, GuestStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus,
+    ActorPhase, ActorStatus, LaneStatus, PausedStatus, PeerQueueStatus, PoolStatus,
+    RemoteWorkerStatus,
 };
 pub use supervisor::PoolSupervisor;

@@ -1,6 +1,6 @@
-//! Whether a job that failed is tried again, and when.
+//! Retry decision: whether and when a failed job is retried.
 //!
-//! A sender is told of an error only when trying again is of no use. Which errors this node tries again by itself is
+//! An error is returned only if a retry is pointless. Which errors this node tries again by itself is
 //! [`ErrorCode::is_retried`]; the [`intake`](crate::intake) carries the decision out.
 
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::domain::ErrorCode;
 /// How often and how soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Tries after the first one, for a job without a deadline; zero means that no job is tried again. A job with a deadline is
-    /// tried for as long as the deadline leaves time.
+    /// Retries of a job without a deadline; zero disables retries. A job with a deadline is retried as long as the
+    /// deadline allows.
     pub attempts: u32,
     /// Longest delay before the first of them; it doubles from one to the next.
     pub first: Duration,
@@ -31,7 +31,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What becomes of a job that failed.
+/// Handling of a failed job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterError {
     /// Try it again after this delay.
@@ -43,9 +43,10 @@ pub enum AfterError {
     GiveUp,
 }
 
-/// Decides what becomes of a job that failed with `error` after it was tried again `attempt` times.
+/// Decides how to handle a job that failed with `error` after `attempt` retries.
 ///
-/// `jitter`, between 0 and 1, takes up to half of the delay away: nodes that failed together do not come back together.
+/// `jitter`, between 0 and 1, reduces the delay by up to half, so that nodes that failed together do not retry
+/// together.
 #[must_use]
 pub fn decide(
     attempt: u32,
@@ -144,7 +145,7 @@ mod tests {
         }
 
         #[test]
-        fn what_cannot_heal_here_is_never_tried_again(
+        fn permanent_errors_are_never_retried(
             policy in policy(), attempt in 0u32..20, jitter in 0.0f64..1.0, code in 0usize..ALL.len(),
             deadline in prop::option::of(0u64..60_000),
         ) {

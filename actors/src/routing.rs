@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ErrorCode, Language, ModelType, RequestError};
 
-/// What a model can do.
+/// Capabilities of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ability {
+pub struct Capability {
     /// Languages it reads.
     pub sources: Vec<Language>,
     /// Languages it writes.
@@ -18,7 +18,7 @@ pub struct Ability {
     pub tier: ModelType,
 }
 
-impl Ability {
+impl Capability {
     /// Whether it translates from `source` to `target`.
     #[must_use]
     pub fn serves(&self, source: Language, target: Language) -> bool {
@@ -29,8 +29,8 @@ impl Ability {
 /// A model that may be chosen.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// What it can do.
-    pub ability: &'a Ability,
+    /// Its capabilities.
+    pub ability: &'a Capability,
     /// Whether it works, as far as is known.
     pub works: bool,
 }
@@ -92,7 +92,7 @@ pub fn choose<'a>(
         );
         Err(RequestError::new(ErrorCode::UnsupportedPair, message))
     } else {
-        let message = format!("no model translates to {target}");
+        let message = format!("no model supports the target language {target}");
         Err(RequestError::new(ErrorCode::UnsupportedLanguage, message))
     }
 }
@@ -117,16 +117,16 @@ mod tests {
         tag.parse().unwrap()
     }
 
-    fn ability(sources: &[&str], targets: &[&str], tier: ModelType) -> Ability {
+    fn ability(sources: &[&str], targets: &[&str], tier: ModelType) -> Capability {
         let all = |tags: &[&str]| tags.iter().map(|tag| language(tag)).collect();
-        Ability {
+        Capability {
             sources: all(sources),
             targets: all(targets),
             tier,
         }
     }
 
-    fn working(models: &[Ability]) -> impl Iterator<Item = Candidate<'_>> {
+    fn working(models: &[Capability]) -> impl Iterator<Item = Candidate<'_>> {
         models.iter().map(|ability| Candidate {
             ability,
             works: true,
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             choice([false, false, false]),
             0,
-            "it waits for the one it wants"
+            "the job waits for its preferred model"
         );
     }
 

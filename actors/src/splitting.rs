@@ -15,7 +15,7 @@ pub struct Limits {
     pub id_bytes: usize,
 }
 
-/// What becomes of a request.
+/// Result of splitting a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// A request for each language that is served, with this target alone, spelled as the sender did.
@@ -66,8 +66,8 @@ pub fn distinct_targets(
     })
 }
 
-/// Whether what becomes of a request stays within limits: how many answers it gets, and how much of it each of them repeats. A request beyond
-/// them gets one answer as a whole.
+/// Whether the answers of a request stay within limits: how many answers it gets, and how much of it each of them
+/// repeats. A request beyond them gets one answer as a whole.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidRequest`].
@@ -96,7 +96,7 @@ pub fn check_fan_out(request: &TranslationRequest, limits: Limits) -> Result<(),
 
 fn unserved(language: Language, served: &[Language]) -> RequestError {
     let message = format!(
-        "no node translates to {language}, only to {}",
+        "no node supports the target language {language}; available: {}",
         crate::routing::list(served)
     );
     RequestError::new(ErrorCode::UnsupportedLanguage, message)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_that_nobody_serves_is_refused_beside_one_that_is() {
+    fn an_unserved_language_is_rejected_next_to_a_served_one() {
         let request = request(&["fr".into(), "xx".into(), "klingon".into()]);
         let split = split(&request, LIMITS, &served()).unwrap();
         assert_eq!(split.jobs.len(), 1);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_answer_repeats_has_a_limit() {
+    fn repeated_fields_are_limited() {
         let long = "x".repeat(21);
         let mut requests = vec![request(&["fr".into()]); 4];
         requests[0].message_id.clone_from(&long);

@@ -1,5 +1,6 @@
-//! What exactly once costs against at least once, on a real Apache Kafka broker, in turn in one run: messages a second in a closed
-//! loop, and latency at 100 messages a second. Nodes run as processes of their own, as they do in production.
+//! Cost of exactly once compared with at least once, on a real Apache Kafka broker, in turn in one run: messages a
+//! second in a closed loop, and latency at 100 messages a second. Nodes run as processes of their own, as they do in
+//! production.
 //!
 //! `cargo bench -p babelmesh-integration-tests --bench delivery` after `make build`; `-- fake` or `-- model` for one engine only.
 #![allow(clippy::print_stdout, reason = "a benchmark's report")]

@@ -1,5 +1,5 @@
-//! What one client's large requests cost another client's short sentences: their latency while the node is quiet, and while ten requests of 2 MB
-//! each are being translated.
+//! Effect of one client's large requests on another client's short sentences: their latency while the node is quiet,
+//! and while ten requests of 2 MB each are being translated.
 //!
 //! `cargo bench -p babelmesh-integration-tests --bench fairness` after `make build`.
 #![allow(clippy::print_stdout, reason = "a benchmark's report")]

@@ -1,7 +1,7 @@
-//! What telemetry costs: messages a second through a node with the fake engine, with metrics and traces at their defaults, with all messages
-//! traced, and without any, in turn.
+//! Cost of telemetry: messages a second through a node with the fake engine, with metrics and traces at their defaults,
+//! with all messages traced, and without any, in turn.
 //!
-//! The collector is a socket that says thank you, so that a real one does not take the same cores.
+//! The collector is a stub socket, so that a real one does not compete for cores.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -13,14 +13,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use babelmesh_integration_tests::{Turn, executables, repository};
+use babelmesh_integration_tests::{MachineLock, executables, repository};
 use serde_json::Value;
 
 const ROUNDS: usize = 7;
 const MESSAGES: &str = "300000";
 
 fn main() -> Result<()> {
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let endpoint = format!(
         "telemetry.traces.endpoint=http://{}",

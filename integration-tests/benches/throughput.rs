@@ -1,4 +1,4 @@
-//! What the way through a node costs: sentences a second of the engine alone, fed perfect batches, against the whole way through the
+//! Overhead of a node: sentences a second of the engine alone, fed perfect batches, against the whole way through the
 //! embedded broker, in turn in one run; and messages a second of the whole way with an engine that costs nothing.
 //!
 //! `cargo bench -p babelmesh-integration-tests --bench throughput` after `make build`.

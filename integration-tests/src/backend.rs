@@ -1,4 +1,4 @@
-//! A backend: it knows topics, and nothing of nodes.
+//! A backend: it uses topics only.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Chance that can be repeated.
+//! Reproducible randomness.
 
 use std::{env, ops::Range, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::report;
 const SEED: &str = "FAULT_SEED";
 
 /// Random numbers of a test. Their seed is printed, and `FAULT_SEED` sets it.
-pub struct Chance(StdRng);
+pub struct SeededRng(StdRng);
 
-impl Chance {
+impl SeededRng {
     /// Those of the test that does `what`.
     #[must_use]
     pub fn of(what: &str) -> Self {

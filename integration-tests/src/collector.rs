@@ -50,7 +50,7 @@ pub struct Span {
     pub attributes: BTreeMap<String, String>,
     /// Spans that it is linked to: trace and id.
     pub links: Vec<(String, String)>,
-    /// What went wrong, if something did.
+    /// The error, if any.
     pub error: Option<String>,
     /// The node that it is of.
     pub node: String,

@@ -1,4 +1,4 @@
-//! A client of a node's HTTP edge, plain enough to be rude.
+//! A minimal HTTP client that can send malformed requests.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! Which ids went in, and which came out.
+//! Bookkeeping of sent and received ids.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -45,7 +45,7 @@ use std::{
 
 pub use backend::{Backend, request};
 pub use broker::Broker;
-pub use chance::Chance;
+pub use chance::SeededRng;
 pub use collector::{Collector, Span};
 pub use events::Events;
 pub use ids::{Answer, Ids};
@@ -59,12 +59,12 @@ pub use sandbox::{COOKIE, Sandbox, Settings, repository};
 pub use share::Share;
 pub use topic::{Record, TopicReader, TopicWriter};
 pub use traffic::{Running, Traffic};
-pub use turn::Turn;
+pub use turn::MachineLock;
 
 /// How long a test waits for what must happen, unless it says otherwise. Generous: a machine that runs tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Addresses on which nobody listens, for a moment. No two of them are the same.
+/// Currently unused addresses. No two of them are the same.
 #[must_use]
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     // All are held until all are known.
@@ -75,7 +75,7 @@ pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
         .map(|listener| listener.local_addr().expect("it is bound"))
 }
 
-/// An address on which nobody listens, for a moment.
+/// A currently unused address.
 #[must_use]
 pub fn free_address() -> SocketAddr {
     let [address] = free_addresses();

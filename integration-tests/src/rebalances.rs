@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_was_taken_for_nothing() {
+    fn returned_partitions_count_as_moved_needlessly() {
         let first = of_log("n", LOG);
         let again = of_log("n", &LOG.replace("00:00:0", "00:01:0"));
         assert_eq!(

@@ -207,7 +207,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // The test has failed already if this has.
+            // If this panicked, the test has failed already.
             let _ = thread.join();
         }
     }

@@ -8,12 +8,12 @@ const SHARING: usize = 3;
 
 /// The turn of a test that keeps every core busy: no other one has it at the same time, in this process or another one of this machine.
 /// It ends when this is dropped.
-pub struct Turn {
+pub struct MachineLock {
     _lock: File,
     _place: Option<File>,
 }
 
-impl Turn {
+impl MachineLock {
     /// Waits for it.
     #[must_use]
     pub fn wait() -> Self {

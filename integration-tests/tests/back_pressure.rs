@@ -1,4 +1,4 @@
-//! A source that offers more than can be done is held back, and memory stays as it is.
+//! Back-pressure: an overloaded source is paused, and memory stays bounded.
 
 use std::{
     sync::{
@@ -10,14 +10,14 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest},
+    domain::{JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     events::Event,
     flow::{Flow, Gate, WaterMarks},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, processes, request};
@@ -93,7 +93,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
     };
     let (pool, _): (ActorRef<PoolMessage>, _) =
         Actor::spawn(None, PoolSupervisor, pool).await.unwrap();
-    let ability = Ability {
+    let ability = Capability {
         sources: vec![language("en")],
         targets: vec![language("fr")],
         tier: ModelType::Basic,
@@ -110,14 +110,14 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         max_text_chars: 1_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
-        elsewhere: Arc::new(()),
-        patience: Duration::from_secs(30),
+        remote_nodes: Arc::new(()),
+        max_wait: Duration::from_secs(30),
     };
     Actor::spawn(None, Intake, start).await.unwrap().0
 }
 
 #[test]
-fn a_source_of_a_million_jobs_is_held_back_and_memory_stays_as_it_is() {
+fn a_source_of_a_million_jobs_is_paused_and_memory_stays_bounded() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -166,7 +166,7 @@ fn a_source_of_a_million_jobs_is_held_back_and_memory_stays_as_it_is() {
                 trace: None,
                 replays: 0,
                 fresh: false,
-                reach: Reach::Node,
+                locality: Locality::Node,
                 sink: Arc::clone(&sink) as Arc<dyn OutcomeSink>,
             }
         };

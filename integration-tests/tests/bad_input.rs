@@ -1,4 +1,4 @@
-//! What cannot be translated is answered or put aside, with the reason, and disturbs nothing else.
+//! Untranslatable records are answered or dead-lettered with a reason, and affect no others.
 
 use std::{
     collections::BTreeMap,
@@ -212,7 +212,7 @@ fn ask_good(backend: &mut Backend, numbers: std::ops::Range<usize>) {
 }
 
 #[test]
-fn what_cannot_be_translated_gets_its_reason_and_disturbs_nothing_else() {
+fn untranslatable_records_get_their_reason_and_disturb_no_others() {
     let sandbox = Sandbox::new();
     let node = LocalNode::start(&sandbox.node());
     let mut backend = node.backend();

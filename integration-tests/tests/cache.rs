@@ -1,4 +1,4 @@
-//! What was translated before is not translated again, on this node or, through Redis, on another one; and Redis is never needed.
+//! Cached translations are reused, locally and through Redis; and Redis is optional.
 
 use std::{thread, time::Duration};
 
@@ -142,7 +142,7 @@ fn a_redis_that_hangs_dies_or_is_not_there_costs_no_message() {
     let settings = redis.of(sandbox.node()).set("engine.fake.batch_us", 2_000);
     let node = ProcessNode::start(&sandbox, &settings);
     wait_until("it is told that Redis is away", PATIENCE, || {
-        node.log().contains("the shared cache does not answer")
+        node.log().contains("shared cache unreachable")
     });
     // Some texts repeat, most do not.
     let texts = (0..5_000).map(|number| match number % 3 {
@@ -216,7 +216,7 @@ fn redis_is_believed_only_with_a_certificate_of_the_authority() {
 
     let misled = with(stranger.ca());
     wait_until("it is told", PATIENCE, || {
-        misled.log().contains("the shared cache does not answer")
+        misled.log().contains("shared cache unreachable")
     });
     assert_eq!(ask(&mut misled.backend(), "b", 0..20), 0);
     let status = shared(&misled);

@@ -237,7 +237,7 @@ fn a_model_file_or_folder_that_is_missing_is_named() {
     ]);
     assert_says(
         &complaint(&mut command),
-        &["no model absent", "demo-en-fr-de"],
+        &["unknown model absent", "demo-en-fr-de"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! Nodes that know each other: they meet, notice who is gone, refuse strangers, and act for one another.
+//! Clusters: discovery, failure detection, authentication and forwarding.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use std::{
 use babelmesh::{
     cluster::{
         MemberState, certs,
-        handshake::{self, Doorkeeper, Identity, Incarnation, PROTOCOL},
+        handshake::{self, Identity, Incarnation, PROTOCOL, PeerVerifier},
     },
     config::Secret,
 };
@@ -139,7 +139,7 @@ fn a_wrong_cookie_is_refused_and_both_logs_say_so() {
     ];
     let nodes = settings.map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     wait_until("both answer", PATIENCE, || answers(&nodes));
-    assert_apart(&nodes, &["cluster.cookie is not the one of this node"]);
+    assert_apart(&nodes, &["cluster.cookie mismatch"]);
     for node in &nodes {
         assert!(!node.log().contains("another cookie") && !node.log().contains(COOKIE));
     }
@@ -155,7 +155,7 @@ fn with_certificate(settings: Settings, folder: &Path, name: &str) -> Settings {
 }
 
 #[test]
-fn a_certificate_of_another_node_is_refused() {
+fn a_certificate_of_another_node_is_rejected() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder().join("certs");
     certs::make(&folder, &["one".to_owned(), "two".to_owned()], 1).unwrap();
@@ -169,7 +169,7 @@ fn a_certificate_of_another_node_is_refused() {
     let nodes = [one, thief.set("node.name", "three")]
         .map(|settings| ProcessNode::start_cold(&sandbox, &settings));
     wait_until("both answer", PATIENCE, || answers(&nodes));
-    assert_apart(&nodes, &["its certificate does not name three"]);
+    assert_apart(&nodes, &["the peer certificate does not name three"]);
 }
 
 /// A frame of another version, as far as any version agrees.
@@ -211,7 +211,7 @@ fn another_version_of_the_protocol_is_refused_whoever_dials_and_the_other_side_i
 }
 
 #[test]
-fn strangers_neither_crash_nor_block_a_node() {
+fn unauthenticated_connections_neither_crash_nor_block_a_node() {
     let sandbox = Sandbox::new();
     let seed = free_address();
     let first = ProcessNode::start_cold(&sandbox, &sandbox.node().clustered(seed, seed));
@@ -272,7 +272,7 @@ fn strangers_neither_crash_nor_block_a_node() {
 
 struct Open;
 
-impl Doorkeeper for Open {
+impl PeerVerifier for Open {
     fn fits(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Doorkeeper for Open {
 }
 
 #[test]
-fn a_member_that_sends_malformed_or_oversized_frames_is_cut_off_and_nobody_else_is() {
+fn only_a_member_that_sends_malformed_or_oversized_frames_is_disconnected() {
     let sandbox = Sandbox::new();
     let nodes = start(&sandbox, 2);
     wait_until("they meet", PATIENCE, || is_full(&nodes));
@@ -363,8 +363,7 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
     let mut served = String::new();
     wait_until("both are warm", PATIENCE, || {
         served = cli(&["status", "--cluster"], &socket).1;
-        served.contains("es is served by one node only")
-            && served.contains("fr is served by one node only")
+        served.contains("only one node serves es") && served.contains("only one node serves fr")
     });
     for language in ["es", "fr"] {
         let (good, text) = translate(language, "any");
@@ -389,7 +388,7 @@ fn a_request_goes_to_a_node_that_has_the_model_and_single_copies_are_warned_abou
     );
     wait_until("nobody has it now", PATIENCE, || {
         let (_, text) = translate("es", "any");
-        text.contains("no node of this cluster has a model for es")
+        text.contains("no node in the cluster supports es")
     });
 }
 
@@ -416,7 +415,12 @@ fn a_request_whose_node_hangs_is_answered_by_another_one() {
     wait_until("Spanish is served", PATIENCE, || {
         is_full(&nodes) && translate().0
     });
-    let failed = || nodes[0].log().matches("a node did not translate").count();
+    let failed = || {
+        nodes[0]
+            .log()
+            .matches("remote node failed to translate")
+            .count()
+    };
     let before = failed();
     // One of them is the first to be asked.
     let hung = nodes[1..].iter().find(|node| {
@@ -568,7 +572,7 @@ fn any_node_passes_commands_on_and_each_is_carried_out_once() {
     );
     let (good, text) = command(&bounds);
     assert!(good && text.contains("done before"), "{text}");
-    assert_eq!(nodes[2].log().matches("command carried out").count(), 1);
+    assert_eq!(nodes[2].log().matches("command executed").count(), 1);
     let (good, text) = command(&["set-bounds", &target, "demo-en-fr-de", "3", "2"]);
     let wanted = "min (3) must not exceed max (2)";
     assert!(!good && text.contains(wanted), "{text}");

@@ -13,7 +13,7 @@ use babelmesh::{
     node::ask_command,
 };
 use babelmesh_integration_tests::{
-    Backend, Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic, Turn,
+    Backend, Cluster, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, Settings, Share, Traffic,
     executables, faults::HANG, free_address, free_addresses, measured, meet, request, wait_until,
 };
 
@@ -40,7 +40,7 @@ fn real_model(settings: Settings) -> Settings {
 #[test]
 fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_two_seconds() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -152,7 +152,7 @@ fn ask(backend: &mut Backend, messages: usize) {
 
 #[test]
 fn two_nodes_with_a_share_of_a_core_each_carry_nearly_twice_the_load_of_one() {
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let (Some(one), Some(two)) = (answers_per_second(1), answers_per_second(2)) else {
         return;
     };
@@ -174,7 +174,7 @@ fn with_spanish(sandbox: &Sandbox) -> String {
 #[test]
 fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
@@ -219,7 +219,7 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
         &nodes[1].name(),
         Action::Unload { model: model() },
     );
-    assert!(told.contains(" 0 jobs were handed back"), "{told}");
+    assert!(told.contains(" 0 jobs returned"), "{told}");
     round(&mut backend, &["fr", "es"]);
     backend.flush();
     assert!(
@@ -244,7 +244,7 @@ fn models_that_come_and_go_take_their_languages_with_them_and_no_job_is_refused(
 fn a_node_that_drains_right_after_it_loaded_a_model_keeps_no_partition_from_the_others() {
     const SOUTHERN: [&str; 3] = ["es", "it", "pt"];
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
@@ -312,7 +312,7 @@ fn a_node_that_drains_right_after_it_loaded_a_model_keeps_no_partition_from_the_
 #[test]
 fn a_language_that_is_paused_holds_no_other_one_up_however_much_of_it_waits() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use babelmesh_integration_tests::{
-    Backend, Kafka, PATIENCE, ProcessNode, Sandbox, Settings, Turn, free_address, free_addresses,
-    http::HttpClient, meet, request, wait_until,
+    Backend, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, Settings, free_address,
+    free_addresses, http::HttpClient, meet, request, wait_until,
 };
 use serde_json::json;
 
@@ -72,7 +72,7 @@ fn assert_right(backend: &Backend) {
 fn jobs_of_any_source_are_translated_exactly_once_whichever_node_owns_their_partition_also_while_one_restarts()
  {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
@@ -181,7 +181,7 @@ fn of_tier(sandbox: &Sandbox, settings: Settings, tier: &str) -> Settings {
 fn a_job_goes_to_the_node_with_the_tier_that_it_asks_for_and_is_done_by_its_own_node_while_that_is_away()
  {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };

@@ -1,10 +1,10 @@
-//! Idle nodes help a hot one.
+//! Offload from a hot node to idle ones.
 
 use std::time::{Duration, Instant};
 
 use babelmesh_integration_tests::{
-    PATIENCE, ProcessNode, Sandbox, Settings, Share, Turn, executables, free_addresses, measured,
-    meet, wait_until,
+    MachineLock, PATIENCE, ProcessNode, Sandbox, Settings, Share, executables, free_addresses,
+    measured, meet, wait_until,
 };
 use rustix::process::Signal;
 
@@ -61,7 +61,7 @@ fn seconds(borrow: bool, messages: usize) -> Option<f64> {
 
 #[test]
 fn two_idle_peers_make_a_hot_node_nearly_twice_as_fast_at_least() {
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let (Some(alone), Some(helped)) = (seconds(false, 3_000), seconds(true, 3_000)) else {
         return;
     };
@@ -81,7 +81,7 @@ fn two_idle_peers_make_a_hot_node_nearly_twice_as_fast_at_least() {
 #[test]
 fn nothing_is_lost_or_repeated_when_a_peer_that_helps_is_killed() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     // Each does 200 segments a second, in batches of at most 8: as if each had one core.
     let mut nodes = start(&sandbox, true, |_, settings| {
         let settings = settings

@@ -144,22 +144,19 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
     // A rehearsal changes nothing.
     assert_eq!(
         world.replay(&["--all", "--dry-run"]),
-        said("5 would be replayed, 0 left out")
+        said("5 would be replayed, 0 skipped")
     );
     assert_eq!(world.records(&world.topics.requests).len(), sources.len());
     node.drain();
 
     let node = world.node(1_000);
     let one = format!("{}:{}", letters[2]["partition"], letters[2]["offset"]);
-    assert_eq!(
-        world.replay(&["--at", &one]),
-        said("1 replayed, 0 left out")
-    );
-    assert_eq!(world.replay(&["--all"]), said("4 replayed, 0 left out"));
-    assert_eq!(world.replay(&["--all"]), said("0 replayed, 0 left out"));
+    assert_eq!(world.replay(&["--at", &one]), said("1 replayed, 0 skipped"));
+    assert_eq!(world.replay(&["--all"]), said("4 replayed, 0 skipped"));
+    assert_eq!(world.replay(&["--all"]), said("0 replayed, 0 skipped"));
     assert_eq!(
         world.replay(&["--code", "text_too_long"]),
-        said("0 replayed, 0 left out")
+        said("0 replayed, 0 skipped")
     );
     assert!(
         world
@@ -168,10 +165,10 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
             .all(|letter| letter["handled"] == true)
     );
     let again = world.replay(&["--at", &one]);
-    assert_eq!(again, ("0 replayed, 1 left out".to_owned(), false));
+    assert_eq!(again, ("0 replayed, 1 skipped".to_owned(), false));
     assert_eq!(
         world.replay(&["--all", "--from-beginning", "--dry-run"]),
-        said("5 would be replayed, 0 left out")
+        said("5 would be replayed, 0 skipped")
     );
     // Both languages of each were refused at first, and both are translated now.
     let end = Instant::now() + PATIENCE;
@@ -209,14 +206,14 @@ fn a_cause_that_is_gone(world: &World<'_>, mut backend: Backend) {
 }
 
 #[test]
-fn a_letter_whose_cause_is_gone_is_replayed_and_translated_once() {
+fn a_dead_letter_whose_cause_is_fixed_is_replayed_and_translated_once() {
     let sandbox = Sandbox::new();
     let broker = Broker::start();
     a_cause_that_is_gone(&on_embedded(&sandbox, &broker), broker.backend());
 }
 
 #[test]
-fn a_letter_is_replayed_and_remembered_in_one_transaction_of_a_real_broker() {
+fn a_replay_and_its_progress_are_one_transaction_of_a_real_broker() {
     let sandbox = Sandbox::new();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
@@ -232,7 +229,7 @@ fn a_letter_is_replayed_and_remembered_in_one_transaction_of_a_real_broker() {
 }
 
 #[test]
-fn what_fails_again_says_how_often_and_what_is_cut_is_left_out() {
+fn repeated_failures_carry_their_count_and_truncated_letters_are_skipped() {
     let sandbox = Sandbox::new();
     let broker = Broker::start();
     let world = on_embedded(&sandbox, &broker);
@@ -284,7 +281,7 @@ fn what_fails_again_says_how_often_and_what_is_cut_is_left_out() {
     for replays in 1..=2 {
         let left_out = if replays == 1 { 1 } else { 0 };
         let (said, content) = world.replay(&["--all"]);
-        assert_eq!(said, format!("1 replayed, {left_out} left out"));
+        assert_eq!(said, format!("1 replayed, {left_out} skipped"));
         assert_eq!(content, left_out == 0);
         wait_for_letters(&backend, 1);
         let letters = world.list(&["--code", "invalid_json"]);
@@ -304,7 +301,7 @@ fn one_language_that_failed_is_replayed_without_the_others() {
     backend.ask(&request("m", "hello", &["fr", "ja"], "c"));
     backend.read_all(PATIENCE);
     wait_for_letters(&backend, 1);
-    assert_eq!(world.replay(&["--all"]), said("1 replayed, 0 left out"));
+    assert_eq!(world.replay(&["--all"]), said("1 replayed, 0 skipped"));
     wait_for_letters(&backend, 1);
     let (french, refused) = (Ok("fr:hello".to_owned()), Err("unsupported_language"));
     let mut answers = world.answers("m");

@@ -41,7 +41,7 @@ fn real_models_are_used_and_named_where_they_are_fetched() {
         "firefox-pt-en: pt → en",
         "a Firefox Translations model",
         " → pt: ",
-        "there and back again",
+        "round trips",
         "  pt: A lua ",
     ];
     assert_says(&told, &named);
@@ -57,6 +57,6 @@ fn the_toy_model_is_called_one() {
     // A short demo shows one of the two.
     let pairs = [" → fr: ", " → de: "];
     assert!(pairs.iter().any(|pair| told.contains(pair)), "{told}");
-    assert!(!told.contains("there and back"), "{told}");
+    assert!(!told.contains("round trips"), "{told}");
     assert_says(&table, &["80 of 80"]);
 }

@@ -1,5 +1,5 @@
-//! What `docker/` holds is what it says it is: files that parse, keys that the configuration has, executables that the workspace builds,
-//! queries about metrics that a node has. No Docker engine is needed.
+//! Consistency of the files in `docker/`: files that parse, keys that the configuration has, executables that the
+//! workspace builds, queries about metrics that a node has. No Docker engine is needed.
 
 mod compose;
 mod image;

@@ -1,4 +1,4 @@
-//! What the documentation says is true of the code: keys, metrics, commands, error codes, alerts, schemas.
+//! Consistency of documentation and code: keys, metrics, commands, error codes, alerts, schemas.
 //!
 //! Relative links and paths are checked by `docs/check-links`, programs by `readme.rs`. Files that are generated are written again with
 //! `REGENERATE_DOCS=1`.

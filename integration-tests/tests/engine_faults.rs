@@ -364,7 +364,7 @@ fn a_model_that_cannot_be_loaded_for_too_long_is_answered_with_a_retriable_error
         assert_eq!(answer.error(), "model_unavailable");
         let error = answer.result.error.as_ref().unwrap();
         assert!(
-            error.retriable && error.message.contains("it cannot be loaded"),
+            error.retriable && error.message.contains("model load failed"),
             "{error:?}"
         );
     }

@@ -248,7 +248,7 @@ fn beams_are_scored_alike() {
 }
 
 #[test]
-fn what_is_out_of_order_or_not_there_gets_a_clear_failure() {
+fn unexpected_messages_get_a_clear_failure() {
     for engine in ENGINES {
         let mut started = start(engine);
         let translate = |target: &str| {

@@ -8,9 +8,9 @@ mod brokers;
 mod fencing;
 mod hostile;
 mod killed_nodes;
-mod lending;
 mod membership;
 mod network;
+mod offload;
 mod offsets;
 mod restarts;
 

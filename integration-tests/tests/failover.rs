@@ -1,4 +1,4 @@
-//! Models that fail: their work goes to another one of the same pair of languages, or to another node.
+//! Failover: work of a failing model goes to another model of the pair, or to another node.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use babelmesh_actors::events::Event;
 use babelmesh_integration_tests::{
-    Backend, Kafka, LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, Turn,
+    Backend, Kafka, LocalNode, MachineLock, PATIENCE, ProcessNode, Sandbox, Settings,
     faults::{FAIL_LOAD, UNLOADABLE},
     free_address, processes, request, wait_until,
 };
@@ -129,7 +129,7 @@ fn ask_some(backend: &mut Backend, word: &str) {
 #[test]
 fn a_node_whose_only_model_cannot_be_loaded_leaves_its_language_to_other_nodes() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };

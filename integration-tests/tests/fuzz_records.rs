@@ -11,7 +11,7 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Backend, Chance, Cluster, Kafka, ProcessNode, Sandbox, clients::Interpreter, measured,
+    Backend, Cluster, Kafka, ProcessNode, Sandbox, SeededRng, clients::Interpreter, measured,
     wait_until,
 };
 
@@ -117,7 +117,7 @@ fn records_of_any_kind_are_answered_or_dead_lettered_and_disturb_nothing() {
         .node(sandbox.node())
         .set("intake.max_text_chars", cases::MAX_TEXT_CHARS);
     let node = ProcessNode::start_limited(MEMORY, &sandbox, &settings);
-    let mut cases = Cases::new(kafka.topics(), Chance::of("records"));
+    let mut cases = Cases::new(kafka.topics(), SeededRng::of("records"));
     let mut writers = Writers::new(&kafka.clients(), sandbox.folder());
     let mut book = Book::default();
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! The HTTP edge of a whole node: what clients get, what they are refused, and what they cannot do to it.
+//! The HTTP edge of a whole node: answers, rejections and robustness.
 
 use std::{
     io::{Read, Write},
@@ -190,7 +190,7 @@ fn answers_tell_which_tier_was_used_and_whether_the_cache_had_it() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said_in_the_form_of_its_api() {
+fn errors_use_the_format_of_the_api_that_was_called() {
     let sandbox = Sandbox::new();
     let (_node, http) = start(&sandbox, |s| {
         s.set("intake.max_text_chars", 50).set("http.max_texts", 3)
@@ -759,7 +759,7 @@ fn the_dashboard_is_fed_live_and_pages_of_other_sites_are_not() {
 }
 
 #[test]
-fn a_drain_answers_those_who_have_asked() {
+fn a_drain_answers_pending_requests() {
     let sandbox = Sandbox::new();
     let (node, http) = start(&sandbox, |s| {
         s.actors(1).set("engine.fake.batch_us", 1_000_000)

@@ -1,4 +1,4 @@
-//! Nodes that have more to do than they can, that only start, and that strangers knock at.
+//! Overloaded and starting nodes, and unauthenticated connections.
 
 use std::{
     collections::BTreeMap,
@@ -256,7 +256,7 @@ fn no_client_is_told_a_path_of_the_server() {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(
         answer.json()["error"],
-        "model demo-en-fr-de is not available: it cannot be loaded"
+        "model demo-en-fr-de is not available: model load failed"
     );
     for path in ["/status", "/ready", "/models", "/metrics"] {
         let body = http.get(path).body;

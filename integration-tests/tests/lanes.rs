@@ -1,4 +1,4 @@
-//! A flood of bulk work does not stand in the way of conversations.
+//! Bulk work does not delay conversations.
 
 use std::{
     collections::BTreeMap,

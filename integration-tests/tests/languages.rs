@@ -152,7 +152,7 @@ fn text_in_the_other_characters_is_not_sent_back_as_if_it_were_translated() {
 }
 
 #[test]
-fn a_real_engine_is_told_languages_in_the_spelling_of_its_model() {
+fn a_real_engine_gets_languages_in_the_spelling_of_its_model() {
     assert!(executables::engine("ctranslate2").is_file());
     let sandbox = Sandbox::new();
     let models: [(&str, &[&str], &[&str]); 1] = [("demo", &["eng"], &["fr", "de"])];

@@ -1,4 +1,4 @@
-//! Nodes whose models, engines or surroundings are broken: what starts, what is reported, and how nodes end.
+//! Nodes with broken models, engines or environments: startup, reporting and shutdown.
 
 use std::{
     fs,
@@ -189,7 +189,7 @@ fn a_node_without_any_usable_model_ends_and_names_each() {
 }
 
 /// Asks a node whose only model cannot be loaded: the answer is an error, and comes at once.
-fn assert_hopeless(node: &LocalNode, reason: &str) {
+fn assert_unrecoverable(node: &LocalNode, reason: &str) {
     let mut backend = node.backend();
     let started = Instant::now();
     for message in 0..20 {
@@ -213,7 +213,7 @@ fn an_engine_that_never_loads_is_answered_for_at_once() {
     fs::write(sandbox.faulty_engines().join(UNLOADABLE), "").unwrap();
     let settings = sandbox.faulty_node().set("http.listen", "127.0.0.1:0");
     let node = LocalNode::start_cold(&settings);
-    assert_hopeless(&node, "the faulty engine was told to fail");
+    assert_unrecoverable(&node, "the faulty engine was told to fail");
     assert!(
         node.events().failures().len() < 3,
         "it starts again and again"
@@ -228,7 +228,7 @@ fn a_device_that_does_not_exist_is_answered_for_at_once() {
         .set("pool.restart_max_backoff_ms", 30_000)
         .set("http.listen", "127.0.0.1:0");
     let node = LocalNode::start_cold(&settings);
-    assert_hopeless(&node, "CUDA");
+    assert_unrecoverable(&node, "CUDA");
 }
 
 #[test]

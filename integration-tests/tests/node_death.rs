@@ -77,7 +77,7 @@ fn engines_die_with_a_node_that_is_killed() {
 }
 
 #[test]
-fn what_a_killed_node_had_read_is_translated_by_another_one() {
+fn work_of_a_killed_node_is_translated_by_another_one() {
     let sandbox = Sandbox::new();
     let broker = Broker::start();
     let mut first = ProcessNode::start(&sandbox, &broker.node(sandbox.faulty_node().actors(2)));
@@ -174,7 +174,7 @@ fn a_second_signal_ends_a_node_at_once_unless_it_comes_with_the_first() {
         told.elapsed().as_millis()
     );
     assert_eq!(status.code(), Some(1));
-    assert!(node.log().contains("second time"), "{}", node.log());
+    assert!(node.log().contains("second stop signal"), "{}", node.log());
     assert_dead_within(&engines, Duration::from_secs(3));
 }
 

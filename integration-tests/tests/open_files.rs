@@ -1,4 +1,4 @@
-//! What a node does with limits of open files, and with files that others may open.
+//! Open file limits, and file permissions.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
@@ -26,7 +26,7 @@ fn a_node_that_may_open_too_few_files_says_so_and_does_not_start() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("may have 60 open files and needs 136"),
+        error.contains("the limit of 60 open files is below the required 136"),
         "{error}"
     );
     assert!(!error.contains("panicked"), "{error}");
@@ -56,7 +56,7 @@ fn a_node_raises_its_limit_of_open_files_and_warns_of_keys_that_others_can_read(
         log.contains("http.max_connections is lowered to what fits")
             && log.contains("connections=1864")
             && log.contains("limit=2000")
-            && log.contains("other users can read the file of API keys")
+            && log.contains("API key file is accessible by other users")
             && log.contains("0644")
     });
 }

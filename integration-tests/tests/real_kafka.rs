@@ -168,7 +168,7 @@ fn answers(bootstrap: &str, options: &[(&str, &str)], within: Duration) -> bool 
 }
 
 #[test]
-fn secure_listeners_let_in_who_is_known_and_nobody_else() {
+fn secure_listeners_admit_known_clients_only() {
     let sandbox = Sandbox::new();
     let cluster = Cluster {
         secure: true,

@@ -1,4 +1,4 @@
-//! What failed for now is tried again, within its deadline; what is late is answered and not translated.
+//! Transient failures are retried within the deadline; late requests are answered and not translated.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ const fn is_retry(event: &Event) -> bool {
 }
 
 #[test]
-fn what_fails_while_a_model_is_away_is_translated_when_it_is_back() {
+fn failures_of_an_unavailable_model_are_translated_once_it_is_back() {
     let sandbox = Sandbox::new();
     let (node, fail) = broken_node(&sandbox, |settings| settings.set("retry.attempts", 100));
     let mut backend = node.backend();

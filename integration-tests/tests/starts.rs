@@ -81,12 +81,12 @@ fn a_second_node_of_a_name_ends_at_once_and_harms_nothing() {
         ask(node.socket()).is_err_and(|error| error.to_string() == "the node is starting")
     });
     let error = refused(&sandbox, &first);
-    assert!(error.contains("needs a node.name of its own"), "{error}");
+    assert!(error.contains("set a unique node.name"), "{error}");
     let error = refused(&sandbox, &second);
-    assert!(error.contains("needs a node.name of its own"), "{error}");
+    assert!(error.contains("set a unique node.name"), "{error}");
     let other = first.clone().set("node.name", "another");
     let error = refused(&sandbox, &other);
-    assert!(error.contains("another node answers there"), "{error}");
+    assert!(error.contains("another node is listening there"), "{error}");
     assert!(node.socket().exists());
     // A node that is killed gives its name back.
     node.kill();

@@ -246,7 +246,7 @@ fn fewer_partitions_than_the_wished_parallelism_are_warned_about() {
     let log = node.log();
     let warnings = log
         .lines()
-        .filter(|line| line.contains("fewer partitions than nodes"));
+        .filter(|line| line.contains("fewer partitions than kafka.parallelism"));
     assert_eq!(
         warnings.filter(|line| line.contains(&french)).count(),
         2,
@@ -303,7 +303,7 @@ fn the_embedded_broker_is_said_to_have_no_administration() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
-            said.contains("is an embedded one, which cannot be administered"),
+            said.contains("is embedded and does not support administration"),
             "{said}"
         );
     }

@@ -506,7 +506,7 @@ fn serve_without(endpoint: &str, protocol: &str) {
     wait_until("drops are counted", PATIENCE, || dropped(http) > 50_000.0);
     let grown = sizes[4].saturating_sub(sizes[1]);
     assert!(grown < 64 << 20, "it grew by {grown} bytes: {sizes:?}");
-    let told = node.log().matches("spans are dropped").count();
+    let told = node.log().matches("dropping spans").count();
     let most = usize::try_from(started.elapsed().as_secs() / 30).unwrap() + 2;
     assert!(
         (1..=most).contains(&told),

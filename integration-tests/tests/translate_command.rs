@@ -50,7 +50,7 @@ fn a_text_is_translated_whatever_it_looks_like() {
     assert_eq!(refused.status.code(), Some(1));
     let complaint = text(&refused.stderr);
     assert!(
-        complaint.contains("unsupported_language: no model translates to ja"),
+        complaint.contains("unsupported_language: no model supports the target language ja"),
         "{complaint}"
     );
 }
@@ -92,7 +92,7 @@ fn standard_input_is_translated_line_by_line() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_output_pipe_is_not_a_failure() {
     let sandbox = Sandbox::new();
     assert!(executables::engine("ctranslate2").is_file());
     let mut command = sandbox.command();

@@ -82,7 +82,7 @@ fn results_of_a_conversation_leave_in_the_order_of_its_requests() {
 }
 
 #[test]
-fn what_travels_with_a_request_travels_with_its_results() {
+fn the_trace_context_of_a_request_is_copied_to_its_results() {
     let sandbox = Sandbox::new();
     let settings = sandbox.node().set("node.name", "named");
     let node = LocalNode::start(&settings);
@@ -159,7 +159,7 @@ fn a_job_may_be_published_straight_to_its_language_topic() {
 }
 
 #[test]
-fn what_is_not_language_comes_out_as_it_went_in() {
+fn text_without_language_is_passed_through() {
     let sandbox = Sandbox::new();
     let node = LocalNode::start(&sandbox.node());
     let mut backend = node.backend();
@@ -193,7 +193,7 @@ fn what_is_not_language_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn what_is_not_language_comes_out_as_it_went_in_whatever_its_language() {
+fn text_without_language_is_passed_through_for_any_pair() {
     let sandbox = Sandbox::new();
     let node = LocalNode::start(&sandbox.node());
     let mut backend = node.backend();

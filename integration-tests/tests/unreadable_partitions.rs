@@ -66,7 +66,7 @@ fn a_partition_that_cannot_be_read_is_seen_and_holds_up_no_other() {
     let started = Instant::now();
     backend.read_all(PATIENCE);
     backend.ids.assert_exactly_once();
-    let problem = format!("topic {topic} partition 0 is not read any further");
+    let problem = format!("topic {topic} partition 0 is stalled");
     wait_until("the partition is in /ready", PATIENCE, || {
         let missing = node.http().get("/ready").json()["missing"].clone();
         missing

@@ -289,7 +289,7 @@ fn without_dead_letters_only_partitions_with_bad_records_wait_and_nothing_is_ans
 }
 
 #[test]
-fn a_result_that_its_topic_refuses_leaves_the_dead_letter_beside_it_whole() {
+fn a_rejected_result_leaves_its_dead_letter_whole() {
     let sandbox = Sandbox::new();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;

@@ -16,7 +16,7 @@ use babelmesh_actors::domain::Language;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Globals, runtime, told_to_stop, usage};
+use super::{Globals, runtime, stop_requested, usage};
 use crate::{
     events::EventLog,
     kafka::client::Clients,
@@ -253,12 +253,12 @@ pub(super) fn print(report: &LoadReport, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A flag that is set when the process is told to stop.
+/// A flag that is set on a stop signal.
 pub(super) fn stop_flag() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&flag);
     tokio::spawn(async move {
-        told_to_stop().await;
+        stop_requested().await;
         set.store(true, Ordering::Relaxed);
     });
     flag

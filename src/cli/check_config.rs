@@ -12,7 +12,7 @@ use super::{Globals, registry};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckConfigArgs {
-    /// Print the whole configuration that results, defaults included; options of Kafka clients, which may be secret, are left out
+    /// Print the effective configuration including defaults, without the options of Kafka clients, which may be secret
     #[arg(long)]
     print: bool,
 }

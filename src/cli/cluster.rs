@@ -33,7 +33,7 @@ enum ClusterCommand {
         /// Name of the node
         node: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Set the minimum and maximum number of actors of a pool
     SetBounds {
@@ -46,7 +46,7 @@ enum ClusterCommand {
         /// Maximum number of actors
         max: u32,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Pause a language on a node: its jobs wait in Kafka
     Pause {
@@ -55,7 +55,7 @@ enum ClusterCommand {
         /// The language
         language: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Resume a paused language on a node
     Resume {
@@ -64,7 +64,7 @@ enum ClusterCommand {
         /// The language
         language: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Load a model from the configured folders of a node
     Load {
@@ -73,7 +73,7 @@ enum ClusterCommand {
         /// Id of the model
         model: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Unload a model from a node; unfinished work moves to other models or nodes
     Unload {
@@ -82,7 +82,7 @@ enum ClusterCommand {
         /// Id of the model
         model: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
     /// Change which log lines a node writes
     LogFilter {
@@ -91,7 +91,7 @@ enum ClusterCommand {
         /// The filter, as in log.filter
         filter: String,
         #[command(flatten)]
-        how: How,
+        how: SendOptions,
     },
 }
 
@@ -100,7 +100,7 @@ struct CertsArgs {
     /// Folder for the certificates; existing files are kept
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Name of a node of a new authority; repeat for each node
+    /// Node to create a certificate for, with a new authority; may be repeated
     // The id of the global option, which has another meaning and is replaced by this one here.
     #[arg(id = "asked", long = "node", value_name = "NAME", required_unless_present = "add", conflicts_with = "add", num_args = 1..)]
     nodes: Vec<String>,
@@ -114,7 +114,7 @@ struct CertsArgs {
 
 /// Options of every command for a node.
 #[derive(Debug, Args)]
-struct How {
+struct SendOptions {
     /// Idempotency key: a command that is sent twice with the same id is executed once
     #[arg(long, value_name = "ID")]
     id: Option<String>,

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, Delivery},
     kafka::{
         client::Clients,
-        letters::{self, Filter, Handled, Letter, Plan, Position, Scan, Verdict},
+        dead_letters::{self, DeadLetter, Filter, Handled, Plan, Position, Scan, Verdict},
     },
     node::EMBEDDED,
 };
@@ -229,7 +229,7 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
         within: within(config),
     };
     let mut output = io::stdout().lock();
-    let mut told = |letter: &Letter, verdict: &Verdict| {
+    let mut told = |letter: &DeadLetter, verdict: &Verdict| {
         let what = show::printable(&letter.code, usize::MAX);
         match verdict {
             Verdict::Replay(topic) => {
@@ -243,7 +243,7 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
         }
         Ok(())
     };
-    let summary = letters::replay(&clients(config), &plan, &mut told)?;
+    let summary = dead_letters::replay(&clients(config), &plan, &mut told)?;
     for at in &summary.missing {
         writeln!(
             output,
@@ -254,7 +254,7 @@ fn replay(config: &Config, args: &ReplayArgs) -> Result<ExitCode> {
     let would = if args.dry_run { "would be " } else { "" };
     writeln!(
         output,
-        "{} {would}replayed, {left_out} left out",
+        "{} {would}replayed, {left_out} skipped",
         summary.replayed
     )?;
     Ok(match left_out {

@@ -104,7 +104,7 @@ pub(super) fn run(args: DemoArgs, globals: &Globals) -> Result<ExitCode> {
                 board.clear();
                 node.drain().await;
                 writeln!(io::stderr(), "stopped; in-flight work was finished")?;
-                // The generator's thread may still wait for answers that nobody will give.
+                // The generator thread may still wait for answers that will not come.
                 std::process::exit(130);
             }
         };

@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow};
 
-use super::{Globals, runtime, told_to_stop};
+use super::{Globals, runtime, stop_requested};
 use crate::{
     events::{EventLog, NodeEvent},
     logging,
@@ -30,7 +30,7 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
     }
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let stop = told_to_stop();
+        let stop = stop_requested();
         tokio::pin!(stop);
         let node = tokio::select! {
             // Signals are listened to first: until then they would end the process at once.
@@ -49,7 +49,7 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
             (signal, for_good) = async {
                 tokio::select! {
                     signal = stop => (signal, false),
-                    () = node.told_to_drain() => ("cluster", true),
+                    () = node.drain_requested() => ("cluster", true),
                 }
             } => {
                 NodeEvent::Draining { signal }.emit();
@@ -61,7 +61,7 @@ pub(super) fn run(globals: &Globals) -> Result<ExitCode> {
                 };
                 tokio::select! {
                     () = drained => Ok(ExitCode::SUCCESS),
-                    () = told_again(SAME_ORDER, told_to_stop) => Err(anyhow!("told to stop a second time, not waiting for what is unfinished")),
+                    () = told_again(SAME_ORDER, stop_requested) => Err(anyhow!("second stop signal, abandoning unfinished work")),
                 }
             }
         }

@@ -40,8 +40,8 @@ pub(super) struct TopicsArgs {
 enum TopicsCommand {
     /// Create missing topics and report topics that differ from the configuration
     ///
-    /// The languages are those of kafka.languages, or those that the models write. Topics that exist are changed only with --alter.
-    /// Exits with status 0 if every topic exists afterwards, otherwise with 1.
+    /// The languages are those of kafka.languages, or those that the models write. Existing topics are changed only
+    /// with --alter. Exits with status 0 if every topic exists afterwards, otherwise with 1.
     Create {
         /// Dry run: validate on the brokers and print the changes
         #[arg(long)]

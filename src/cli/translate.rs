@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use babelmesh_actors::{
     caller,
-    domain::{Priority, Reach, TranslationRequest},
+    domain::{Locality, Priority, TranslationRequest},
     events::{Event, Observer},
 };
 use clap::Args;
@@ -78,7 +78,7 @@ pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
         let done = tokio::select! {
             done = translate_all(&args, &actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),
-            signal = super::told_to_stop() => Err(anyhow!("stopped by {signal}")),
+            signal = super::stop_requested() => Err(anyhow!("stopped by {signal}")),
         };
         actors.stop(Duration::from_secs(2)).await;
         match (done, causes.first()) {
@@ -104,7 +104,10 @@ fn translate_elsewhere(
         match (result.translated_text, result.error) {
             (Some(text), _) => Ok(text),
             (None, Some(error)) => bail!("{}: {}", error.code.name(), error.message),
-            (None, None) => bail!("node {} answered without a translation", result.node),
+            (None, None) => bail!(
+                "node {} returned neither a translation nor an error",
+                result.node
+            ),
         }
     };
     if let Some(text) = args.text() {
@@ -158,7 +161,7 @@ async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<
     if text.trim().is_empty() {
         return Ok(text.to_owned());
     }
-    match caller::translate(&actors.intake(), request(args, text), Reach::Node).await {
+    match caller::translate(&actors.intake(), request(args, text), Locality::Node).await {
         Ok(Ok(translated)) => Ok(translated.text),
         Ok(Err(error)) => bail!("{}: {error}", error.code.name()),
         Err(_) => bail!("the pool stopped before it answered"),

@@ -28,7 +28,7 @@ pub struct Config {
     pub log: LogConfig,
     /// Kafka.
     pub kafka: KafkaConfig,
-    /// What is read, and how much of it at a time.
+    /// Intake limits and back-pressure.
     pub intake: IntakeConfig,
     /// Which models.
     pub models: ModelsConfig,
@@ -36,11 +36,11 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Pools of model actors.
     pub pool: PoolConfig,
-    /// What is tried again.
+    /// Retries.
     pub retry: RetryConfig,
     /// How many model actors.
     pub scaling: ScalingConfig,
-    /// What the node may use.
+    /// Resource limits.
     pub limits: LimitsConfig,
     /// Help between the pools of nodes.
     pub offload: OffloadConfig,
@@ -62,13 +62,13 @@ pub struct Config {
 pub struct NodeConfig {
     /// Name in results, logs and Kafka client ids.
     pub name: String,
-    /// Longest time to finish what was read when the node is told to stop, in milliseconds.
+    /// Drain timeout, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Longest time from the signal to the end of the process, in milliseconds; 0 is the drain timeout and ten seconds.
     pub shutdown_timeout_ms: u64,
 }
 
-/// What a node has beyond its drain timeout to end everything else.
+/// Time beyond the drain timeout for the rest of the shutdown.
 const SHUTDOWN_RESERVE: Duration = Duration::from_secs(10);
 
 impl NodeConfig {
@@ -121,7 +121,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is read, and how much of it at a time.
+/// Intake limits and back-pressure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IntakeConfig {
@@ -341,11 +341,11 @@ impl Default for BatchConfig {
     }
 }
 
-/// How often and how soon jobs are tried again that failed for now.
+/// Retry policy for transient failures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetryConfig {
-    /// Tries after the first one, of a job without a deadline; zero tries nothing again.
+    /// Retries of a job without a deadline; zero disables retries.
     pub attempts: u32,
     /// Longest delay before the first of them, in milliseconds; doubles with each.
     pub initial_backoff_ms: u64,
@@ -386,7 +386,7 @@ pub enum PolicyKind {
     Threshold,
 }
 
-/// What the node's engines may use.
+/// Resource limits of engines.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LimitsConfig {

@@ -1,4 +1,4 @@
-//! What must hold beyond the types of the keys.
+//! Validation beyond the types of the keys.
 
 mod sizes;
 
@@ -155,7 +155,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     refuse_if(
         retry.initial_backoff_ms == 0,
         "retry.initial_backoff_ms",
-        "must be above zero; set retry.attempts to 0 to try nothing again",
+        "must be above zero; set retry.attempts to 0 to disable retries",
     );
     refuse_if(
         retry.max_backoff_ms < retry.initial_backoff_ms,
@@ -184,7 +184,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             errors.push(mistake(&format!("offload.{}", error.field), error.problem));
         }
     }
-    // A cookie that could not be read was told of already, and looks absent now.
+    // An unreadable cookie was reported already, and looks absent now.
     let unread = errors.iter().any(|e| e.path.starts_with("cluster.cookie"));
     config
         .cluster

@@ -10,7 +10,7 @@ use rdkafka::{
     producer::{BaseRecord, DefaultProducerContext, ThreadedProducer},
 };
 
-use crate::kafka::{client::Clients, contact::Contact, topics::TopicNames};
+use crate::kafka::{client::Clients, metadata_client::MetadataClient, topics::TopicNames};
 
 /// How long brokers may take to say where topics end.
 const METADATA: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub(super) struct Backend {
 impl Backend {
     pub(super) fn connect(clients: &Clients, topics: &TopicNames) -> Result<Self> {
         // First of all: it says what is wrong when the brokers do not answer.
-        let metadata = Contact::open(clients)?.metadata(Some(&topics.results), METADATA)?;
+        let metadata = MetadataClient::open(clients)?.metadata(Some(&topics.results), METADATA)?;
         let producer = clients.producer().create()?;
         // No group: the generator reads all partitions, from where they end before it sends anything.
         let mut reading = clients.consumer("babelmesh-load");

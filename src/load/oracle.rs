@@ -1,10 +1,10 @@
-//! Which ids went in, and which came out.
+//! Bookkeeping of sent and received ids.
 
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// What an answer was to the oracle.
+/// Classification of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The first answer to this message in this language, after this time.
@@ -129,7 +129,7 @@ impl Oracle {
         &self.latency_us
     }
 
-    /// What was never answered: message id and target.
+    /// Unanswered: message id and target.
     pub fn missing(&self) -> impl Iterator<Item = (String, &str)> {
         self.messages
             .iter()

@@ -62,7 +62,7 @@ pub struct Latency {
     pub max: f64,
 }
 
-/// What is counted while a run goes on.
+/// Counters of a run.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     errors: BTreeMap<String, u64>,
@@ -169,7 +169,7 @@ impl LoadReport {
             row(&format!("error {code}"), count.to_string());
         }
         if self.held_back {
-            row("sending", "held back by --max-in-flight".to_owned());
+            row("sending", "limited by --max-in-flight".to_owned());
         }
         row("lost", self.lost.to_string());
         row("duplicate", self.duplicates.to_string());

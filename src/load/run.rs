@@ -16,7 +16,7 @@ use crate::kafka::{client::Clients, topics::TopicNames};
 
 /// How long the receiving side is polled between two looks at the sending side.
 const POLL: Duration = Duration::from_millis(1);
-/// How often progress is told.
+/// Interval of progress reports.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// Most records received between two looks at the sending side.
 const BURST: usize = 256;
@@ -24,9 +24,9 @@ const BURST: usize = 256;
 /// How fast messages go out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// So many a second, whatever comes back.
+    /// Open loop: this many per second.
     Rate(f64),
-    /// So many unanswered at most.
+    /// Closed loop: at most this many unanswered.
     InFlight(u64),
 }
 
@@ -39,7 +39,7 @@ pub struct Phase {
     pub pace: Pace,
 }
 
-/// What to send.
+/// The plan.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Texts, taken in turn.

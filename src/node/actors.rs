@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 use babelmesh_actors::{
     cache::CacheSpace,
     domain::Language,
-    elsewhere::Elsewhere,
     engine::Segment,
     events::Observer,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     offload::Peers,
     pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus, SharingConfig},
+    remote_nodes::RemoteNodes,
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
 };
 use babelmesh_models::Model;
@@ -56,11 +56,11 @@ impl Actors {
         observer: Arc<dyn Observer>,
         failures: Failures,
         peers: Arc<dyn Peers>,
-        elsewhere: Arc<dyn Elsewhere>,
+        remote_nodes: Arc<dyn RemoteNodes>,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
         let started =
-            Self::start_below(&root, config, selection, observer, (peers, elsewhere)).await;
+            Self::start_below(&root, config, selection, observer, (peers, remote_nodes)).await;
         if started.is_err() {
             let _ = root.stop_and_wait(None, Some(STOP)).await;
         }
@@ -72,7 +72,7 @@ impl Actors {
         config: &Config,
         selection: Selection,
         observer: Arc<dyn Observer>,
-        (peers, elsewhere): (Arc<dyn Peers>, Arc<dyn Elsewhere>),
+        (peers, remote_nodes): (Arc<dyn Peers>, Arc<dyn RemoteNodes>),
     ) -> Result<Self> {
         let pools = Pools {
             config: config.clone(),
@@ -101,8 +101,8 @@ impl Actors {
                 most: Duration::from_millis(config.retry.max_backoff_ms),
             },
             observer,
-            elsewhere,
-            patience: Duration::from_millis(config.pool.unavailable_after_ms),
+            remote_nodes,
+            max_wait: Duration::from_millis(config.pool.unavailable_after_ms),
         };
         let (intake, _) = Actor::spawn_linked(None, Intake, start, root.get_cell()).await?;
         Ok(Self {
@@ -129,7 +129,7 @@ impl Actors {
         &self.pools
     }
 
-    /// Where pools are told what is unread.
+    /// Lag inputs of pools.
     pub(super) fn lags(&self) -> PoolLags {
         PoolLags(Arc::clone(&self.pools))
     }
@@ -146,13 +146,13 @@ impl Actors {
         })
     }
 
-    /// From now on nothing is tried again: what fails for now, or waits for its next try, ends with its error.
+    /// Stops retries: transient failures and waiting retries end with their error.
     pub fn stop_retrying(&self) {
-        // An intake that is gone tries nothing again.
+        // A stopped intake retries nothing.
         let _ = self.intake.cast(IntakeMessage::StopRetrying);
     }
 
-    /// Drains the pools, then ends all actors. What does not finish in time is given up.
+    /// Drains the pools, then ends all actors. Unfinished work is abandoned after the timeout.
     pub async fn stop(&self, within: Duration) {
         self.stop_retrying();
         let entries = self.pools.all();
@@ -232,7 +232,7 @@ pub(super) async fn status(pool: &ActorRef<PoolMessage>) -> Option<PoolStatus> {
 /// Ends the node when a supervisor fails: its backlog is lost, and only a restart from the committed offsets brings it back.
 struct Root;
 
-/// Nobody has anything to say to the root.
+/// The root receives no messages.
 enum NoMessage {}
 
 impl ractor::Message for NoMessage {}
@@ -267,7 +267,7 @@ impl Actor for Root {
 pub(super) fn spec(
     config: &Config,
     model: &Model,
-    (ability, space): (Ability, CacheSpace),
+    (ability, space): (Capability, CacheSpace),
     models: usize,
     initial: bool,
 ) -> PoolSpec {
@@ -331,7 +331,7 @@ pub(super) fn policy(config: &Config) -> Box<dyn ScalingPolicy> {
     }
 }
 
-pub(super) fn ability(model: &Model) -> Result<Ability> {
+pub(super) fn ability(model: &Model) -> Result<Capability> {
     let parse = |tags: &[String]| -> Result<Vec<Language>> {
         let mut languages = Vec::with_capacity(tags.len());
         for tag in tags {
@@ -345,7 +345,7 @@ pub(super) fn ability(model: &Model) -> Result<Ability> {
         Ok(languages)
     };
     let manifest = model.manifest();
-    Ok(Ability {
+    Ok(Capability {
         sources: parse(&manifest.source_languages)?,
         targets: parse(&manifest.target_languages)?,
         tier: engines::model_type(model.tier()),

@@ -1,5 +1,5 @@
-//! What only one node of a machine can have, claimed before anything else is started: a node that cannot have it ends at once, and not after minutes of
-//! loading models.
+//! Exclusive resources of a machine, claimed before anything else: on a conflict the node exits at once, not after
+//! minutes of loading models.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{api::StartingServer, cluster::ClusterListener, config::Config};
 
-/// What was claimed, as far as somebody takes it over later.
+/// Claimed resources that are handed over later.
 pub(super) struct Claims {
     /// Answers that the node starts.
     pub(super) socket: SocketServer,
@@ -74,7 +74,7 @@ impl NameClaim {
         match Self::of(scope) {
             Ok(claim) => Ok(Some(claim)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
-                "another node named {node:?} of group {:?} runs on this machine: every node needs a node.name of its own",
+                "another node named {node:?} of group {:?} runs on this machine: set a unique node.name",
                 kafka.group_id
             ),
             Err(error) => Err(error).with_context(|| format!("claiming the name {node:?}")),

@@ -1,11 +1,11 @@
-//! What a node does when an operator or another node tells it to.
+//! Execution of commands from operators and other nodes.
 //!
 //! Commands do not wait for each other, with two exceptions: those about one model or one language are carried out one after the other, and a command that is
 //! given twice is carried out once.
 
 mod check;
 mod journal;
-mod turns;
+mod subject_locks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use babelmesh_actors::{
     domain::{Language, SpanRef, TranslationRequest},
     engine::{Segment, Translation},
     intake::IntakeMessage,
-    offload::{Loan, PeerError},
+    offload::{OffloadRequest, PeerError},
     pool::{Applied, PoolMessage, Unloaded},
     routing::list,
     scaling::Bounds,
@@ -22,7 +22,7 @@ use babelmesh_actors::{
 use ractor::{ActorRef, MessagingErr, rpc::CallResult};
 use tokio::sync::{oneshot, watch};
 
-use self::{check::Existing, journal::Journal, turns::Turns};
+use self::{check::CommandTargets, journal::Journal, subject_locks::SubjectLocks};
 use super::{actors::Actors, direct, languages::Languages, limits, pools::Pools};
 use crate::{
     cluster::{
@@ -49,7 +49,7 @@ pub(super) struct CommandHandler {
     traces: Traces,
     drain: watch::Sender<bool>,
     journal: Journal,
-    turns: Turns,
+    locks: SubjectLocks,
 }
 
 impl CommandHandler {
@@ -67,12 +67,12 @@ impl CommandHandler {
             traces,
             drain: watch::Sender::new(false),
             journal: Journal::default(),
-            turns: Turns::default(),
+            locks: SubjectLocks::default(),
         }
     }
 
     /// Waits until this node is to drain.
-    pub(super) async fn told_to_drain(&self) {
+    pub(super) async fn drain_requested(&self) {
         let mut told = self.drain.subscribe();
         // This value holds the sender, so the channel stays open.
         let _ = told.wait_for(|told| *told).await;
@@ -84,8 +84,8 @@ impl CommandHandler {
     }
 
     async fn act(&self, action: &Action) -> Result<String, String> {
-        let _turn = match turns::subject(action) {
-            Some(subject) => Some(self.turns.of(subject).await),
+        let _turn = match subject_locks::subject(action) {
+            Some(subject) => Some(self.locks.of(subject).await),
             None => None,
         };
         // What was there before the turn may be gone now.
@@ -107,10 +107,10 @@ impl CommandHandler {
         }
     }
 
-    /// What commands can be about.
-    fn existing(&self) -> Existing {
+    /// Possible targets of commands.
+    fn existing(&self) -> CommandTargets {
         let pools = self.pools.all();
-        Existing {
+        CommandTargets {
             models: pools.iter().map(|pool| pool.model.to_string()).collect(),
             languages: self.pools.written().into_iter().collect(),
             paused: self.languages.held(),
@@ -136,7 +136,7 @@ impl CommandHandler {
             _ => String::new(),
         };
         Ok(format!(
-            "{model} has {min} to {max} actors{}{room}",
+            "{model}: {min} to {max} actors{}{room}",
             already(applied)
         ))
     }
@@ -147,7 +147,7 @@ impl CommandHandler {
             true => IntakeMessage::Pause(target, reply),
             false => IntakeMessage::Resume(target, reply),
         };
-        // The intake obeys sooner or later, whether it answers in time or not.
+        // The intake executes the message even if its answer is late.
         self.languages.hold(target, hold);
         let applied = self.intake.call(message, Some(WAIT)).await;
         let already = already(answered(applied)?);
@@ -164,7 +164,7 @@ impl CommandHandler {
         let unread = match unread.is_empty() {
             true => String::new(),
             false => format!(
-                "; requests on Kafka for {} are refused until kafka.languages names it and the nodes are restarted",
+                "; Kafka requests for {} are rejected until it is added to kafka.languages and the nodes are restarted",
                 list(&unread)
             ),
         };
@@ -177,17 +177,15 @@ impl CommandHandler {
         let unloaded = self.pools.unload(&self.intake, model, UNLOAD).await;
         self.languages.has_left(model);
         let Unloaded { handed_back, .. } = unloaded?;
-        Ok(format!(
-            "{model} is unloaded, {handed_back} jobs were handed back"
-        ))
+        Ok(format!("{model} is unloaded, {handed_back} jobs returned"))
     }
 }
 
 fn answered<T, M>(call: Result<CallResult<T>, MessagingErr<M>>) -> Result<T, String> {
     match call {
         Ok(CallResult::Success(answer)) => Ok(answer),
-        Ok(CallResult::Timeout) => Err("its actors do not answer in time".to_owned()),
-        Ok(CallResult::SenderError) | Err(_) => Err("its actors have ended".to_owned()),
+        Ok(CallResult::Timeout) => Err("actors timed out".to_owned()),
+        Ok(CallResult::SenderError) | Err(_) => Err("actors have stopped".to_owned()),
     }
 }
 
@@ -202,7 +200,7 @@ const fn already(applied: Applied) -> &'static str {
 impl Host for CommandHandler {
     async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String> {
         let request: TranslationRequest = serde_json::from_slice(&request)
-            .map_err(|error| format!("it is no request: {error}"))?;
+            .map_err(|error| format!("not a valid request: {error}"))?;
         let answer = direct::translate(&self.intake, request, &self.node, (&self.traces, span));
         Ok(json(&answer.await))
     }
@@ -216,7 +214,7 @@ impl Host for CommandHandler {
     ) -> Result<Vec<Translation>, PeerError> {
         let pool = self.pools.of(model).ok_or(PeerError::Closing)?;
         let (reply, answer) = oneshot::channel();
-        let loan = Loan {
+        let loan = OffloadRequest {
             from: Arc::from(from),
             space,
             segments,

@@ -1,4 +1,4 @@
-//! File descriptors: a node that runs out of them serves nobody.
+//! File descriptor limits.
 
 use anyhow::{Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,7 +16,7 @@ const MIN_CONNECTIONS: u64 = 16;
 
 /// Descriptors that a configuration needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Needed {
+struct DescriptorNeeds {
     /// To run at all.
     least: u64,
     /// With the connections to other nodes, but without any HTTP client.
@@ -25,7 +25,7 @@ struct Needed {
     all: u64,
 }
 
-impl Needed {
+impl DescriptorNeeds {
     fn by(config: &Config, models: usize) -> Self {
         let least = BASE + PER_MODEL * models as u64;
         let http = match config.http.listen.as_str() {
@@ -70,10 +70,10 @@ pub(super) fn allow(config: &Config, models: usize) -> Result<usize> {
         },
     );
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let needed = Needed::by(config, models);
+    let needed = DescriptorNeeds::by(config, models);
     if limit < needed.least {
         bail!(
-            "this process may have {limit} open files and needs {} at least: raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, --ulimit nofile of Docker)",
+            "the limit of {limit} open files is below the required {}: raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, --ulimit nofile of Docker)",
             needed.least
         );
     }
@@ -97,20 +97,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_turned_off_needs_no_descriptors() {
+    fn disabled_features_need_no_descriptors() {
         let mut config = Config::default();
-        let alone = Needed::by(&config, 1);
+        let alone = DescriptorNeeds::by(&config, 1);
         assert_eq!((alone.least, alone.all), (136, 136));
         config.http.listen = "127.0.0.1:0".to_owned();
         config.http.max_connections = 1_000;
-        assert_eq!(Needed::by(&config, 60).least, 608);
-        assert_eq!(Needed::by(&config, 60).all, 1_608);
-        assert_eq!(Needed::by(&config, 60).connections(1_608), 1_000);
-        assert_eq!(Needed::by(&config, 60).connections(1_024), 416);
-        assert_eq!(Needed::by(&config, 60).connections(608), 16);
+        assert_eq!(DescriptorNeeds::by(&config, 60).least, 608);
+        assert_eq!(DescriptorNeeds::by(&config, 60).all, 1_608);
+        assert_eq!(DescriptorNeeds::by(&config, 60).connections(1_608), 1_000);
+        assert_eq!(DescriptorNeeds::by(&config, 60).connections(1_024), 416);
+        assert_eq!(DescriptorNeeds::by(&config, 60).connections(608), 16);
         config.cluster.enabled = true;
-        assert!(Needed::by(&config, 1).all > 1_136);
+        assert!(DescriptorNeeds::by(&config, 1).all > 1_136);
         config.http.max_connections = usize::MAX;
-        assert_eq!(Needed::by(&config, 1).all, u64::MAX);
+        assert_eq!(DescriptorNeeds::by(&config, 1).all, u64::MAX);
     }
 }

@@ -9,7 +9,8 @@ use ractor::ActorRef;
 
 use crate::telemetry::Traces;
 
-/// Translates a request with exactly one target on this node; `node` is its name. `span` is what it is done for, where that is watched.
+/// Translates a request with exactly one target on this node; `node` is its name. `span` is the parent span, if
+/// sampled.
 pub(super) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
@@ -18,14 +19,14 @@ pub(super) async fn translate(
 ) -> TranslationResult {
     match caller::ask(intake, request.clone(), traces.below(span)).await {
         Ok(outcome) => {
-            if let Some(journey) = traces.answered(&outcome, None) {
-                journey.delivered();
+            if let Some(request_trace) = traces.answered(&outcome, None) {
+                request_trace.delivered();
             }
             TranslationResult::of(&outcome, node)
         }
         Err(caller::Ended) => {
             let target = request.targets().next().unwrap_or_default().to_owned();
-            let error = RequestError::new(ErrorCode::ShuttingDown, "the node is stopping");
+            let error = RequestError::new(ErrorCode::ShuttingDown, "the node is shutting down");
             TranslationResult::failed(&request, &target, node, error)
         }
     }

@@ -58,14 +58,14 @@ pub(crate) fn select(config: &Config) -> Result<Selection> {
                 None if errors.is_empty() => {
                     let known: Vec<_> = registry.iter().map(Model::id).collect();
                     bail!(
-                        "models.load: there is no model {id}, only {}",
+                        "models.load: unknown model {id}; available: {}",
                         known.join(", ")
                     );
                 }
                 None if broken.iter().any(|broken| broken.model == *id) => {}
                 None => broken.push(BrokenModel {
                     model: id.clone(),
-                    error: format!("no such model can be read{}", lines(&errors)),
+                    error: format!("model not found or unreadable{}", lines(&errors)),
                 }),
             }
         }
@@ -74,7 +74,7 @@ pub(crate) fn select(config: &Config) -> Result<Selection> {
         let folders = folders(config);
         let folders: Vec<_> = folders.iter().map(|f| f.display().to_string()).collect();
         bail!(
-            "models.directories: there is no usable model in {}{}",
+            "models.directories: no usable model in {}{}",
             folders.join(", "),
             lines(&errors)
         );
@@ -228,7 +228,7 @@ fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {
         return Ok(program);
     }
     bail!(
-        "the engine {kind} is not there: {} does not exist (build it with `make build`, or set engine.directory)",
+        "engine {kind} not found: {} does not exist (build it with `make build`, or set engine.directory)",
         program.display()
     )
 }

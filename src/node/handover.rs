@@ -1,4 +1,4 @@
-//! Something that one part holds until another one takes it over.
+//! A slot that passes a resource from one component to another.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

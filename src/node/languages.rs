@@ -1,4 +1,4 @@
-//! The languages whose jobs a node reads from Kafka: those that its models write, without those that are held back.
+//! The languages whose jobs a node consumes: target languages of its models, except paused ones.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use crate::{
 /// How long a language's partitions may take to be handed over: several rebalances, when one is under way already. Below the time that a command may take.
 const HAND_OVER: Duration = Duration::from_secs(40);
 
-/// What the reader of jobs reads.
+/// Subscription of the job reader.
 pub(super) struct Languages {
     topics: TopicNames,
     /// Languages that the cluster has topics for.
@@ -73,7 +73,7 @@ impl Languages {
         }
     }
 
-    /// Languages whose jobs are held back.
+    /// Paused languages.
     pub(super) fn held(&self) -> BTreeSet<Language> {
         self.state().held.clone()
     }
@@ -170,7 +170,7 @@ impl Languages {
 
     /// Subscribes to what is to be read, if that has changed.
     fn apply(&self, state: &mut State) -> Result<()> {
-        ensure!(!state.is_closed, "the node is stopping");
+        ensure!(!state.is_closed, "the node is shutting down");
         let pools = self.pools.all();
         let models = || {
             let targets = |entry| -> Writes<'_> {
@@ -206,7 +206,7 @@ impl Languages {
         let this = Arc::clone(self);
         let wait = move || this.jobs.have_gone(&topics, HAND_OVER);
         let gone = tokio::task::spawn_blocking(wait).await?;
-        ensure!(gone, "its partitions were not handed over in time");
+        ensure!(gone, "timed out while handing over its partitions");
         Ok(())
     }
 }

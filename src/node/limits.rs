@@ -1,4 +1,4 @@
-//! What the machine has.
+//! Resource detection.
 
 use std::fs;
 

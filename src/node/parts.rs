@@ -1,4 +1,4 @@
-//! What a node consists of: a stack of started parts, which end in the reverse order of their start.
+//! The parts of a node: a stack that is stopped in reverse start order.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{config::NodeConfig, events::NodeEvent};
 /// A part of a node that was started. Dropping one releases what it holds without waiting; stopping it ends it in an orderly way.
 #[async_trait(?Send)]
 pub(super) trait Part {
-    /// What it is called in the log.
+    /// Its name in the log.
     fn name(&self) -> &'static str;
 
     /// The phase of the shutdown in which it ends.
@@ -38,7 +38,7 @@ impl Shutdown {
         }
     }
 
-    /// For a node whose start has failed: nobody waits for its work, and others get its partitions.
+    /// For a failed start: there is no work to finish, and other nodes get its partitions.
     pub(super) fn of_failed_start(config: &NodeConfig) -> Self {
         Self {
             budget: ShutdownBudget::without_drain(config, Instant::now()),
@@ -62,7 +62,8 @@ impl Parts {
         self.0.push(Box::new(part));
     }
 
-    /// Stops all parts, the last one first. One that does not end in its phase is given up, and does not keep the others.
+    /// Stops all parts, the last one first. One that does not stop within its phase is abandoned, and does not block
+    /// the others.
     pub(super) async fn stop(mut self, shutdown: Shutdown) {
         while let Some(part) = self.0.pop() {
             let (name, within) = (part.name(), shutdown.left(part.phase()));
@@ -153,7 +154,7 @@ mod tests {
             stopped,
             ["stopped third", "stopped second", "stopped first"]
         );
-        // Each is gone before the next one is told.
+        // Each has stopped before the next one is stopped.
         assert_eq!(told[..2], ["stopped third", "dropped third"]);
     }
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 use async_trait::async_trait;
 use babelmesh_actors::{
     domain::{TranslationRequest, TranslationResult},
-    elsewhere::AbleNodes,
-    routing::Ability,
+    remote_nodes::CandidateNodes,
+    routing::Capability,
 };
 
 use crate::{
@@ -27,12 +27,12 @@ impl Peers for ClusterPeers {
         self.0.view()
     }
 
-    fn abilities(&self) -> Vec<Ability> {
-        self.0.abilities()
+    fn capabilities(&self) -> Vec<Capability> {
+        self.0.capabilities()
     }
 
-    fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
-        self.0.able_nodes(request)
+    fn candidate_nodes(&self, request: &TranslationRequest) -> CandidateNodes {
+        self.0.candidate_nodes(request)
     }
 
     async fn command(&self, command: Command) -> Result<CommandDone> {
@@ -42,7 +42,7 @@ impl Peers for ClusterPeers {
     async fn translate_among(
         &self,
         request: TranslationRequest,
-        nodes: AbleNodes,
+        nodes: CandidateNodes,
     ) -> Option<Result<TranslationResult>> {
         self.0.translate_among(request, nodes).await
     }

@@ -26,10 +26,10 @@ use crate::{
         gauges::DeliveryGauges,
         jobs::JobReader,
         ownership::Ownership,
-        publisher::{Publisher, PublisherThread, Publishing, Settlements, WriteTimeouts},
-        reader::{Departure, Handler, Leaving, Member, Reader, Reading},
+        publisher::{Publisher, PublisherHandle, PublisherThread, Publishing, WriteTimeouts},
+        reader::{Departure, GroupDeparture, Handler, Member, Reader, Reading},
         record::Encoder,
-        refusals::Refusals,
+        rejected_records::Refusals,
         requests::Splitter,
         topic_health::TopicHealth,
         topic_watch::TopicWatch,
@@ -85,9 +85,9 @@ impl Pipelines {
         let intake = actors.intake();
         let topics: Vec<_> = kafka.topics.all_jobs(own).collect();
         let sources = [std::slice::from_ref(&kafka.topics.requests), &topics].concat();
-        let jobs = build.pipeline(&kafka.group_id, &topics, |settlements, ownership| {
+        let jobs = build.pipeline(&kafka.group_id, &topics, |publisher_handle, ownership| {
             JobReader::new(
-                settlements,
+                publisher_handle,
                 ownership,
                 refusals.clone(),
                 intake,
@@ -96,9 +96,9 @@ impl Pipelines {
         })?;
         let group = format!("{}-splitter", kafka.group_id);
         let requests = [kafka.topics.requests.clone()];
-        let splitter = build.pipeline(&group, &requests, |settlements, _| {
+        let splitter = build.pipeline(&group, &requests, |publisher_handle, _| {
             Splitter::new(
-                (settlements, traces.clone()),
+                (publisher_handle, traces.clone()),
                 refusals,
                 kafka.topics.clone(),
                 served.to_vec(),
@@ -113,7 +113,7 @@ impl Pipelines {
         })
     }
 
-    /// What requests and jobs tell about themselves.
+    /// Status of requests and jobs.
     pub(super) fn sources(&self) -> Sources {
         Sources {
             requests: self.splitter.source(),
@@ -135,7 +135,7 @@ impl Pipelines {
             self.splitter.stop(shutdown, drain() / 3),
             self.jobs.stop(shutdown, drain()),
         ];
-        leaving.into_iter().for_each(Leaving::wait);
+        leaving.into_iter().for_each(GroupDeparture::wait);
     }
 }
 
@@ -149,8 +149,8 @@ impl Pipeline {
         }
     }
 
-    /// Reads no more, finishes `within` a time what was read, and begins to leave the group.
-    fn stop(mut self, shutdown: Shutdown, within: Duration) -> Leaving {
+    /// Stops consuming, finishes in-flight work `within` a timeout, and starts to leave the group.
+    fn stop(mut self, shutdown: Shutdown, within: Duration) -> GroupDeparture {
         let share = shutdown.budget.share(Phase::LeaveGroups);
         self.reader.stay(within.max(QUICK));
         self.publisher.finish(within);
@@ -193,7 +193,7 @@ impl Build<'_> {
         &self,
         group: &str,
         topics: &[String],
-        handler: impl FnOnce(Settlements, Ownership) -> H,
+        handler: impl FnOnce(PublisherHandle, Ownership) -> H,
     ) -> Result<Pipeline> {
         let intake = &self.config.intake;
         let marks = WaterMarks {
@@ -202,17 +202,17 @@ impl Build<'_> {
         };
         let flow = Arc::new(Flow::new(marks));
         let (sender, commands) = mpsc::channel();
-        let settlements = Settlements::new(sender);
+        let publisher_handle = PublisherHandle::new(sender);
         let revoke_within = Duration::from_millis(self.config.kafka.revoke_timeout_ms);
         let ownership = Ownership::default();
         let gauges = Arc::new(DeliveryGauges::default());
         let member = Arc::new(Member::new(
             self.clients.member(group),
-            settlements.clone(),
+            publisher_handle.clone(),
             (ownership.clone(), Arc::clone(&gauges)),
             revoke_within,
         )?);
-        let handler = handler(settlements.clone(), ownership.clone());
+        let handler = handler(publisher_handle.clone(), ownership.clone());
         let publishing = Publishing {
             member: Arc::clone(&member),
             ownership,
@@ -233,7 +233,7 @@ impl Build<'_> {
             self.clients.publisher(group),
             self.clients.delivery(),
             publishing,
-            (settlements.clone(), commands),
+            (publisher_handle.clone(), commands),
         )?;
         let observer = Arc::clone(&self.observer);
         let failures = self.failures.clone();

@@ -15,7 +15,7 @@ use babelmesh_actors::{
     intake::{IntakeMessage, Route},
     offload::Peers,
     pool::{Applied, NodeBudget, PoolLag, PoolMessage, PoolStart, PoolSupervisor, Unloaded},
-    routing::Ability,
+    routing::Capability,
 };
 use babelmesh_models::Model;
 use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
@@ -31,11 +31,11 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) struct PoolEntry {
     pub(super) model: Arc<str>,
     pub(super) pool: ActorRef<PoolMessage>,
-    /// What the model can do.
-    pub(super) ability: Ability,
+    /// Capabilities of the model.
+    pub(super) ability: Capability,
     /// Licence of its weights.
     pub(super) licence: Arc<str>,
-    /// Where it is told what is unread.
+    /// Its lag input.
     pub(super) lag: PoolLag,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Pools {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) budget: Arc<NodeBudget>,
     pub(super) peers: Arc<dyn Peers>,
-    /// What was translated before, if it is remembered.
+    /// The cache, if enabled.
     pub(super) cache: Option<Arc<Cache>>,
     /// Supervises them.
     pub(super) root: ActorCell,
@@ -196,7 +196,7 @@ impl Pools {
         }
     }
 
-    /// Has the intake use a model no more, and ends its pool. What it has not done within this time is handed back.
+    /// Removes a model from the intake, and stops its pool. Unfinished jobs are returned after this time.
     ///
     /// # Errors
     /// When the intake does not answer.

@@ -210,7 +210,7 @@ impl Drop for TaskPart {
     }
 }
 
-/// The node's promise to take work: others are told first that it is over.
+/// Acceptance of work: ends first, and other nodes are notified.
 pub(super) struct AvailabilityPart {
     pub(super) commands: Arc<CommandHandler>,
     pub(super) cluster: Option<Arc<Cluster>>,

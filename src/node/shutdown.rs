@@ -1,4 +1,4 @@
-//! The one time budget of a node's end.
+//! The time budget of a shutdown.
 
 use std::time::{Duration, Instant};
 

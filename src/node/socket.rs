@@ -42,18 +42,18 @@ use crate::{
 const LONGEST: u64 = 4 << 20;
 /// Longest time for a request to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long whoever asks waits for a status.
+/// Client timeout of a status request.
 const WAIT: Duration = Duration::from_secs(5);
 /// Requests that are answered at once.
 const MAX_ANSWERING: usize = 64;
 /// Connections whose request has not arrived. One more ends the oldest of them, so that idle connections keep nobody out.
 const MAX_IDLE: usize = 64;
 
-/// What can be asked.
+/// Requests on the status socket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub enum SocketRequest {
-    /// How the node does; whoever closes without a word gets this too.
+    /// Node status; also the answer to an empty request.
     Status,
     /// The cluster as the node sees it.
     Cluster,
@@ -63,7 +63,7 @@ pub enum SocketRequest {
         node: Option<String>,
         /// What, with one target.
         request: Box<TranslationRequest>,
-        /// W3C trace context of whoever asks.
+        /// W3C trace context of the requester.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         traceparent: Option<String>,
     },
@@ -174,7 +174,7 @@ async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
     }
 }
 
-/// What answers come from.
+/// Sources of answers.
 struct Answers {
     status: Arc<dyn StatusSource>,
     cluster: Option<Arc<Cluster>>,
@@ -309,12 +309,12 @@ fn request<T: DeserializeOwned>(socket: &Path, what: &SocketRequest, wait: Durat
     }
 }
 
-/// Says in words what a timeout of a socket means: its own text is "Resource temporarily unavailable".
+/// Explains a socket timeout, whose own text is "Resource temporarily unavailable".
 fn late(error: std::io::Error, wait: Duration) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => anyhow!(
-            "the node did not answer within {wait:?}: its process runs, but hangs or is stopped"
-        ),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            anyhow!("the node did not answer within {wait:?}: its process is hung or stopped")
+        }
         _ => error.into(),
     }
 }
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_hangs_is_told_in_words() {
+    fn a_hanging_node_is_reported_in_plain_words() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("node.sock");
         let _silent = UnixListener::bind(&socket).unwrap();

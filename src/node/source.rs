@@ -1,4 +1,4 @@
-//! What a pipeline tells about its source and its delivery.
+//! Source and delivery status of a pipeline.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -39,7 +39,7 @@ impl Sources {
         is_read(&self.requests) && is_read(&self.jobs)
     }
 
-    /// What is wrong with topics and with the partitions that are read, if anything.
+    /// Problems of topics and of assigned partitions.
     pub(super) fn problems(&self) -> Vec<TopicProblem> {
         let mut problems = self.topics.problems();
         for Source { lag, delivery, .. } in [&self.requests, &self.jobs] {
@@ -48,7 +48,7 @@ impl Sources {
             let stalled = lag.stalled().into_iter();
             let stalled = stalled.filter(|(topic, partition)| !delivery.waits(topic, *partition));
             problems.extend(stalled.map(|(topic, partition)| TopicProblem {
-                problem: format!("partition {partition} is not read any further"),
+                problem: format!("partition {partition} is stalled"),
                 topic: topic.to_string(),
             }));
             let held = lag.held().into_iter();

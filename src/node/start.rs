@@ -1,4 +1,4 @@
-//! What a node starts, in this order. It ends in the reverse order.
+//! Startup of a node, in this order. It ends in the reverse order.
 
 use std::{
     net::SocketAddr,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use babelmesh_actors::{domain::Language, elsewhere::Elsewhere, events::Observer};
+use babelmesh_actors::{domain::Language, events::Observer, remote_nodes::RemoteNodes};
 
 use super::{
     Actors, EMBEDDED, StatusSource,
@@ -16,6 +16,7 @@ use super::{
     descriptors, engines,
     languages::Languages,
     languages_of, limits,
+    monitors::{self, Conditions},
     parts::Parts,
     peers::ClusterPeers,
     pipeline::Pipelines,
@@ -23,13 +24,11 @@ use super::{
         ActorsPart, AvailabilityPart, BrokerPart, HttpPart, PipelinesPart, RetriesPart, TaskPart,
     },
     source::Sources,
-    status,
-    watches::{self, Conditions},
-    written_by,
+    status, written_by,
 };
 use crate::{
     api::{self, ApiServer, Feed, Health},
-    cluster::{Cluster, Facts, LateElsewhere, LatePeers},
+    cluster::{Cluster, DeferredPeers, DeferredRemoteNodes, Facts},
     config::Config,
     events::NodeEvent,
     failure::Failures,
@@ -37,7 +36,7 @@ use crate::{
     telemetry::{Telemetry, Traces},
 };
 
-/// What is needed of a node's parts while they run.
+/// Handles of a running node.
 pub(super) struct Started {
     pub(super) actors: Arc<Actors>,
     pub(super) sources: Sources,
@@ -68,7 +67,7 @@ pub(super) async fn start(
     let topics_for = languages_of(config, &selection.models);
     let clients = connect(config, &topics_for, parts).await?;
     let watching = Watching::new(config, &traces, observer);
-    let others = Others::new(config);
+    let others = DeferredCluster::new(config);
     let failures = Failures::default();
     let actors = Actors::start(
         config,
@@ -76,7 +75,7 @@ pub(super) async fn start(
         Arc::clone(&watching.observer),
         failures.clone(),
         Arc::clone(&others.peers) as _,
-        Arc::clone(&others.elsewhere),
+        Arc::clone(&others.remote_nodes),
     );
     let actors = Arc::new(actors.await?);
     parts.push(ActorsPart(Arc::clone(&actors)));
@@ -107,7 +106,7 @@ pub(super) async fn start(
     core.open(config, claims, (watching, others), parts).await
 }
 
-/// What serves Kafka. The rest of the node makes it accessible.
+/// The Kafka pipelines. The other parts make them accessible.
 struct Core {
     served: Vec<Language>,
     languages: Arc<Languages>,
@@ -124,7 +123,7 @@ impl Core {
         self,
         config: &Config,
         claims: Claims,
-        (watching, others): (Watching, Others),
+        (watching, others): (Watching, DeferredCluster),
         parts: &mut Parts,
     ) -> Result<Started> {
         let node = &config.node.name;
@@ -188,7 +187,7 @@ impl Core {
     }
 
     fn status(&self, config: &Config) -> Arc<dyn StatusSource> {
-        Arc::new(status::About {
+        Arc::new(status::StatusContext {
             node: config.node.name.clone(),
             bootstrap: self.clients.bootstrap().to_owned(),
             delivery: self.clients.delivery(),
@@ -200,13 +199,13 @@ impl Core {
 
     fn watch(&self, config: &Config, conditions: Arc<Conditions>, parts: &mut Parts) {
         let (topics, lags) = (&config.kafka.topics, self.actors.lags());
-        let lag = watches::lag(topics, self.served.clone(), self.sources.clone(), lags);
+        let lag = monitors::lag(topics, self.served.clone(), self.sources.clone(), lags);
         parts.push(TaskPart(lag));
         if config.kafka.bootstrap_servers != EMBEDDED {
-            // On its own broker there is nobody else who could do the work.
+            // With an embedded broker no other node can do the work.
             let pools = Arc::clone(self.actors.pools());
             let languages = Arc::clone(&self.languages);
-            let broken = watches::broken_models(pools, languages, conditions);
+            let broken = monitors::broken_models(pools, languages, conditions);
             parts.push(TaskPart(broken));
         }
     }
@@ -265,12 +264,12 @@ fn own_languages(served: &[Language], actors: &Actors) -> Result<Vec<Language>> 
     own.retain(|language| served.contains(language));
     ensure!(
         !own.is_empty(),
-        "kafka.languages: no model of this node writes any of them"
+        "kafka.languages: no model of this node supports any of these languages"
     );
     Ok(own)
 }
 
-/// What other nodes are told that does not change.
+/// Static facts reported to other nodes.
 fn facts(config: &Config, served: &[Language]) -> Facts {
     Facts {
         cores: limits::cores(&config.limits),
@@ -278,7 +277,7 @@ fn facts(config: &Config, served: &[Language]) -> Facts {
     }
 }
 
-/// Who is told what the actors do.
+/// Observers of actor events.
 struct Watching {
     observer: Arc<dyn Observer>,
     conditions: Arc<Conditions>,
@@ -292,7 +291,7 @@ impl Watching {
         let telemetry = Arc::new(Telemetry::new(traces));
         let (health, feed) = (Arc::new(Health::default()), Arc::new(Feed::default()));
         let observer = match config.http.listen.as_str() {
-            // Nobody could read them.
+            // They would have no reader.
             "" => observer,
             _ => Arc::new(vec![
                 observer,
@@ -315,23 +314,23 @@ impl Watching {
 }
 
 /// Other nodes, for parts that are there before the cluster.
-struct Others {
-    peers: Arc<LatePeers>,
-    late: Arc<LateElsewhere>,
-    elsewhere: Arc<dyn Elsewhere>,
+struct DeferredCluster {
+    peers: Arc<DeferredPeers>,
+    late: Arc<DeferredRemoteNodes>,
+    remote_nodes: Arc<dyn RemoteNodes>,
 }
 
-impl Others {
+impl DeferredCluster {
     fn new(config: &Config) -> Self {
-        let late = Arc::new(LateElsewhere::default());
-        let elsewhere: Arc<dyn Elsewhere> = match config.cluster.enabled {
+        let late = Arc::new(DeferredRemoteNodes::default());
+        let remote_nodes: Arc<dyn RemoteNodes> = match config.cluster.enabled {
             true => Arc::clone(&late) as _,
             false => Arc::new(()),
         };
         Self {
             peers: Arc::default(),
             late,
-            elsewhere,
+            remote_nodes,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a node tells about itself.
+//! Status of a node.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::telemetry::status::{BrokenModel, Delivery, ModelInfo, NodeStatus, StatusSource};
 
-/// What is known of the node.
-pub(super) struct About {
+/// Inputs of the status.
+pub(super) struct StatusContext {
     pub(super) node: String,
     pub(super) bootstrap: String,
     pub(super) delivery: Delivery,
@@ -26,7 +26,7 @@ pub(super) struct About {
 }
 
 #[async_trait]
-impl StatusSource for About {
+impl StatusSource for StatusContext {
     fn models(&self) -> Vec<ModelInfo> {
         let entries = self.pools.all();
         let info = |entry: PoolEntry| ModelInfo {

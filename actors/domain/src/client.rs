@@ -1,4 +1,4 @@
-//! Whose work it is, as far as sharing fairly needs to know.
+//! Client identity for fair sharing.
 
 use std::{
     fmt,
@@ -6,10 +6,10 @@ use std::{
     sync::LazyLock,
 };
 
-/// Keyed at random for each process: nobody can choose a name that collides with another client's, and an id tells nothing about the name.
+/// The hash key is random per process: clients cannot provoke collisions, and an id reveals nothing about the name.
 static NAMES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// A client: work of different clients takes turns. Only a keyed hash of its name is kept.
+/// A client for fair scheduling. Only a keyed hash of its name is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ClientId(u64);
 

@@ -1,4 +1,4 @@
-//! Errors that a sender is told about.
+//! Errors reported to senders.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,29 +15,29 @@ pub enum ErrorCode {
     EmptyText,
     /// The text has more characters than the limit.
     TextTooLong,
-    /// A language tag that is none.
+    /// An invalid language tag.
     InvalidLanguage,
-    /// A target language that no node of this cluster is set up for.
+    /// A target language that no node of the cluster supports.
     UnsupportedLanguage,
     /// No model translates from this source to this target.
     UnsupportedPair,
-    /// `auto` was asked for, and the language could not be told.
+    /// The source was `auto` and the language could not be detected.
     UndetectedLanguage,
     /// The deadline passed before the translation was made.
     DeadlineExceeded,
-    /// The model could not be loaded for too long.
+    /// The model has been unavailable for too long.
     ModelUnavailable,
     /// The text makes the engine crash or hang, alone and more than once.
     PoisonText,
     /// The engine refused or failed on this text without crashing.
     EngineFailed,
-    /// The answer is larger than the broker takes.
+    /// The answer exceeds the broker's size limit.
     ResultTooLarge,
     /// The node is stopping.
     ShuttingDown,
-    /// Handling the record failed inside the node; the failure was contained, logged and counted.
+    /// Internal error while processing the record; it was contained, logged and counted.
     InternalError,
-    /// The topic that the job belongs into does not exist, or the node may not write to it.
+    /// The job topic does not exist or is not writable.
     TopicUnavailable,
 }
 
@@ -74,8 +74,8 @@ impl ErrorCode {
         )
     }
 
-    /// Whether the node tries again by itself before it answers: only what may heal here, in a while. A deadline that has
-    /// passed comes back only with a new request, and what ends with the node is another node's.
+    /// Whether the node retries before it returns the error: only for failures that are transient on this node. An
+    /// expired deadline needs a new request, and work of a stopping node is taken over by another node.
     #[must_use]
     pub const fn is_retried(self) -> bool {
         matches!(self, Self::ModelUnavailable)
@@ -104,7 +104,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether a message that ended so also belongs into the dead letters, because it can never succeed.
+    /// Whether a message with this error is dead-lettered because the failure is permanent.
     #[must_use]
     pub const fn is_dead(self) -> bool {
         !self.retriable()
@@ -119,7 +119,7 @@ pub struct RequestError {
     pub code: ErrorCode,
     /// One line for the sender; never holds the text itself.
     pub message: String,
-    /// Whether it is of no use that this node tries again, whatever the code says.
+    /// Whether a retry on this node is pointless, regardless of the code.
     pub is_lasting: bool,
 }
 

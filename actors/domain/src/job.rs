@@ -1,4 +1,4 @@
-//! A job: one text into one language, and what came of it.
+//! Jobs (one text into one target language) and their outcomes.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ pub struct Ticket {
     pub partition: u32,
     /// Offset in that partition.
     pub offset: i64,
-    /// Counts the times this partition was assigned; an outcome of an earlier assignment is void.
+    /// Assignment epoch of the partition; outcomes of earlier epochs are ignored.
     pub epoch: u32,
 }
 
-/// Receives what came of jobs. Called by pools; must neither block nor fail.
+/// Receives job outcomes. Called by pools; must neither block nor fail.
 pub trait OutcomeSink: Send + Sync {
     /// Takes outcomes, several at once when they end together.
     fn deliver(&self, outcomes: Vec<JobOutcome>);
 
-    /// Whether an outcome for this position is still of use. What is not is given to no engine and ends without an outcome: its sender has
-    /// gone, or its partition has, and that one's next owner reads it again.
+    /// Whether an outcome for this position is still wanted. An abandoned job reaches no engine and gets no outcome:
+    /// its sender has disconnected, or its partition was revoked and the next owner reads it again.
     fn wants(&self, _ticket: Ticket) -> bool {
         true
     }
@@ -31,13 +31,13 @@ pub trait OutcomeSink: Send + Sync {
 
 /// Where an order may be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Reach {
-    /// By this model of this node, even while another one would do it. For probes.
+pub enum Locality {
+    /// By this model of this node only. For health probes.
     Model(Arc<str>),
     /// By any model of this node.
     #[default]
     Node,
-    /// By any model of this node, or by another node where this one has none that can.
+    /// By any model of this node, or by another node if this one has no suitable model.
     Cluster,
 }
 
@@ -45,19 +45,19 @@ pub enum Reach {
 pub struct Order {
     /// Where it came from.
     pub ticket: Ticket,
-    /// What is wanted, with exactly one target.
+    /// The request, with exactly one target.
     pub request: TranslationRequest,
     /// When the sender submitted it, as nearly as is known.
     pub submitted: Instant,
     /// W3C trace context: the sender's, or one below it.
     pub trace: Option<Arc<Trace>>,
-    /// How often it was offered anew after it had failed for good.
+    /// Number of replays after a permanent failure.
     pub replays: u32,
-    /// Whether a model is to do it even where its translation is remembered.
+    /// Whether to bypass the cache.
     pub fresh: bool,
     /// Where it may be done.
-    pub reach: Reach,
-    /// Who wants to know.
+    pub locality: Locality,
+    /// The sink of the outcome.
     pub sink: Arc<dyn OutcomeSink>,
 }
 
@@ -68,7 +68,7 @@ impl Order {
         self.request.targets().next().unwrap_or_default()
     }
 
-    /// When it loses its use.
+    /// Its deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let after = Duration::from_millis(self.request.deadline_ms?);
@@ -104,9 +104,9 @@ pub struct Job {
     pub source: Language,
     /// Language wanted.
     pub target: Language,
-    /// How sure the detection of the source language is, from 0 to 1; `None` where the language was told.
+    /// How sure the detection of the source language is, from 0 to 1; `None` if the language was given.
     pub detected: Option<f64>,
-    /// When the order loses its use.
+    /// Deadline of the order.
     pub deadline: Option<Instant>,
 }
 
@@ -117,14 +117,13 @@ impl Job {
         self.order.request.lane()
     }
 
-    /// Whose it is, where clients take turns.
+    /// The client, for fair scheduling.
     #[must_use]
     pub fn client(&self) -> ClientId {
         self.order.request.client()
     }
 
-    /// The outcome of a job whose text goes out as it came in: nothing in it is language, or it is in the target
-    /// language already.
+    /// The outcome of a job whose text is passed through: it contains no words, or is in the target language already.
     #[must_use]
     pub fn untouched(self) -> JobOutcome {
         let translated = Translated {
@@ -149,12 +148,12 @@ impl Job {
     }
 }
 
-/// What came of an order.
+/// The outcome of an order.
 #[derive(Debug)]
 pub struct JobOutcome {
     /// The order.
     pub order: Order,
-    /// Its translation, or why there is none.
+    /// Its translation or error.
     pub result: Result<Translated, RequestError>,
 }
 
@@ -169,7 +168,7 @@ pub struct Translated {
     pub source: Language,
     /// Language it is in now.
     pub target: Language,
-    /// How sure the detection of the source language is, from 0 to 1; `None` where the language was told.
+    /// How sure the detection of the source language is, from 0 to 1; `None` if the language was given.
     pub detected: Option<f64>,
     /// Model used; empty when nothing needed translation.
     pub model_id: Arc<str>,
@@ -181,7 +180,7 @@ pub struct Translated {
     pub batch_size: u32,
     /// Number of parts translated.
     pub segments: u32,
-    /// Whether no part of it needed a model: all were made before, or with those of another job.
+    /// Whether no part needed a model: all were cached or deduplicated with another job.
     pub from_cache: bool,
     /// From the submission to the start of the first batch.
     pub queue_time: Duration,
@@ -189,7 +188,7 @@ pub struct Translated {
     pub processing_time: Duration,
 }
 
-/// Ends outcomes where their senders want them, keeping together what goes to one sink.
+/// Delivers outcomes to their sinks, grouped by sink.
 pub fn deliver_all(outcomes: Vec<JobOutcome>) {
     let mut run: Vec<JobOutcome> = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {

@@ -1,4 +1,4 @@
-//! Lanes: kinds of work that share a pool without standing in each other's way.
+//! Lanes: priority classes that share a pool without delaying each other.
 
 use std::ops::{Index, IndexMut};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
-    /// Somebody is waiting at this moment: HTTP, the command line, requests of high priority.
+    /// Interactive work: HTTP, the command line, requests of high priority.
     Interactive,
     /// Messages of conversations.
     Normal,

@@ -1,4 +1,4 @@
-//! Language tags, as far as routing needs them.
+//! Language tags for routing.
 
 mod aliases;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A language that models read and write: the primary subtag of a BCP 47 tag in its shortest form, and for Chinese the script.
 ///
-/// `en`, `EN`, `en-GB`, `en_US.UTF-8` and `eng` are all [`Language`] `en`; models and topics are found by it. What a sender wrote is kept
-/// beside it and repeated in the result.
+/// `en`, `EN`, `en-GB`, `en_US.UTF-8` and `eng` are all [`Language`] `en`; models and topics are found by it. The
+/// sender's spelling is kept separately and repeated in the result.
 ///
 /// - Codes of ISO 639-2 and 639-3, withdrawn codes and LibreTranslate's own (`zt`, `pb`) are aliases, and so is a language for the macrolanguage
 ///   that it is the standard of (`cmn`, `arb`, `zsm`).
@@ -24,7 +24,7 @@ pub struct Language {
     tag: [u8; 7],
 }
 
-/// A tag that is not a language.
+/// An invalid language tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a language tag such as \"en\" or \"pt-BR\"")]
 pub struct LanguageError(String);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tag_is_refused() {
+    fn an_invalid_tag_is_rejected() {
         for tag in [
             "",
             "e",

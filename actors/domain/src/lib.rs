@@ -1,4 +1,4 @@
-//! What the cluster talks about: languages, lanes, requests, results and their errors.
+//! Domain types: languages, lanes, requests, results and errors.
 
 mod client;
 mod error;
@@ -11,11 +11,11 @@ mod trace;
 
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
-pub use job::{Job, JobOutcome, Order, OutcomeSink, Reach, Ticket, Translated, deliver_all};
+pub use job::{Job, JobOutcome, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
 pub use request::{
     DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest, parse_language,
 };
 pub use result::{ErrorBody, PoolType, TranslationResult};
-pub use trace::{SpanRef, Trace, Watched};
+pub use trace::{SampledTrace, SpanRef, Trace};

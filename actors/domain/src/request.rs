@@ -58,7 +58,7 @@ pub struct TranslationRequest {
         deserialize_with = "wire::optional_name"
     )]
     pub priority: Option<Priority>,
-    /// Milliseconds after which the translation is of no use any more, counted from the time of the sender's Kafka record.
+    /// Deadline in milliseconds, counted from the timestamp of the sender's Kafka record.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -245,7 +245,7 @@ impl TranslationRequest {
         ClientId::of(self.key())
     }
 
-    /// What holds for the request as a whole.
+    /// Validates the request as a whole.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidRequest`] without message id or target, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
@@ -260,7 +260,7 @@ impl TranslationRequest {
         if self.targets().next().is_none() {
             return Err(RequestError::new(
                 ErrorCode::InvalidRequest,
-                "neither targetLanguages nor targetLanguage names a language",
+                "no target language: set targetLanguages or targetLanguage",
             ));
         }
         if self.text.trim().is_empty() {

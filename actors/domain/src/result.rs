@@ -16,7 +16,7 @@ pub struct TranslationResult {
     /// The translation; absent when there is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translated_text: Option<String>,
-    /// What went wrong; absent when there is a translation.
+    /// The error; absent if there is a translation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
     /// The source language as the request spelled it.
@@ -43,7 +43,7 @@ pub struct TranslationResult {
     pub worker_name: String,
     /// Name of the node.
     pub node: String,
-    /// Whether every piece of this text was translated before, or is just then for another text.
+    /// Whether every piece of this text came from the cache or was deduplicated with another text.
     pub from_cache: bool,
     /// Number of segments in the largest batch that a piece of this text was in; 0 when none was.
     pub batch_size: u32,

@@ -1,4 +1,4 @@
-//! What travels with an order for whoever traces it. Plain data: nothing here exports anything.
+//! Trace context of an order. Plain data: nothing here exports spans.
 
 use std::{
     fmt,
@@ -35,13 +35,13 @@ pub struct Trace {
     pub parent: String,
     /// `tracestate`; empty when there is none.
     pub state: String,
-    /// What whoever watches this order needs to know. Absent for the many that nobody does.
-    pub watched: Option<Watched>,
+    /// Data for tracing this order; absent if it is not sampled.
+    pub watched: Option<SampledTrace>,
 }
 
-/// An order that is watched.
+/// A sampled order.
 #[derive(Debug)]
-pub struct Watched {
+pub struct SampledTrace {
     /// Its own span.
     pub span: SpanRef,
     /// The span that it is a child of, in the same trace; none when the trace begins with it.
@@ -57,7 +57,7 @@ pub struct Watched {
     batches: Mutex<Vec<SpanRef>>,
 }
 
-impl Watched {
+impl SampledTrace {
     /// One that is accepted now.
     #[must_use]
     pub fn new(span: SpanRef, under: Option<u64>, is_remote: bool) -> Self {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn moments_of_one_order_lie_apart_on_the_wall_clock_as_they_did() {
-        let watched = Watched::new(SPAN, None, false);
+        let watched = SampledTrace::new(SPAN, None, false);
         let (early, late) = (Duration::from_millis(3), Duration::from_millis(250));
         let wall = |after| watched.wall(watched.since + after);
         assert_eq!(wall(early), watched.at + early);
@@ -123,13 +123,13 @@ mod tests {
             wall(late).duration_since(wall(early)).unwrap(),
             late - early
         );
-        // What was before it was accepted is not known better.
+        // Earlier times are not known more precisely.
         assert_eq!(watched.wall(watched.since - early), watched.at);
     }
 
     #[test]
     fn a_job_of_very_many_batches_remembers_only_the_first() {
-        let watched = Watched::new(SPAN, None, false);
+        let watched = SampledTrace::new(SPAN, None, false);
         for span in 0..1_000 {
             watched.joined(SpanRef { span, ..SPAN });
         }

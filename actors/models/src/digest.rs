@@ -33,7 +33,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
+            // Writing to a string is infallible.
             let _ = write!(text, "{byte:02x}");
             text
         })

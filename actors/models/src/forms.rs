@@ -1,8 +1,8 @@
 //! The forms in which the engines load a model.
 //!
-//! A model folder holds each number once. What an engine wants beside that is derived at first use, into a
-//! cache folder whose name contains a digest of the manifest (and so of every file) and a version of the form: a changed
-//! model never meets an old form. A form has a list of its files' digests, and one that is damaged is derived again.
+//! A model folder holds each number once. Engine-specific files are derived at first use, into a cache folder whose
+//! name contains a digest of the manifest (and so of every file) and a version of the form: a changed model never uses
+//! an outdated form. A form has a list of its files' digests, and one that is damaged is derived again.
 
 mod ctranslate2;
 mod digests;
@@ -100,7 +100,7 @@ impl FromStr for EngineKind {
             .into_iter()
             .find(|engine| engine.name() == name)
             .ok_or_else(|| {
-                format!("`{name}` is not an engine; there are firefox, ctranslate2 and rust-bert")
+                format!("unknown engine `{name}`; available: firefox, ctranslate2, rust-bert")
             })
     }
 }
@@ -116,7 +116,7 @@ pub enum FormError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
     /// The engine does not have what the model needs.
@@ -126,7 +126,7 @@ pub enum FormError {
         engine: EngineKind,
         /// The model.
         id: String,
-        /// What is missing.
+        /// The missing items.
         reason: String,
     },
     /// The cache cannot be written.
@@ -136,17 +136,17 @@ pub enum FormError {
         engine: EngineKind,
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
 }
 
-/// A form that an engine can load.
+/// A model form that an engine can load.
 #[derive(Debug)]
 pub struct Form {
     /// Its folder.
     pub directory: PathBuf,
-    /// What was wrong with the form that was found and is replaced by this one.
+    /// Damage of the previous form, which this one replaces.
     pub repaired: Option<Damage>,
 }
 

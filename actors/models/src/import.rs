@@ -26,14 +26,14 @@ pub use kind::{CONVERT, Kind, recognise};
 const WEIGHTS: &str = "model.safetensors";
 const PICKLED_WEIGHTS: &str = "pytorch_model.bin";
 
-/// What an import cannot read from the model itself, or should not.
+/// Options of an import that are not read from the model.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
     /// Id of the model; the name of its new folder if not given.
     pub id: Option<String>,
     /// Name for people; the id if not given.
     pub name: Option<String>,
-    /// What the model is good for.
+    /// Description of the model.
     pub description: Option<String>,
     /// Quality tier.
     pub tier: Tier,
@@ -44,7 +44,7 @@ pub struct ImportOptions {
     pub target_languages: Vec<String>,
     /// Licence of the weights.
     pub licence: Option<String>,
-    /// Whom the licence wants named.
+    /// Attribution required by the licence.
     pub attribution: Option<String>,
     /// Keeps a Marian model's weights in 32 bits.
     pub float32: bool,
@@ -68,7 +68,7 @@ pub enum ImportError {
     Firefox {
         /// The folder.
         directory: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
     /// The weights are there only as a Python pickle, which can run code when it is read.
@@ -94,14 +94,14 @@ pub enum ImportError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
     /// The languages are neither in the model nor in the options.
     #[error("{0}")]
     Languages(String),
     /// The id cannot be one.
-    #[error("`{0}` cannot be a model's id: lower-case letters, digits, `-`, `_` and `.` only")]
+    #[error("invalid model id `{0}`: use lower-case letters, digits, `-`, `_` and `.`")]
     Id(String),
     /// The new folder already exists.
     #[error("{} already exists; use --force to replace it", .0.display())]
@@ -111,7 +111,7 @@ pub enum ImportError {
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
 }

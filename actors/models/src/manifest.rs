@@ -1,4 +1,4 @@
-//! `model.toml`: what a model folder says about itself.
+//! `model.toml`: the manifest of a model folder.
 
 mod reading;
 
@@ -21,7 +21,7 @@ pub struct Manifest {
     pub id: String,
     /// Name for people.
     pub name: String,
-    /// What the model is good for.
+    /// Description of the model.
     pub description: String,
     /// Network architecture.
     pub architecture: Architecture,
@@ -33,7 +33,7 @@ pub struct Manifest {
     pub tier: Tier,
     /// Licence of the weights.
     pub licence: String,
-    /// Whom the licence wants named.
+    /// Attribution required by the licence.
     pub attribution: String,
     /// The source's first token, `{target}` standing for the target language; none where the model writes
     /// one language only.
@@ -131,7 +131,7 @@ pub struct Limits {
     pub max_output_tokens: u32,
 }
 
-/// What a file of the folder is for.
+/// Role of a file in the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {

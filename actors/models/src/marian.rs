@@ -14,7 +14,7 @@ pub(crate) const END_PIECE: &str = "</s>";
 pub(crate) const UNKNOWN_PIECE: &str = "<unk>";
 pub(crate) const PADDING_PIECE: &str = "<pad>";
 
-/// What of Hugging Face's `config.json` matters. Other keys are about training or are defaults.
+/// The used subset of Hugging Face's `config.json`. Other keys are about training or are defaults.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MarianConfig {
     pub(crate) model_type: String,

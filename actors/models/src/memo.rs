@@ -92,7 +92,7 @@ impl VerificationMemo {
         Ok(Ok(()))
     }
 
-    /// Keeps what was verified since the memo was opened. A memo that cannot be written costs time at the next start, nothing else.
+    /// Keeps what was verified since the memo was opened. If the memo cannot be written, the next start is slower.
     pub(crate) fn save(&mut self) {
         if !self.changed {
             return;

@@ -27,7 +27,7 @@ pub enum ModelError {
     Unreadable {
         /// The manifest.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// The manifest was refused.
@@ -35,7 +35,7 @@ pub enum ModelError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: ManifestError,
     },
     /// Files are missing or are not those that the manifest describes.
@@ -53,7 +53,7 @@ pub enum ModelError {
 pub struct FileProblem {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The error.
     pub defect: Defect,
 }
 
@@ -125,7 +125,7 @@ impl Model {
         self.manifest.tier
     }
 
-    /// What the folder says about itself.
+    /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -201,7 +201,7 @@ impl Model {
     }
 }
 
-/// What a comparison of digests found.
+/// Result of a digest comparison.
 fn defect(compared: io::Result<Result<(), String>>, entry: &manifest::FileEntry) -> Option<Defect> {
     match compared {
         Ok(Ok(())) => None,

@@ -25,7 +25,7 @@ pub enum RegistryError {
     Unreadable {
         /// The folder.
         directory: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// A model was refused.

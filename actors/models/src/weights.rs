@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_half_precision_cannot_hold_is_refused() {
+    fn values_beyond_half_precision_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
         for value in [1e5, f32::INFINITY, f32::NAN] {

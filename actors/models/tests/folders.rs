@@ -161,7 +161,7 @@ fn two_models_of_one_id_are_an_error() {
 }
 
 #[test]
-fn what_cannot_be_used_does_not_hinder_the_rest() {
+fn unusable_models_do_not_hinder_the_others() {
     let (from, parent) = (hugging_face(), tempdir().unwrap());
     for (folder, id) in [("one", "same"), ("two", "same"), ("good", "good")] {
         let options = ImportOptions {

@@ -44,7 +44,7 @@ impl BlockingEngine {
         }
     }
 
-    /// Who the engine is.
+    /// Identity of the engine.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello

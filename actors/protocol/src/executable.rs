@@ -36,7 +36,7 @@ fn say(line: &str) -> ExitCode {
 }
 
 fn refuse(line: &str) -> ExitCode {
-    // Nobody is left to tell when this fails too.
+    // There is nowhere left to report this error.
     let _ = writeln!(io::stderr(), "{line}");
     ExitCode::FAILURE
 }

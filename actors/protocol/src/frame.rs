@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// frame means that the stream is out of step.
 pub const MAX_FRAME_BYTES: usize = 64 << 20;
 
-/// What can go wrong with a frame.
+/// Errors of frames.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The pipe failed or was closed inside a frame.
@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(texts in prop::collection::vec(".*", 0..20), id: u64) {
+        fn written_values_are_read_back(texts in prop::collection::vec(".*", 0..20), id: u64) {
             let segment = |(index, text)| Segment {
                 text,
                 source: "en".into(),

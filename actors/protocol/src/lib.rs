@@ -14,8 +14,7 @@
 //! ```
 //!
 //! The engine ends when its standard input is closed, also in the middle of a batch: this is how no
-//! engine outlives its node. Everything it has to say to people goes to standard error, one line
-//! each; the node turns those lines into its own log events.
+//! engine outlives its node. Diagnostics go to standard error, one line each; the node turns them into log events.
 //!
 //! A segment may ask for a word [`Alignment`]; [`LoadReport`] says whether the engine can tell one, and which characters the model's
 //! vocabulary has.
@@ -59,7 +58,7 @@ pub enum FromEngine {
     Failed(Failure),
 }
 
-/// Who an engine is.
+/// Identity of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`PROTOCOL_VERSION`] of the engine.
@@ -74,7 +73,7 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// What the engine finds best on this machine.
+    /// The engine's choice on this machine.
     Auto,
     /// 8-bit integer weights.
     Int8,
@@ -94,7 +93,7 @@ pub enum Device {
     Cuda(u16),
 }
 
-/// What to load, and how to run it.
+/// The model to load, and its run-time settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadRequest {
     /// Absolute path of the folder with the model in this engine's own form
@@ -114,20 +113,20 @@ pub struct LoadRequest {
     pub max_output_tokens: u32,
 }
 
-/// What came of a [`LoadRequest`].
+/// The result of a [`LoadRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LoadReport {
     /// Numeric type really in use, in the engine's words (`int8_float32`, `float32`, …).
     pub numeric: String,
     /// Time the load took, in milliseconds. [`serve::serve`] measures it.
     pub load_ms: u64,
-    /// What the engine can do with this model beyond a translation.
+    /// Capabilities of the engine for this model.
     pub capabilities: Capabilities,
     /// Characters that the model's vocabulary covers.
     pub coverage: Coverage,
 }
 
-/// What an engine can do with a model beyond a translation.
+/// Capabilities of an engine for a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Whether a segment that asks for a word alignment gets one.
@@ -141,7 +140,7 @@ pub struct Capabilities {
 pub struct TranslateRequest {
     /// Chosen by the node, repeated in the answer.
     pub id: u64,
-    /// What to translate.
+    /// Segments to translate.
     pub segments: Vec<Segment>,
 }
 
@@ -208,7 +207,7 @@ impl Translation {
 pub enum Completeness {
     /// All of it.
     Whole,
-    /// Nothing: the source has more tokens than the model takes. This is told before any inference; the text is empty.
+    /// Nothing: the source has more tokens than the model takes. Reported before any inference; the text is empty.
     TooLong {
         /// Most source tokens, language token and end mark included.
         limit: u32,
@@ -229,13 +228,13 @@ pub struct Failure {
 /// Kinds of [`Failure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// The model could not be loaded, for want of memory for example; the engine ends after saying so.
+    /// The model could not be loaded, for example for lack of memory; the engine ends after saying so.
     Load,
     /// A segment asks for what the model does not have (a language, say).
     Unsupported,
     /// The engine's library reported an error during inference.
     Inference,
-    /// The node said something out of order.
+    /// Protocol violation by the node.
     Protocol,
     /// The model cannot be loaded here, now or later: the device does not exist, or the engine rejects the model. The engine ends after saying so.
     Unloadable,
@@ -249,7 +248,7 @@ impl FailureKind {
     }
 }
 
-/// What libraries say when they run short of something that may be there later.
+/// Error texts of libraries for transient resource shortages.
 const SHORTAGES: [&str; 5] = [
     "memory",
     "alloc",
@@ -259,7 +258,7 @@ const SHORTAGES: [&str; 5] = [
 ];
 
 impl Failure {
-    /// A load that failed. Only a shortage may pass; whatever else a library says of a model, it will say again.
+    /// A failed load. Only resource shortages are transient; other errors of the library are permanent.
     #[must_use]
     pub fn of_load(message: String) -> Self {
         let lower = message.to_lowercase();

@@ -93,7 +93,7 @@ fn answer<E: Engine>(engine: &mut Option<E>, request: ToEngine) -> FromEngine {
             }),
             Err(failure) => FromEngine::Failed(failure),
         },
-        (ToEngine::Load(_), Some(_)) => out_of_order("a model is loaded already"),
+        (ToEngine::Load(_), Some(_)) => out_of_order("a model is already loaded"),
         (ToEngine::Translate(_), None) => out_of_order("no model is loaded yet"),
     }
 }
@@ -133,7 +133,7 @@ fn die_with_the_node() {
     }
 }
 
-/// Ends this process without running exit handlers, which native libraries may block while a batch is running.
+/// Exits without running exit handlers, which native libraries may block during a batch.
 fn end_now() {
     let _ = kill_process(getpid(), Signal::KILL);
     std::process::abort();

@@ -1,4 +1,4 @@
-//! What a policy answers: how many actors, why, and from which numbers.
+//! Scaling decisions: target, reason and inputs.
 
 use serde::{Deserialize, Serialize};
 
@@ -62,11 +62,11 @@ impl Decision {
     }
 }
 
-/// Why a policy decided as it did, with the numbers that made the difference.
+/// Reason of a decision, with the deciding numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    /// Nothing asks for a change.
+    /// No change needed.
     Steady,
     /// The pool was smaller than its minimum.
     BelowMinimum {
@@ -108,17 +108,17 @@ pub enum Reason {
         /// The largest pool allowed before more time has passed.
         limit: u32,
     },
-    /// For a long while the load has needed fewer actors.
+    /// The load has needed fewer actors for the whole shrink window.
     Oversized {
         /// The largest need of that time, in actors.
         largest_need: u32,
     },
-    /// No work for so long that the last actor goes.
+    /// Idle for so long that the last actor is stopped.
     Idle {
         /// Seconds without work.
         idle_seconds: f64,
     },
-    /// The last addition brought no more throughput and is taken back.
+    /// The last addition did not increase throughput and is undone.
     AdditionUndone {
         /// Throughput after the addition over throughput before it, minus one.
         gain: f64,
@@ -171,7 +171,7 @@ pub struct Inputs {
     pub owned: u32,
     /// Actors that were warm (ready and busy).
     pub warm: u32,
-    /// What was estimated of the load.
+    /// The load estimate.
     #[serde(flatten)]
     pub estimates: Estimates,
 }

@@ -59,7 +59,7 @@ impl DelayTarget {
     }
 
     /// The size that the load asks for, limited by pace and guard only.
-    fn choose(&self, moment: &Moment<'_>, verdict: Verdict) -> (u32, Reason) {
+    fn choose(&self, moment: &DecisionInput<'_>, verdict: Verdict) -> (u32, Reason) {
         let owned = moment.owned();
         if owned == 0 && moment.snapshot.has_waiting_work() {
             let waiting_tokens = moment.estimates.waiting_tokens;
@@ -93,7 +93,7 @@ impl DelayTarget {
         self.shrink(moment).unwrap_or((owned, Reason::Steady))
     }
 
-    fn cause_to_grow(&self, moment: &Moment<'_>) -> Option<Reason> {
+    fn cause_to_grow(&self, moment: &DecisionInput<'_>) -> Option<Reason> {
         let pressure = moment.estimates.pressure;
         if pressure > self.config.excessive_pressure {
             return Some(Reason::DelayExcessive { pressure });
@@ -104,7 +104,7 @@ impl DelayTarget {
         })
     }
 
-    fn grow(&self, moment: &Moment<'_>, verdict: Verdict, cause: Reason) -> (u32, Reason) {
+    fn grow(&self, moment: &DecisionInput<'_>, verdict: Verdict, cause: Reason) -> (u32, Reason) {
         let owned = moment.owned();
         if let Some(drain_seconds) = self.drains_in_time(moment) {
             return (owned, Reason::BacklogDrains { drain_seconds });
@@ -127,7 +127,7 @@ impl DelayTarget {
     /// The seconds after which the delay will be back on target without help, if that is before a
     /// new actor could give any. A prediction that has not come true in a cold start's time (and the
     /// time that every observation needs) is not believed any longer.
-    fn drains_in_time(&self, moment: &Moment<'_>) -> Option<f64> {
+    fn drains_in_time(&self, moment: &DecisionInput<'_>) -> Option<f64> {
         let cold_start = moment.snapshot.cold_start;
         let drain_seconds = moment.estimates.drain_seconds?;
         let patience = cold_start + self.config.sustain();
@@ -137,14 +137,14 @@ impl DelayTarget {
 
     /// Whether the delay has stayed above its target with all actors at work that the formulas ask
     /// for: then the formulas, or what was measured for them, are wrong.
-    fn estimates_are_refuted(&self, moment: &Moment<'_>) -> bool {
+    fn estimates_are_refuted(&self, moment: &DecisionInput<'_>) -> bool {
         moment.snapshot.actors.starting == 0
             && self.pressures.is_full()
             && self.pressures.min().is_some_and(|pressure| pressure > 1.0)
             && moment.pressed_for > moment.snapshot.cold_start + self.config.sustain()
     }
 
-    fn shrink(&self, moment: &Moment<'_>) -> Option<(u32, Reason)> {
+    fn shrink(&self, moment: &DecisionInput<'_>) -> Option<(u32, Reason)> {
         let PoolSnapshot { actors, bounds, .. } = moment.snapshot;
         let owned = moment.owned();
         // One at a time, and only when the last one has finished its batch.
@@ -160,7 +160,7 @@ impl DelayTarget {
         (oversized && owned > bounds.min).then_some((owned - 1, Reason::Oversized { largest_need }))
     }
 
-    fn rest(&self, moment: &Moment<'_>) -> Option<(u32, Reason)> {
+    fn rest(&self, moment: &DecisionInput<'_>) -> Option<(u32, Reason)> {
         let snapshot = moment.snapshot;
         let idle = moment.now.saturating_sub(snapshot.idle_since?);
         let at_rest = !snapshot.has_waiting_work()
@@ -200,7 +200,7 @@ impl ScalingPolicy for DelayTarget {
             late && snapshot.actors.ready == 0,
         );
 
-        let moment = Moment {
+        let moment = DecisionInput {
             snapshot,
             estimates: &estimates,
             now,
@@ -220,8 +220,8 @@ impl ScalingPolicy for DelayTarget {
     }
 }
 
-/// What one decision is made from.
-struct Moment<'a> {
+/// Inputs of one decision.
+struct DecisionInput<'a> {
     snapshot: &'a PoolSnapshot,
     estimates: &'a Estimates,
     now: Duration,
@@ -229,7 +229,7 @@ struct Moment<'a> {
     pressed_for: Duration,
 }
 
-impl Moment<'_> {
+impl DecisionInput<'_> {
     fn owned(&self) -> u32 {
         self.snapshot.actors.owned()
     }

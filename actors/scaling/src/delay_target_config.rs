@@ -90,7 +90,7 @@ impl Default for DelayTargetConfig {
 pub struct ConfigError {
     /// The parameter's name in the configuration.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The error.
     pub problem: String,
 }
 

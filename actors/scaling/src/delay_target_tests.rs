@@ -131,7 +131,7 @@ fn a_backlog_that_is_gone_before_a_new_actor_is_warm_grows_nothing() {
 }
 
 #[test]
-fn a_prediction_that_does_not_come_true_is_not_believed_for_ever() {
+fn a_wrong_prediction_is_dropped_after_a_while() {
     let mut pool = Pool::new(4, 1, 8);
     pool.snapshot.cold_start = s(20);
     pool.queue(2_400);
@@ -205,7 +205,7 @@ fn a_draining_actor_is_gone_before_the_next_one_goes() {
 }
 
 #[test]
-fn the_last_actor_goes_after_a_long_rest_and_only_if_the_minimum_is_zero() {
+fn the_last_actor_stops_after_a_long_idle_time_only_if_the_minimum_is_zero() {
     let mut pool = Pool::new(1, 0, 8);
     pool.snapshot.idle_since = Some(s(100));
     let (second, decision) = pool.next_change(3_600).expect("a long rest");
@@ -242,7 +242,7 @@ fn an_empty_pool_starts_for_lag_alone() {
 }
 
 #[test]
-fn what_the_ceilings_refuse_is_unmet() {
+fn actors_beyond_the_ceilings_are_unmet() {
     let mut pool = Pool::new(2, 1, 100);
     pool.snapshot.ceilings = Ceilings {
         cores: 9,

@@ -1,4 +1,4 @@
-//! What the load is and how many actors it needs: λ, μ, W, D and n*.
+//! Load estimation: λ, μ, W, D and n*.
 //!
 //! | symbol | meaning | unit |
 //! |---|---|---|
@@ -148,8 +148,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Shares the lag out as the backlog is mixed: nobody has looked at those messages yet. Without
-    /// a backlog to compare with, all of it counts as prompt.
+    /// Splits the lag in proportion to the backlog: the lanes of unread messages are unknown. Without a backlog to
+    /// compare with, all of it counts as prompt.
     fn of(snapshot: &PoolSnapshot) -> Self {
         let prompt = snapshot.queued.prompt_tokens() as f64;
         let any = snapshot.queued.any.tokens as f64;

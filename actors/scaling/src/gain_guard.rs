@@ -1,4 +1,4 @@
-//! Takes back additions that do not help.
+//! Undoes additions that do not increase throughput.
 //!
 //! More actors help only while something is left for them: past the memory bandwidth or the cores of
 //! a node, another actor slows the others down and costs memory for nothing. No formula sees that, so
@@ -16,10 +16,10 @@ use super::window::RateWindow;
 /// How often a freeze doubles when additions keep failing: 2⁴ times the first.
 const MOST_DOUBLINGS: u32 = 4;
 
-/// What the guard says of the pool's size now.
+/// Verdict of the guard on the current pool size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    /// Nothing stands against a change of size.
+    /// The size may change.
     Free,
     /// An addition is being judged, or waits for its actors to be warm.
     Judging,
@@ -112,7 +112,7 @@ impl GainGuard {
                 self.state = State::Free;
                 Verdict::Free
             }
-            // Caught up: the addition did what it was made for.
+            // Caught up: the addition succeeded.
             State::Judging { .. } if !pressed => {
                 self.failures = 0;
                 self.state = State::Free;

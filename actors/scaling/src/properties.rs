@@ -1,4 +1,4 @@
-//! What must hold of every policy and every load.
+//! Properties of every policy under every load.
 
 use std::time::Duration;
 
@@ -269,7 +269,7 @@ proptest! {
     }
 }
 
-/// A policy without any sense: every second another size.
+/// An erratic policy: another size every second.
 struct Erratic(u64);
 
 impl ScalingPolicy for Erratic {

@@ -84,7 +84,7 @@ impl Default for SimulationConfig {
 }
 
 impl SimulationConfig {
-    /// What one actor does in full batches, in tokens per second.
+    /// Throughput of one actor with full batches, in tokens per second.
     pub fn actor_capacity(&self) -> f64 {
         let tokens = self.batch_tokens as f64;
         tokens / (self.batch_overhead.as_secs_f64() + tokens / self.tokens_per_second)

@@ -1,4 +1,4 @@
-//! What a pool supervisor sees of its pool at one instant.
+//! A snapshot of a pool, taken by its supervisor.
 //!
 //! A snapshot is plain data: the supervisor fills it, a policy reads it. Everything that counts work
 //! counts *estimated tokens*, the unit in which an engine's speed is steady; a job is one text for
@@ -116,7 +116,7 @@ impl Default for Bounds {
     }
 }
 
-/// How many further actors the node could carry beside those it has.
+/// How many additional actors the node has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ceilings {
     /// Further actors whose threads still find a core each.
@@ -147,7 +147,7 @@ impl Default for Ceilings {
 /// Work waiting in the pool's backlog, by lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneBacklogs {
-    /// Somebody is waiting for the answer.
+    /// Interactive work.
     pub interactive: LaneBacklog,
     /// Ordinary conversations.
     pub normal: LaneBacklog,

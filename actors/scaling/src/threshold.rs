@@ -1,4 +1,4 @@
-//! The scaling rule of Meeshy's translator 0.4.9, kept for comparison and for those who know it.
+//! The scaling rule of Meeshy's translator 0.4.9, kept for comparison and compatibility.
 //!
 //! Every thirty seconds, for each of two queues: more workers when many jobs wait *and* most workers
 //! are busy, fewer when few wait and few are busy (numbers: [`ThresholdConfig`]).

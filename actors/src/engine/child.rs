@@ -1,4 +1,4 @@
-//! A child process whose end is noticed at once.
+//! A supervised child process.
 
 use std::process::ExitStatus;
 
@@ -7,7 +7,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-/// How a child stands.
+/// State of a child process.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Running,
@@ -15,15 +15,15 @@ enum State {
     Ended(Option<ExitStatus>),
 }
 
-/// A child that a task waits for, so that it leaves no zombie. It is killed when this is dropped.
-pub(super) struct WatchedChild {
+/// A child that is reaped by a task, so that it leaves no zombie. Killed on drop.
+pub(super) struct SupervisedChild {
     pid: Option<u32>,
     state: watch::Receiver<State>,
     /// Dropped, it has the child killed.
     life: Option<oneshot::Sender<()>>,
 }
 
-impl WatchedChild {
+impl SupervisedChild {
     /// Waits for a child from now on.
     pub(super) fn new(mut child: Child) -> Self {
         let pid = child.id();
@@ -86,9 +86,9 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    fn sleeper() -> (WatchedChild, u32) {
+    fn sleeper() -> (SupervisedChild, u32) {
         let child = Command::new("sleep").arg("600").kill_on_drop(true).spawn();
-        let child = WatchedChild::new(child.unwrap());
+        let child = SupervisedChild::new(child.unwrap());
         let pid = child.pid().unwrap();
         (child, pid)
     }

@@ -26,7 +26,7 @@ pub struct FakeSpec {
     pub numeric: String,
     /// Whether loading fails.
     pub fail_load: bool,
-    /// Whether loading fails in a way that cannot heal.
+    /// Whether loading fails permanently.
     pub unloadable: bool,
     /// A batch with a text that contains this ends the engine.
     pub crash_on: Option<String>,

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineBatch, EngineEnd, EngineError, Spellings, Usage, child::WatchedChild,
+    Engine, EngineBatch, EngineEnd, EngineError, Spellings, Usage, child::SupervisedChild,
     process_table::resident_bytes,
 };
 
@@ -42,7 +42,7 @@ const NOT_LINKED: i32 = 127;
 pub struct ProcessSpec {
     /// The executable.
     pub program: PathBuf,
-    /// What to load into it.
+    /// The model to load.
     pub load: LoadRequest,
     /// How the model spells its languages.
     pub spellings: Spellings,
@@ -66,7 +66,7 @@ pub struct ProcessEngine {
 }
 
 struct Running {
-    child: WatchedChild,
+    child: SupervisedChild,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -112,18 +112,18 @@ impl ProcessEngine {
             tokio::spawn(forward_lines(stderr, Arc::clone(&self.spec.on_line)));
         }
         Ok(Running {
-            child: WatchedChild::new(child),
+            child: SupervisedChild::new(child),
             input,
             output: BufReader::new(output),
         })
     }
 
-    /// Ends the process for good and turns a broken pipe into what became of the process.
+    /// Terminates the process and maps a broken pipe to its exit reason.
     async fn lose(&mut self, error: EngineError) -> EngineError {
         let Some(running) = self.running.take() else {
             return error;
         };
-        // A process that closed its pipe is about to end; one that hangs never will.
+        // A process that closed its pipe is about to exit; a hung one never exits.
         let grace = if matches!(error, EngineError::Ended(_)) {
             SHUTDOWN
         } else {
@@ -134,7 +134,7 @@ impl ProcessEngine {
         match (error, status) {
             (EngineError::Ended(_), Some(status)) if status.code() == Some(NOT_LINKED) => {
                 EngineError::Unloadable(format!(
-                    "{} needs a library that is not there ({status})",
+                    "{} is missing a shared library ({status})",
                     self.spec.program.display()
                 ))
             }

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_is_told_languages_in_its_models_spelling() {
+    fn an_engine_gets_languages_in_the_spelling_of_its_model() {
         for (target, spelling) in [
             ("zh", "cmn_Hans"),
             ("zh-Hant", "cmn_Hant"),

@@ -1,4 +1,4 @@
-//! What operators may change while the node runs: languages that are held back, models that come and go.
+//! Runtime changes by operators: paused languages, loaded and unloaded models.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,22 +11,26 @@ use crate::{
     domain::{ErrorCode, Language, RequestError},
     events::Event,
     pool::{Applied, PoolMessage, Unloaded},
-    routing::Ability,
+    routing::Capability,
 };
 
-use super::{IntakeMessage, IntakeState, IntakeStatus, Route, cutting::Unload, failover};
+use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover, segmentation::Unload};
 
-/// What was commanded and still holds.
+/// Active operator overrides.
 #[derive(Default)]
-pub(super) struct Commanded {
+pub(super) struct OperatorOverrides {
     paused: BTreeSet<Language>,
-    /// What models could do that were unloaded: a job for one of them is not wrong, it only came too late.
-    unloaded: BTreeMap<Arc<str>, Ability>,
+    /// Capabilities of unloaded models: a job for one of them is valid, but too late.
+    unloaded: BTreeMap<Arc<str>, Capability>,
 }
 
-impl Commanded {
+impl OperatorOverrides {
     /// The error of a pair that an unloaded model served.
-    pub(super) fn excuse(&self, source: Language, target: Language) -> Option<RequestError> {
+    pub(super) fn unloaded_error(
+        &self,
+        source: Language,
+        target: Language,
+    ) -> Option<RequestError> {
         let (model, _) = self
             .unloaded
             .iter()
@@ -47,7 +51,7 @@ pub(super) fn sources(routes: &[Route]) -> Vec<Language> {
 
 impl IntakeState {
     pub(super) fn pause(&mut self, target: Language) -> Result<Applied, ActorProcessingErr> {
-        let changed = self.commanded.paused.insert(target);
+        let changed = self.overrides.paused.insert(target);
         if changed {
             self.tell_pools(target, true)?;
             self.start
@@ -58,7 +62,7 @@ impl IntakeState {
     }
 
     pub(super) fn resume(&mut self, target: Language) -> Result<Applied, ActorProcessingErr> {
-        let changed = self.commanded.paused.remove(&target);
+        let changed = self.overrides.paused.remove(&target);
         if changed {
             self.tell_pools(target, false)?;
             self.start
@@ -70,7 +74,7 @@ impl IntakeState {
 
     /// Lets all languages go on.
     pub(super) fn release(&mut self) -> Result<(), ActorProcessingErr> {
-        for target in std::mem::take(&mut self.commanded.paused) {
+        for target in std::mem::take(&mut self.overrides.paused) {
             self.tell_pools(target, false)?;
         }
         Ok(())
@@ -91,11 +95,11 @@ impl IntakeState {
         if self.start.routes.iter().any(|r| r.model == route.model) {
             return Ok(Applied::Unchanged);
         }
-        for target in self.commanded.paused.iter().copied() {
+        for target in self.overrides.paused.iter().copied() {
             let hold = true;
             route.pool.cast(PoolMessage::HoldBack { target, hold })?;
         }
-        self.commanded.unloaded.remove(&route.model);
+        self.overrides.unloaded.remove(&route.model);
         failover::watch(&route, myself)?;
         let model = Arc::clone(&route.model);
         self.start.routes.push(route);
@@ -121,7 +125,7 @@ impl IntakeState {
         self.broken.remove(&route.model);
         self.sources = sources(routes);
         let model = Arc::clone(&route.model);
-        self.commanded
+        self.overrides
             .unloaded
             .insert(Arc::clone(&model), route.ability);
         self.start
@@ -140,7 +144,7 @@ impl IntakeState {
                 .iter()
                 .map(|route| Arc::clone(&route.model))
                 .collect(),
-            paused: self.commanded.paused.iter().copied().collect(),
+            paused: self.overrides.paused.iter().copied().collect(),
             waiting: self.waiting.jobs(),
         }
     }

@@ -1,4 +1,4 @@
-//! Models that are broken: their work goes to other models of the same pairs of languages.
+//! Failover: work of broken models goes to other models of the same language pairs.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ErrorCode, JobOutcome, Reach},
-    elsewhere::Place,
+    domain::{ErrorCode, JobOutcome, Locality},
     pool::PoolMessage,
-    routing::Ability,
+    remote_nodes::Place,
+    routing::Capability,
 };
 
 use super::{IntakeMessage, IntakeState, Route, resolution::Resolved};
 
-/// Has a route's pool tell of its condition.
+/// Subscribes to the condition of a route's pool.
 pub(super) fn watch(
     route: &Route,
     intake: &ActorRef<IntakeMessage>,
@@ -22,7 +22,7 @@ pub(super) fn watch(
     let (model, intake) = (Arc::clone(&route.model), intake.clone());
     let watch = move |broken| {
         let model = Arc::clone(&model);
-        // An intake that is gone takes its node down.
+        // If the intake fails, the node exits.
         let _ = intake.cast(IntakeMessage::Condition { model, broken });
     };
     Ok(route.pool.cast(PoolMessage::Watch(Box::new(watch)))?)
@@ -58,8 +58,8 @@ impl IntakeState {
             .routes
             .iter()
             .partition(|route| self.works(route));
-        let mut others: Vec<Ability> = working.iter().map(|r| r.ability.clone()).collect();
-        others.extend_from_slice(self.start.elsewhere.abroad().now());
+        let mut others: Vec<Capability> = working.iter().map(|r| r.ability.clone()).collect();
+        others.extend_from_slice(self.start.remote_nodes.remote_capabilities().now());
         if others.is_empty() {
             return Ok(());
         }
@@ -92,14 +92,14 @@ impl IntakeState {
         Ok(others)
     }
 
-    /// Whether a job that failed for want of a model has another one that works.
+    /// Whether another working model exists for a job that failed without one.
     fn has_another(&self, outcome: &JobOutcome, now: Instant, tries: u32) -> bool {
         let order = &outcome.order;
         let error = outcome.result.as_ref().err();
         let Some(error) = error.filter(|error| error.code == ErrorCode::ModelUnavailable) else {
             return false;
         };
-        if matches!(order.reach, Reach::Model(_)) {
+        if matches!(order.locality, Locality::Model(_)) {
             return false;
         }
         match self.contained(|| self.resolve(order, now, tries + 1)) {
@@ -107,8 +107,8 @@ impl IntakeState {
                 place: Some(place), ..
             })) => match place {
                 Place::Here(route) => self.works(&self.start.routes[route]),
-                // A job that came back from another node is tried again after a delay.
-                Place::Elsewhere => error.is_lasting,
+                // A job that returned from another node is retried after a delay.
+                Place::Remote => error.is_lasting,
                 Place::Better(_) | Place::Nowhere(_) => false,
             },
             _ => false,

@@ -1,4 +1,4 @@
-//! Orders that the intake has not looked at yet: lanes and clients take turns, so that a flood of long texts holds nobody else up.
+//! Pending orders, scheduled fairly by lane and client, so that a flood of long texts delays no one else.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ClientId, Lane, Lanes, Order},
-    fair::Turns,
+    fair::FairQueue,
 };
 
 /// Shares of the lanes while all of them have orders.
@@ -15,7 +15,7 @@ const WEIGHTS: Lanes<u64> = Lanes {
     normal: 4,
     any: 1,
 };
-/// What an order costs besides the bytes of its text.
+/// Fixed cost of an order, in addition to the bytes of its text.
 const ORDER_COST: u64 = 64;
 
 /// Orders and how often each was tried before.
@@ -23,14 +23,14 @@ const ORDER_COST: u64 = 64;
 pub(super) struct Pending {
     lanes: Lanes<Queue>,
     /// Which lane is next; costs are divided by weights.
-    turns: Turns<Lane>,
+    turns: FairQueue<Lane>,
     orders: usize,
 }
 
 #[derive(Default)]
 struct Queue {
     clients: HashMap<ClientId, VecDeque<(Order, u32)>>,
-    turns: Turns<ClientId>,
+    turns: FairQueue<ClientId>,
 }
 
 impl Pending {
@@ -81,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{JobOutcome, OutcomeSink, Priority, Reach, Ticket, TranslationRequest};
+    use crate::domain::{JobOutcome, Locality, OutcomeSink, Priority, Ticket, TranslationRequest};
 
     struct Nobody;
 
@@ -102,7 +102,7 @@ mod tests {
             },
             submitted: Instant::now(),
             trace: None,
-            reach: Reach::Cluster,
+            locality: Locality::Cluster,
             replays: 0,
             fresh: false,
             sink: Arc::new(Nobody),

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, Language, RequestError},
-    elsewhere::Place,
+    remote_nodes::Place,
 };
 
 /// An order whose languages and place are known.
@@ -18,22 +18,22 @@ pub(super) struct Resolved {
 }
 
 /// Why an order has no place.
-pub(super) enum Unresolved {
+pub(super) enum PlacementFailure {
     /// Not enough is known of the cluster yet.
     Early(RequestError),
     /// It can be done nowhere.
     Wrong(RequestError),
 }
 
-impl Unresolved {
+impl PlacementFailure {
     /// An order that waits until more is known of the cluster, with the error that it ends with if it cannot wait.
     pub(super) fn early() -> Self {
-        let message = "it is not known yet what the other nodes of this cluster can do";
+        let message = "cluster discovery is still in progress";
         Self::Early(RequestError::new(ErrorCode::ModelUnavailable, message))
     }
 }
 
-impl From<RequestError> for Unresolved {
+impl From<RequestError> for PlacementFailure {
     fn from(error: RequestError) -> Self {
         Self::Wrong(error)
     }

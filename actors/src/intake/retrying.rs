@@ -1,4 +1,4 @@
-//! Jobs that failed for now: how they come back to the intake, and where they wait.
+//! Retries: how transiently failed jobs return to the intake, and where they wait.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -34,7 +34,7 @@ impl OutcomeSink for RetrySink {
             outcome.order.sink = Arc::clone(&self.sink);
         }
         let tries = self.tries;
-        // An intake that is gone takes its node down; the records are delivered again.
+        // If the intake fails, the node exits; the records are delivered again.
         let _ = self.intake.cast(IntakeMessage::Failed {
             outcomes: failed,
             tries,
@@ -73,7 +73,7 @@ impl<'a> Wrapper<'a> {
     }
 }
 
-/// Jobs that wait to be tried again.
+/// Jobs that wait for a retry.
 #[derive(Default)]
 pub(super) struct Waiting {
     runs: HashMap<u64, Run>,
@@ -82,7 +82,7 @@ pub(super) struct Waiting {
 
 /// Jobs that failed together and wait together.
 pub(super) struct Run {
-    /// What they end with if they are not tried again.
+    /// Their outcomes if they are not retried.
     pub(super) outcomes: Vec<JobOutcome>,
     /// How often they will have been tried before.
     pub(super) tries: u32,

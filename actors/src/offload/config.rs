@@ -1,4 +1,4 @@
-//! When a pool asks others for help, and when it offers some.
+//! Configuration of offload: when a pool borrows, and when it lends.
 
 use std::time::Duration;
 
@@ -10,25 +10,26 @@ use crate::scaling::ConfigError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OffloadConfig {
-    /// Whether pools of this node give batches to peers.
+    /// Whether this node borrows actors of peers.
     pub borrow: bool,
-    /// Whether pools of this node do batches of peers.
+    /// Whether this node lends its actors to peers.
     pub lend: bool,
     /// Queue delay that a pool must not exceed, in milliseconds; bulk work may wait ten times as long.
     pub target_delay_ms: u64,
-    /// How long the delay must have been above it before a peer is asked, in milliseconds; above twice the target none.
+    /// How long the delay must exceed the target before batches are offloaded, in milliseconds; above twice the target
+    /// at once.
     pub sustain_ms: u64,
-    /// How long the pool must do without help before the last remote worker is sent away, in milliseconds.
+    /// Cooldown: how long local actors must suffice before the last remote worker is released, in milliseconds.
     pub cooldown_ms: u64,
-    /// Least speed of a remote worker, trips included, as a share of an own actor's; one that stays below it is sent away.
+    /// Minimum speed of a remote worker, including network time, relative to a local actor; slower ones are released.
     pub min_speed: f64,
-    /// Shortest time for which a peer is left alone that failed or made things slower, in milliseconds. It doubles with each time.
+    /// Initial cooldown of a peer that failed or was too slow, in milliseconds. It doubles with each failure.
     pub cooldown_initial_backoff_ms: u64,
     /// Longest such time, in milliseconds.
     pub cooldown_max_backoff_ms: u64,
-    /// Share of its actors up to which a pool may be busy with its own work and still offer help.
+    /// Maximum utilisation by own work at which a pool still offers capacity to others.
     pub lend_below: f64,
-    /// How long a peer's batch waits behind own work before it is given back, in milliseconds.
+    /// Maximum wait of a peer's batch behind own work before it is returned, in milliseconds.
     pub lend_timeout_ms: u64,
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_valid_and_every_mistake_is_told() {
+    fn the_defaults_are_valid_and_every_error_is_reported() {
         assert_eq!(OffloadConfig::default().validate(), Ok(()));
         let wrong = OffloadConfig {
             target_delay_ms: 0,

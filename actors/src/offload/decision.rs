@@ -1,8 +1,8 @@
-//! Whether a pool asks peers for help, and whom.
+//! The offload decision: whether a pool borrows from peers, and from which.
 //!
-//! A pool asks when jobs wait too long, its own actors cannot be more (or have not become more in the time that takes), and a peer
-//! would have a batch back before the pool's own actors got to it. It stops when it could do without, and it leaves
-//! a peer alone for a while that failed or made things slower.
+//! A pool borrows when jobs wait too long, it cannot scale up locally (or has not done so in the time of a cold start),
+//! and a peer would return a batch before the pool's own actors reach it. It stops when its own actors suffice. A peer
+//! that failed or slowed the pool down enters a cooldown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,9 +12,9 @@ use super::{Offer, OffloadConfig};
 
 /// Share of their capacity at which the pool's own actors count as enough.
 const ENOUGH: f64 = 0.85;
-/// Multiple of the delay target at which nobody waits for a confirmation.
+/// Multiple of the delay target at which no confirmation is required.
 const EXCESSIVE: f64 = 2.0;
-/// A batch that a peer has for this many times as long as it should is taken back ...
+/// A batch is recalled after this multiple of its expected time ...
 const OVERDUE_FACTOR: f64 = 4.0;
 /// ... but not before this much more time has passed.
 const OVERDUE_GRACE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const BATCHES_TO_JUDGE: u32 = 3;
 /// What is given to the policy in which own actors grow, beyond a cold start.
 const GROWTH_GRACE: Duration = Duration::from_secs(2);
 
-/// A pool that may need help, and those that may give some. Times are since the pool started.
+/// A pool that may borrow, and peers that may lend. Times are since the pool started.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OffloadSnapshot {
     /// Warm own actors.
@@ -49,26 +49,26 @@ pub struct OffloadSnapshot {
     /// Since when the pressure is above one without a break.
     pub pressed_since: Option<Duration>,
     /// Since when own actors would be enough without a break.
-    pub calm_since: Option<Duration>,
+    pub self_sufficient_since: Option<Duration>,
     /// Peers that can be reached and have the model.
     pub peers: Vec<PeerView>,
-    /// Places in peers' pools that work for this one.
+    /// Remote workers of this pool.
     pub workers: Vec<RemoteWorkerView>,
 }
 
-/// A peer as its offer and the past tell of it.
+/// A peer: its offer and its history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerView {
     /// Its name.
     pub node: Arc<str>,
-    /// What it offers.
+    /// Its offer.
     pub offer: Offer,
     /// The time that a trip to it and back takes.
     pub round_trip: Duration,
     /// Tokens a second that a remote worker of it really did beyond the trips, and in how many batches.
     pub measured: Option<(f64, u32)>,
-    /// Until when it is left alone.
-    pub held_off_until: Option<Duration>,
+    /// End of its cooldown.
+    pub cooldown_until: Option<Duration>,
 }
 
 /// A remote worker.
@@ -78,15 +78,15 @@ pub struct RemoteWorkerView {
     pub number: u64,
     /// The peer.
     pub node: Arc<str>,
-    /// What it does.
+    /// Its state.
     pub doing: RemoteWorkerState,
     /// Since when.
     pub since: Duration,
-    /// Whether it was sent away and ends after its batch.
+    /// Whether it stops after its batch.
     pub leaving: bool,
 }
 
-/// What a remote worker does.
+/// State of a remote worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteWorkerState {
     /// It has not answered its warm-up.
@@ -97,44 +97,44 @@ pub enum RemoteWorkerState {
     Busy(u32),
 }
 
-/// What to do.
+/// The decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OffloadDecision {
     /// Peers at which to start a remote worker; one that is named twice gets two.
     pub start: Vec<Arc<str>>,
-    /// Remote workers to send away, after their batch if they have one.
-    pub stop: Vec<(u64, GuestStop)>,
-    /// Remote workers whose batch is taken back now.
+    /// Remote workers to stop after their current batch.
+    pub stop: Vec<(u64, RemoteWorkerStop)>,
+    /// Remote workers whose batch is recalled now.
     pub recall: Vec<(u64, Recall)>,
     /// Why there is or is no help.
     pub reason: OffloadReason,
 }
 
-/// Why a remote worker is sent away.
+/// Why a remote worker is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GuestStop {
+pub enum RemoteWorkerStop {
     /// Own actors are enough, or the remote worker had nothing to do.
     NotNeeded,
     /// The peer offers less than it did.
     OfferShrank,
-    /// It is too slow to be of help. The peer is left alone for a while.
+    /// It is too slow. The peer enters a cooldown.
     TooSlow,
     /// The pool is closing.
     Closing,
 }
 
-/// Why a batch is taken back.
+/// Why a batch is recalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recall {
-    /// The peer cannot be reached any more.
+    /// The peer is unreachable.
     PeerGone,
-    /// It has had the batch, or has been starting, for far too long. The peer is left alone for a while.
+    /// It has had the batch, or has been starting, for too long. The peer enters a cooldown.
     Overdue,
 }
 
-/// Why a pool has or has not asked for help.
+/// Why a pool borrows or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OffloadReason {
@@ -145,15 +145,15 @@ pub enum OffloadReason {
     Disabled,
     /// The delay is above its target, but not for long.
     Observing,
-    /// The pool's own actors are becoming more.
+    /// The pool is scaling up locally.
     Growing,
     /// No peer offers any.
     NoOffers,
-    /// The peers that offer some are left alone after they failed or were slow.
+    /// All offering peers are in a cooldown.
     HeldOff,
     /// No peer would have a batch back before the pool's own actors got to it, or would be fast enough.
     NoGain,
-    /// It has help.
+    /// It borrows.
     Helped,
 }
 
@@ -189,9 +189,9 @@ impl OffloadSnapshot {
         own_wait(self.waiting_tokens, self.warm, self.tokens_per_second)
     }
 
-    /// Whether own actors would do without help.
+    /// Whether local actors suffice.
     #[must_use]
-    pub fn is_calm(&self, config: &OffloadConfig) -> bool {
+    pub fn is_self_sufficient(&self, config: &OffloadConfig) -> bool {
         self.arrivals <= ENOUGH * self.own_rate()
             && self.own_wait() <= config.target_delay().as_secs_f64()
     }
@@ -222,7 +222,7 @@ impl OffloadSnapshot {
     }
 }
 
-/// Decides whether to ask for help, whom, and whom to send away.
+/// Decides which remote workers to start, stop and recall.
 #[must_use]
 pub fn decide_offload(
     snapshot: &OffloadSnapshot,
@@ -281,8 +281,8 @@ fn stops(
     config: &OffloadConfig,
     now: Duration,
     recalled: &[(u64, Recall)],
-) -> Vec<(u64, GuestStop)> {
-    let calm = snapshot.calm_since.is_some_and(|since| {
+) -> Vec<(u64, RemoteWorkerStop)> {
+    let calm = snapshot.self_sufficient_since.is_some_and(|since| {
         now.saturating_sub(since) >= Duration::from_millis(config.cooldown_ms)
     });
     let mut stops = Vec::new();
@@ -305,11 +305,11 @@ fn stops(
             let idle = worker.doing == RemoteWorkerState::Idle
                 && now.saturating_sub(worker.since) > IDLE_LIMIT;
             let why = if !config.borrow || calm || idle {
-                GuestStop::NotNeeded
+                RemoteWorkerStop::NotNeeded
             } else if slow {
-                GuestStop::TooSlow
+                RemoteWorkerStop::TooSlow
             } else if place >= peer.offer.credits {
-                GuestStop::OfferShrank
+                RemoteWorkerStop::OfferShrank
             } else {
                 continue;
             };
@@ -351,7 +351,7 @@ fn starts(
         return (Vec::new(), OffloadReason::NoOffers);
     }
     let free: Vec<_> = offering()
-        .filter(|peer| peer.held_off_until.is_none_or(|until| until <= now))
+        .filter(|peer| peer.cooldown_until.is_none_or(|until| until <= now))
         .collect();
     if free.is_empty() {
         return (Vec::new(), OffloadReason::HeldOff);

@@ -1,4 +1,4 @@
-//! What a pool remembers between decisions: its own load, since when it is pressed, and how peers did.
+//! State of a pool between offload decisions: its load, the time under pressure, and the performance of peers.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ const PRIOR_SPEED: f64 = 500.0;
 const SPEED_MEMORY: f64 = 5.0;
 /// Windows of the arrival rate.
 const ARRIVALS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// How long a peer is left alone that was only busy; it doubles with each time in a row, this often.
+/// Cooldown of a busy peer; it doubles with each consecutive refusal, up to this many times.
 const BUSY_HOLD_OFF: Duration = Duration::from_secs(1);
 const BUSY_DOUBLINGS: u32 = 4;
 /// Batches in a row after which earlier failures are forgiven.
@@ -24,7 +24,7 @@ pub struct OffloadMemory {
     arrivals: [RateWindow; 2],
     speed: ServiceRate,
     pressed_since: Option<Duration>,
-    calm_since: Option<Duration>,
+    self_sufficient_since: Option<Duration>,
     peers: HashMap<Arc<str>, PeerRecord>,
 }
 
@@ -39,7 +39,7 @@ struct PeerRecord {
     strikes: u32,
     /// Refusals in a row.
     refusals: u32,
-    held_off_until: Option<Duration>,
+    cooldown_until: Option<Duration>,
 }
 
 impl Default for OffloadMemory {
@@ -48,7 +48,7 @@ impl Default for OffloadMemory {
             arrivals: ARRIVALS.map(RateWindow::new),
             speed: ServiceRate::new(PRIOR_SPEED, SPEED_MEMORY),
             pressed_since: None,
-            calm_since: None,
+            self_sufficient_since: None,
             peers: HashMap::new(),
         }
     }
@@ -76,7 +76,7 @@ impl OffloadMemory {
         self.speed.per_second()
     }
 
-    /// Completes a snapshot with what is remembered. Peers that are neither there nor left alone are forgotten.
+    /// Adds the remembered state to a snapshot. Peers that are neither reachable nor in a cooldown are forgotten.
     pub fn complete(
         &mut self,
         snapshot: &mut OffloadSnapshot,
@@ -88,12 +88,12 @@ impl OffloadMemory {
         snapshot.tokens_per_second = self.tokens_per_second();
         let pressed = snapshot.pressure > 1.0;
         self.pressed_since = pressed.then(|| self.pressed_since.unwrap_or(now));
-        let calm = snapshot.is_calm(config);
-        self.calm_since = calm.then(|| self.calm_since.unwrap_or(now));
+        let calm = snapshot.is_self_sufficient(config);
+        self.self_sufficient_since = calm.then(|| self.self_sufficient_since.unwrap_or(now));
         snapshot.pressed_since = self.pressed_since;
-        snapshot.calm_since = self.calm_since;
+        snapshot.self_sufficient_since = self.self_sufficient_since;
         self.peers.retain(|node, record| {
-            record.is_held_off(now) || offers.iter().any(|offer| offer.node == *node)
+            record.is_in_cooldown(now) || offers.iter().any(|offer| offer.node == *node)
         });
         snapshot.peers = offers
             .into_iter()
@@ -101,7 +101,7 @@ impl OffloadMemory {
                 let record = self.peers.get(&offer.node);
                 PeerView {
                     measured: record.and_then(PeerRecord::measured),
-                    held_off_until: record.and_then(|record| record.held_off_until),
+                    cooldown_until: record.and_then(|record| record.cooldown_until),
                     node: offer.node,
                     offer: offer.offer,
                     round_trip: offer.round_trip,
@@ -138,13 +138,13 @@ impl OffloadMemory {
                 let record = self.record(node);
                 let until = now + BUSY_HOLD_OFF * (1 << record.refusals);
                 record.refusals = (record.refusals + 1).min(BUSY_DOUBLINGS);
-                record.held_off_until = record.held_off_until.max(Some(until));
+                record.cooldown_until = record.cooldown_until.max(Some(until));
             }
             _ => self.leave_alone(node, config, now),
         }
     }
 
-    /// A peer failed or was too slow: it is left alone, for twice as long as the last time.
+    /// A peer failed or was too slow: its cooldown doubles.
     pub fn leave_alone(&mut self, node: &Arc<str>, config: &OffloadConfig, now: Duration) {
         let record = self.record(node);
         let factor = 1u64.checked_shl(record.strikes).unwrap_or(u64::MAX);
@@ -152,7 +152,7 @@ impl OffloadMemory {
         let until = now + Duration::from_millis(time.min(config.cooldown_max_backoff_ms));
         *record = PeerRecord {
             strikes: record.strikes.saturating_add(1).min(32),
-            held_off_until: Some(until),
+            cooldown_until: Some(until),
             // What was measured before says nothing about the next time.
             ..PeerRecord::default()
         };
@@ -173,14 +173,14 @@ impl Default for PeerRecord {
             good: 0,
             strikes: 0,
             refusals: 0,
-            held_off_until: None,
+            cooldown_until: None,
         }
     }
 }
 
 impl PeerRecord {
-    fn is_held_off(&self, now: Duration) -> bool {
-        self.held_off_until.is_some_and(|until| until > now)
+    fn is_in_cooldown(&self, now: Duration) -> bool {
+        self.cooldown_until.is_some_and(|until| until > now)
     }
 
     /// The mean until there is enough for a moving one.
@@ -227,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_fails_again_is_left_alone_for_longer_and_forgiven_after_good_work() {
+    fn the_cooldown_of_a_peer_doubles_with_each_failure_and_resets_after_successes() {
         let (config, node) = (OffloadConfig::default(), Arc::from("b"));
         let mut memory = OffloadMemory::default();
         let gone = PeerError::Gone("closed".to_owned());
         memory.failed(&node, &gone, &config, s(0));
-        assert_eq!(view(&mut memory, &node, s(1)).held_off_until, Some(s(5)));
+        assert_eq!(view(&mut memory, &node, s(1)).cooldown_until, Some(s(5)));
         memory.failed(&node, &gone, &config, s(10));
-        assert_eq!(view(&mut memory, &node, s(11)).held_off_until, Some(s(20)));
+        assert_eq!(view(&mut memory, &node, s(11)).cooldown_until, Some(s(20)));
         for _ in 0..FORGIVEN_AFTER {
             memory.done(&node, 100, s(1), s(0));
         }
         memory.failed(&node, &gone, &config, s(30));
-        assert_eq!(view(&mut memory, &node, s(31)).held_off_until, Some(s(35)));
+        assert_eq!(view(&mut memory, &node, s(31)).cooldown_until, Some(s(35)));
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         let mut memory = OffloadMemory::default();
         let until = |memory: &mut OffloadMemory, second| {
             memory.failed(&node, &PeerError::Busy, &config, s(second));
-            view(memory, &node, s(second)).held_off_until
+            view(memory, &node, s(second)).cooldown_until
         };
         assert_eq!(until(&mut memory, 0), Some(s(1)));
         assert_eq!(until(&mut memory, 1), Some(s(3)));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_really_does_counts_and_is_forgotten_with_it() {
+    fn the_measured_speed_of_a_peer_is_used_and_forgotten_with_it() {
         let (config, node) = (OffloadConfig::default(), Arc::from("b"));
         let mut memory = OffloadMemory::default();
         memory.done(&node, 300, s(2), s(1));

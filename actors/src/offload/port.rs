@@ -1,4 +1,4 @@
-//! What a pool knows of its peers, and how batches travel to them and come from them.
+//! Ports between a pool and its peers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{domain::SpanRef, engine::EngineBatch, pool::BatchBudget};
 
 /// The other nodes, as far as the pools of this one are concerned.
 pub trait Peers: Send + Sync {
-    /// Peers that can be reached now and have a pool of this model, the very same model files, with what they last offered.
-    /// A peer that is missing is gone: what was lent to it is taken back at once. Called often; must not block.
+    /// Reachable peers with a pool of this model (identical files), with their last offer. A missing peer is gone: its
+    /// batches are recalled at once. Called often; must not block.
     fn offers(&self, model: &str) -> Vec<PeerOffer>;
 
     /// A way to a peer's pool of this model, used by one remote worker for one batch at a time. None when the peer is gone.
@@ -35,13 +35,13 @@ impl Peers for () {
 pub struct PeerOffer {
     /// The peer's name.
     pub node: Arc<str>,
-    /// What its pool offers, from its [`PoolStatus`](crate::pool::PoolStatus).
+    /// The offer of its pool, from its [`PoolStatus`](crate::pool::PoolStatus).
     pub offer: Offer,
     /// From a request to its answer when nothing is to be done, as measured on the way to this peer.
     pub round_trip: Duration,
 }
 
-/// What a pool would do for others now.
+/// The current offer of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
@@ -66,56 +66,56 @@ impl Default for Offer {
 /// The way to a peer's pool.
 #[async_trait]
 pub trait PeerLink: Send {
-    /// Has a batch translated: one translation per segment, in order. Dropping the future takes the batch back: the peer
-    /// is told, or finds out, and what it answers afterwards goes nowhere.
+    /// Has a batch translated: one translation per segment, in order. Dropping the future recalls the batch: the peer
+    /// is notified, and a later answer is discarded.
     ///
     /// # Errors
     /// Any [`PeerError`]. The batch is then done by the pool itself, so nothing is lost by giving up early.
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, PeerError>;
 }
 
-/// Ways for help not to come.
+/// Errors of a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PeerError {
-    /// It has no spare capacity any more.
+    /// It has no spare capacity.
     #[error("the peer has no spare capacity")]
     Busy,
     /// Its pool of this model is gone or about to go.
     #[error("the peer's pool is closing")]
     Closing,
     /// The batch is empty, or larger than what was offered.
-    #[error("the peer does not take this batch: {0}")]
+    #[error("the peer rejected the batch: {0}")]
     Unsuitable(String),
     /// Its engine failed or refused. That this batch made it fail is possible.
     #[error("the peer's engine failed: {0}")]
     Failed(String),
-    /// It cannot be reached any more.
-    #[error("the peer is gone: {0}")]
+    /// It is unreachable.
+    #[error("the peer is unreachable: {0}")]
     Gone(String),
     /// No answer in time.
     #[error("no answer from the peer within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    /// It said something that it must not.
-    #[error("the peer broke the protocol: {0}")]
+    /// It violated the protocol.
+    #[error("peer protocol error: {0}")]
     Protocol(String),
 }
 
-/// Where the answer to a [`Loan`] goes.
-pub type LoanReply = oneshot::Sender<Result<Vec<Translation>, PeerError>>;
+/// Where the answer to a [`OffloadRequest`] goes.
+pub type OffloadReply = oneshot::Sender<Result<Vec<Translation>, PeerError>>;
 
 /// A batch of a peer, for [`PoolMessage::Lend`](crate::pool::PoolMessage::Lend). It waits behind the pool's own work, and only as
 /// many are taken as were offered.
 #[derive(Debug)]
-pub struct Loan {
+pub struct OffloadRequest {
     /// The node it comes from.
     pub from: Arc<str>,
     /// Names what its translations depend on, as the pool's own status does; a pool of another space does not take it.
     pub space: String,
     /// What to translate, at least one segment.
     pub segments: Vec<Segment>,
-    /// The batch as a span of its own node, where it is watched there.
+    /// The batch as a span of its node, if sampled there.
     pub span: Option<SpanRef>,
-    /// Gets the answer, always: translations in the order of the segments, or an error. Once its receiver is dropped the batch
-    /// is of no more use: it leaves the backlog, and an answer to it is thrown away.
-    pub reply: LoanReply,
+    /// Gets the answer, always: translations in the order of the segments, or an error. Once its receiver is dropped
+    /// the batch is cancelled: it leaves the backlog, and an answer is discarded.
+    pub reply: OffloadReply,
 }

@@ -1,4 +1,4 @@
-//! An engine that is somebody else's.
+//! An engine on a remote node.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineBatch, EngineError, Usage};
 
 use super::{PeerError, PeerLink};
 
-/// A peer's pool as an engine. It takes nothing of this node.
+/// A peer's pool as an engine. It uses no local resources.
 pub(crate) struct RemoteEngine {
     link: Box<dyn PeerLink>,
 }

@@ -15,8 +15,8 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    LendingSnapshot, Offer, OffloadConfig, OffloadMemory, OffloadSnapshot, PeerError, PeerOffer,
-    RemoteWorkerState, RemoteWorkerView, credits, decide_offload, trip,
+    Offer, OffloadConfig, OffloadMemory, OffloadSnapshot, PeerError, PeerOffer, RemoteWorkerState,
+    RemoteWorkerView, SpareCapacitySnapshot, credits, decide_offload, trip,
 };
 use crate::scaling::Totals;
 
@@ -133,7 +133,7 @@ struct Node {
     totals: Totals,
     memory: OffloadMemory,
     offer: Offer,
-    /// What the others see.
+    /// State visible to the others.
     published: (f64, Offer),
 }
 
@@ -312,7 +312,7 @@ impl World {
     fn back(&mut self, borrower: usize, number: u64) {
         let now = self.now;
         let Some(peer) = self.peer_of(borrower, number) else {
-            // Too late: it was taken back.
+            // Too late: it was recalled.
             return;
         };
         if self.is_cut(borrower, peer) {
@@ -434,7 +434,7 @@ impl World {
         let age = self.now;
         let node = &mut self.nodes[index];
         node.memory.observe(&node.totals, now);
-        let lending = LendingSnapshot {
+        let lending = SpareCapacitySnapshot {
             warm: actors,
             arrivals: node.memory.arrivals(),
             tokens_per_second: node.memory.tokens_per_second(),
@@ -481,7 +481,7 @@ impl World {
             self.requeue(index, *number);
         }
         for (number, why) in &decision.stop {
-            if *why == super::GuestStop::TooSlow
+            if *why == super::RemoteWorkerStop::TooSlow
                 && let Some(peer) = self.peer_of(index, *number).map(name)
             {
                 self.nodes[index].memory.leave_alone(&peer, &config, now);
@@ -559,7 +559,7 @@ fn nodes_with_the_same_load_never_ask_each_other() {
 }
 
 #[test]
-fn a_slow_link_is_left_alone() {
+fn a_slow_link_is_not_used() {
     let hot = Scenario {
         round_trip: 20.0,
         ..Scenario::new(&[1.3 * capacity(), 0.1])
@@ -569,7 +569,7 @@ fn a_slow_link_is_left_alone() {
 }
 
 #[test]
-fn a_peer_that_is_slower_than_it_says_is_soon_left_alone() {
+fn a_peer_slower_than_announced_enters_cooldown() {
     let hot = Scenario {
         lending_speed: 0.1,
         seconds: 300.0,
@@ -612,6 +612,6 @@ fn help_ends_when_the_load_does_and_makes_a_moderate_overload_bearable() {
         outcome.mean_delay,
         alone.mean_delay
     );
-    // One remote worker is kept for as long as it is needed, not taken and sent away again and again.
+    // A remote worker is kept as long as it is needed, without flapping.
     assert!(outcome.workers <= 20, "{outcome:?}");
 }

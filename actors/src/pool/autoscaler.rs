@@ -8,7 +8,7 @@ use crate::scaling::{Bounds, Decision, PoolSnapshot, ScalingPolicy};
 
 use super::command::BoundsError;
 
-/// The policy of a pool and what it wants.
+/// The scaling policy of a pool and its target.
 pub(super) struct Autoscaler {
     policy: Box<dyn ScalingPolicy>,
     bounds: Bounds,
@@ -19,7 +19,7 @@ pub(super) struct Autoscaler {
     idle_since: Option<Instant>,
 }
 
-/// What a policy does not see of a pool.
+/// Pool state that the policy does not see.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
     pub(super) owned: u32,
@@ -35,8 +35,8 @@ pub(super) struct Scaled {
     pub(super) decision: Decision,
 }
 
-/// What a policy's target means for a pool. A pool with work wants an actor, whatever room the policy sees for it: others give up theirs. One that
-/// rests because memory is short starts none before it has work.
+/// Adjusts a policy's target to the state of the pool. A pool with work needs an actor, even without free memory:
+/// others release theirs. A pool that was evicted starts none before it has work.
 pub(super) fn wanted_after(target: u32, situation: Situation) -> u32 {
     if situation.owned > 0 {
         target
@@ -68,7 +68,7 @@ impl Autoscaler {
         }
     }
 
-    /// Whether the policy is to be asked. If so, the next time is later.
+    /// Whether a decision is due. If so, schedules the next one.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_due = now >= self.next_decision;
         if is_due {
@@ -97,7 +97,7 @@ impl Autoscaler {
         scaled
     }
 
-    /// Has the policy be asked at the next look.
+    /// Makes a decision due at the next tick.
     pub(super) const fn hasten(&mut self, now: Instant) {
         self.next_decision = now;
     }
@@ -128,7 +128,7 @@ impl Autoscaler {
         self.wanted
     }
 
-    /// No more actors than these are wanted until the next decision.
+    /// Limits the target until the next decision.
     pub(super) fn limit(&mut self, actors: u32) {
         self.wanted = self.wanted.min(actors);
     }

@@ -28,7 +28,7 @@ pub const DEFAULT_WEIGHTS: Lanes<u32> = Lanes {
     any: 1,
 };
 
-/// What a batch that starts with a lane may hold.
+/// Limits of a batch that starts with a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
     /// Bounds of the batch.
@@ -46,12 +46,12 @@ impl From<BatchBudget> for BatchLimits {
     }
 }
 
-/// What waits in a lane, as far as one client is concerned.
+/// Waiting work in a lane, from one client's perspective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LaneLoad {
     /// Waiting tokens of all clients.
     pub tokens: u64,
-    /// Clients with waiting work, the client asked about not counted.
+    /// Other clients with waiting work.
     pub other_clients: usize,
     /// Waiting tokens of the client.
     pub own_tokens: u64,
@@ -82,7 +82,7 @@ impl Backlog {
     /// Queues an item behind those of its job.
     pub fn push(&mut self, item: Item) {
         if self.lanes[item.lane].is_empty() {
-            // A lane that was empty gets no credit for the time it had nothing to do, also if all were empty meanwhile.
+            // An idle lane accumulates no credit, even if all lanes were idle.
             let lane = &mut self.lanes[item.lane];
             lane.pass = lane.pass.max(self.clock);
         }
@@ -204,7 +204,7 @@ impl Backlog {
         self.lanes[lane].clients()
     }
 
-    /// What waits in a lane, as far as a client is concerned.
+    /// Waiting work in a lane, from a client's perspective.
     #[must_use]
     pub fn load(&self, lane: Lane, client: ClientId) -> LaneLoad {
         let queue = &self.lanes[lane];

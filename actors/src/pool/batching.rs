@@ -91,7 +91,7 @@ impl BatchShape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LanePolicy {
     any_allowed: bool,
-    /// Whether somebody is waiting, so that bulk work must not stand in the way.
+    /// Whether interactive work is waiting, so that bulk work must not delay it.
     urgent: bool,
 }
 

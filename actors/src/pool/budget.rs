@@ -1,9 +1,9 @@
-//! The cores and the memory of a node, shared by its pools.
+//! The core and memory budget of a node, shared by its pools.
 //!
 //! Memory limits how many model actors exist: each holds a [`Permit`]. Cores limit how many of them are *busy*: each batch holds a
 //! [`Slot`]. An idle actor holds no slot, so it never keeps another pool from working. A slot that becomes free goes to the pool that
-//! [`grant`] names and travels to it in a [`Notice`]; a pool that has no use for it drops it, which passes it on. A slot can therefore
-//! be neither lost nor held without a batch.
+//! [`grant`] names and travels to it in a [`Notice`]; a pool that does not need it drops it, which passes it on. A slot
+//! can therefore be neither lost nor held without a batch.
 
 mod grant;
 
@@ -19,7 +19,7 @@ use crate::{domain::Lane, scaling::Ceilings};
 
 use grant::{Demand, Holder, evict, grant};
 
-/// How long a pool with work waits for memory before pools that have work themselves give up an actor for it.
+/// How long a pool with work waits for memory before busy pools have to release an actor.
 const EVICT_BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// Cores and memory for the engines of one node.
@@ -46,28 +46,28 @@ struct Entry {
     actors: u32,
     is_idle: bool,
     last_used: Instant,
-    /// Bytes that it was asked to give up and has not given up yet.
+    /// Requested evictions that are pending, in bytes.
     evicting: u64,
 }
 
 type Notify = dyn Fn(Notice) + Send + Sync;
 
-/// What the budget tells a pool.
+/// Notifications of the budget to a pool.
 #[derive(Debug)]
 pub enum Notice {
     /// A slot that the pool waited for.
     Slot(Slot),
-    /// Memory is short: give up one actor, an idle one or the first that becomes idle.
+    /// Memory is short: release one actor, an idle one or the first that becomes idle.
     Evict,
 }
 
-/// A pool's place in the budget; given up when dropped.
-pub struct Seat {
+/// A pool's registration in the budget; released on drop.
+pub struct BudgetHandle {
     budget: Arc<NodeBudget>,
     pool: u64,
 }
 
-/// The memory of a model actor; given back when dropped.
+/// The memory of a model actor; released on drop.
 pub struct Permit {
     budget: Arc<NodeBudget>,
     pool: u64,
@@ -99,7 +99,7 @@ impl NodeBudget {
 
     /// Admits a pool. The function must only pass the notice on, without blocking.
     #[must_use]
-    pub fn join(self: &Arc<Self>, notify: impl Fn(Notice) + Send + Sync + 'static) -> Seat {
+    pub fn join(self: &Arc<Self>, notify: impl Fn(Notice) + Send + Sync + 'static) -> BudgetHandle {
         let mut state = self.state();
         let pool = state.next_pool;
         state.next_pool += 1;
@@ -112,13 +112,13 @@ impl NodeBudget {
             evicting: 0,
         };
         state.pools.insert(pool, entry);
-        Seat {
+        BudgetHandle {
             budget: Arc::clone(self),
             pool,
         }
     }
 
-    /// Hands out the free slots, and tells everybody who gets one except `asking`.
+    /// Assigns the free slots, and notifies all receivers except `asking`.
     fn pass_on(self: &Arc<Self>, asking: Option<u64>) -> Option<Slot> {
         let mut notices: Vec<(Arc<Notify>, Slot)> = Vec::new();
         let mut own = None;
@@ -153,14 +153,14 @@ impl NodeBudget {
     }
 }
 
-impl Seat {
+impl BudgetHandle {
     /// A slot for a batch of this lane, or a place in the queue for one: then it comes in a [`Notice`].
     #[must_use]
     pub fn request(&self, threads: usize, lane: Lane, target: Duration) -> Option<Slot> {
         let mut state = self.budget.state();
         let demand = Demand {
             pool: self.pool,
-            // A batch that is wider than the node has the node for itself.
+            // A batch wider than the node gets the whole node.
             threads: threads.clamp(1, self.budget.threads),
             lane,
             since: Instant::now(),
@@ -176,7 +176,7 @@ impl Seat {
         self.budget.pass_on(Some(self.pool))
     }
 
-    /// The pool has no use for a slot any more.
+    /// Withdraws the request for a slot.
     pub fn withdraw(&self) {
         let mut state = self.budget.state();
         let before = state.demands.len();
@@ -189,7 +189,7 @@ impl Seat {
     }
 
     /// The memory of one more actor, if there is room. A pool that has work and no actor is `urgent`: for it, others are asked to give
-    /// up actors, and until it has its actor nobody else gets a further one.
+    /// up actors, and until it has its actor, no other pool gets an additional one.
     #[must_use]
     pub fn acquire(&self, memory: u64, urgent: bool) -> Option<Permit> {
         let now = Instant::now();
@@ -255,12 +255,12 @@ impl Seat {
         notices
     }
 
-    /// The pool does not wait for memory any more.
+    /// Withdraws the request for memory.
     pub fn need_no_memory(&self) {
         self.budget.state().memory_waits.remove(&self.pool);
     }
 
-    /// The pool has no actor that it could give up.
+    /// The pool has no actor to release.
     pub fn decline(&self) {
         if let Some(entry) = self.budget.state().pools.get_mut(&self.pool) {
             entry.evicting = 0;
@@ -292,7 +292,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for BudgetHandle {
     fn drop(&mut self) {
         let mut state = self.budget.state();
         state.demands.retain(|demand| demand.pool != self.pool);

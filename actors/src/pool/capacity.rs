@@ -1,4 +1,4 @@
-//! The pool's part of the node's cores and memory: the slot for its next batch, the memory of its next actor, and what it gives up for others.
+//! The pool's share of the node budget: the slot for its next batch, the memory of its next actor, and evictions.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::{
     scaling::{ActorCounts, Ceilings},
 };
 
-use super::budget::{Permit, Seat, Slot};
+use super::budget::{BudgetHandle, Permit, Slot};
 
-/// What a pool has of the node, and waits for.
+/// Granted and requested resources of a pool.
 pub(super) struct Capacity {
     /// Its place in the node's budget.
-    seat: Seat,
+    budget_handle: BudgetHandle,
     /// Cores of a batch.
     threads: usize,
     /// Longest time that work should wait.
@@ -31,7 +31,7 @@ pub(super) struct Capacity {
     is_resting: bool,
 }
 
-/// What a pool does that is asked to give up an actor.
+/// Reaction of a pool to an eviction request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Eviction {
     /// An idle actor goes now.
@@ -42,8 +42,8 @@ pub(super) enum Eviction {
     Declined,
 }
 
-/// Decides which actor a pool gives up for another one. The last actor of a pool with work does one batch first, or two pools could take the
-/// memory from each other without doing anything.
+/// Decides which actor a pool releases for another pool. The last actor of a pool with work does one batch first, or
+/// two pools could take the memory from each other without doing anything.
 pub(super) fn eviction(after_batch: bool, has_work: bool, counts: ActorCounts) -> Eviction {
     let may_go = after_batch || !has_work || counts.ready > 1;
     if may_go && counts.ready > 0 {
@@ -57,13 +57,13 @@ pub(super) fn eviction(after_batch: bool, has_work: bool, counts: ActorCounts) -
 
 impl Capacity {
     pub(super) const fn new(
-        seat: Seat,
+        budget_handle: BudgetHandle,
         threads: usize,
         target_delay: Duration,
         actor_memory: u64,
     ) -> Self {
         Self {
-            seat,
+            budget_handle,
             threads,
             target_delay,
             slot: None,
@@ -84,27 +84,30 @@ impl Capacity {
     /// A slot for the next batch, whose lane is this: now, or in a notice later.
     pub(super) fn take_slot(&mut self, lane: Lane) -> Option<Slot> {
         let slot = self.slot.take();
-        slot.or_else(|| self.seat.request(self.threads, lane, self.target_delay))
+        slot.or_else(|| {
+            self.budget_handle
+                .request(self.threads, lane, self.target_delay)
+        })
     }
 
-    /// Gives back what the pool has no use for, and tells the budget whether the pool is idle.
+    /// Returns unused resources, and reports to the budget whether the pool is idle.
     pub(super) fn settle(&mut self, has_work: bool, has_idle_actor: bool, is_busy: bool) {
         // Passed on to the next pool that waits.
         self.slot = None;
         let asks = has_work && has_idle_actor;
         if self.is_asking && !asks {
-            self.seat.withdraw();
+            self.budget_handle.withdraw();
         }
         self.is_asking = asks;
         let is_idle = !has_work && !is_busy;
         if std::mem::replace(&mut self.is_idle, is_idle) != is_idle {
-            self.seat.note_idle(is_idle);
+            self.budget_handle.note_idle(is_idle);
         }
     }
 
     /// The memory of one more actor, if there is room. A pool that has work and no actor is `urgent`.
     pub(super) fn acquire(&mut self, urgent: bool) -> Option<Permit> {
-        let permit = self.seat.acquire(self.actor_memory, urgent);
+        let permit = self.budget_handle.acquire(self.actor_memory, urgent);
         match permit {
             Some(_) => {
                 self.waits_for_memory = false;
@@ -115,10 +118,10 @@ impl Capacity {
         permit
     }
 
-    /// The pool has no work: it does not wait for memory any more.
+    /// The pool is idle: withdraw its request for memory.
     pub(super) fn give_up_memory(&mut self) {
         if std::mem::take(&mut self.waits_for_memory) {
-            self.seat.need_no_memory();
+            self.budget_handle.need_no_memory();
         }
     }
 
@@ -131,20 +134,21 @@ impl Capacity {
 
     /// Further actors that the node has room for, for a pool that has so many.
     pub(super) fn room(&self, owned: u32) -> Ceilings {
-        self.seat.room(self.threads, self.actor_memory, owned)
+        self.budget_handle
+            .room(self.threads, self.actor_memory, owned)
     }
 
-    /// The pool is asked to give up an actor, or still is. Returns whether an idle one goes now.
+    /// Handles a new or pending eviction request. Returns whether an idle actor stops now.
     pub(super) fn evict(&mut self, after_batch: bool, has_work: bool, counts: ActorCounts) -> bool {
         let eviction = eviction(after_batch, has_work, counts);
         self.must_evict = eviction == Eviction::AfterBatch;
         if eviction == Eviction::Declined {
-            self.seat.decline();
+            self.budget_handle.decline();
         }
         eviction == Eviction::Now
     }
 
-    /// Whether an actor is still to be given up.
+    /// Whether an eviction is pending.
     pub(super) const fn must_evict(&self) -> bool {
         self.must_evict
     }

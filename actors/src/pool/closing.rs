@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::command::Unloaded;
 
-/// Whether a pool finishes its work and then ends, and who is told at the end.
+/// Closing state of a pool: draining or unloading, and the pending replies.
 #[derive(Default)]
 pub(super) struct Closing {
     is_closing: bool,

@@ -1,14 +1,14 @@
-//! What operators' commands answer. All of them may be given twice: the second time changes nothing.
+//! Results of operator commands. All commands are idempotent.
 
 use serde::{Deserialize, Serialize};
 
-/// What a command did.
+/// Effect of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Applied {
-    /// Things are as was asked for, and were not before.
+    /// The command changed the state.
     Changed,
-    /// Things were so already.
+    /// The state was already as requested.
     Unchanged,
 }
 
@@ -24,13 +24,13 @@ impl Applied {
     }
 }
 
-/// Bounds that no pool can keep.
+/// Invalid bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("a pool of at least {min} and at most {max} model actors cannot be")]
+#[error("min ({min}) must not exceed max ({max})")]
 pub struct BoundsError {
-    /// Fewest actors asked for.
+    /// Requested minimum.
     pub min: u32,
-    /// Most actors asked for.
+    /// Requested maximum.
     pub max: u32,
 }
 

@@ -1,4 +1,5 @@
-//! A pool: wires its components together. Each has its state to itself; what concerns several is done here, one file for each occasion.
+//! The coordinator of a pool: connects its components. Each component owns its state; actions that concern several are
+//! here, one file per trigger.
 //!
 //! | file | occasion |
 //! |---|---|
@@ -29,11 +30,11 @@ use crate::{
 
 use super::{
     autoscaler::Autoscaler,
-    budget::{Seat, Slot},
+    budget::{BudgetHandle, Slot},
     capacity::Capacity,
     closing::Closing,
     command::{Applied, BoundsError, Unloaded},
-    dedup::{Found, Known, SingleFlight},
+    dedup::{CachedPieces, Found, SingleFlight},
     health::{ConditionWatch, Health, HealthLimits},
     item::Item,
     jobs::{Jobs, Origin, Submission, Worker},
@@ -69,7 +70,7 @@ pub(super) struct Pool {
     capacity: Capacity,
     /// How clients share it.
     sharing: Sharing,
-    /// What peers do for it, and what it does for them.
+    /// Offload in both directions.
     remote: RemoteWorkers,
     peer_queue: PeerQueue,
     closing: Closing,
@@ -96,7 +97,7 @@ impl Counters {
 }
 
 impl Pool {
-    pub(super) fn new(start: PoolStart, seat: Seat) -> Self {
+    pub(super) fn new(start: PoolStart, budget_handle: BudgetHandle) -> Self {
         let now = Instant::now();
         let spec = start.spec;
         let (initial_backoff, max_backoff) = spec.restart;
@@ -115,7 +116,7 @@ impl Pool {
             workers: Workers::new(start.engines, start.warm_up),
             autoscaler: Autoscaler::new(start.policy, spec.bounds, spec.initial, now),
             health: Health::new(limits, now),
-            capacity: Capacity::new(seat, spec.threads, target, spec.expected_memory),
+            capacity: Capacity::new(budget_handle, spec.threads, target, spec.expected_memory),
             sharing: Sharing::new(spec.sharing, spec.batch),
             remote: RemoteWorkers::new(
                 Arc::clone(&spec.model_id),
@@ -158,7 +159,7 @@ impl Pool {
                 }
             };
             at_hand += pieces - prepared.pieces();
-            // What other nodes know of it, and when it is resumed, is not known yet.
+            // It is not known yet whether other nodes support it, and when it is resumed.
             if !shared && !is_paused {
                 let job = prepared.job();
                 let left = job.deadline.map(|at| at.saturating_duration_since(now));
@@ -192,7 +193,7 @@ impl Pool {
         if !asked.is_empty() {
             let pool = myself.clone();
             self.dedup.ask(asked, move |found| {
-                // A pool that is gone has ended its jobs.
+                // A stopped pool has ended its jobs.
                 let _ = pool.cast(PoolMessage::Found(found));
             });
         }
@@ -204,7 +205,7 @@ impl Pool {
         if lane != Lane::Any {
             self.last_urgent = Some(now);
         }
-        // What the node asks itself, to see whether a model answers, does not count.
+        // Health probes of the node do not count.
         if lane == Lane::Interactive && !submission.job.order.fresh {
             self.sharing.note_client(submission.job.client(), now);
         }
@@ -223,14 +224,14 @@ impl Pool {
     }
 
     /// Takes translations that needed no engine.
-    fn finish_known(&mut self, source: PieceSource, known: Known) {
+    fn finish_known(&mut self, source: PieceSource, known: CachedPieces) {
         if known.is_empty() {
             return;
         }
         self.events.pieces_known(source, known.len());
         let worker = self.worker(Arc::from(""));
         let now = Instant::now();
-        let outcomes = self.jobs.complete(known, Origin::Known, &worker, now);
+        let outcomes = self.jobs.complete(known, Origin::Cached, &worker, now);
         self.finish(outcomes);
     }
 
@@ -257,7 +258,7 @@ impl Pool {
     pub(super) fn pause(&mut self, target: Language, pause: bool) {
         match pause {
             false => self.queue.resume(target),
-            // Nobody could resume it later.
+            // Nothing could resume it later.
             true if self.closing.is_closing() => {}
             true => self.queue.pause(target),
         }
@@ -273,7 +274,7 @@ impl Pool {
         Ok(Applied::of(from != bounds))
     }
 
-    /// Tells whether the pool is broken from now on.
+    /// Subscribes to the condition of the pool.
     pub(super) fn watch(&mut self, watch: ConditionWatch) {
         self.health.watch(watch);
     }
@@ -298,7 +299,7 @@ impl Pool {
     }
 
     fn close(&mut self) {
-        // Nobody could resume them later: what was accepted is finished.
+        // Nothing could resume them later: accepted work is finished.
         self.queue.resume_all();
         self.peer_queue
             .refuse_all(&PeerError::Closing, &self.events);
@@ -313,7 +314,7 @@ impl Pool {
         self.jobs.len() > 0
     }
 
-    /// Whether the pool rests without being broken.
+    /// Whether the pool is idle at zero actors without being broken.
     pub(super) fn is_resting(&self) -> bool {
         self.autoscaler.wanted() == 0
             && self.workers.counts().owned() == 0
@@ -345,7 +346,7 @@ impl Pool {
         space.map_or_else(String::new, |(space, numeric)| space.digest(numeric))
     }
 
-    /// What the pool tells about itself.
+    /// Status of the pool.
     pub(super) fn status(&self) -> PoolStatus {
         let lanes = self.lane_status(Instant::now());
         let bounds = self.autoscaler.bounds();

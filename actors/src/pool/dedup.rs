@@ -1,8 +1,9 @@
-//! Pieces that need no engine: translated before, here or on another node, or with an engine at this moment.
+//! Caching and in-flight deduplication: pieces that are cached, locally or on another node, or being translated.
 //!
-//! Single flight: of several pieces with the same text, one is given to an engine and the others wait for its translation. A piece is looked up
-//! when it is queued, and again when its turn has come if its translation may have been made meanwhile. What is not at hand is asked for where
-//! nodes share translations; until the answer comes, as a message, the piece is not in the queue.
+//! Single flight: of several pieces with the same text, one goes to an engine and the others wait for its translation.
+//! A piece is looked up when it is queued, and again when it is scheduled if its translation may have been made
+//! meanwhile. Local misses are looked up in the shared cache; until the answer arrives, as a message, the piece is not
+//! in the queue.
 //!
 //! Which translation is meant is known once an engine has reported its numeric type. Until then, and while actors differ in it, nothing is looked
 //! up or remembered; a text that an engine has is still not given to another one.
@@ -21,18 +22,19 @@ use crate::cache::{CacheKey, TranslationCache};
 use super::item::Item;
 use recent::Recent;
 
-/// What is remembered, and which texts engines have.
+/// The cache, and texts in flight.
 pub(super) struct SingleFlight {
     cache: Option<Arc<dyn TranslationCache>>,
     /// The numeric type of the engines, if they agree in it.
     numeric: Option<String>,
-    /// Pieces that wait because an engine has their text already, by that text. There is an entry only while a batch with it is under way.
+    /// In-flight deduplication: pieces that wait for a batch with the same text. An entry exists only while such a
+    /// batch is in flight.
     waiting: HashMap<CacheKey, Vec<Item>>,
     recent: Recent,
 }
 
 /// Pieces of a batch or an answer, with their translations.
-pub(super) type Known = Vec<(Item, Translation)>;
+pub(super) type CachedPieces = Vec<(Item, Translation)>;
 
 impl SingleFlight {
     pub(super) fn new(cache: Option<Arc<dyn TranslationCache>>) -> Self {
@@ -52,13 +54,13 @@ impl SingleFlight {
         }
     }
 
-    /// Whether pieces that are not at hand should be asked for now.
+    /// Whether local misses should be looked up in the shared cache now.
     pub(super) fn is_shared(&self) -> bool {
         let cache = self.cache.as_ref();
         self.numeric.is_some() && cache.is_some_and(|cache| cache.is_shared())
     }
 
-    /// The translation of a piece, if it is at hand. Notes in the piece when that was looked up.
+    /// The locally cached translation of a piece. Records the lookup in the piece.
     pub(super) fn look_up(&self, item: &mut Item) -> Option<Translation> {
         let cache = self.cache.as_ref()?;
         let key = item.key?.made_in(self.numeric.as_deref()?);
@@ -66,9 +68,9 @@ impl SingleFlight {
         cache.get(&key).filter(Translation::is_whole)
     }
 
-    /// Takes those items out of a batch that need no engine, and returns those whose translation is at hand by now. The others taken out wait
-    /// for the translation of an earlier batch or item.
-    pub(super) fn admit(&mut self, items: &mut Vec<Item>) -> Known {
+    /// Removes the items of a batch that need no engine, and returns those that are cached by now. The others removed
+    /// wait for the translation of an earlier batch or item.
+    pub(super) fn admit(&mut self, items: &mut Vec<Item>) -> CachedPieces {
         let mut known = Vec::new();
         items.retain_mut(|item| {
             let Some(key) = item.key else { return true };
@@ -92,8 +94,12 @@ impl SingleFlight {
         known
     }
 
-    /// Remembers what a batch made, and returns the pieces that waited for it.
-    pub(super) fn complete(&mut self, items: &[Item], translations: &[Translation]) -> Known {
+    /// Caches the translations of a batch, and returns their waiting duplicates.
+    pub(super) fn complete(
+        &mut self,
+        items: &[Item],
+        translations: &[Translation],
+    ) -> CachedPieces {
         let Some(cache) = &self.cache else {
             return Vec::new();
         };
@@ -134,7 +140,7 @@ impl SingleFlight {
             return tell(found);
         };
         let keys = found.items.iter().filter_map(|item| item.key);
-        let asked = Asked {
+        let asked = PendingLookup {
             keys: keys.map(|key| key.made_in(numeric)).collect(),
             found,
             tell: Some(tell),
@@ -143,7 +149,7 @@ impl SingleFlight {
     }
 
     /// Takes the answer: the pieces that were found, and the others.
-    pub(super) fn found(&mut self, Found { items, answers }: Found) -> (Known, Vec<Item>) {
+    pub(super) fn found(&mut self, Found { items, answers }: Found) -> (CachedPieces, Vec<Item>) {
         let mut answers = answers.into_iter();
         let (mut known, mut others) = (Vec::new(), Vec::new());
         for item in items {
@@ -159,20 +165,20 @@ impl SingleFlight {
     }
 }
 
-/// Pieces that are asked for, each with a key.
-struct Asked<F: FnOnce(Found)> {
+/// Pieces of a shared lookup, each with a key.
+struct PendingLookup<F: FnOnce(Found)> {
     keys: Vec<CacheKey>,
     found: Found,
     tell: Option<F>,
 }
 
-impl<F: FnOnce(Found)> Asked<F> {
+impl<F: FnOnce(Found)> PendingLookup<F> {
     async fn ask(mut self, cache: Arc<dyn TranslationCache>) {
         self.found.answers = cache.ask(&self.keys).await;
     }
 }
 
-impl<F: FnOnce(Found)> Drop for Asked<F> {
+impl<F: FnOnce(Found)> Drop for PendingLookup<F> {
     fn drop(&mut self) {
         if let Some(tell) = self.tell.take() {
             tell(std::mem::take(&mut self.found));
@@ -180,7 +186,7 @@ impl<F: FnOnce(Found)> Drop for Asked<F> {
     }
 }
 
-/// What was asked for, and what came of it: an answer for each piece, or none for all.
+/// A shared lookup and its result: an answer for each piece, or none for all.
 #[derive(Default)]
 pub struct Found {
     items: Vec<Item>,

@@ -1,4 +1,4 @@
-//! What becomes of a batch whose engine failed, and how soon the engine is started again.
+//! Handling of failed batches, and restart backoff of engines.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::domain::Lane;
 
 use super::item::Item;
 
-/// A lone text that failed this often in a row, batches it was in included, is poison.
+/// A single text that failed this often in a row, including its batches, is poison.
 pub const POISON_AFTER: u32 = 3;
 /// A batch of several texts that failed this often in a row is cut in two.
 const BISECT_AFTER: u32 = 2;
@@ -37,7 +37,7 @@ impl Attempt {
     }
 }
 
-/// What to do after one more failure.
+/// Reaction to another failure.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AfterFailure {
     /// Try these, each apart.
@@ -72,25 +72,25 @@ pub fn after_failure(attempt: Attempt) -> AfterFailure {
 /// Engines that failed to start in a row after which a pool without a warm one counts as broken. One may have been killed from outside.
 pub const BROKEN_AFTER: u32 = 2;
 
-/// What tells whether a pool can be expected to do anything soon.
+/// Inputs of the decision whether a pool is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
     /// Whether anybody can take a batch.
     pub is_warm: bool,
     /// Engines that failed to start in a row.
     pub failed_starts: u32,
-    /// Whether the last of them failed in a way that no other start heals.
+    /// Whether the last failure is permanent.
     pub is_permanent: bool,
     /// How long jobs have been waiting for an engine to be warm; zero while there are none.
     pub waited: Duration,
     /// How long they may.
-    pub patience: Duration,
+    pub max_wait: Duration,
 }
 
 /// Whether jobs should go to another model for now.
 #[must_use]
 pub fn is_broken(condition: &Condition) -> bool {
-    let waits_too_long = condition.waited > condition.patience;
+    let waits_too_long = condition.waited > condition.max_wait;
     let cannot_start = condition.is_permanent || condition.failed_starts >= BROKEN_AFTER;
     !condition.is_warm && (cannot_start || waits_too_long)
 }
@@ -175,18 +175,18 @@ mod tests {
 
         #[test]
         fn a_pool_is_broken_only_without_a_warm_engine_and_a_reason(
-            is_warm: bool, is_permanent: bool, failed_starts in 0u32..6, waited in 0u64..60, patience in 0u64..60,
+            is_warm: bool, is_permanent: bool, failed_starts in 0u32..6, waited in 0u64..60, max_wait in 0u64..60,
         ) {
             let condition = Condition {
                 is_warm,
                 failed_starts,
                 is_permanent,
                 waited: Duration::from_secs(waited),
-                patience: Duration::from_secs(patience),
+                max_wait: Duration::from_secs(max_wait),
             };
             let broken = is_broken(&condition);
             prop_assert!(!broken || !is_warm);
-            prop_assert!(!broken || is_permanent || failed_starts >= BROKEN_AFTER || waited > patience);
+            prop_assert!(!broken || is_permanent || failed_starts >= BROKEN_AFTER || waited > max_wait);
             prop_assert!(broken || is_warm || !is_permanent);
             let worse = Condition { failed_starts: failed_starts + 1, ..condition };
             prop_assert!(is_broken(&worse) || !broken);

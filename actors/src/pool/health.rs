@@ -1,4 +1,4 @@
-//! Whether a pool can be expected to translate: failures of its engines, when the next may be started, and who is told that it is broken.
+//! Health of a pool: engine failures, restart backoff, and the listener for its condition.
 
 use std::{error::Error, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
 
 use super::failure::{Condition, is_broken, restart_delay};
 
-/// Is told whether a pool is broken, whenever that changes.
+/// Listener for changes of the condition of a pool.
 pub type ConditionWatch = Box<dyn Fn(bool) + Send + Sync>;
 
-/// What is told as long as no engine has failed.
+/// Reason as long as no engine has failed.
 const NOT_WARM: &str = "no model actor is warm";
 
 /// The condition of a pool.
@@ -25,12 +25,12 @@ pub(super) struct Health {
     last_warm: Instant,
     /// Since when jobs wait without a warm actor.
     waits_since: Option<Instant>,
-    /// What was told last, and to whom.
+    /// Last reported condition, and its listener.
     is_broken: bool,
     watch: Option<ConditionWatch>,
 }
 
-/// What the configuration says.
+/// The configured value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HealthLimits {
     /// First delay of the restart backoff.
@@ -51,7 +51,7 @@ struct Failures {
     last_error: Option<String>,
     /// The same in the words for clients.
     reason: Option<String>,
-    /// Whether the last failure cannot heal: another start would fail in the same way.
+    /// Whether the last failure is permanent: another start would fail in the same way.
     is_permanent: bool,
 }
 
@@ -99,7 +99,7 @@ impl Health {
         let engine_error = error.downcast_ref::<EngineError>();
         failures.is_permanent = engine_error.is_some_and(EngineError::is_permanent);
         let delay = match failures.is_permanent {
-            // Somebody may put the machine right.
+            // An operator may fix the machine.
             true => most,
             false => restart_delay(failures.count, first, most),
         };
@@ -129,7 +129,7 @@ impl Health {
         self.failures.last_error.as_ref()
     }
 
-    /// What keeps engines from being warm.
+    /// Why no engine is warm.
     pub(super) fn last_error(&self) -> &str {
         self.failures.last_error.as_deref().unwrap_or(NOT_WARM)
     }
@@ -147,19 +147,20 @@ impl Health {
         self.limits.unavailable_after
     }
 
-    /// What jobs end with that no engine of this model can do.
+    /// Error of jobs that no engine of this model can process.
     pub(super) fn unavailable(&self, model: &str) -> RequestError {
         let reason = self.failures.reason.as_deref().unwrap_or(NOT_WARM);
         let message = format!("model {model} is not available: {reason}");
         RequestError::new(ErrorCode::ModelUnavailable, message)
     }
 
-    /// Whether others were told that the pool is broken.
+    /// Whether the pool was reported as broken.
     pub(super) const fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// Looks at the condition; `Some` when it has changed, with whether the pool is broken now. Then the watch has to be [told](Self::tell).
+    /// Looks at the condition; `Some` when it has changed, with whether the pool is broken now. Then the listener has
+    /// to be [notified](Self::tell).
     pub(super) fn assess(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Option<bool> {
         let waited = self.waited(is_warm, has_jobs, now);
         let broken = is_broken(&Condition {
@@ -167,7 +168,7 @@ impl Health {
             failed_starts: self.failures.starts,
             is_permanent: self.failures.is_permanent,
             waited,
-            patience: self.limits.unavailable_after,
+            max_wait: self.limits.unavailable_after,
         });
         (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
     }
@@ -186,14 +187,14 @@ impl Health {
         if has_jobs { waited } else { Duration::ZERO }
     }
 
-    /// Tells whoever watches.
+    /// Notifies the listener.
     pub(super) fn tell(&self) {
         if let Some(watch) = &self.watch {
             watch(self.is_broken);
         }
     }
 
-    /// Tells of the condition from now on.
+    /// Sets the listener.
     pub(super) fn watch(&mut self, watch: ConditionWatch) {
         self.watch = Some(watch);
         if self.is_broken {

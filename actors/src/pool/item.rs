@@ -7,7 +7,7 @@ use crate::{
     domain::{ClientId, Lane, Language},
 };
 
-/// One piece of one job, waiting.
+/// A queued piece of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
     /// The pool's number of the job.
@@ -20,11 +20,11 @@ pub struct Item {
     pub target: Language,
     /// Its lane.
     pub lane: Lane,
-    /// Whose it is.
+    /// Its client.
     pub client: ClientId,
     /// When it was queued.
     pub queued: Instant,
-    /// Names its text, where translations are remembered.
+    /// Cache key of its text, if caching is enabled.
     pub key: Option<CacheKey>,
     /// What had been remembered when its translation was last looked for: see [`SingleFlight`](super::dedup::SingleFlight).
     pub(super) looked_up: LookedUp,

@@ -22,7 +22,7 @@ use assembly::Assembly;
 pub(super) use assembly::{Origin, Worker};
 use splitting::Part;
 pub(super) use splitting::Shortfall;
-pub(crate) use submission::Cut;
+pub(crate) use submission::SegmentedText;
 pub use submission::Submission;
 
 /// Jobs that wait for pieces.
@@ -34,20 +34,20 @@ pub(super) struct Jobs {
     next: u64,
     abandoned: usize,
     /// Those that ended before all their pieces were made: some may still wait.
-    stale: Vec<Stale>,
+    stale: Vec<EndedJob>,
     panics: Vec<String>,
-    /// Numbers the times at which senders are asked whether they still want their jobs.
+    /// Number of the current round of abandonment checks.
     round: u64,
 }
 
 /// A job that ended early.
-pub(super) struct Stale {
+pub(super) struct EndedJob {
     pub(super) job: u64,
     pub(super) lane: Lane,
     pub(super) client: ClientId,
 }
 
-/// A job that is looked through and not taken in yet.
+/// A job that was checked against the cache and not admitted yet.
 pub(super) struct Prepared {
     key: u64,
     assembly: Assembly,
@@ -113,7 +113,7 @@ impl Jobs {
         }
         let mut assembly = Assembly::new(submission);
         for (piece, translation) in found {
-            assembly.add(piece, translation, Origin::Known);
+            assembly.add(piece, translation, Origin::Cached);
         }
         if assembly.is_complete() {
             return Err(Box::new(self.finished(assembly, worker, now)));
@@ -145,13 +145,13 @@ impl Jobs {
         outcome
     }
 
-    /// What panicked since the last time.
+    /// Panics since the last call.
     pub(super) fn take_panics(&mut self) -> Vec<String> {
         std::mem::take(&mut self.panics)
     }
 
     /// The jobs that ended early since the last time.
-    pub(super) fn take_stale(&mut self) -> Vec<Stale> {
+    pub(super) fn take_stale(&mut self) -> Vec<EndedJob> {
         std::mem::take(&mut self.stale)
     }
 
@@ -160,18 +160,18 @@ impl Jobs {
         self.active.contains_key(&job)
     }
 
-    /// Leaves the items of jobs that have not ended and that their senders still want. A job that its sender does not want any more ends here.
+    /// Leaves the items of jobs that have not ended and that their senders still want. An abandoned job ends here.
     pub(super) fn keep_wanted(&mut self, items: &mut Vec<Item>) {
         self.round += 1;
         let before = self.abandoned;
         items.retain(|item| self.is_wanted(item.job));
         if self.abandoned > before {
-            // A sender may lose interest while its pieces are gone through: those that were kept before it go too.
+            // A job may be abandoned during the scan: its pieces kept so far are removed too.
             items.retain(|item| self.is_active(item.job));
         }
     }
 
-    /// Ends the jobs of these items that their senders do not want any more.
+    /// Ends the abandoned jobs of these items.
     pub(super) fn end_unwanted<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
         self.round += 1;
         for item in items {
@@ -190,7 +190,7 @@ impl Jobs {
         wanted == Some(true)
     }
 
-    /// How many jobs ended since the last time because nobody wanted them any more.
+    /// Number of abandoned jobs since the last call.
     pub(super) fn take_abandoned(&mut self) -> usize {
         std::mem::take(&mut self.abandoned)
     }
@@ -201,7 +201,7 @@ impl Jobs {
         while let Some((at, job)) = self.deadlines.first().copied()
             && at <= now
         {
-            let message = "the deadline passed before the translation was made";
+            let message = "deadline exceeded";
             self.deadlines.pop_first();
             expired.extend(self.fail(job, ErrorCode::DeadlineExceeded, message));
         }
@@ -348,7 +348,7 @@ impl Jobs {
         }
         if !assembly.is_complete() {
             let (lane, client) = (of.lane(), of.client());
-            self.stale.push(Stale { job, lane, client });
+            self.stale.push(EndedJob { job, lane, client });
         }
         Some(assembly)
     }

@@ -1,11 +1,11 @@
-//! Work that is still with the broker.
+//! Unread work (lag).
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// Unread work for one pool. Whoever reads for the pool keeps it up to date; the pool's scaling looks at it.
+/// Unread work for one pool. Updated by the reader; read by the pool's scaling policy.
 #[derive(Debug, Clone, Default)]
 pub struct PoolLag(Arc<AtomicU64>);
 

@@ -8,8 +8,8 @@ use ractor::{ActorId, RpcReplyPort};
 use crate::{
     domain::Language,
     engine::{EngineBatch, EngineError, LoadReport, Usage},
-    offload::Loan,
-    routing::Ability,
+    offload::OffloadRequest,
+    routing::Capability,
     scaling::Bounds,
 };
 
@@ -22,7 +22,7 @@ use super::{
     status::PoolStatus,
 };
 
-/// What a pool supervisor is told.
+/// Messages of a pool supervisor.
 pub enum PoolMessage {
     /// Translate these. Every one of them ends in its sink, once.
     Submit(Vec<Submission>),
@@ -35,7 +35,7 @@ pub enum PoolMessage {
         /// What.
         report: Report,
     },
-    /// What came of asking for translations where nodes share them. Sent by the pool to itself.
+    /// Result of a shared cache lookup. Sent by the pool to itself.
     Found(Found),
     /// Time has passed. Sent by the supervisor to itself, with the number of the chain of ticks.
     Housekeeping(u64),
@@ -45,26 +45,26 @@ pub enum PoolMessage {
     Status(RpcReplyPort<PoolStatus>),
     /// Change the bounds of the number of actors.
     SetBounds(Bounds, RpcReplyPort<Result<Applied, BoundsError>>),
-    /// Hold back jobs into this language, or do them again. They wait without being lost or failed; their deadlines are kept.
+    /// Pause or resume a target language. Its jobs wait; deadlines still apply.
     HoldBack {
         /// The language.
         target: Language,
-        /// Whether to hold them back from now on.
+        /// Whether to pause.
         hold: bool,
     },
     /// Tell whether the pool is broken: now if it is, and whenever that changes.
     Watch(ConditionWatch),
     /// The pool is broken: hand back the jobs that one of these other models can do.
-    HandOver(Vec<Ability>),
+    HandOver(Vec<Capability>),
     /// Do a batch of a peer, behind the pool's own work.
-    Lend(Loan),
+    Lend(OffloadRequest),
     /// Finish what is queued, stop all actors, answer, end.
     Drain(RpcReplyPort<()>),
     /// Drain, but hand back what is still queued after `within`, as failed for now.
     Unload {
         /// How long to go on with what is queued.
         within: Duration,
-        /// Told at the end.
+        /// Reply at the end.
         reply: RpcReplyPort<Unloaded>,
     },
 }
@@ -74,13 +74,13 @@ impl ractor::Message for PoolMessage {}
 /// Keeps the report's type out of the public message.
 pub struct Report(pub(super) ModelReport);
 
-/// What a supervisor tells a model actor.
+/// Messages to a model actor.
 pub(super) enum ModelMessage {
     /// Start the engine, load, warm up. Sent by the actor to itself.
     Load,
     /// Translate a batch.
     Translate(EngineBatch),
-    /// The engine has ended while nobody asked it for anything. Sent by the actor to itself.
+    /// The engine exited while idle. Sent by the actor to itself.
     Ended(EngineError),
     /// End the engine, then the actor.
     Retire,
@@ -88,7 +88,7 @@ pub(super) enum ModelMessage {
 
 impl ractor::Message for ModelMessage {}
 
-/// What a model actor tells its supervisor. A fatal failure is told by failing instead: the supervision event then carries an [`EngineError`].
+/// Reports of a model actor. Fatal failures are reported by failing: the supervision event carries an [`EngineError`].
 pub(super) enum ModelReport {
     /// The engine is warm.
     Ready(EngineReady),

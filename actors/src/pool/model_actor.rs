@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineBatch, EngineError, Segment};
 
 use super::message::{EngineReady, ModelMessage, ModelReport, PoolMessage, Report};
 
-/// The actor. Its failures reach the supervisor, which alone decides what becomes of the batch.
+/// The actor. Its failures reach the supervisor, which decides how to handle the batch.
 pub(super) struct ModelActor;
 
 pub(super) struct ModelStart {
@@ -33,7 +33,7 @@ impl Actor for ModelActor {
         myself: ActorRef<ModelMessage>,
         start: ModelStart,
     ) -> Result<ModelState, ActorProcessingErr> {
-        // Loading takes long, and whoever spawns waits for this function: it is done in the first message.
+        // Loading takes long, and the spawner waits for this function: the engine is loaded in the first message.
         myself.cast(ModelMessage::Load)?;
         Ok(ModelState { start })
     }

@@ -9,14 +9,14 @@ use crate::{
     domain::SpanRef,
     engine::{EngineBatch, EngineError},
     events::Event,
-    offload::{Loan, Offer, PeerError},
+    offload::{Offer, OffloadRequest, PeerError},
     text,
 };
 
 use super::{
     batching::{BatchBudget, BatchShape},
     pool_events::PoolEvents,
-    status::LoanStatus,
+    status::PeerQueueStatus,
 };
 
 /// Batches of its own that a pool does while a peer's waits, before that one has its turn.
@@ -24,7 +24,7 @@ const OWN_BEFORE_LENT: u32 = 8;
 
 /// A peer's batch that was taken in.
 pub(super) struct PeerBatch {
-    loan: Loan,
+    loan: OffloadRequest,
     segments: usize,
     tokens: u32,
     queued: Instant,
@@ -45,7 +45,7 @@ impl PeerBatch {
         self.queued
     }
 
-    /// The peer that it is done for, and what it is there, where it is watched.
+    /// The requesting peer, and the batch's span there, if sampled.
     pub(super) fn watched_by(&self) -> Option<(&Arc<str>, SpanRef)> {
         self.loan.span.map(|span| (&self.loan.from, span))
     }
@@ -61,7 +61,7 @@ pub(super) struct PeerQueue {
     queue: VecDeque<PeerBatch>,
     /// Own batches that were handed over since one of a peer has been waiting.
     passed_over: u32,
-    /// What is offered now.
+    /// The current offer.
     credits: u32,
     batches: u64,
     tokens: u64,
@@ -81,7 +81,7 @@ pub(super) struct Host<'a> {
 
 impl PeerQueue {
     /// Takes a peer's batch in, or refuses it.
-    pub(super) fn take_in(&mut self, loan: Loan, host: &Host<'_>, events: &PoolEvents) {
+    pub(super) fn take_in(&mut self, loan: OffloadRequest, host: &Host<'_>, events: &PoolEvents) {
         match self.admission(&loan, host) {
             Ok(tokens) => self.queue.push_back(PeerBatch {
                 segments: loan.segments.len(),
@@ -94,7 +94,7 @@ impl PeerQueue {
     }
 
     /// The tokens of a batch that is taken in, or why it is not.
-    fn admission(&self, loan: &Loan, host: &Host<'_>) -> Result<u32, PeerError> {
+    fn admission(&self, loan: &OffloadRequest, host: &Host<'_>) -> Result<u32, PeerError> {
         if host.is_closing {
             return Err(PeerError::Closing);
         }
@@ -108,14 +108,14 @@ impl PeerQueue {
         measure(loan, host.budget)
     }
 
-    fn refuse(&mut self, loan: Loan, error: PeerError, events: &PoolEvents) {
+    fn refuse(&mut self, loan: OffloadRequest, error: PeerError, events: &PoolEvents) {
         self.refused += 1;
         events.observe(Event::LoanRefused {
             pool: events.pool(),
             peer: Arc::clone(&loan.from),
             error: error.clone(),
         });
-        // A peer that does not wait any more needs no answer.
+        // A cancelled batch needs no answer.
         let _ = loan.reply.send(Err(error));
     }
 
@@ -126,7 +126,7 @@ impl PeerQueue {
         }
     }
 
-    /// Gives back what has waited for longer than `timeout`, and forgets what nobody waits for.
+    /// Returns batches that waited longer than `timeout`, and drops cancelled ones.
     pub(super) fn sweep(&mut self, timeout: Duration, now: Instant, events: &PoolEvents) {
         self.queue.retain(PeerBatch::is_wanted);
         let is_late = |batch: &mut PeerBatch| now.saturating_duration_since(batch.queued) > timeout;
@@ -165,7 +165,7 @@ impl PeerQueue {
         !self.queue.is_empty()
     }
 
-    /// Takes back a batch that no engine has seen.
+    /// Requeues a batch that no engine has seen.
     pub(super) fn put_back(&mut self, batch: PeerBatch) {
         self.queue.push_front(batch);
     }
@@ -216,8 +216,8 @@ impl PeerQueue {
     }
 
     /// What is done for peers; engines have so many batches of theirs.
-    pub(super) fn status(&self, in_flight: usize) -> LoanStatus {
-        LoanStatus {
+    pub(super) fn status(&self, in_flight: usize) -> PeerQueueStatus {
+        PeerQueueStatus {
             queued: self.queue.len(),
             in_flight,
             batches: self.batches,
@@ -235,8 +235,8 @@ pub(super) struct PeerBatchDone {
     pub(super) elapsed: Duration,
 }
 
-/// Counts a batch's tokens as the pool's own texts are counted, whatever the peer thinks of it.
-fn measure(loan: &Loan, budget: BatchBudget) -> Result<u32, PeerError> {
+/// Estimates a batch's tokens like those of local texts, independent of the peer.
+fn measure(loan: &OffloadRequest, budget: BatchBudget) -> Result<u32, PeerError> {
     let unsuitable = |what: &str| Err(PeerError::Unsuitable(what.to_owned()));
     if loan.segments.is_empty() {
         return unsuitable("it is empty");

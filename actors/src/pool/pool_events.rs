@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     domain::JobOutcome,
-    events::{BatchWatch, Event, Observer, PieceSource, WatchedBatch},
+    events::{BatchSpan, Event, Observer, PieceSource, TracedBatch},
 };
 
-/// Tells the node's observer what happens in a pool.
+/// Reports events of a pool to the node's observer.
 pub(super) struct PoolEvents {
     observer: Arc<dyn Observer>,
     pool: Arc<str>,
@@ -39,13 +39,13 @@ impl PoolEvents {
         }
     }
 
-    /// Jobs end, before their senders are told.
+    /// Jobs end, before their senders are notified.
     pub(super) fn answered(&self, outcomes: &[JobOutcome]) {
         self.observer.answered(Some(&self.pool), outcomes);
     }
 
-    /// A batch with watched jobs begins.
-    pub(super) fn batch(&self, batch: &WatchedBatch<'_>) -> Option<Box<dyn BatchWatch>> {
+    /// A batch with sampled jobs begins.
+    pub(super) fn batch(&self, batch: &TracedBatch<'_>) -> Option<Box<dyn BatchSpan>> {
         self.observer.batch(batch)
     }
 

@@ -48,7 +48,7 @@ pub(super) fn pressure(
     };
     let bulk = backlog.tokens(Lane::Any);
     let prompt = backlog.tokens(Lane::Interactive) + backlog.tokens(Lane::Normal);
-    // What is not read yet is shared out as the backlog is mixed.
+    // Lag is split in proportion to the backlog.
     let bulk_lag = match bulk + prompt {
         0 => 0,
         all => (lag as f64 * bulk as f64 / all as f64) as u64,

@@ -1,4 +1,4 @@
-//! What waits in a pool for an engine: fresh work, batches that failed and are tried again, and work into paused languages.
+//! The work queue of a pool: new work, failed batches to retry, and work for paused languages.
 //!
 //! An item is in one of the three, or in none: with an engine, or waiting for another piece of the same text (`dedup.rs`). Items of jobs that
 //! have ended may stay for a while; whoever takes a batch asks for each whether its job is still there.
@@ -14,7 +14,7 @@ use super::{
     batching::LanePolicy,
     failure::Attempt,
     item::Item,
-    status::HeldStatus,
+    status::PausedStatus,
 };
 use paused::Paused;
 
@@ -91,7 +91,7 @@ impl WorkQueue {
             .take(limits, |lane| policy.allows(lane), policy.mixes())
     }
 
-    /// A batch of fresh work for a remote worker: nothing that somebody is waiting for, unless `everything` is allowed.
+    /// A batch of new work for a remote worker: no interactive work, unless `everything` is allowed.
     pub(super) fn next_remote(
         &mut self,
         limits: &Lanes<BatchLimits>,
@@ -178,7 +178,7 @@ impl WorkQueue {
         self.paused.retain(keep);
     }
 
-    pub(super) fn paused_status(&self) -> HeldStatus {
+    pub(super) fn paused_status(&self) -> PausedStatus {
         self.paused.status()
     }
 }

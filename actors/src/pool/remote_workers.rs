@@ -1,5 +1,5 @@
-//! Slots that the pool has borrowed from pools of the same model on other nodes, each with a model actor of this node in front of it. They are
-//! no [workers](super::workers) of the pool: nothing that counts those counts them.
+//! Remote workers: slots borrowed from pools of the same model on other nodes, each behind a local model actor. They do
+//! not count as [workers](super::workers) of the pool.
 //!
 //! [`decide_offload`] decides; this keeps what it needs to know.
 
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use crate::{
     engine::{EngineBatch, EngineError, Segment},
     offload::{
-        GuestStop, OffloadConfig, OffloadMemory, OffloadReason, OffloadSnapshot, PeerError, Peers,
-        Recall, RemoteEngine, decide_offload, trip,
+        OffloadConfig, OffloadMemory, OffloadReason, OffloadSnapshot, PeerError, Peers, Recall,
+        RemoteEngine, RemoteWorkerStop, decide_offload, trip,
     },
     scaling::Totals,
 };
@@ -23,15 +23,15 @@ use super::{
     batching::BatchBudget,
     message::PoolMessage,
     model_actor::{ModelActor, ModelStart},
-    status::GuestStatus,
+    status::RemoteWorkerStatus,
 };
 use remote_worker::RemoteWorker;
 pub(super) use remote_worker::{BorrowedSlot, LostRemoteWorker, RemoteBatch, RemoteDone};
 
-/// How often a pool looks at its peers.
+/// Interval of offload decisions.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What peers do for a pool.
+/// Remote workers of a pool.
 pub(super) struct RemoteWorkers {
     model: Arc<str>,
     peers: Arc<dyn Peers>,
@@ -45,12 +45,12 @@ pub(super) struct RemoteWorkers {
     next_look: Option<Instant>,
 }
 
-/// What is to be done.
+/// The action.
 pub(super) struct OffloadPlan {
-    /// Workers whose batch is taken back now.
+    /// Workers whose batch is recalled now.
     pub(super) recall: Vec<(ActorId, Recall)>,
-    /// Workers to send away, after their batch if they have one.
-    pub(super) stop: Vec<(ActorId, GuestStop)>,
+    /// Workers to stop after their current batch.
+    pub(super) stop: Vec<(ActorId, RemoteWorkerStop)>,
     /// Slots in which to start a worker.
     pub(super) start: Vec<BorrowedSlot>,
     pub(super) reason: OffloadReason,
@@ -83,7 +83,7 @@ impl RemoteWorkers {
         }
     }
 
-    /// Whether it is time to look at the peers. If so, the next time is later.
+    /// Whether an offload decision is due. If so, schedules the next one.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.next_look.is_none_or(|at| now >= at);
         if is_due {
@@ -147,7 +147,7 @@ impl RemoteWorkers {
         (before != reason).then_some(before)
     }
 
-    /// Starts a worker in a slot. `number` is asked for once there is a way to the peer.
+    /// Starts a worker in a slot. `number` is called once the peer is reachable.
     pub(super) async fn start(
         &mut self,
         slot: BorrowedSlot,
@@ -157,7 +157,7 @@ impl RemoteWorkers {
     ) -> Option<RemoteName> {
         let node = Arc::clone(&slot.node);
         let Some(link) = self.peers.link(&self.model, &node) else {
-            let gone = PeerError::Gone("there is no way to it".to_owned());
+            let gone = PeerError::Gone("no route to the peer".to_owned());
             self.peer_failed(&node, &gone);
             return None;
         };
@@ -202,7 +202,7 @@ impl RemoteWorkers {
         })
     }
 
-    /// Gives a worker a batch, and keeps what it is in its books.
+    /// Assigns a batch to a worker, and tracks it.
     pub(super) fn assign(&mut self, id: ActorId, batch: EngineBatch, in_flight: RemoteBatch) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.assign(batch, in_flight);
@@ -241,12 +241,12 @@ impl RemoteWorkers {
     }
 
     /// Sends a worker away, after its batch if it has one.
-    pub(super) fn send_away(&mut self, id: ActorId, why: GuestStop) -> Option<RemoteName> {
+    pub(super) fn release(&mut self, id: ActorId, why: RemoteWorkerStop) -> Option<RemoteName> {
         let name = self.name(id)?;
         let worker = self.workers.get_mut(&id)?;
         worker.leave();
         let is_busy = worker.is_busy();
-        if why == GuestStop::TooSlow {
+        if why == RemoteWorkerStop::TooSlow {
             let at = self.started.elapsed();
             self.memory.leave_alone(&name.node, &self.config, at);
         }
@@ -283,7 +283,7 @@ impl RemoteWorkers {
     }
 
     /// Whether a worker has shown that its peer answers.
-    pub(super) fn is_at_work(&self) -> bool {
+    pub(super) fn has_busy_workers(&self) -> bool {
         let mut all = self.workers.values();
         all.any(|worker| !worker.is_starting())
     }
@@ -303,7 +303,7 @@ impl RemoteWorkers {
         self.memory.arrivals()
     }
 
-    pub(super) fn status(&self) -> Vec<GuestStatus> {
+    pub(super) fn status(&self) -> Vec<RemoteWorkerStatus> {
         let mut all: Vec<_> = self.workers.values().map(RemoteWorker::status).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
@@ -314,7 +314,7 @@ impl RemoteWorkers {
     }
 }
 
-/// What the failure of a remote worker's actor says of its peer.
+/// Maps the failure of a remote worker's actor to a peer error.
 pub(super) fn peer_error(error: &(dyn Error + 'static)) -> PeerError {
     match error.downcast_ref::<EngineError>() {
         Some(EngineError::Peer(error)) => error.clone(),

@@ -27,8 +27,9 @@ const LARGE_PART: u32 = 4;
 /// How clients share a pool.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SharingConfig {
-    /// Longest work of one client in a batch of the interactive lane while several clients are active in it: so long, at most, does a
-    /// batch that was begun delay somebody else's. A single piece of text that takes longer is a batch of its own.
+    /// Longest work of one client in a batch of the interactive lane while several clients are active in it: this
+    /// bounds the delay that a running batch causes for others. A single piece of text that takes longer is a batch of
+    /// its own.
     pub turn: Duration,
     /// A request is refused when its estimated time is so many times as long as its deadline leaves; zero refuses none.
     pub refuse_above: f64,
@@ -43,13 +44,13 @@ impl Default for SharingConfig {
     }
 }
 
-/// What a pool knows of its clients and its speed.
+/// Clients and speed of a pool.
 #[derive(Debug)]
 pub(super) struct Sharing {
     config: SharingConfig,
     /// Largest batch of an own actor.
     budget: BatchBudget,
-    /// Who used the interactive lane lately.
+    /// Recent clients of the interactive lane.
     recent: RecentClients,
     /// The speed of large batches.
     speed: SpeedMeter,
@@ -171,7 +172,7 @@ impl Sharing {
         };
         let expected = refuse(load, tokens, speed, left, self.config.refuse_above)?;
         let message = format!(
-            "the translation would take about {:.0} s, the deadline leaves {:.1} s",
+            "estimated completion in {:.0} s exceeds the deadline in {:.1} s",
             expected.as_secs_f64().ceil(),
             left.as_secs_f64(),
         );

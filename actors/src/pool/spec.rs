@@ -1,4 +1,4 @@
-//! What a pool is told when it starts.
+//! Start arguments of a pool.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     engine::{EngineFactory, Segment},
     events::Observer,
     offload::{OffloadConfig, Peers},
-    routing::Ability,
+    routing::Capability,
     scaling::{Bounds, ScalingPolicy},
 };
 
@@ -27,13 +27,14 @@ pub struct PoolSpec {
     pub model_id: Arc<str>,
     /// Tier of the model.
     pub model_type: ModelType,
-    /// What the model can do.
-    pub ability: Ability,
-    /// What its translations depend on beside text and languages. A pool without one lends nothing and borrows nothing.
+    /// Capabilities of the model.
+    pub ability: Capability,
+    /// Cache space: everything that translations depend on besides text and languages. A pool without one neither lends
+    /// nor borrows.
     pub space: Option<CacheSpace>,
     /// Number of model actors.
     pub bounds: Bounds,
-    /// Actors that are started with the pool, whatever the bounds say; an idle pool gives them up again.
+    /// Actors started with the pool, regardless of the bounds; an idle pool releases them.
     pub initial: u32,
     /// Bounds of a batch.
     pub batch: BatchBudget,
@@ -53,7 +54,7 @@ pub struct PoolSpec {
     pub unavailable_after: Duration,
     /// A piece whose translation comes without its end is cut in two, unless it has no more estimated tokens than this.
     pub min_piece_tokens: u32,
-    /// When peers are asked for help and given some.
+    /// Offload settings.
     pub offload: OffloadConfig,
 }
 
@@ -64,7 +65,7 @@ impl PoolSpec {
         Self {
             model_id: Arc::from(model_id),
             model_type: ModelType::Basic,
-            ability: Ability {
+            ability: Capability {
                 sources: Vec::new(),
                 targets: Vec::new(),
                 tier: ModelType::Basic,
@@ -86,7 +87,7 @@ impl PoolSpec {
     }
 }
 
-/// What a pool supervisor starts with.
+/// Start arguments of a pool supervisor.
 pub struct PoolStart {
     /// Model and limits.
     pub spec: PoolSpec,
@@ -102,7 +103,7 @@ pub struct PoolStart {
     pub warm_up: Segment,
     /// Work for this pool that is not read yet.
     pub lag: PoolLag,
-    /// Other nodes; `()` for none.
+    /// Port to other nodes; `()` for none.
     pub peers: Arc<dyn Peers>,
     /// Translations that were made before, if they are remembered.
     pub cache: Option<Arc<dyn TranslationCache>>,

@@ -1,11 +1,11 @@
-//! What a pool tells about itself.
+//! Status of a pool.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{Lanes, Language},
     offload::{Offer, OffloadReason},
-    routing::Ability,
+    routing::Capability,
     scaling::Decision,
 };
 
@@ -17,25 +17,25 @@ pub struct PoolStatus {
     pub model_id: String,
     /// Engine at work.
     pub engine: String,
-    /// What the model can do.
+    /// Capabilities of the model.
     #[serde(default)]
-    pub ability: Option<Ability>,
-    /// Names everything that its translations depend on beside text and languages; empty until an engine has reported its numeric type, and
-    /// while engines of this pool differ in it.
+    pub ability: Option<Capability>,
+    /// Cache space: everything that its translations depend on besides text and languages; empty until an engine has
+    /// reported its numeric type, and while engines of this pool differ in it.
     #[serde(default)]
     pub space: String,
     /// Name of the scaling policy.
     pub policy: String,
     /// Number of actors wanted.
     pub wanted: u32,
-    /// Whether the pool rests: it has no actor, needs none, and its last start did not fail.
+    /// Whether the pool is idle at zero actors, and its last start did not fail.
     #[serde(default)]
     pub resting: bool,
     /// Fewest and most actors.
     pub bounds: [u32; 2],
     /// The actors.
     pub actors: Vec<ActorStatus>,
-    /// What waits.
+    /// Waiting work.
     pub lanes: Lanes<LaneStatus>,
     /// Jobs that are queued or being translated.
     pub jobs: u64,
@@ -47,44 +47,45 @@ pub struct PoolStatus {
     pub decision: Option<Decision>,
     /// The newest failure of an actor, if the pool is not yet whole again.
     pub failing: Option<String>,
-    /// Whether that failure cannot heal by itself and the pool has no actor, so that its jobs are answered with an error at once.
+    /// Whether that failure is permanent and the pool has no actor, so that its jobs are answered with an error at
+    /// once.
     #[serde(default)]
     pub broken: bool,
     /// Help that it has from peers.
     #[serde(default)]
-    pub guests: Vec<GuestStatus>,
-    /// Why it has or has not asked peers for help.
+    pub guests: Vec<RemoteWorkerStatus>,
+    /// Why it borrows or does not.
     #[serde(default)]
     pub offload: OffloadReason,
-    /// What it offers to peers.
+    /// Its offer to peers.
     #[serde(default)]
     pub offer: Offer,
-    /// What it does for peers.
+    /// Batches of peers.
     #[serde(default)]
-    pub loans: LoanStatus,
-    /// Languages whose jobs are held back, and how much.
+    pub loans: PeerQueueStatus,
+    /// Paused languages, and their waiting work.
     #[serde(default)]
-    pub held: HeldStatus,
+    pub held: PausedStatus,
 }
 
 /// A place in a peer's pool that works for this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GuestStatus {
+pub struct RemoteWorkerStatus {
     /// Its name, as in results.
     pub name: String,
     /// The peer.
     pub node: String,
-    /// What it does.
+    /// Its state.
     pub phase: ActorPhase,
     /// Batches done.
     pub batches: u64,
 }
 
-/// What a pool does for peers.
+/// Batches of peers in a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LoanStatus {
+pub struct PeerQueueStatus {
     /// Batches of peers that wait.
     pub queued: usize,
     /// Batches of peers that model actors have.
@@ -93,14 +94,14 @@ pub struct LoanStatus {
     pub batches: u64,
     /// Estimated tokens of these.
     pub tokens: u64,
-    /// Batches refused, given back or failed since the start.
+    /// Batches rejected, returned or failed since the start.
     pub refused: u64,
 }
 
-/// What is held back.
+/// Work of paused languages.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HeldStatus {
+pub struct PausedStatus {
     /// Languages.
     pub targets: Vec<Language>,
     /// Pieces.
@@ -127,11 +128,11 @@ pub struct LaneStatus {
 pub struct ActorStatus {
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// Its state.
     pub phase: ActorPhase,
     /// Process of its engine.
     pub pid: Option<u32>,
-    /// Resident bytes of its engine, when last looked at.
+    /// Resident bytes of its engine, as last measured.
     pub resident_bytes: u64,
     /// Numeric type in use, in the engine's words.
     pub numeric: Option<String>,
@@ -139,7 +140,7 @@ pub struct ActorStatus {
     pub batches: u64,
 }
 
-/// What a model actor does.
+/// State of a model actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorPhase {

@@ -12,7 +12,7 @@ use super::{
     spec::PoolStart,
 };
 
-/// How often deadlines are looked at, restarts are due and drained actors are counted.
+/// Tick interval: checks deadlines, restarts and drained actors.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// The same while the pool has nothing to do: many idle pools must cost nothing.
 const IDLE_HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -63,12 +63,12 @@ impl Actor for PoolSupervisor {
         start: PoolStart,
     ) -> Result<PoolState, ActorProcessingErr> {
         let notified = myself.clone();
-        let seat = start.budget.join(move |notice| {
+        let budget_handle = start.budget.join(move |notice| {
             // A pool that has ended drops the slot, which passes it on.
             let _ = notified.cast(PoolMessage::Budget(notice));
         });
         let mut state = PoolState {
-            pool: Pool::new(start, seat),
+            pool: Pool::new(start, budget_handle),
             chain: 0,
             is_slow: false,
         };
@@ -97,14 +97,14 @@ impl Actor for PoolSupervisor {
                 pool.sweep();
                 pool.decide();
                 pool.reconcile(&myself).await;
-                pool.look_at_peers(&myself).await;
+                pool.poll_peers(&myself).await;
                 state.is_slow = !pool.is_active();
                 state.tick(&myself);
             }
             PoolMessage::Budget(Notice::Slot(slot)) => pool.put_slot(slot),
             PoolMessage::Budget(Notice::Evict) => pool.evict(false),
             PoolMessage::Status(reply) => {
-                // Whoever asked may have gone; that is theirs to know.
+                // The requester may have disconnected.
                 let _ = reply.send(pool.status());
             }
             PoolMessage::SetBounds(bounds, reply) => {
@@ -112,16 +112,16 @@ impl Actor for PoolSupervisor {
             }
             PoolMessage::HoldBack { target, hold } => pool.pause(target, hold),
             PoolMessage::Watch(watch) => pool.watch(watch),
-            PoolMessage::HandOver(others) => pool.hand_to_others(&others),
+            PoolMessage::HandOver(others) => pool.hand_over_jobs(&others),
             PoolMessage::Lend(loan) => pool.lend(loan),
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),
         }
         let pool = &mut state.pool;
-        pool.give_up_if_hopeless();
+        pool.fail_if_unrecoverable();
         pool.start_first(&myself).await;
         pool.dispatch();
-        pool.tell_condition(Instant::now());
+        pool.notify_condition(Instant::now());
         state.wake_up(&myself);
         let pool = &mut state.pool;
         if pool.is_closed() {
@@ -131,7 +131,7 @@ impl Actor for PoolSupervisor {
         Ok(())
     }
 
-    /// A model actor that ends does not end its supervisor: its batch is tried again, and another one takes its place.
+    /// A failed model actor does not stop its supervisor: its batch is retried, and the actor is replaced.
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<PoolMessage>,
@@ -144,10 +144,10 @@ impl Actor for PoolSupervisor {
             SupervisionEvent::ActorTerminated(actor, ..) => pool.ended(actor.get_id()),
             _ => return Ok(()),
         }
-        pool.give_up_if_hopeless();
+        pool.fail_if_unrecoverable();
         pool.reconcile(&myself).await;
         pool.dispatch();
-        pool.tell_condition(Instant::now());
+        pool.notify_condition(Instant::now());
         Ok(())
     }
 }

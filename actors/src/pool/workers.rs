@@ -1,4 +1,4 @@
-//! The pool's own model actors: who there is, what each does, and the batch that it has.
+//! The pool's own model actors, their states and batches.
 
 mod member;
 
@@ -32,7 +32,7 @@ pub(super) struct Workers {
     /// A text that every engine can translate.
     warm_up: Arc<Segment>,
     cold_start: Option<Duration>,
-    /// What an engine reported last.
+    /// Last report of an engine.
     last_report: Option<LoadReport>,
 }
 
@@ -86,7 +86,7 @@ impl Workers {
         self.members.get(&id).map(Member::name)
     }
 
-    /// Gives a worker a batch, and keeps what it is in its books.
+    /// Assigns a batch to a worker, and tracks it.
     pub(super) fn assign(&mut self, id: ActorId, batch: EngineBatch, in_flight: InFlight) {
         if let Some(member) = self.members.get_mut(&id) {
             member.assign(batch, in_flight);
@@ -100,14 +100,14 @@ impl Workers {
         Some((Arc::clone(member.name()), batch))
     }
 
-    /// Tells a worker without a batch to end. Returns its name.
+    /// Stops an idle worker. Returns its name.
     pub(super) fn retire(&mut self, id: ActorId) -> Option<Arc<str>> {
         let member = self.members.get_mut(&id)?;
         member.retire();
         Some(Arc::clone(member.name()))
     }
 
-    /// A worker ended without a failure. Forgets it and returns true if it was told to.
+    /// A worker stopped without a failure. Removes it and returns true if that was requested.
     pub(super) fn ended(&mut self, id: ActorId) -> bool {
         let is_expected = |member: &Member| matches!(member.phase(), Phase::Draining);
         let expected = self.members.get(&id).is_none_or(is_expected);

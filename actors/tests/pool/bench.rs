@@ -13,9 +13,8 @@ use async_trait::async_trait;
 use babelmesh_actors::{
     cache::{CacheSpace, TranslationCache},
     domain::{
-        ErrorCode, JobOutcome, ModelType, Order, OutcomeSink, Reach, Ticket, TranslationRequest,
+        ErrorCode, JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
     },
-    elsewhere::Elsewhere,
     engine::{
         Engine, EngineBatch, EngineEnd, EngineError, EngineFactory, FakeEngine, FakeSpec,
         LoadReport, Segment, Translation, Usage,
@@ -27,8 +26,9 @@ use babelmesh_actors::{
         Applied, BoundsError, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus,
         PoolSupervisor,
     },
+    remote_nodes::RemoteNodes,
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
@@ -132,7 +132,7 @@ pub(crate) fn order(offset: i64, request: TranslationRequest, outcomes: &Arc<Out
         trace: None,
         replays: 0,
         fresh: false,
-        reach: Reach::Node,
+        locality: Locality::Node,
         sink: Arc::clone(outcomes) as _,
     }
 }
@@ -201,7 +201,7 @@ impl Bench {
         fake: FakeSpec,
         retry: RetryPolicy,
         (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
-        elsewhere: Arc<dyn Elsewhere>,
+        remote_nodes: Arc<dyn RemoteNodes>,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
         let space = cache.as_ref().map(|_| CacheSpace::new(["fake-model"]));
@@ -217,7 +217,7 @@ impl Bench {
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
         let pool = start_pool(spec, &engines, &events, (peers, cache)).await;
-        let ability = Ability {
+        let ability = Capability {
             sources: vec![language("en")],
             targets: vec![language("fr")],
             tier: ModelType::Basic,
@@ -234,8 +234,8 @@ impl Bench {
             max_text_chars: 20_000,
             retry,
             observer: Arc::clone(&events) as _,
-            elsewhere,
-            patience: Duration::from_secs(30),
+            remote_nodes,
+            max_wait: Duration::from_secs(30),
         };
         let (intake, _) = Actor::spawn(None, Intake, start).await.unwrap();
         Self {
@@ -259,7 +259,7 @@ impl Bench {
         change: impl Fn(&mut TranslationRequest),
     ) {
         self.offer_all(texts, change, |order| Order {
-            reach: Reach::Cluster,
+            locality: Locality::Cluster,
             ..order
         });
     }

@@ -1,5 +1,4 @@
-//! A pool that remembers: what was translated before needs no engine, what is being translated is not translated twice, and whatever
-//! happens to batch or memory, every order has exactly one outcome.
+//! Caching and in-flight deduplication: every order has exactly one outcome, whatever happens to batch or cache.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -39,7 +38,7 @@ enum Shared {
 /// A memory with a shared place beside it; what is put is in both.
 struct Memory {
     at_hand: Mutex<HashMap<CacheKey, Translation>>,
-    elsewhere: Mutex<HashMap<CacheKey, Translation>>,
+    remote_nodes: Mutex<HashMap<CacheKey, Translation>>,
     shared: Shared,
     asked: AtomicUsize,
 }
@@ -48,7 +47,7 @@ impl Memory {
     fn new(shared: Shared) -> Arc<Self> {
         Arc::new(Self {
             at_hand: Mutex::default(),
-            elsewhere: Mutex::default(),
+            remote_nodes: Mutex::default(),
             shared,
             asked: AtomicUsize::new(0),
         })
@@ -75,7 +74,7 @@ impl TranslationCache for Memory {
         match self.shared {
             Shared::Absent => Vec::new(),
             Shared::Answers => {
-                let known = self.elsewhere.lock().unwrap();
+                let known = self.remote_nodes.lock().unwrap();
                 keys.iter().map(|key| known.get(key).cloned()).collect()
             }
             Shared::Slow => {
@@ -88,7 +87,7 @@ impl TranslationCache for Memory {
 
     fn put(&self, made: Vec<(CacheKey, Translation)>) {
         self.at_hand.lock().unwrap().extend(made.clone());
-        self.elsewhere.lock().unwrap().extend(made);
+        self.remote_nodes.lock().unwrap().extend(made);
     }
 }
 
@@ -152,7 +151,7 @@ fn pieces(bench: &Bench, wanted: PieceSource) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_translated_before_is_given_to_no_engine_again() {
+async fn cached_translations_reach_no_engine() {
     let memory = Memory::new(Shared::Absent);
     let mut bench = start(FakeSpec::default(), &memory, |_| {}).await;
     bench.offer(texts(100));
@@ -220,7 +219,7 @@ async fn a_model_that_is_asked_for_a_fresh_answer_gives_one() {
     assert_eq!(known(&bench), (0, 3));
 }
 
-/// A text that always fails must take nobody with it who waits for the same batch, and copies of it must not wait for ever.
+/// A poison text must not affect duplicates in the same batch, and its own duplicates must not wait forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_of_a_text_that_kills_engines_are_all_answered_and_nothing_else_suffers() {
     for (crash, refuse) in [(mark("poison"), None), (None, mark("poison"))] {
@@ -251,7 +250,7 @@ async fn copies_of_a_text_that_kills_engines_are_all_answered_and_nothing_else_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_the_text_of_somebody_who_gave_up_gets_it() {
+async fn a_duplicate_is_answered_after_the_first_sender_gave_up() {
     let memory = Memory::new(Shared::Absent);
     let fake = FakeSpec {
         batch_us: 300_000,
@@ -273,7 +272,7 @@ async fn whoever_waits_for_the_text_of_somebody_who_gave_up_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_language_that_is_held_back_is_held_back_also_where_all_is_known() {
+async fn a_paused_language_is_paused_even_if_everything_is_cached() {
     let memory = Memory::new(Shared::Absent);
     let mut bench = start(FakeSpec::default(), &memory, |_| {}).await;
     bench.offer(texts(10));
@@ -288,7 +287,7 @@ async fn a_language_that_is_held_back_is_held_back_also_where_all_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_node_has_translated_is_not_translated_again() {
+async fn a_translation_of_another_node_is_reused() {
     let memory = Memory::new(Shared::Answers);
     let mut bench = start(FakeSpec::default(), &memory, |_| {}).await;
     bench.offer(texts(50));
@@ -303,7 +302,7 @@ async fn what_another_node_has_translated_is_not_translated_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_engines_of_another_numeric_type_made_is_not_taken_for_their_own() {
+async fn translations_of_another_numeric_type_are_not_reused() {
     let memory = Memory::new(Shared::Answers);
     for (round, numeric) in ["int8", "float32", "int8"].into_iter().enumerate() {
         let mut bench = start(computes_in(numeric), &memory, |_| {}).await;
@@ -340,7 +339,7 @@ async fn nothing_is_looked_for_before_an_engine_has_told_its_numeric_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_of_a_text_whose_engine_failed_are_held_back_with_their_language() {
+async fn duplicates_of_a_failed_text_are_paused_with_their_language() {
     let memory = Memory::new(Shared::Absent);
     let fake = FakeSpec {
         batch_us: 300_000,
@@ -395,7 +394,7 @@ async fn a_shared_memory_that_is_slow_or_breaks_costs_time_and_nothing_else() {
 
 /// Few texts, wanted again and again while engines die, panic and refuse, deadlines pass, senders go and languages are held back.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_every_order_has_one_outcome() {
+async fn every_order_has_exactly_one_outcome() {
     for seed in 0..3u32 {
         let shared = [Shared::Absent, Shared::Answers, Shared::Slow][seed as usize];
         let memory = Memory::new(shared);

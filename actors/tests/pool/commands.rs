@@ -1,4 +1,4 @@
-//! Commands of operators: bounds, languages that are held back, models that come and go.
+//! Operator commands: bounds, paused languages, loading and unloading of models.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use babelmesh_actors::{
     intake::{IntakeMessage, IntakeStatus, Route},
     pool::{Applied, BoundsError, PoolMessage, PoolSpec, Unloaded},
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
 };
 use ractor::{ActorRef, RpcReplyPort, rpc::CallResult};
 
@@ -59,7 +59,7 @@ pub(crate) async fn load(
 ) -> Applied {
     let route = Route {
         model: Arc::from(model),
-        ability: Ability {
+        ability: Capability {
             sources: vec!["en".parse().unwrap()],
             targets: vec![target.parse().unwrap()],
             tier: ModelType::Basic,

@@ -1,4 +1,4 @@
-//! Deadlines: what is late is answered, and never given to an engine.
+//! Deadlines: late jobs are answered and never reach an engine.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::bench::{Bench, texts, warm};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_late_is_answered_and_not_translated() {
+async fn late_requests_are_answered_and_not_translated() {
     let fake = FakeSpec {
         batch_us: 300_000,
         ..FakeSpec::default()
@@ -34,7 +34,7 @@ async fn what_is_late_is_answered_and_not_translated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_wants_any_more_is_passed_over() {
+async fn abandoned_jobs_are_skipped() {
     let fake = FakeSpec {
         batch_us: 300_000,
         ..FakeSpec::default()
@@ -153,7 +153,7 @@ async fn a_text_that_is_late_in_the_middle_is_answered_and_the_rest_of_it_is_lef
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_engine_still_has_is_answered_at_its_deadline() {
+async fn jobs_in_an_engine_are_answered_at_their_deadline() {
     let fake = FakeSpec {
         batch_us: 2_000_000,
         ..FakeSpec::default()
@@ -178,7 +178,7 @@ async fn what_an_engine_still_has_is_answered_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_late_while_it_waits_to_be_tried_again_reaches_no_engine() {
+async fn requests_that_expire_while_waiting_for_a_retry_reach_no_engine() {
     let fake = FakeSpec {
         fail_load: true,
         ..FakeSpec::default()

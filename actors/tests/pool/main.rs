@@ -1,19 +1,19 @@
-//! A pool and its intake with fake engines: exactly one outcome for every order, whatever fails.
+//! A pool and its intake with fake engines: exactly one outcome for every order under every failure.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod bench;
 mod caching;
 mod commands;
-mod cutting;
 mod deadlines;
-mod elsewhere;
 mod failover;
-mod lending;
 mod many;
 mod offload;
+mod peer_batches;
 mod peers;
+mod remote_nodes;
 mod retries;
+mod segmentation;
 mod splitting;
 
 use std::collections::BTreeMap;
@@ -207,7 +207,7 @@ async fn a_drain_finishes_what_is_queued_and_ends_the_pool() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_model_can_do_is_refused_at_once() {
+async fn jobs_that_no_model_supports_are_rejected_at_once() {
     let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
     let change: [fn(&mut TranslationRequest); 5] = [
         |r| r.target_language = Some("xx".into()),

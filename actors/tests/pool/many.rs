@@ -1,4 +1,4 @@
-//! Many pools on a small node: idle actors keep nobody from working, and memory goes where the work is.
+//! Many pools on a small node: idle actors do not block others, and memory goes to pools with work.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use babelmesh_actors::{
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Ability,
+    routing::Capability,
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
@@ -158,7 +158,7 @@ impl Node {
             let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();
             routes.push(Route {
                 model: Arc::from(format!("model-{number}")),
-                ability: Ability {
+                ability: Capability {
                     sources: vec!["en".parse().unwrap()],
                     targets: vec![target(number).parse().unwrap()],
                     tier: ModelType::Basic,
@@ -177,8 +177,8 @@ impl Node {
                 ..RetryPolicy::default()
             },
             observer: Arc::clone(&events) as _,
-            elsewhere: Arc::new(()),
-            patience: Duration::from_secs(30),
+            remote_nodes: Arc::new(()),
+            max_wait: Duration::from_secs(30),
         };
         let (intake, _) = Actor::spawn(None, Intake, start).await.unwrap();
         Self {

@@ -1,4 +1,4 @@
-//! A hot pool among peers: help comes, and whatever happens to it, every order has exactly one outcome.
+//! Offload to peers: every order has exactly one outcome, whatever happens to a peer.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -50,7 +50,7 @@ async fn hot(peers: &Arc<FakePeers>, fake: FakeSpec) -> Bench {
 }
 
 const fn guest_failed(event: &Event) -> bool {
-    matches!(event, Event::GuestFailed { .. })
+    matches!(event, Event::RemoteWorkerFailed { .. })
 }
 
 fn workers(bench: &Bench) -> BTreeMap<String, usize> {
@@ -95,14 +95,14 @@ async fn peers_help_a_hot_pool_within_their_credits_and_are_named_in_results() {
     let at = |node: &str| workers.keys().filter(|name| name.ends_with(node)).count();
     assert_eq!((at("@node-b"), at("@node-c")), (1, 2), "{workers:?}");
     assert!(workers.contains_key("fake-model/1"), "{workers:?}");
-    // Nobody stays when there is nothing more to do.
+    // All remote workers are released when the work is done.
     bench
         .until("guests are still there", |status| status.guests.is_empty())
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_keeps_up_asks_nobody() {
+async fn a_pool_that_keeps_up_does_not_offload() {
     let peers = Arc::new(FakePeers::default());
     let peer = peers.join("node-b", 4, SOON);
     let mut bench = hot(&peers, slow()).await;
@@ -112,11 +112,14 @@ async fn a_pool_that_keeps_up_asks_nobody() {
     }
     assert!(bench.settle().await.is_empty());
     assert!(peer.seen.lock().unwrap().texts.is_empty());
-    assert_eq!(bench.count(|e| matches!(e, Event::GuestStarted { .. })), 0);
+    assert_eq!(
+        bench.count(|e| matches!(e, Event::RemoteWorkerStarted { .. })),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_who_waits_gets_an_own_actor() {
+async fn an_interactive_job_gets_a_local_actor() {
     let peers = Arc::new(FakePeers::default());
     let peer = peers.join("node-b", 1, SOON);
     let retry = RetryPolicy::default();
@@ -142,7 +145,7 @@ async fn somebody_who_waits_gets_an_own_actor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_peer_had_that_disappeared_is_done_once_and_a_late_answer_changes_nothing() {
+async fn batches_of_a_vanished_peer_are_done_once_and_late_answers_are_ignored() {
     let peers = Arc::new(FakePeers::default());
     let late = Behaviour::Takes(Duration::from_millis(900));
     let peer = peers.join("node-b", 2, late);
@@ -168,7 +171,7 @@ async fn what_a_peer_had_that_disappeared_is_done_once_and_a_late_answer_changes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_never_answers_loses_its_batch_and_is_left_alone() {
+async fn a_batch_of_a_silent_peer_is_recalled_and_the_peer_enters_cooldown() {
     let peers = Arc::new(FakePeers::default());
     let peer = peers.join("node-b", 1, Behaviour::Hangs);
     let mut bench = hot(&peers, slow()).await;
@@ -199,7 +202,7 @@ async fn a_peer_that_refuses_costs_nothing_but_a_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_makes_things_slower_is_sent_away() {
+async fn a_remote_worker_that_slows_the_pool_down_is_stopped() {
     let peers = Arc::new(FakePeers::default());
     let peer = peers.join("node-b", 1, Behaviour::Takes(Duration::from_millis(600)));
     let mut bench = hot(&peers, slow()).await;

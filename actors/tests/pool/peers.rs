@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use babelmesh_actors::{
     engine::{Completeness, EngineBatch, Segment, Translation},
-    offload::{Loan, Offer, PeerError, PeerLink, PeerOffer, Peers},
+    offload::{Offer, OffloadRequest, PeerError, PeerLink, PeerOffer, Peers},
     pool::PoolMessage,
 };
 use ractor::ActorRef;
@@ -75,7 +75,7 @@ impl FakePeers {
         peer
     }
 
-    /// The peer cannot be reached any more.
+    /// The peer is unreachable.
     pub(crate) fn leave(&self, node: &str) {
         self.offers.lock().unwrap().retain(|o| &*o.node != node);
     }
@@ -154,7 +154,7 @@ impl PeerLink for FakeLink {
             Behaviour::Pool(pool) => {
                 let (reply, answer) = oneshot::channel();
                 let from = Arc::from("here");
-                let loan = Loan {
+                let loan = OffloadRequest {
                     space: String::new(),
                     from,
                     segments: batch.segments,

@@ -1,4 +1,4 @@
-//! What failed for now is tried again.
+//! Transient failures are retried.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn until_retried(bench: &Bench, times: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_for_a_while_is_translated_in_the_end_and_once() {
+async fn transient_failures_are_translated_in_the_end_and_once() {
     let mut bench = broken(QUICK).await;
     bench.offer(texts(40));
     until_retried(&bench, 2).await;
@@ -92,7 +92,7 @@ async fn a_drain_does_not_wait_for_the_next_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_heal_is_not_tried_again() {
+async fn permanent_errors_are_not_retried() {
     let fake = FakeSpec {
         refuse_on: Some("[[refuse]]".to_owned()),
         ..FakeSpec::default()
@@ -105,7 +105,7 @@ async fn what_cannot_heal_is_not_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_is_an_error_at_once_and_heals_when_it_can() {
+async fn an_unloadable_model_fails_at_once_and_recovers_when_it_can_be_loaded() {
     let fake = FakeSpec {
         unloadable: true,
         ..FakeSpec::default()

@@ -94,7 +94,7 @@ async fn remembering(fake: FakeSpec) -> (Bench, Arc<Memory>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_model_cannot_take_is_cut_and_keeps_its_end() {
+async fn a_piece_too_long_for_the_model_is_split_and_keeps_its_end() {
     for fake in [takes(9), finishes(20)] {
         let mut bench = Bench::start(fake, |_| {}).await;
         bench.offer([words("zebra"), words("house"), "Short.".to_owned()]);
@@ -120,7 +120,7 @@ async fn a_word_without_end_is_cut_between_its_characters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_cut_any_further_is_an_error_and_alone() {
+async fn a_piece_that_cannot_be_split_further_fails_alone() {
     let mut bench = Bench::start(takes(0), |_| {}).await;
     bench.offer([words("zebra"), "a".to_owned()]);
     let errors = bench.settle().await;
@@ -152,7 +152,7 @@ async fn nothing_without_its_end_is_remembered_or_shared_with_twins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_peer_cannot_take_whole_is_cut_as_well() {
+async fn a_piece_too_long_for_a_peer_is_split_as_well() {
     let fake = FakeSpec {
         batch_us: 50_000,
         ..takes(9)

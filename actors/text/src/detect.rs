@@ -63,7 +63,7 @@ pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Find
     match find(&prose, &all)? {
         Found::Foreign(language) => Some(Finding::Foreign(language)),
         Found::Candidate(found) if found.language == target => {
-            // Chinese in the other characters is not what is wanted.
+            // Chinese in the other script is a different language.
             let script = chinese::written_in(&prose).filter(|s| target.other_script() == Some(*s));
             Some(Finding::Candidate(Detected {
                 language: script.unwrap_or(target),
@@ -86,7 +86,7 @@ const fn guess(language: Language) -> Finding {
     })
 }
 
-/// The likeliest of some languages for texts that are in the same one. `None` when there is nothing to tell a language by.
+/// The likeliest of some languages for texts that are in the same one. `None` when the language cannot be detected.
 #[must_use]
 pub fn identify<'a>(
     texts: impl IntoIterator<Item = &'a str>,

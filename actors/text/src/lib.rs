@@ -32,8 +32,8 @@
 //! `{placeholders}`, HTML and XML tags, tabs and other control characters, columns of spaces.
 //!
 //! A protected span inside a sentence cuts it in two, and the two sides are translated apart.
-//! That is the less fluent way, chosen because it is the only one that keeps the span for sure:
-//! a model may drop, translate or misspell any marker that it is asked to carry along.
+//! This is less fluent, but the only way that preserves the span reliably: a model may drop, translate or misspell any
+//! placeholder.
 //!
 //! # Limits
 //! Markup is read line by line: a tag or a comment that spans lines is not recognised. A code
@@ -43,7 +43,6 @@
 //! Linear in the length of the text, for any text. Each scanner says in its own comment why an
 //! attempt that fails cannot be repeated from every later position.
 
-mod beginning;
 #[cfg(test)]
 mod cpu_time;
 pub mod detect;
@@ -55,6 +54,7 @@ pub mod format;
 mod lines;
 mod oversize;
 pub mod plan;
+mod prose;
 mod protect;
 pub mod recognise;
 mod sentences;
@@ -65,10 +65,10 @@ mod tests;
 
 use std::ops::Range;
 
-pub use beginning::{has_prose, prose_lines, prose_of};
 pub use document::{Document, Translation, Unit};
 pub use edges::core;
 pub use oversize::split;
+pub use prose::{has_prose, prose_lines, prose_of};
 pub use tokens::estimate_tokens;
 
 /// A stretch of a text, never empty.

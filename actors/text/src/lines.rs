@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_resembles_a_marker_is_prose() {
+    fn text_that_resembles_a_marker_is_prose() {
         for line in ["-milk", "*milk*", "1.5 litres", "#milk", "1234567890. milk"] {
             assert_eq!(prose_of(line), [line]);
         }

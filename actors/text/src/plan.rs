@@ -56,7 +56,7 @@ use crate::{
 use check::Failure;
 use segment::{Mode, Segment, Segments};
 
-/// What a model can do.
+/// Capabilities of a model.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// Whether answers come with alignments. Without them, sentences are cut at their markup.
@@ -284,7 +284,7 @@ impl SentencePlan {
                         }
                         self.modes[token] = match self.modes[token] {
                             Mode::InPlace if !self.profile.stand_ins.is_empty() => Mode::StandIn,
-                            _ => Mode::Cut,
+                            _ => Mode::SegmentedText,
                         };
                     }
                     self.split |= tokens.is_empty();
@@ -297,7 +297,7 @@ impl SentencePlan {
                     self.checks.note(*flag);
                     self.cut_marks = true;
                     self.split = true;
-                    self.modes[parts].fill(Mode::Cut);
+                    self.modes[parts].fill(Mode::SegmentedText);
                 }
             }
         }
@@ -309,7 +309,7 @@ impl SentencePlan {
                 );
             for (mode, is_exact) in self.modes.iter_mut().zip(exact) {
                 if is_exact || *mode != Mode::InPlace {
-                    *mode = Mode::Cut;
+                    *mode = Mode::SegmentedText;
                 }
             }
         }
@@ -323,7 +323,7 @@ impl SentencePlan {
         }
         let has_cuts = self.cut_marks && self.unit.marks() > 0 || self.split;
         checks.way = match () {
-            () if has_cuts || self.modes.contains(&Mode::Cut) => Way::Cut,
+            () if has_cuts || self.modes.contains(&Mode::SegmentedText) => Way::SegmentedText,
             () if self.modes.contains(&Mode::StandIn) => Way::StandIn,
             () => Way::Whole,
         };

@@ -1,6 +1,6 @@
-//! Translations that are made once: remembered in the memory of each node, and in a Redis that nodes share where one is configured.
+//! The translation cache: local on each node, and optionally shared through Redis.
 //!
-//! Redis is never needed. It is asked in bounded time, and while it is away everything is translated as if it were empty.
+//! Redis is optional at run time: lookups are bounded in time, and without it everything is translated.
 //!
 //! This implements the actors' port [`TranslationCache`]; it is on the floor above them.
 //!
@@ -32,7 +32,7 @@ pub use config::{CacheConfig, RedisConfig};
 use memory::Memory;
 use shared::Shared;
 
-/// What a node remembers.
+/// The cache of a node.
 pub struct Cache {
     memory: Memory,
     shared: Option<Shared>,

@@ -1,4 +1,4 @@
-//! What one node remembers: the newest and most used translations that fit.
+//! The local cache: recent and frequent translations within the memory limit.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use moka::{policy::EvictionPolicy, sync};
 
 use babelmesh_telemetry::status::CacheStatus;
 
-/// What an entry takes beside its text, in bytes: key, numbers, and the cache's own books. Measured as resident memory of a node with and without
-/// 177,000 entries.
+/// Overhead of an entry, in bytes: key, numbers, and the cache's bookkeeping. Measured as resident memory of a node
+/// with and without 177,000 entries.
 const OVERHEAD: u32 = 400;
 
 /// Translations in memory.
@@ -27,7 +27,7 @@ impl Memory {
             .max_capacity(max_bytes)
             .weigher(weigh)
             .time_to_live(ttl)
-            // What is said every day stays when a flood of new texts comes.
+            // Frequent texts survive a flood of new ones.
             .eviction_policy(EvictionPolicy::tiny_lfu())
             .build();
         Self(cache)
@@ -43,7 +43,7 @@ impl Memory {
     }
 
     pub(super) fn status(&self) -> CacheStatus {
-        // Counts are of what has been seen to; whoever asks means now.
+        // Counts lag behind pending maintenance; run it first.
         self.0.run_pending_tasks();
         CacheStatus {
             entries: self.0.entry_count(),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_in_is_there_until_its_time_is_over() {
+    fn entries_live_until_their_ttl() {
         let memory = Memory::new(1 << 20, Duration::from_millis(200));
         assert_eq!(memory.get(&key("a")), None);
         memory.put(key("a"), translation("A"));

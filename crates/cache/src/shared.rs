@@ -1,7 +1,8 @@
 //! A Redis that nodes share.
 //!
-//! One task keeps the connection and writes; everybody asks over the same connection. A question that is not answered in time closes the way
-//! until the task has seen Redis answer again, so that a Redis that is away costs one wait and not one for every message.
+//! One task keeps the connection and writes; everybody asks over the same connection. A timeout disables lookups until
+//! the task has seen Redis answer again (circuit breaker), so that an unreachable Redis costs one timeout, not one per
+//! message.
 
 use std::{
     fs,
@@ -27,9 +28,9 @@ use tokio::{
 
 use crate::config::RedisConfig;
 
-/// How often Redis is asked whether it is there, and how long it is left alone after it was not.
+/// Interval of health checks, and reconnect delay.
 const LOOK: Duration = Duration::from_secs(1);
-/// Longest time until a connection is made. Nobody waits for it.
+/// Connect timeout, in the background.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Most translations that are asked for or written at once.
 const AT_ONCE: usize = 500;
@@ -41,15 +42,15 @@ const FORM: u8 = 3;
 
 type Made = Vec<(CacheKey, Translation)>;
 
-/// The way to a Redis.
+/// The client of a shared Redis.
 pub(super) struct Shared {
-    way: Arc<Way>,
+    way: Arc<SharedConnection>,
     to_write: mpsc::Sender<Made>,
     keeper: JoinHandle<()>,
 }
 
-/// What asking and keeping have in common.
-struct Way {
+/// State shared by lookups and writes.
+struct SharedConnection {
     /// Present while Redis answers.
     connection: Mutex<Option<MultiplexedConnection>>,
     prefix: String,
@@ -76,14 +77,14 @@ impl Shared {
         let Some(address) = &config.address else {
             return Ok(None);
         };
-        let way = Arc::new(Way {
+        let way = Arc::new(SharedConnection {
             connection: Mutex::new(None),
             prefix: config.prefix.clone(),
             timeout: Duration::from_millis(config.timeout_ms),
             counts: Counts::default(),
         });
         let (to_write, waiting) = mpsc::channel(WAITING);
-        let keeper = Keeper {
+        let keeper = CacheWorker {
             client: client(address, config)?,
             address: address.clone(),
             way: Arc::clone(&way),
@@ -161,7 +162,7 @@ impl Drop for Shared {
     }
 }
 
-impl Way {
+impl SharedConnection {
     fn connection(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
         self.connection
             .lock()
@@ -172,7 +173,7 @@ impl Way {
         format!("{}{key}", self.prefix)
     }
 
-    /// What Redis has of these; `None` when it does not answer.
+    /// Lookup in Redis; `None` if it does not answer.
     async fn ask(
         &self,
         mut connection: MultiplexedConnection,
@@ -195,17 +196,17 @@ impl Way {
 }
 
 /// Keeps the connection and writes.
-struct Keeper {
+struct CacheWorker {
     client: Client,
     address: String,
-    way: Arc<Way>,
+    way: Arc<SharedConnection>,
     waiting: mpsc::Receiver<Made>,
     ttl: Duration,
-    /// What was told last: whether Redis answers.
+    /// Last reported reachability.
     said: Option<bool>,
 }
 
-impl Keeper {
+impl CacheWorker {
     async fn run(mut self) {
         loop {
             if let Err(error) = self.keep().await {
@@ -354,7 +355,7 @@ mod tests {
         }
 
         #[test]
-        fn no_value_of_somebody_else_is_trouble(value: Vec<u8>) {
+        fn foreign_cache_values_cause_no_errors(value: Vec<u8>) {
             let _ = decode(&value);
             let mut other = value;
             other.insert(0, FORM + 1);

@@ -1,4 +1,4 @@
-//! What a node asks other nodes to do.
+//! Calls to other nodes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::{
     detect::detect,
     domain::{ErrorCode, Language, TranslationRequest, TranslationResult},
-    elsewhere::{AbleNodes, Abroad},
-    routing::Ability,
+    remote_nodes::{CandidateNodes, RemoteCapabilities},
+    routing::Capability,
 };
 use babelmesh_telemetry::{
     events::NodeEvent,
@@ -19,9 +19,9 @@ use tracing::Instrument as _;
 
 use super::{
     Cluster,
-    choice::{Need, candidates},
     command::{Action, Command, CommandDone},
-    message::{self, Answer, Ask, Asked, GatewayMessage},
+    message::{self, Answer, Ask, AskEnvelope, GatewayMessage},
+    node_selection::{Requirements, candidates},
 };
 
 /// Nodes that a request is tried on.
@@ -63,16 +63,16 @@ impl Cluster {
 
     /// The nodes that can translate a request, the best one first.
     #[must_use]
-    pub fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes {
+    pub fn candidate_nodes(&self, request: &TranslationRequest) -> CandidateNodes {
         let nodes = self.able(request).unwrap_or_default();
-        AbleNodes::new(nodes, self.shared.me().name.clone())
+        CandidateNodes::new(nodes, self.shared.me().name.clone())
     }
 
     /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when there are none.
     pub async fn translate_among(
         &self,
         request: TranslationRequest,
-        nodes: AbleNodes,
+        nodes: CandidateNodes,
     ) -> Option<Result<TranslationResult>> {
         let nodes = nodes.into_names();
         if nodes.is_empty() {
@@ -89,8 +89,8 @@ impl Cluster {
 
     /// What the pools of all nodes that take work can do, this one's included.
     #[must_use]
-    pub fn abilities(&self) -> Vec<Ability> {
-        self.shared.glance().abilities.clone()
+    pub fn capabilities(&self) -> Vec<Capability> {
+        self.shared.node_snapshot().capabilities.clone()
     }
 
     async fn try_each(
@@ -111,7 +111,7 @@ impl Cluster {
                 Ok(result) => {
                     let error = result.error.as_ref().map_or("", |error| &error.message);
                     last = anyhow!("{node} cannot translate it now: {error}");
-                    // What one node lacks another may have; what none has is the sender's to know.
+                    // If this node has no suitable model, another may; if none has, the sender gets an error.
                     let is_lacking = result.error.as_ref().is_some_and(|e| !e.retriable);
                     refused = is_lacking.then_some(result);
                 }
@@ -149,7 +149,7 @@ impl Cluster {
             Ok(Answer::Done(done)) => Ok(done),
             Ok(other) => bail!("{node}: {}", reason(other)),
             Err(error) => Err(error).context(format!(
-                "the command may be carried out all the same: give it again with --id {id} to learn its outcome"
+                "the command may still be executed: repeat it with --id {id} to see its outcome"
             )),
         }
     }
@@ -174,30 +174,30 @@ impl Cluster {
             tag if tag.eq_ignore_ascii_case("auto") => self.detected(&request.text, target),
             tag => Some(tag.parse::<Language>()?),
         };
-        // What is in the language wanted already needs no model that reads it.
+        // A text in the target language needs no model.
         let source = source.filter(|source| *source != target);
-        let need = Need {
+        let need = Requirements {
             source: source.map(|source| source.to_string()),
             target: target.to_string(),
             tier: request.model_type,
             nearer_than: None,
         };
-        let nodes = candidates(&self.shared.glance().members, &need);
+        let nodes = candidates(&self.shared.node_snapshot().members, &need);
         ensure!(
             !nodes.is_empty(),
-            "no node of this cluster has a model for {target}"
+            "no node in the cluster supports {target}"
         );
         Ok(nodes)
     }
 
     /// The language of a text, where nodes differ in what they read; none where any of them will do.
     fn detected(&self, text: &str, target: Language) -> Option<Language> {
-        let glance = self.shared.glance();
-        let abilities = &glance.abilities;
-        let all = abilities.iter().flat_map(|ability| &ability.sources);
+        let node_snapshot = self.shared.node_snapshot();
+        let capabilities = &node_snapshot.capabilities;
+        let all = capabilities.iter().flat_map(|ability| &ability.sources);
         let sources: BTreeSet<Language> = all.copied().collect();
-        let mut writing = abilities.iter().filter(|a| a.targets.contains(&target));
-        let read_all = |a: &Ability| sources.iter().all(|source| a.sources.contains(source));
+        let mut writing = capabilities.iter().filter(|a| a.targets.contains(&target));
+        let read_all = |a: &Capability| sources.iter().all(|source| a.sources.contains(source));
         if writing.all(read_all) {
             return None;
         }
@@ -206,21 +206,21 @@ impl Cluster {
         Some(found.language)
     }
 
-    /// What other nodes can do, now and later.
-    pub(super) fn abroad(&self) -> Abroad {
-        let glance = self.shared.glance();
-        let others: Vec<_> = glance
+    /// Capabilities of other nodes, now and later.
+    pub(super) fn remote_capabilities(&self) -> RemoteCapabilities {
+        let node_snapshot = self.shared.node_snapshot();
+        let others: Vec<_> = node_snapshot
             .members
             .iter()
             .filter(|member| member.state != MemberState::Own)
             .collect();
-        let roster = self.shared.roster();
+        let membership_table = self.shared.membership_table();
         let (mut now, mut later) = (Vec::new(), Vec::new());
         for member in &others {
             let report = member.report.as_ref();
             let works = member.state.is_up() && member.linked;
             let Some(report) = report.filter(|report| works && !report.draining) else {
-                later.extend_from_slice(roster.abilities_of(&member.node));
+                later.extend_from_slice(membership_table.capabilities_of(&member.node));
                 continue;
             };
             for pool in &report.pools {
@@ -235,7 +235,7 @@ impl Cluster {
         }
         let is_known = !others.is_empty() && others.iter().all(|m| m.report.is_some());
         let is_incomplete = !is_known && self.shared.age() < self.discovery;
-        Abroad::new(now, later, is_incomplete)
+        RemoteCapabilities::new(now, later, is_incomplete)
     }
 
     /// Has a node translate a request, as JSON; none when it has too much to do.
@@ -289,7 +289,7 @@ impl Cluster {
             gateway.with_context(|| format!("there is no connection to a node {node}"))?;
         let from = self.shared.speaker_to(node);
         let from = from.with_context(|| format!("there is no connection to a node {node}"))?;
-        let bytes = message::write(&Asked { from, what })?;
+        let bytes = message::write(&AskEnvelope { from, what })?;
         let asked = gateway.call(|reply| GatewayMessage::Ask(bytes, reply), Some(within));
         match asked.await {
             Ok(CallResult::Success(answer)) => Ok(message::read(&answer)?),
@@ -336,9 +336,9 @@ fn is_worth_another(result: &TranslationResult) -> bool {
 fn reason(answer: Answer) -> String {
     match answer {
         Answer::Failed(error) => error,
-        Answer::Busy => "it has too much to do".to_owned(),
+        Answer::Busy => "it is overloaded".to_owned(),
         Answer::Translated(_) | Answer::Done(_) | Answer::Lent(_) => {
-            "it answers something else".to_owned()
+            "unexpected response".to_owned()
         }
     }
 }

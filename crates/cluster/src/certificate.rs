@@ -36,7 +36,7 @@ struct Current {
     not_after: u64,
 }
 
-/// The node's certificate. It is never absent: what cannot be read does not replace it.
+/// The node's certificate. It is never absent: an unreadable file does not replace it.
 pub(super) struct Certificate {
     config: TlsConfig,
     node: String,
@@ -84,7 +84,7 @@ impl Certificate {
         })
     }
 
-    /// What connections are made with from now on.
+    /// TLS state for new connections.
     pub(super) fn tls(&self) -> Tls {
         self.current().tls.clone()
     }
@@ -94,7 +94,7 @@ impl Certificate {
         self.current().not_after
     }
 
-    /// What an operator should know about it now.
+    /// Current warnings for operators.
     pub(super) fn warning(&self) -> Option<String> {
         let date = tls::date(self.not_after());
         match self.validity() {
@@ -221,8 +221,7 @@ impl Current {
         let file = config.certificate_file.as_deref().unwrap_or(Path::new(""));
         ensure!(
             Validity::of(self.not_after, now, 0) != Validity::Over,
-            "the certificate {} expired at {}: no other node would accept it; replace it and its key \
-             (remove both files, then `babelmesh cluster certs --out DIR --add NODE`, where that made them)",
+            "the certificate {} expired at {}; replace it and its key (remove both files, then `babelmesh cluster certs --out DIR --add NODE`, if they were created that way)",
             file.display(),
             tls::date(self.not_after)
         );
@@ -240,7 +239,7 @@ fn certificates(file: &Path, held: &[u8]) -> Result<Vec<CertificateDer<'static>>
         .with_context(|| reading(file))?;
     ensure!(
         !found.is_empty(),
-        "reading {}: there is no certificate in it",
+        "reading {}: no certificate found",
         file.display()
     );
     Ok(found)

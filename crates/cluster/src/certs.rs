@@ -1,4 +1,4 @@
-//! A certificate authority of the cluster's own, and certificates for nodes.
+//! The cluster's own certificate authority, and node certificates.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -23,7 +23,7 @@ use time::{Duration, OffsetDateTime};
 
 /// The authority's certificate in a folder of certificates.
 pub const CA: &str = "cluster-ca.pem";
-/// The authority's key. Who has it can make certificates of any node: no node needs it.
+/// The authority's key. It can issue certificates for any node: no node needs it.
 pub const CA_KEY: &str = "cluster-ca.key";
 /// The secret that all nodes share.
 pub const COOKIE: &str = "cookie";
@@ -86,7 +86,7 @@ pub fn add(folder: &Path, nodes: &[String], days: u32) -> Result<Vec<PathBuf>> {
     let issuer = Issuer::new(authority(AUTHORITY_DAYS), key);
     check_issuer(&issuer, &certificate).with_context(|| {
         format!(
-            "{} is not the authority of the key beside it, or was not made by this command",
+            "{} does not match the authority's key, or was not created by this command",
             folder.join(CA).display()
         )
     })?;
@@ -114,11 +114,11 @@ fn check_names(nodes: &[String]) -> Result<()> {
     for (number, node) in nodes.iter().enumerate() {
         ensure!(
             ServerName::try_from(node.as_str()).is_ok(),
-            "{node} cannot be in a certificate: each part of a name has at most 63 letters, digits, dashes"
+            "invalid node name {node}: each label may have at most 63 letters, digits and dashes"
         );
         ensure!(
             format!("{node}.pem") != CA,
-            "a node cannot be called {node}: its files would be the authority's"
+            "invalid node name {node}: its files would overwrite the authority's"
         );
         ensure!(!nodes[..number].contains(node), "{node} is named twice");
     }
@@ -167,7 +167,7 @@ const fn secret(path: PathBuf, text: String) -> Output {
 fn write_all(files: Vec<Output>) -> Result<Vec<PathBuf>> {
     for file in &files {
         if fs::symlink_metadata(&file.path).is_ok() {
-            bail!("{} already exists and is not replaced", file.path.display());
+            bail!("{} already exists", file.path.display());
         }
     }
     let mut written = Vec::with_capacity(files.len());
@@ -320,7 +320,7 @@ mod tests {
         fs::copy(other.path().join(CA_KEY), folder.path().join(CA_KEY)).unwrap();
         let error = add(folder.path(), &names(&["two"]), 1).unwrap_err();
         assert!(
-            format!("{error:#}").contains("not the authority"),
+            format!("{error:#}").contains("does not match the authority"),
             "{error:#}"
         );
         fs::remove_file(folder.path().join(CA_KEY)).unwrap();

@@ -1,4 +1,4 @@
-//! Where a node finds the others, and how it makes sure of them.
+//! Cluster configuration: discovery and authentication.
 
 use std::{
     net::SocketAddr,
@@ -9,7 +9,7 @@ use std::{
 use babelmesh_settings::{ConfigError, Secret, read_secret};
 use serde::{Deserialize, Serialize};
 
-use super::membership::Patience;
+use super::membership::FailureTimeouts;
 
 /// The cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,16 +19,16 @@ pub struct ClusterConfig {
     pub enabled: bool,
     /// Address and port that others reach; loopback unless it is set.
     pub listen: String,
-    /// What others are told to dial, host:port; `listen` when absent.
+    /// Advertised address, host:port; default `listen`.
     pub advertise: Option<String>,
     /// Where some other nodes may be found, host:port. A name stands for all its addresses, which are looked up anew each time.
     pub seeds: Vec<String>,
-    /// What all nodes share.
+    /// The shared secret.
     #[serde(skip_serializing_if = "Secret::is_elsewhere")]
     pub cookie: Option<Secret>,
     /// The file that holds it.
     pub cookie_file: Option<PathBuf>,
-    /// How often a node gives a sign of life, in milliseconds.
+    /// Heartbeat interval, in milliseconds.
     pub heartbeat_ms: u64,
     /// Silence after which a node is suspected, in milliseconds.
     pub suspect_after_ms: u64,
@@ -38,7 +38,7 @@ pub struct ClusterConfig {
     pub forget_after_ms: u64,
     /// Longest time for a connection to be made and both sides to make sure of each other, in milliseconds.
     pub handshake_timeout_ms: u64,
-    /// Connections that may be in their handshake at once; the oldest gives way to a new one.
+    /// Maximum concurrent handshakes; the oldest is dropped for a new one.
     pub max_handshakes: usize,
     /// Shortest and longest wait before an address is dialled again, in milliseconds.
     pub redial_initial_backoff_ms: u64,
@@ -131,10 +131,10 @@ impl ClusterConfig {
         read_secret("cluster.cookie", &mut self.cookie, file, errors);
     }
 
-    /// How long silence may last.
+    /// Silence timeouts.
     #[must_use]
-    pub const fn patience(&self) -> Patience {
-        Patience {
+    pub const fn timeouts(&self) -> FailureTimeouts {
+        FailureTimeouts {
             suspect: Duration::from_millis(self.suspect_after_ms),
             down: Duration::from_millis(self.down_after_ms),
         }

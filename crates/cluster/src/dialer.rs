@@ -13,28 +13,28 @@ use tokio::sync::mpsc;
 
 use super::{
     handshake::HandshakeError,
-    redial::{Patience, Redial},
+    redial::{Redial, RedialBackoff},
     shared::Shared,
-    transport::{Contact, Transport},
+    transport::{PeerConnection, Transport},
 };
 
-/// How often it is looked whether somebody is to be dialled.
+/// Interval between dial rounds.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often seeds are looked up again whose nodes are all there: others may have come.
 const LOOK_UP: Duration = Duration::from_secs(2);
 /// Most addresses of one seed.
 const MOST_ADDRESSES: usize = 256;
 
-/// Whom to dial.
+/// A dial target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Target {
-    /// Whoever is there.
+    /// A seed address.
     Seed(String),
     /// A node.
     Node(String),
 }
 
-/// What came of dialling a target.
+/// Result of dialling a target.
 struct Outcome {
     target: Target,
     /// Whose the addresses are.
@@ -48,21 +48,21 @@ pub(super) struct Dialer<G> {
     pub(super) seeds: Vec<String>,
     pub(super) shared: Arc<Shared>,
     pub(super) transport: Arc<Transport>,
-    pub(super) patience: Patience,
+    pub(super) backoff: RedialBackoff,
     /// Takes connections that are kept.
-    pub(super) greet: G,
+    pub(super) on_connected: G,
 }
 
 /// Addresses that are being dialled: a seed and a node may share one.
-type UnderWay = Arc<Mutex<HashSet<SocketAddr>>>;
+type InProgress = Arc<Mutex<HashSet<SocketAddr>>>;
 
-impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
-    /// Dials for ever.
+impl<G: Fn(PeerConnection) + Clone + Send + Sync + 'static> Dialer<G> {
+    /// Dials until it is dropped.
     pub(super) async fn run(self) {
         let (done, mut outcomes) = mpsc::channel::<Outcome>(64);
         let mut targets: BTreeMap<Target, Redial> = BTreeMap::new();
         let mut owners: HashMap<SocketAddr, String> = HashMap::new();
-        let under_way = UnderWay::default();
+        let under_way = InProgress::default();
         loop {
             tokio::select! {
                 Some(outcome) = outcomes.recv() => {
@@ -82,7 +82,7 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
             targets.retain(|target, _| wanted.contains_key(target));
             for node in self.shared.take_hints() {
                 if let Some(redial) = targets.get_mut(&Target::Node(node)) {
-                    *redial = redial.hopeful(now);
+                    *redial = redial.expedite(now);
                 }
             }
             for (target, hosts) in wanted {
@@ -98,16 +98,16 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
 
     fn after(&self, redial: Redial, settled: bool, now: Instant) -> Redial {
         if settled {
-            return redial.rested(now, LOOK_UP);
+            return redial.postponed(now, LOOK_UP);
         }
-        redial.failed(now, self.patience, rand::random())
+        redial.failed(now, self.backoff, rand::random())
     }
 
     /// Everybody who should be dialled, with the hosts and ports where it may be: seeds always, nodes as long as there is no connection to them.
     fn wanted(&self) -> BTreeMap<Target, Vec<String>> {
         let seeds = self.seeds.iter();
         let seeds = seeds.map(|seed| (Target::Seed(seed.clone()), vec![seed.clone()]));
-        let nodes = self.shared.roster().wanted().into_iter();
+        let nodes = self.shared.membership_table().wanted().into_iter();
         let nodes = nodes.filter(|(node, _)| !self.shared.has_link(node));
         let nodes = nodes.map(|(node, hosts)| (Target::Node(node), hosts));
         seeds.chain(nodes).collect()
@@ -117,11 +117,11 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
         &self,
         target: Target,
         hosts: Vec<String>,
-        (owners, under_way): (HashMap<SocketAddr, String>, UnderWay),
+        (owners, under_way): (HashMap<SocketAddr, String>, InProgress),
         done: mpsc::Sender<Outcome>,
     ) {
         let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
-        let greet = self.greet.clone();
+        let on_connected = self.on_connected.clone();
         tokio::spawn(async move {
             let mut outcome = Outcome {
                 target,
@@ -139,11 +139,11 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
                     }
                 };
                 let attempts = addresses.into_iter().map(async |address| {
-                    let Some(_turn) = Turn::take(&under_way, address) else {
+                    let Some(_turn) = DialGuard::take(&under_way, address) else {
                         return Attempt::open();
                     };
                     let owner = owners.get(&address);
-                    attempt(&transport, &shared, &greet, address, owner).await
+                    attempt(&transport, &shared, &on_connected, address, owner).await
                 });
                 futures_util::future::join_all(attempts).await
             });
@@ -158,10 +158,10 @@ impl<G: Fn(Contact) + Clone + Send + Sync + 'static> Dialer<G> {
 }
 
 /// The right to dial an address.
-struct Turn<'a>(&'a UnderWay, SocketAddr);
+struct DialGuard<'a>(&'a InProgress, SocketAddr);
 
-impl<'a> Turn<'a> {
-    fn take(under_way: &'a UnderWay, address: SocketAddr) -> Option<Self> {
+impl<'a> DialGuard<'a> {
+    fn take(under_way: &'a InProgress, address: SocketAddr) -> Option<Self> {
         let mut addresses = under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = addresses.insert(address);
         drop(addresses);
@@ -170,7 +170,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for DialGuard<'_> {
     fn drop(&mut self) {
         let mut addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         addresses.remove(&self.1);
@@ -196,7 +196,7 @@ impl Attempt {
 async fn attempt(
     transport: &Transport,
     shared: &Shared,
-    greet: &impl Fn(Contact),
+    on_connected: &impl Fn(PeerConnection),
     address: SocketAddr,
     owner: Option<&String>,
 ) -> Attempt {
@@ -215,7 +215,7 @@ async fn attempt(
             if settled {
                 // From now on nobody dials it a second time; the gateway fills in the rest.
                 shared.links().entry(name.clone()).or_default();
-                greet(contact);
+                on_connected(contact);
             }
             Attempt {
                 owner: Some((address, name)),
@@ -257,14 +257,14 @@ mod tests {
 
     #[test]
     fn an_address_is_dialled_by_one_at_a_time() {
-        let (under_way, address) = (UnderWay::default(), SocketAddr::from(([127, 0, 0, 1], 1)));
-        let first = Turn::take(&under_way, address);
-        assert!(first.is_some() && Turn::take(&under_way, address).is_none());
+        let (under_way, address) = (InProgress::default(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let first = DialGuard::take(&under_way, address);
+        assert!(first.is_some() && DialGuard::take(&under_way, address).is_none());
         assert!(
-            Turn::take(&under_way, address).is_none(),
+            DialGuard::take(&under_way, address).is_none(),
             "whoever was too late frees nothing"
         );
         drop(first);
-        assert!(Turn::take(&under_way, address).is_some());
+        assert!(DialGuard::take(&under_way, address).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The one actor of a node that other nodes can talk to.
+//! The gateway: the only remotely visible actor of a node.
 //!
 //! It owns the connections: for each node at most one, which passed the handshake, and which ractor_cluster then speaks over. A new
 //! connection to the same node replaces the old one, but is given to the library only after that has let the old one go, because
@@ -21,14 +21,15 @@ use tokio::{sync::Semaphore, task::AbortHandle};
 use super::{
     Host,
     handshake::{self, Peer},
-    link::Cut,
-    membership::Sign,
+    link::CancellationToken,
+    membership::MemberEvent,
+    membership_table::Change,
     message::{
-        self, Answer, Ask, Asked, GatewayMessage, MessageError, Speaker, Tell, Told, WrittenTell,
+        self, Answer, Ask, AskEnvelope, EncodedTell, GatewayMessage, MessageError, SenderId, Tell,
+        TellEnvelope,
     },
-    roster::Change,
     shared::{LinkState, Shared},
-    transport::Contact,
+    transport::PeerConnection,
 };
 
 /// Requests of other nodes that are worked on at once.
@@ -39,7 +40,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The actor.
 pub(super) struct Gateway;
 
-/// What it starts with.
+/// Start arguments.
 pub(super) struct GatewayStart {
     pub(super) shared: Arc<Shared>,
     /// The library's part, which speaks over the connections.
@@ -55,7 +56,7 @@ pub(super) struct GatewayState {
     start: GatewayStart,
     links: HashMap<String, OpenLink>,
     /// New connections that wait for the library to let the old one of the same node go.
-    waiting: HashMap<String, Box<Contact>>,
+    waiting: HashMap<String, Box<PeerConnection>>,
     requests: Arc<Semaphore>,
     /// Batches of other nodes that are being done here, by node and number.
     loans: HashMap<(String, u64), AbortHandle>,
@@ -63,7 +64,7 @@ pub(super) struct GatewayState {
 
 struct OpenLink {
     label: String,
-    cut: Cut,
+    cut: CancellationToken,
     peer: Peer,
     usable: bool,
 }
@@ -80,7 +81,7 @@ impl Actor for Gateway {
     ) -> Result<GatewayState, ActorProcessingErr> {
         start.server.cast(NodeServerMessage::SubscribeToEvents {
             id: "gateway".to_owned(),
-            subscription: Box::new(Watcher(myself.clone())),
+            subscription: Box::new(SessionObserver(myself.clone())),
         })?;
         start.shared.publish(&myself);
         Ok(GatewayState {
@@ -109,7 +110,7 @@ impl Actor for Gateway {
             GatewayMessage::Tick => state.tick(),
             GatewayMessage::Leave(reply) => {
                 state.tell_all(&Tell::Farewell);
-                // Whoever asked may have gone.
+                // The requester may have disconnected.
                 let _ = reply.send(());
             }
         }
@@ -118,10 +119,14 @@ impl Actor for Gateway {
 }
 
 impl GatewayState {
-    /// Somebody is at the other end of a new connection.
-    fn met(&mut self, contact: Box<Contact>, myself: &ActorRef<GatewayMessage>) {
+    /// A peer has connected.
+    fn met(&mut self, contact: Box<PeerConnection>, myself: &ActorRef<GatewayMessage>) {
         let (name, incarnation) = (&contact.peer.name, contact.peer.incarnation);
-        let admitted = self.start.shared.roster().admit(name, incarnation);
+        let admitted = self
+            .start
+            .shared
+            .membership_table()
+            .admit(name, incarnation);
         let older = self
             .links
             .get(name)
@@ -141,8 +146,8 @@ impl GatewayState {
         }
     }
 
-    fn open(&mut self, contact: Contact, myself: &ActorRef<GatewayMessage>) {
-        let Contact {
+    fn open(&mut self, contact: PeerConnection, myself: &ActorRef<GatewayMessage>) {
+        let PeerConnection {
             peer,
             link,
             dialled,
@@ -189,10 +194,12 @@ impl GatewayState {
         };
         shared.links().insert(peer.name.clone(), state);
         shared.note_change();
-        let change =
-            shared
-                .roster()
-                .linked(&peer.name, &peer.address, peer.incarnation, Instant::now());
+        let change = shared.membership_table().linked(
+            &peer.name,
+            &peer.address,
+            peer.incarnation,
+            Instant::now(),
+        );
         self.changed(change);
         let report = shared.report().clone();
         if let Some(report) = report {
@@ -211,7 +218,7 @@ impl GatewayState {
         shared.links().remove(&name);
         shared.round_trips().remove(&name);
         shared.note_change();
-        // Nobody waits for what was lent to it.
+        // Its offloaded batches are cancelled.
         self.loans.retain(|(node, _), loan| {
             let keep = *node != name && !loan.is_finished();
             if !keep {
@@ -219,7 +226,9 @@ impl GatewayState {
             }
             keep
         });
-        let change = shared.roster().sign(&name, Sign::Unlinked, Instant::now());
+        let change = shared
+            .membership_table()
+            .apply(&name, MemberEvent::Unlinked, Instant::now());
         self.changed(change);
         if let Some(contact) = self.waiting.remove(&name) {
             self.open(*contact, myself);
@@ -234,7 +243,7 @@ impl GatewayState {
     }
 
     fn told(&mut self, bytes: &[u8]) {
-        let Told { from, what } = match message::read(bytes) {
+        let TellEnvelope { from, what } = match message::read(bytes) {
             Ok(told) => told,
             Err(error) => return trouble(&error),
         };
@@ -242,36 +251,36 @@ impl GatewayState {
             return;
         };
         let (now, incarnation) = (Instant::now(), from.incarnation);
-        let sign = match what {
-            Tell::Farewell => Sign::Farewell { incarnation },
-            _ => Sign::Heard { incarnation },
+        let event = match what {
+            Tell::Farewell => MemberEvent::Farewell { incarnation },
+            _ => MemberEvent::Heard { incarnation },
         };
-        let mut roster = self.start.shared.roster();
-        let change = roster.sign(&node, sign, now);
+        let mut membership_table = self.start.shared.membership_table();
+        let change = membership_table.apply(&node, event, now);
         if let Tell::Report(report, others) = what {
-            roster.reported(&node, incarnation, *report);
-            roster.heard_of(others, now, handshake::clock());
-            drop(roster);
+            membership_table.reported(&node, incarnation, *report);
+            membership_table.merge_gossip(others, now, handshake::clock());
+            drop(membership_table);
         } else {
-            drop(roster);
-            self.told_briefly(&node, &what);
+            drop(membership_table);
+            self.handle_tell(&node, &what);
         }
         self.changed(change);
     }
 
-    /// The node that said something: whoever is at the other end of the connection that it came over. None if there is no such connection.
-    fn name_of(&self, from: Speaker) -> Option<String> {
+    /// The sender of a message, by its connection. None if there is no such connection.
+    fn name_of(&self, from: SenderId) -> Option<String> {
         let mut links = self.links.iter();
         let found = links.find(|(_, link)| link.peer.session == from.session);
         if found.is_none() {
             self.start.shared.note_forged();
-            let error = "a message came over no connection of this node and was dropped";
+            let error = "message dropped: its sender is not connected";
             NodeEvent::ClusterTrouble { error }.emit();
         }
         found.map(|(name, _)| name.clone())
     }
 
-    fn told_briefly(&mut self, from: &str, what: &Tell) {
+    fn handle_tell(&mut self, from: &str, what: &Tell) {
         let shared = &self.start.shared;
         match what {
             Tell::Beat(at) => self.tell(from, &Tell::Echo(*at)),
@@ -291,12 +300,12 @@ impl GatewayState {
     }
 
     fn asked(&mut self, bytes: &[u8], reply: RpcReplyPort<Vec<u8>>) {
-        let asked: Asked = match message::read(bytes) {
+        let asked: AskEnvelope = match message::read(bytes) {
             Ok(asked) => asked,
             Err(error) => return answer(reply, Answer::Failed(error.to_string())),
         };
         let Some(node) = self.name_of(asked.from) else {
-            let error = "it came over no connection of this node".to_owned();
+            let error = "the sender is not connected".to_owned();
             return answer(reply, Answer::Failed(error));
         };
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
@@ -321,11 +330,11 @@ impl GatewayState {
                     let lent = host.lend(&node, pool, segments, span);
                     Ok(Answer::Lent(lent.await))
                 }
-                // Whoever asked waits no longer than that. A command is not cut off half way.
+                // The requester waits no longer than that. A command is not cut off half way.
                 Ask::Translate { request, span } => {
                     tokio::time::timeout(within, host.translate(request, span))
                         .await
-                        .unwrap_or_else(|_| Err("it was not translated in time".to_owned()))
+                        .unwrap_or_else(|_| Err("translation timed out".to_owned()))
                         .map(Answer::Translated)
                 }
                 Ask::Command(command) => host.command(command, &node).await.map(Answer::Done),
@@ -340,10 +349,10 @@ impl GatewayState {
     }
 
     fn tick(&mut self) {
-        let changes = self.start.shared.roster().tick(Instant::now());
+        let changes = self.start.shared.membership_table().tick(Instant::now());
         for change in changes {
             if change.to.is_over() {
-                // Whatever it still says counts no more; a new connection makes it tell its new incarnation.
+                // Later messages of it are ignored; a new connection announces its new incarnation.
                 if let Some(link) = self.links.get(&change.node) {
                     link.cut.now();
                 }
@@ -359,7 +368,10 @@ impl GatewayState {
     }
 
     fn tell_of(&self, report: NodeReport) -> Tell {
-        Tell::Report(Box::new(report), self.start.shared.roster().acquaintances())
+        Tell::Report(
+            Box::new(report),
+            self.start.shared.membership_table().known_peers(),
+        )
     }
 
     fn tell_all(&self, what: &Tell) {
@@ -377,12 +389,12 @@ impl GatewayState {
         }
     }
 
-    fn tell_written(&self, node: &str, what: &WrittenTell) {
+    fn tell_written(&self, node: &str, what: &EncodedTell) {
         let Some(from) = self.start.shared.speaker_to(node) else {
             return;
         };
         match what.by(from) {
-            // A node that has just gone is told nothing.
+            // A disconnected node is skipped.
             Ok(bytes) => {
                 if let Some(gateway) = self.start.shared.gateway_of(node) {
                     let _ = gateway.cast(GatewayMessage::Tell(bytes));
@@ -398,15 +410,15 @@ impl GatewayState {
         NodeEvent::MemberChanged {
             node: &change.node,
             incarnation: change.incarnation,
-            from: change.from.map_or("unknown", |standing| standing.name()),
+            from: change.from.map_or("unknown", |state| state.name()),
             to: change.to.name(),
         }
         .emit();
     }
 }
 
-fn written(what: &Tell) -> Option<WrittenTell> {
-    let written = WrittenTell::new(what);
+fn written(what: &Tell) -> Option<EncodedTell> {
+    let written = EncodedTell::new(what);
     written.inspect_err(trouble).ok()
 }
 
@@ -419,15 +431,15 @@ fn answer(reply: RpcReplyPort<Vec<u8>>, answer: Answer) {
     let bytes =
         message::write(&answer).or_else(|error| message::write(&Answer::Failed(error.to_string())));
     if let Ok(bytes) = bytes {
-        // Whoever asked may have given up.
+        // The requester may have given up.
         let _ = reply.send(bytes);
     }
 }
 
-/// Tells the gateway what becomes of its connections in the library.
-struct Watcher(ActorRef<GatewayMessage>);
+/// Notifies the gateway about its connections in the library.
+struct SessionObserver(ActorRef<GatewayMessage>);
 
-impl NodeEventSubscription for Watcher {
+impl NodeEventSubscription for SessionObserver {
     fn node_session_opened(&self, _: NodeServerSessionInformation) {}
 
     fn node_session_authenticated(&self, _: NodeServerSessionInformation) {}

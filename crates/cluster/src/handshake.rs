@@ -1,4 +1,4 @@
-//! How two nodes make sure of each other before anything else is said on a connection.
+//! Mutual authentication of nodes on a new connection.
 //!
 //! ```text
 //! dialer                                acceptor
@@ -9,13 +9,14 @@
 //!   │ ── Ready ────────────────────────────► │
 //! ```
 //!
-//! Either side says `Kind::Refused` with a reason instead, so that both logs tell why. Every frame begins with a mark and the
-//! version of the protocol, and a refusal reads the same in all versions. A proof is an HMAC with the cookie as its key over both
-//! hellos and a value of the TLS session: it cannot be replayed, passed on, or, inside TLS, collected to guess the cookie.
+//! Either side may send `Kind::Refused` with a reason, so that both logs state it. Every frame begins with a mark and
+//! the version of the protocol, and a refusal reads the same in all versions. A proof is an HMAC with the cookie as its
+//! key over both hellos and a value of the TLS session: it cannot be replayed, passed on, or, inside TLS, collected to
+//! guess the cookie.
 //!
 //! Of two nodes the one whose name sorts first is the *caller*: it alone opens the connection that is kept. A node that dials a
-//! caller merely introduces itself, and is called back. So two nodes never hold two connections that each takes for the right one,
-//! and a caller that calls again has lost the connection before.
+//! caller merely introduces itself, and is called back. So two nodes never disagree on which connection to keep, and a
+//! caller that dials again has lost the previous connection.
 
 use std::{
     fmt, io,
@@ -37,25 +38,25 @@ use babelmesh_settings::Secret;
 /// Version of everything that nodes say to each other. It changes with any of it.
 pub const PROTOCOL: u16 = 5;
 
-/// What every frame begins with.
+/// Magic bytes of every frame.
 const MARK: [u8; 4] = *b"bmsh";
 /// Longest body of a frame, in bytes.
 const MOST: usize = 1_024;
 /// Longest name and address, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// What a connection ends with before it is one.
+/// Errors of a handshake.
 #[derive(Debug, Error)]
 pub enum HandshakeError {
     /// The connection broke.
     #[error("the connection ended during the handshake: {0}")]
     Io(#[from] io::Error),
-    /// What came is no frame.
-    #[error("what answers is no babelmesh node: {0}")]
+    /// Not a valid frame.
+    #[error("the peer is not a babelmesh node: {0}")]
     Foreign(&'static str),
     /// The other side speaks another version.
     #[error(
-        "it speaks version {theirs} of the cluster's protocol, this node version {ours}: run the same release on all nodes"
+        "cluster protocol mismatch: the peer speaks version {theirs}, this node version {ours}; run the same release on all nodes"
     )]
     Protocol {
         /// Its version.
@@ -64,23 +65,24 @@ pub enum HandshakeError {
         ours: u16,
     },
     /// The other side does not have our cookie.
-    #[error("its cluster.cookie is not the one of this node")]
+    #[error("cluster.cookie mismatch")]
     Cookie,
     /// Its name does not fit.
     #[error("{0}")]
     Unfit(String),
     /// The other side refused us.
-    #[error("it refuses this node: {0}")]
+    #[error("the peer refuses this node: {0}")]
     Refused(String),
     /// It took too long.
-    #[error("it did not finish the handshake in time")]
+    #[error("handshake timeout")]
     Slow,
     /// The connection leads back to this node.
     #[error("this is the node itself")]
     Itself,
 }
 
-/// The number that only its own node raises. It begins as the time of the start, so that it grows over restarts.
+/// A number that is only incremented by its own node. It begins as the time of the start, so that it grows over
+/// restarts.
 #[derive(Debug, Clone)]
 pub struct Incarnation(Arc<AtomicU64>);
 
@@ -91,7 +93,7 @@ impl Default for Incarnation {
 }
 
 /// How far beyond a node's clock an incarnation may be, in microseconds: a year of 366 days. Clocks may be wrong, and incarnations are raised one by one;
-/// above that somebody is mistaken or lies, and to take it over would leave no number to raise.
+/// a value above that is an error or an attack, and adopting it would exhaust the range.
 const MOST_AHEAD: u64 = 366 * 24 * 3_600 * 1_000_000;
 
 /// This node's clock as incarnations have it, in microseconds since 1970.
@@ -113,13 +115,14 @@ impl Incarnation {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Leaves one behind that somebody took for dead.
-    pub(super) fn leave_behind(&self, buried: u64) {
-        self.0.fetch_max(buried.saturating_add(1), Ordering::SeqCst);
+    /// Refutes a death: continues above the incarnation that others declared dead.
+    pub(super) fn raise_above(&self, dead_incarnation: u64) {
+        self.0
+            .fetch_max(dead_incarnation.saturating_add(1), Ordering::SeqCst);
     }
 }
 
-/// What a node says of itself.
+/// Identity of a node.
 #[derive(Clone)]
 pub struct Identity {
     /// Its name.
@@ -128,13 +131,13 @@ pub struct Identity {
     pub address: String,
     /// Its incarnation.
     pub incarnation: Incarnation,
-    /// What all nodes share.
+    /// The shared secret.
     pub cookie: Secret,
     /// The version that it speaks.
     pub protocol: u16,
 }
 
-/// What both ends of a connection know of it and nobody else does. Each message over it carries this, so that no member can speak for another.
+/// A secret shared by both ends of a connection. Each message carries it, so that no member can impersonate another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SessionKey([u8; 32]);
 
@@ -159,9 +162,9 @@ pub struct Peer {
     pub session: SessionKey,
 }
 
-/// What the rest of the node knows that bears on a handshake.
-pub trait Doorkeeper: Send + Sync {
-    /// Whether a name belongs to whoever is at the other end, by its certificate.
+/// Verification of peers during the handshake.
+pub trait PeerVerifier: Send + Sync {
+    /// Verifies that the name matches the peer's certificate.
     ///
     /// # Errors
     /// Why not.
@@ -196,7 +199,7 @@ struct Hello {
 struct Proof {
     code: [u8; 32],
     /// The incarnation of the other side that counts as over.
-    buried: Option<u64>,
+    dead_incarnation: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -217,55 +220,55 @@ pub fn is_caller(name: &str, other: &str) -> bool {
     name < other
 }
 
-/// Makes sure of whoever was dialled. `binding` is the value of the TLS session, empty without TLS.
+/// Authenticates the dialled peer. `binding` is the value of the TLS session, empty without TLS.
 ///
 /// # Errors
-/// Why there is no connection. The other side was told the reason if it could be.
+/// Why there is no connection. The reason is sent to the peer if possible.
 pub async fn dial<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: &mut S,
     me: &Identity,
-    door: &dyn Doorkeeper,
+    verifier: &dyn PeerVerifier,
     binding: &[u8],
 ) -> Result<Peer, HandshakeError> {
-    let done = dial_inner(stream, me, door, binding).await;
-    tell_why_not(stream, me, &done).await;
+    let done = dial_inner(stream, me, verifier, binding).await;
+    send_refusal(stream, me, &done).await;
     done
 }
 
-/// Makes sure of whoever has dialled. `binding` is the value of the TLS session, empty without TLS.
+/// Authenticates the dialling peer. `binding` is the value of the TLS session, empty without TLS.
 ///
 /// # Errors
-/// Why there is no connection. The other side was told the reason if it could be.
+/// Why there is no connection. The reason is sent to the peer if possible.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: &mut S,
     me: &Identity,
-    door: &dyn Doorkeeper,
+    verifier: &dyn PeerVerifier,
     binding: &[u8],
 ) -> Result<Peer, HandshakeError> {
-    let done = accept_inner(stream, me, door, binding).await;
-    tell_why_not(stream, me, &done).await;
+    let done = accept_inner(stream, me, verifier, binding).await;
+    send_refusal(stream, me, &done).await;
     done
 }
 
 async fn dial_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: &mut S,
     me: &Identity,
-    door: &dyn Doorkeeper,
+    verifier: &dyn PeerVerifier,
     binding: &[u8],
 ) -> Result<Peer, HandshakeError> {
     let mine = me.hello();
     write(stream, me.protocol, Kind::Hello, &mine).await?;
     let theirs: Hello = read(stream, me.protocol, Kind::Hello).await?;
-    let buried = me.judge(&theirs, door)?;
+    let dead_incarnation = me.judge(&theirs, verifier)?;
     let transcript = Transcript::new(&mine, &theirs, binding);
     let proof = Proof {
         code: transcript.code(me, "dialer"),
-        buried,
+        dead_incarnation,
     };
     write(stream, me.protocol, Kind::Proof, &proof).await?;
     let welcome: Welcome = read(stream, me.protocol, Kind::Welcome).await?;
     transcript.check(me, "acceptor", &welcome.proof.code)?;
-    me.hear_of_death(&theirs.name, welcome.proof.buried)?;
+    me.refute(&theirs.name, welcome.proof.dead_incarnation)?;
     let ready = Ready {
         incarnation: me.incarnation.get(),
     };
@@ -282,26 +285,26 @@ async fn dial_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
 async fn accept_inner<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: &mut S,
     me: &Identity,
-    door: &dyn Doorkeeper,
+    verifier: &dyn PeerVerifier,
     binding: &[u8],
 ) -> Result<Peer, HandshakeError> {
     let theirs: Hello = read(stream, me.protocol, Kind::Hello).await?;
-    let judged = me.judge(&theirs, door);
+    let judged = me.judge(&theirs, verifier);
     let mine = me.hello();
     if matches!(judged, Ok(_) | Err(HandshakeError::Itself)) {
         // A node that dials itself finds that out like this.
         write(stream, me.protocol, Kind::Hello, &mine).await?;
     }
-    let buried = judged?;
+    let dead_incarnation = judged?;
     let proof: Proof = read(stream, me.protocol, Kind::Proof).await?;
     let transcript = Transcript::new(&theirs, &mine, binding);
     transcript.check(me, "dialer", &proof.code)?;
-    me.hear_of_death(&theirs.name, proof.buried)?;
+    me.refute(&theirs.name, proof.dead_incarnation)?;
     let kept = is_caller(&theirs.name, &me.name);
     let welcome = Welcome {
         proof: Proof {
             code: transcript.code(me, "acceptor"),
-            buried,
+            dead_incarnation,
         },
         incarnation: me.incarnation.get(),
         kept,
@@ -328,7 +331,11 @@ impl Identity {
     }
 
     /// Whether the other side may be what it says it is; and which of its incarnations counts as over.
-    fn judge(&self, theirs: &Hello, door: &dyn Doorkeeper) -> Result<Option<u64>, HandshakeError> {
+    fn judge(
+        &self,
+        theirs: &Hello,
+        verifier: &dyn PeerVerifier,
+    ) -> Result<Option<u64>, HandshakeError> {
         let name = &theirs.name;
         if name.is_empty() || name.len() > LONGEST_NAME || theirs.address.len() > LONGEST_NAME {
             return Err(HandshakeError::Foreign("its name is empty or too long"));
@@ -338,7 +345,7 @@ impl Identity {
                 HandshakeError::Itself
             } else {
                 HandshakeError::Unfit(format!(
-                    "two nodes are called {name}: give one of them another node.name"
+                    "two nodes are named {name}: set a unique node.name"
                 ))
             });
         }
@@ -346,19 +353,22 @@ impl Identity {
             let message = format!("the clock of {name} is more than a year ahead of this node's");
             return Err(HandshakeError::Unfit(message));
         }
-        door.fits(name).map_err(HandshakeError::Unfit)?;
-        door.admit(name, theirs.incarnation)
+        verifier.fits(name).map_err(HandshakeError::Unfit)?;
+        verifier
+            .admit(name, theirs.incarnation)
             .map_err(HandshakeError::Unfit)
     }
 
     /// Leaves an incarnation behind that counts as over to the other side, `name`.
-    fn hear_of_death(&self, name: &str, buried: Option<u64>) -> Result<(), HandshakeError> {
-        match buried {
-            Some(buried) if !is_plausible(buried, clock()) => Err(HandshakeError::Unfit(format!(
-                "{name} takes an incarnation of this node for over that is more than a year ahead of this node's clock"
-            ))),
-            Some(buried) => {
-                self.incarnation.leave_behind(buried);
+    fn refute(&self, name: &str, dead_incarnation: Option<u64>) -> Result<(), HandshakeError> {
+        match dead_incarnation {
+            Some(dead_incarnation) if !is_plausible(dead_incarnation, clock()) => {
+                Err(HandshakeError::Unfit(format!(
+                    "{name} takes an incarnation of this node for over that is more than a year ahead of this node's clock"
+                )))
+            }
+            Some(dead_incarnation) => {
+                self.incarnation.raise_above(dead_incarnation);
                 Ok(())
             }
             None => Ok(()),
@@ -366,7 +376,7 @@ impl Identity {
     }
 }
 
-/// What both sides have said, and where.
+/// Transcript of the handshake.
 struct Transcript(Vec<u8>);
 
 impl Transcript {
@@ -416,8 +426,8 @@ pub(super) fn inner_cookie(cookie: &Secret) -> String {
     code.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tells the other side why there is no connection, in words that make sense there.
-async fn tell_why_not<S: AsyncWrite + Unpin>(
+/// Sends the reason of a rejection to the peer.
+async fn send_refusal<S: AsyncWrite + Unpin>(
     stream: &mut S,
     me: &Identity,
     done: &Result<Peer, HandshakeError>,
@@ -432,7 +442,7 @@ async fn tell_why_not<S: AsyncWrite + Unpin>(
         ) => return,
         Err(error) => error.to_string(),
     };
-    // Whoever speaks another language altogether gets no answer of use, and may have gone.
+    // A peer with another protocol cannot understand the answer, and may have disconnected.
     let mut text = reason.into_bytes();
     text.truncate(MOST);
     let _ = write_frame(stream, me.protocol, Kind::Refused, &text).await;
@@ -476,12 +486,12 @@ async fn read<T: DeserializeOwned, S: AsyncRead + Unpin>(
     stream.read_exact(&mut head).await?;
     let [m0, m1, m2, m3, v0, v1, kind, l0, l1] = head;
     if [m0, m1, m2, m3] != MARK {
-        return Err(HandshakeError::Foreign("its first bytes are others"));
+        return Err(HandshakeError::Foreign("bad magic bytes"));
     }
     let theirs = u16::from_be_bytes([v0, v1]);
     let length = usize::from(u16::from_be_bytes([l0, l1]));
     if length > MOST {
-        return Err(HandshakeError::Foreign("its frame is too long"));
+        return Err(HandshakeError::Foreign("frame too long"));
     }
     let refused = kind == Kind::Refused as u8;
     if theirs != ours && !refused {
@@ -497,9 +507,9 @@ async fn read<T: DeserializeOwned, S: AsyncRead + Unpin>(
         return Err(HandshakeError::Refused(reason));
     }
     if kind != expected as u8 {
-        return Err(HandshakeError::Foreign("its frame comes out of turn"));
+        return Err(HandshakeError::Foreign("unexpected frame"));
     }
-    postcard::from_bytes(&body).map_err(|_| HandshakeError::Foreign("its frame cannot be read"))
+    postcard::from_bytes(&body).map_err(|_| HandshakeError::Foreign("malformed frame"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Nodes that know each other, on [ractor_cluster](https://docs.rs/ractor_cluster).
+//! The cluster, on [ractor_cluster](https://docs.rs/ractor_cluster).
 //!
-//! Kafka carries the work; the cluster carries knowledge and control. Each node listens, dials its seeds and whomever they know, and
-//! holds one connection to every other node. A connection passes an encrypted, bounded [handshake] before the library sees it; then
-//! the gateways, the one remotely visible actor of each node, talk over it. Each tells how it does, so that any node can answer for
-//! all ([`Cluster::view`]), and asks another one to do what it cannot.
+//! Kafka transports the work; the cluster shares state and commands. Each node listens, dials its seeds and all nodes
+//! that they know, and holds one connection to every other node. A connection passes an encrypted, bounded [handshake]
+//! before the library sees it; then the gateways, the one remotely visible actor of each node, talk over it. Each
+//! reports its state, so that any node can answer for all ([`Cluster::view`]), and forwards work that it cannot do.
 //!
 //! This is on the floor of Kafka and HTTP and knows neither: what a node does when another one asks is a [`Host`], which the node
 //! implements, and how it does is read through a [`StatusSource`].
@@ -28,20 +28,20 @@
 mod calls;
 mod certificate;
 pub mod certs;
-mod choice;
 mod config;
 mod dialer;
-mod errands;
 mod gateway;
-mod glance;
 pub mod handshake;
+mod job_forwarding;
 mod link;
 mod listener;
 pub mod membership;
+mod membership_table;
 mod message;
+mod node_selection;
+mod node_snapshot;
 mod peers;
 mod redial;
-mod roster;
 #[cfg(test)]
 mod sample;
 mod shared;
@@ -67,16 +67,16 @@ use ractor_cluster::{
 };
 use tokio::task::JoinHandle;
 
-pub use babelmesh_actors::elsewhere::AbleNodes;
+pub use babelmesh_actors::remote_nodes::CandidateNodes;
 pub use babelmesh_telemetry::command;
 pub use babelmesh_telemetry::status::{
-    ClusterView, Facts, MemberState, MemberView, NodeReport, PoolAbility, PoolReport, SourceReport,
-    placement,
+    ClusterView, Facts, MemberState, MemberView, NodeReport, PoolCapability, PoolReport,
+    SourceReport, placement,
 };
 pub use config::{ClusterConfig, TlsConfig};
-pub use errands::LateElsewhere;
+pub use job_forwarding::DeferredRemoteNodes;
 pub use listener::ClusterListener;
-pub use peers::LatePeers;
+pub use peers::DeferredPeers;
 
 use babelmesh_telemetry::{Traces, events::NodeEvent, failure::Failures, status::StatusSource};
 use certificate::Certificate;
@@ -84,23 +84,23 @@ use command::{Command, CommandDone};
 use dialer::Dialer;
 use gateway::{Gateway, GatewayStart};
 use handshake::{Identity, Incarnation, PROTOCOL, inner_cookie};
-use message::{Acquaintance, GatewayMessage, LONGEST_FRAME};
-use redial::Patience;
-use roster::Roster;
+use membership_table::MembershipTable;
+use message::{GatewayMessage, LONGEST_FRAME, PeerInfo};
+use redial::RedialBackoff;
 use shared::Shared;
-use transport::{Contact, Transport, listen};
+use transport::{PeerConnection, Transport, listen};
 
-/// How often a node looks at itself.
+/// Interval of local status checks.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often it tells the others how it does, even if nothing has changed.
+/// Maximum interval between reports to other nodes.
 const REPORT: Duration = Duration::from_secs(1);
-/// How long a goodbye may take.
+/// Timeout of leaving the cluster.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// What a node does when another one asks.
+/// Handler of requests from other nodes.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Translates a request, as JSON, and answers with the result, as JSON. `span` is what it is done for, where that is watched.
+    /// Translates a request, as JSON, and answers with the result, as JSON. `span` is the parent span, if sampled.
     ///
     /// # Errors
     /// When it is no request.
@@ -112,7 +112,8 @@ pub trait Host: Send + Sync + 'static {
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
 
-    /// Has the pool of a model translate a batch of another node, behind its own work, if it is of the same space. `span` is the batch there, where it is watched.
+    /// Has the pool of a model translate a batch of another node, behind its own work, if it is of the same space.
+    /// `span` is the batch's span there, if sampled.
     ///
     /// # Errors
     /// Why it does not.
@@ -148,7 +149,7 @@ impl Cluster {
         (cluster, node): (&ClusterConfig, &str),
         listener: ClusterListener,
         (status, facts): (Arc<dyn StatusSource>, Facts),
-        (host, peers): (Arc<dyn Host>, &LatePeers),
+        (host, peers): (Arc<dyn Host>, &DeferredPeers),
         (traces, failures): (Traces, Failures),
     ) -> Result<Arc<Self>> {
         let (local, cookie) = (listener.address, listener.cookie.clone());
@@ -166,9 +167,9 @@ impl Cluster {
             protocol: PROTOCOL,
         };
         let forget = Duration::from_millis(cluster.forget_after_ms);
-        let roster = Roster::new(me.name.clone(), cluster.patience(), forget);
-        let shared = Arc::new(Shared::new(me.clone(), roster));
-        // The library insists on a listener of its own: nobody gets past its first words.
+        let membership_table = MembershipTable::new(me.name.clone(), cluster.timeouts(), forget);
+        let shared = Arc::new(Shared::new(me.clone(), membership_table));
+        // The library requires a listener of its own: it rejects every connection.
         let server = NodeServer::new(
             0,
             inner_cookie(&cookie),
@@ -199,23 +200,28 @@ impl Cluster {
             Arc::clone(&shared) as _,
             cluster.handshake_timeout(),
         ));
-        let greet = {
+        let on_connected = {
             let (gateway, shared) = (gateway.clone(), Arc::clone(&shared));
-            move |contact: Contact| greet(contact, &gateway, &shared)
+            move |contact: PeerConnection| on_connected(contact, &gateway, &shared)
         };
         let dialer = Dialer {
             seeds: cluster.seeds.clone(),
             shared: Arc::clone(&shared),
             transport: Arc::clone(&transport),
-            patience: Patience {
-                first: Duration::from_millis(cluster.redial_initial_backoff_ms),
-                most: Duration::from_millis(cluster.redial_max_backoff_ms),
+            backoff: RedialBackoff {
+                initial: Duration::from_millis(cluster.redial_initial_backoff_ms),
+                max: Duration::from_millis(cluster.redial_max_backoff_ms),
             },
-            greet: greet.clone(),
+            on_connected: on_connected.clone(),
         };
         let heartbeat = Duration::from_millis(cluster.heartbeat_ms);
         let mut tasks = vec![
-            tokio::spawn(listen(listener, transport, cluster.max_handshakes, greet)),
+            tokio::spawn(listen(
+                listener,
+                transport,
+                cluster.max_handshakes,
+                on_connected,
+            )),
             tokio::spawn(dialer.run()),
             tokio::spawn(tick(gateway.clone(), heartbeat)),
             tokio::spawn(report(gateway.clone(), Arc::clone(&shared), status, facts)),
@@ -255,12 +261,12 @@ impl Cluster {
         view
     }
 
-    /// From now on others know that this node takes nothing more.
+    /// Announces that this node accepts no more work.
     pub fn set_draining(&self) {
         self.shared.set_draining();
     }
 
-    /// Ends without a word: others notice that by themselves.
+    /// Stops without notifying others: they detect it by the missing heartbeat.
     pub fn abandon(&self) {
         self.stop_tasks();
         self.gateway.stop(None);
@@ -274,7 +280,7 @@ impl Cluster {
         }
     }
 
-    /// Says goodbye to the others and ends every connection.
+    /// Notifies the others and closes every connection.
     pub async fn leave(&self) {
         self.stop_tasks();
         let _ = self
@@ -288,21 +294,21 @@ impl Cluster {
     }
 }
 
-/// Keeps a connection, or remembers whoever merely introduced itself, to dial it.
-fn greet(contact: Contact, gateway: &ActorRef<GatewayMessage>, shared: &Shared) {
+/// Keeps a connection, or records the address of an introduction to dial it.
+fn on_connected(contact: PeerConnection, gateway: &ActorRef<GatewayMessage>, shared: &Shared) {
     if contact.peer.kept {
-        // A gateway that is gone takes the node with it.
+        // If the gateway fails, the node exits.
         let _ = gateway.cast(GatewayMessage::Met(Box::new(contact)));
         return;
     }
     shared.hint(&contact.peer.name);
-    let acquaintance = Acquaintance {
+    let peer_info = PeerInfo {
         node: contact.peer.name,
         address: contact.peer.address,
         incarnation: contact.peer.incarnation,
     };
-    let mut roster = shared.roster();
-    roster.heard_of(vec![acquaintance], Instant::now(), handshake::clock());
+    let mut membership_table = shared.membership_table();
+    membership_table.merge_gossip(vec![peer_info], Instant::now(), handshake::clock());
 }
 
 async fn tick(gateway: ActorRef<GatewayMessage>, heartbeat: Duration) {
@@ -337,7 +343,7 @@ async fn report(
     }
 }
 
-/// Without its gateway a node is none of the cluster's any more.
+/// Without its gateway a node has left the cluster.
 async fn watch(failures: Failures, gateway: JoinHandle<()>, server: JoinHandle<()>) {
     tokio::select! {
         _ = gateway => {}

@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for S {}
 pub(super) struct Link {
     wire: Box<dyn Wire>,
     label: String,
-    cut: Cut,
+    cut: CancellationToken,
 }
 
 impl Link {
@@ -31,7 +31,7 @@ impl Link {
         Self {
             wire,
             label,
-            cut: Cut::default(),
+            cut: CancellationToken::default(),
         }
     }
 
@@ -41,7 +41,7 @@ impl Link {
     }
 
     /// Ends it, whoever has it.
-    pub(super) fn cut(&self) -> Cut {
+    pub(super) fn cut(&self) -> CancellationToken {
         self.cut.clone()
     }
 }
@@ -67,16 +67,16 @@ impl ClusterBidiStream for Link {
 
 /// Ends a connection when told to.
 #[derive(Clone, Default)]
-pub(super) struct Cut(Arc<CutState>);
+pub(super) struct CancellationToken(Arc<CancellationState>);
 
 #[derive(Default)]
-struct CutState {
+struct CancellationState {
     done: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
 
-impl Cut {
+impl CancellationToken {
     /// Reading ends and writing fails from now on.
     pub(super) fn now(&self) {
         self.0.done.store(true, Ordering::SeqCst);
@@ -92,7 +92,7 @@ impl Cut {
 
 struct Reader<R> {
     inner: R,
-    cut: Cut,
+    cut: CancellationToken,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Reader<R> {
@@ -110,7 +110,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Reader<R> {
 
 struct Writer<W> {
     inner: W,
-    cut: Cut,
+    cut: CancellationToken,
 }
 
 impl<W> Writer<W> {

@@ -1,4 +1,4 @@
-//! The address where other nodes are listened to, claimed long before this node is one of the cluster.
+//! The cluster listener, bound before this node joins the cluster.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -54,7 +54,7 @@ impl ClusterListener {
         }))
     }
 
-    /// Turns nobody away any more.
+    /// Stops rejecting connections.
     pub(super) async fn hand_over(self) -> Result<TcpListener> {
         // The task ends whether it is told or not.
         let _ = self.handed_over.send(());
@@ -62,7 +62,7 @@ impl ClusterListener {
     }
 }
 
-/// Closes every connection until it is told, or the claim is given up.
+/// Closes every connection until it is stopped or dropped.
 async fn turn_away(listener: TcpListener, mut ready: oneshot::Receiver<()>) -> TcpListener {
     loop {
         tokio::select! {

@@ -1,49 +1,49 @@
-//! What a node believes of another one, as a pure state machine.
+//! Failure detector: the state of another node, as a pure state machine.
 //!
 //! ```text
 //!            silence          silence
 //!   alive ───────────► suspect ───────────► down
 //!     ▲ ◄──────────────   │                   │
-//!     │    heard again    │ says goodbye      │ a higher incarnation
+//!     │    heard again    │ leaves           │ a higher incarnation
 //!     │                   ▼                   │
 //!     └────────────────  left ◄───────────────┤
 //!     ▲        a higher incarnation           │
 //!     └───────────────────────────────────────┘
 //! ```
 //!
-//! An *incarnation* is a number that only its own node raises: at its start, and when it learns that somebody took it for dead.
-//! A node that is down or has left stays so in that incarnation, whatever still arrives of it, so that every node agrees on
-//! whether it came back and what was said before that.
+//! An *incarnation* is a number that only its own node raises: at its start, and when it learns that it was declared
+//! dead. A node that is down or has left stays so in that incarnation, regardless of late messages, so that all nodes
+//! agree on whether it came back.
 
 use babelmesh_telemetry::status::MemberState;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// How long silence may last.
+/// Silence timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct FailureTimeouts {
     /// Before a node is suspected.
     pub suspect: Duration,
     /// Before it is down. Longer.
     pub down: Duration,
 }
 
-/// What is believed of a node.
+/// State of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// It was heard a moment ago.
+pub enum PeerState {
+    /// Heard recently.
     Alive,
     /// It has been silent for a while, or its connection has ended.
     Suspect,
     /// It has been silent for too long.
     Down,
-    /// It has said goodbye.
+    /// It has left.
     Left,
 }
 
-impl Standing {
+impl PeerState {
     /// The word for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,22 +62,22 @@ impl Standing {
     }
 }
 
-/// What is known of another node.
+/// State of another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Its newest incarnation.
     pub incarnation: u64,
-    /// What is believed of that.
-    pub standing: Standing,
+    /// Its state.
+    pub state: PeerState,
     /// When it was last heard.
     pub heard: Instant,
     /// When the standing last changed.
     pub since: Instant,
 }
 
-/// Something that was learned about a node.
+/// An event about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum MemberEvent {
     /// It spoke.
     Heard {
         /// In which incarnation.
@@ -85,7 +85,7 @@ pub enum Sign {
     },
     /// The connection to it has ended.
     Unlinked,
-    /// It said goodbye.
+    /// It left.
     Farewell {
         /// In which incarnation.
         incarnation: u64,
@@ -100,29 +100,29 @@ impl Member {
     pub const fn new(incarnation: u64, now: Instant) -> Self {
         Self {
             incarnation,
-            standing: Standing::Alive,
+            state: PeerState::Alive,
             heard: now,
             since: now,
         }
     }
 
-    /// What is believed after a sign. `now` never goes back.
+    /// The state after an event. `now` is monotonic.
     #[must_use]
-    pub fn next(&self, sign: Sign, now: Instant, patience: Patience) -> Self {
-        match sign {
-            Sign::Heard { incarnation } if self.accepts(incarnation) => Self {
+    pub fn next(&self, event: MemberEvent, now: Instant, timeouts: FailureTimeouts) -> Self {
+        match event {
+            MemberEvent::Heard { incarnation } if self.accepts(incarnation) => Self {
                 incarnation,
                 heard: now,
-                ..self.turned(Standing::Alive, now)
+                ..self.turned(PeerState::Alive, now)
             },
-            Sign::Farewell { incarnation } if self.accepts(incarnation) => Self {
+            MemberEvent::Farewell { incarnation } if self.accepts(incarnation) => Self {
                 incarnation,
-                ..self.turned(Standing::Left, now)
+                ..self.turned(PeerState::Left, now)
             },
-            Sign::Unlinked if self.standing == Standing::Alive => {
-                self.turned(Standing::Suspect, now)
+            MemberEvent::Unlinked if self.state == PeerState::Alive => {
+                self.turned(PeerState::Suspect, now)
             }
-            Sign::Tick => self.waited(now, patience),
+            MemberEvent::Tick => self.waited(now, timeouts),
             _ => *self,
         }
     }
@@ -130,51 +130,46 @@ impl Member {
     /// Whether something said in this incarnation counts.
     #[must_use]
     pub const fn accepts(&self, incarnation: u64) -> bool {
-        incarnation > self.incarnation
-            || incarnation == self.incarnation && !self.standing.is_over()
+        incarnation > self.incarnation || incarnation == self.incarnation && !self.state.is_over()
     }
 
-    /// The incarnation that its node must leave behind to come back, if it is over.
+    /// The dead incarnation, which its node must exceed to come back.
     #[must_use]
-    pub const fn buried(&self) -> Option<u64> {
-        if self.standing.is_over() {
+    pub const fn dead_incarnation(&self) -> Option<u64> {
+        if self.state.is_over() {
             Some(self.incarnation)
         } else {
             None
         }
     }
 
-    fn waited(&self, now: Instant, patience: Patience) -> Self {
+    fn waited(&self, now: Instant, timeouts: FailureTimeouts) -> Self {
         let silence = now.saturating_duration_since(self.heard);
-        match self.standing {
-            Standing::Alive | Standing::Suspect if silence >= patience.down => {
-                self.turned(Standing::Down, now)
+        match self.state {
+            PeerState::Alive | PeerState::Suspect if silence >= timeouts.down => {
+                self.turned(PeerState::Down, now)
             }
-            Standing::Alive if silence >= patience.suspect => self.turned(Standing::Suspect, now),
+            PeerState::Alive if silence >= timeouts.suspect => self.turned(PeerState::Suspect, now),
             _ => *self,
         }
     }
 
-    fn turned(&self, standing: Standing, now: Instant) -> Self {
+    fn turned(&self, state: PeerState, now: Instant) -> Self {
         Self {
-            standing,
-            since: if standing == self.standing {
-                self.since
-            } else {
-                now
-            },
+            state,
+            since: if state == self.state { self.since } else { now },
             ..*self
         }
     }
 }
 
-impl From<Standing> for MemberState {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::Alive => Self::Alive,
-            Standing::Suspect => Self::Suspect,
-            Standing::Down => Self::Down,
-            Standing::Left => Self::Left,
+impl From<PeerState> for MemberState {
+    fn from(state: PeerState) -> Self {
+        match state {
+            PeerState::Alive => Self::Alive,
+            PeerState::Suspect => Self::Suspect,
+            PeerState::Down => Self::Down,
+            PeerState::Left => Self::Left,
         }
     }
 }
@@ -185,31 +180,31 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const TIMEOUTS: FailureTimeouts = FailureTimeouts {
         suspect: Duration::from_millis(1_500),
         down: Duration::from_millis(3_500),
     };
 
-    fn signs() -> impl Strategy<Value = Vec<(u64, Sign)>> {
+    fn events() -> impl Strategy<Value = Vec<(u64, MemberEvent)>> {
         let incarnation = 0..4_u64;
-        let sign = prop_oneof![
-            4 => incarnation.clone().prop_map(|incarnation| Sign::Heard { incarnation }),
-            1 => Just(Sign::Unlinked),
-            1 => incarnation.prop_map(|incarnation| Sign::Farewell { incarnation }),
-            4 => Just(Sign::Tick),
+        let event = prop_oneof![
+            4 => incarnation.clone().prop_map(|incarnation| MemberEvent::Heard { incarnation }),
+            1 => Just(MemberEvent::Unlinked),
+            1 => incarnation.prop_map(|incarnation| MemberEvent::Farewell { incarnation }),
+            4 => Just(MemberEvent::Tick),
         ];
-        prop::collection::vec((0..2_000_u64, sign), 0..60)
+        prop::collection::vec((0..2_000_u64, event), 0..60)
     }
 
-    /// The states that signs lead through, each with the sign and the time that led there.
-    fn history(signs: Vec<(u64, Sign)>) -> Vec<(Member, Sign, Instant, Member)> {
+    /// The states that events lead through, each with its event and time.
+    fn history(events: Vec<(u64, MemberEvent)>) -> Vec<(Member, MemberEvent, Instant, Member)> {
         let mut now = Instant::now();
         let mut member = Member::new(1, now);
         let mut history = Vec::new();
-        for (later, sign) in signs {
+        for (later, event) in events {
             now += Duration::from_millis(later);
-            let next = member.next(sign, now, PATIENCE);
-            history.push((member, sign, now, next));
+            let next = member.next(event, now, TIMEOUTS);
+            history.push((member, event, now, next));
             member = next;
         }
         history
@@ -217,50 +212,50 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_incarnation_never_falls_and_one_that_is_over_never_comes_back(signs in signs()) {
-            for (before, _, _, after) in history(signs) {
+        fn an_incarnation_never_falls_and_one_that_is_over_never_comes_back(events in events()) {
+            for (before, _, _, after) in history(events) {
                 prop_assert!(after.incarnation >= before.incarnation);
-                if before.standing.is_over() && !after.standing.is_over() {
+                if before.state.is_over() && !after.state.is_over() {
                     prop_assert!(after.incarnation > before.incarnation);
                 }
             }
         }
 
         #[test]
-        fn whoever_was_silent_for_too_long_is_down_after_a_tick(signs in signs(), more in 0..5_000_u64) {
-            let history = history(signs);
+        fn a_silent_member_is_down_after_a_tick(events in events(), more in 0..5_000_u64) {
+            let history = history(events);
             let Some((.., now, last)) = history.last() else { return Ok(()) };
-            let later = *now + PATIENCE.down + Duration::from_millis(more);
-            let after = last.next(Sign::Tick, later, PATIENCE);
-            prop_assert!(after.standing.is_over());
-            prop_assert_eq!(after.next(Sign::Tick, later, PATIENCE), after);
+            let later = *now + TIMEOUTS.down + Duration::from_millis(more);
+            let after = last.next(MemberEvent::Tick, later, TIMEOUTS);
+            prop_assert!(after.state.is_over());
+            prop_assert_eq!(after.next(MemberEvent::Tick, later, TIMEOUTS), after);
         }
 
         #[test]
-        fn whoever_is_heard_often_enough_is_never_suspected(gaps in prop::collection::vec(0..1_500_u64, 1..60)) {
+        fn a_member_heard_often_enough_is_never_suspected(gaps in prop::collection::vec(0..1_500_u64, 1..60)) {
             let mut now = Instant::now();
             let mut member = Member::new(7, now);
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                member = member.next(Sign::Tick, now, PATIENCE);
-                prop_assert_eq!(member.standing, Standing::Alive);
-                member = member.next(Sign::Heard { incarnation: 7 }, now, PATIENCE);
+                member = member.next(MemberEvent::Tick, now, TIMEOUTS);
+                prop_assert_eq!(member.state, PeerState::Alive);
+                member = member.next(MemberEvent::Heard { incarnation: 7 }, now, TIMEOUTS);
             }
         }
 
         #[test]
-        fn a_higher_incarnation_is_alive_whatever_was_before(signs in signs()) {
-            for (.., now, member) in history(signs) {
+        fn a_higher_incarnation_is_alive_whatever_was_before(events in events()) {
+            for (.., now, member) in history(events) {
                 let incarnation = member.incarnation + 1;
-                let back = member.next(Sign::Heard { incarnation }, now, PATIENCE);
-                prop_assert_eq!((back.standing, back.incarnation, back.heard), (Standing::Alive, incarnation, now));
+                let back = member.next(MemberEvent::Heard { incarnation }, now, TIMEOUTS);
+                prop_assert_eq!((back.state, back.incarnation, back.heard), (PeerState::Alive, incarnation, now));
             }
         }
 
         #[test]
-        fn since_changes_with_the_standing_alone(signs in signs()) {
-            for (before, _, now, after) in history(signs) {
-                let expected = if before.standing == after.standing { before.since } else { now };
+        fn since_changes_with_the_standing_alone(events in events()) {
+            for (before, _, now, after) in history(events) {
+                let expected = if before.state == after.state { before.since } else { now };
                 prop_assert_eq!(after.since, expected);
             }
         }
@@ -270,13 +265,16 @@ mod tests {
     fn a_connection_that_ends_makes_suspect_and_silence_makes_down() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let cut = Member::new(1, start).next(Sign::Unlinked, at(100), PATIENCE);
-        assert_eq!(cut.standing, Standing::Suspect);
-        let waiting = cut.next(Sign::Tick, at(3_499), PATIENCE);
-        assert_eq!(waiting.standing, Standing::Suspect);
-        let down = waiting.next(Sign::Tick, at(3_500), PATIENCE);
-        assert_eq!((down.standing, down.buried()), (Standing::Down, Some(1)));
-        let late = down.next(Sign::Heard { incarnation: 1 }, at(3_600), PATIENCE);
+        let cut = Member::new(1, start).next(MemberEvent::Unlinked, at(100), TIMEOUTS);
+        assert_eq!(cut.state, PeerState::Suspect);
+        let waiting = cut.next(MemberEvent::Tick, at(3_499), TIMEOUTS);
+        assert_eq!(waiting.state, PeerState::Suspect);
+        let down = waiting.next(MemberEvent::Tick, at(3_500), TIMEOUTS);
+        assert_eq!(
+            (down.state, down.dead_incarnation()),
+            (PeerState::Down, Some(1))
+        );
+        let late = down.next(MemberEvent::Heard { incarnation: 1 }, at(3_600), TIMEOUTS);
         assert_eq!(late, down, "what was on its way does not wake the dead");
     }
 }

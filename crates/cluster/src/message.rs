@@ -1,4 +1,4 @@
-//! What gateways say to each other. It changes only together with [`PROTOCOL`](super::handshake::PROTOCOL).
+//! Messages between gateways. It changes only together with [`PROTOCOL`](super::handshake::PROTOCOL).
 
 use babelmesh_actors::{
     domain::SpanRef,
@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{
     command::{Command, CommandDone},
     handshake::SessionKey,
-    transport::Contact,
+    transport::PeerConnection,
 };
 
 /// Longest message that is taken from another node, in bytes.
@@ -42,51 +42,51 @@ pub(super) enum MessageError {
     Unreadable(postcard::Error),
 }
 
-/// Who speaks: the node at the other end of the connection of this key, whatever else it may say of itself.
+/// The sender: the node at the other end of the connection with this key, regardless of what it claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Speaker {
+pub(super) struct SenderId {
     pub(super) session: SessionKey,
     pub(super) incarnation: u64,
 }
 
 /// A node as another one knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Acquaintance {
+pub(super) struct PeerInfo {
     pub(super) node: String,
     pub(super) address: String,
     pub(super) incarnation: u64,
 }
 
-/// What needs no answer.
+/// Messages without an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Tell {
-    /// A sign of life, at this time of the speaker in microseconds.
+    /// A heartbeat, with the sender's time in microseconds.
     Beat(u64),
     /// The answer to one, with its time.
     Echo(u64),
-    /// How the node does, and whom it knows to be alive.
-    Report(Box<NodeReport>, Vec<Acquaintance>),
+    /// The node's report, and the alive peers that it knows.
+    Report(Box<NodeReport>, Vec<PeerInfo>),
     /// It leaves.
     Farewell,
-    /// The batch of this number is of no more use.
+    /// Cancels the batch with this number.
     Recall(u64),
 }
 
 /// A [`Tell`] and whose it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Told {
-    pub(super) from: Speaker,
+pub(super) struct TellEnvelope {
+    pub(super) from: SenderId,
     pub(super) what: Tell,
 }
 
-/// What needs an answer.
+/// Requests that need an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Ask {
     /// Translate this request; the answer is an [`Answer::Translated`].
     Translate {
         /// The request, as JSON.
         request: Vec<u8>,
-        /// What it is done for, where that is watched.
+        /// The parent span, if sampled.
         span: Option<SpanRef>,
     },
     /// Do this; the answer is an [`Answer::Done`].
@@ -99,21 +99,21 @@ pub(super) enum Ask {
         model: String,
         /// What its translations depend on, as reports name it.
         space: String,
-        /// What to translate.
+        /// Segments to translate.
         segments: Vec<Segment>,
-        /// The batch as a span of its node, where it is watched.
+        /// The batch as a span of its node, if sampled.
         span: Option<SpanRef>,
     },
 }
 
 /// An [`Ask`] and whose it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Asked {
-    pub(super) from: Speaker,
+pub(super) struct AskEnvelope {
+    pub(super) from: SenderId,
     pub(super) what: Ask,
 }
 
-/// What is answered.
+/// Answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The result, as JSON.
@@ -138,15 +138,15 @@ pub(super) fn write(message: &impl Serialize) -> Result<Vec<u8>, MessageError> {
 }
 
 /// A [`Tell`] as it stands in messages, written once for all who are told it.
-pub(super) struct WrittenTell(Vec<u8>);
+pub(super) struct EncodedTell(Vec<u8>);
 
-impl WrittenTell {
+impl EncodedTell {
     pub(super) fn new(what: &Tell) -> Result<Self, MessageError> {
         write(what).map(Self)
     }
 
-    /// The [`Told`] of this speaker.
-    pub(super) fn by(&self, from: Speaker) -> Result<Vec<u8>, MessageError> {
+    /// The [`TellEnvelope`] of this speaker.
+    pub(super) fn by(&self, from: SenderId) -> Result<Vec<u8>, MessageError> {
         // The form writes the fields of a struct one after the other, and nothing else.
         let mut bytes = write(&from)?;
         bytes.extend_from_slice(&self.0);
@@ -165,14 +165,14 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError>
     postcard::from_bytes(bytes).map_err(MessageError::Unreadable)
 }
 
-/// What a gateway is told, by other gateways or by its own node.
+/// Messages of a gateway, from other gateways or its own node.
 pub(super) enum GatewayMessage {
-    /// A [`Told`] of another node.
+    /// A [`TellEnvelope`] of another node.
     Tell(Vec<u8>),
-    /// An [`Asked`] of another node, and where its [`Answer`] goes.
+    /// An [`AskEnvelope`] of another node, and where its [`Answer`] goes.
     Ask(Vec<u8>, RpcReplyPort<Vec<u8>>),
     /// A node is at the other end of a new connection.
-    Met(Box<Contact>),
+    Met(Box<PeerConnection>),
     /// The library is ready to send over the connection of this label.
     Ready {
         /// Of the connection.
@@ -194,7 +194,7 @@ pub(super) enum GatewayMessage {
     Report(Box<NodeReport>),
     /// Time has passed.
     Tick,
-    /// Say goodbye to everybody.
+    /// Leave the cluster.
     Leave(RpcReplyPort<()>),
 }
 
@@ -240,30 +240,30 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_of_another_node_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = read::<Told>(&bytes);
-            let _ = read::<Asked>(&bytes);
+            let _ = read::<TellEnvelope>(&bytes);
+            let _ = read::<AskEnvelope>(&bytes);
             let _ = read::<Answer>(&bytes);
         }
 
         #[test]
-        fn what_is_written_is_read_again(session: [u8; 32], incarnation: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn messages_survive_a_round_trip(session: [u8; 32], incarnation: u64, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let session = postcard::from_bytes(&postcard::to_stdvec(&session).unwrap()).unwrap();
-            let from = Speaker { session, incarnation };
-            let told = Told { from, what: Tell::Beat(incarnation) };
-            prop_assert_eq!(&read::<Told>(&write(&told).unwrap()).unwrap(), &told);
-            let others = vec![Acquaintance { node: "a".to_owned(), address: "a:1".to_owned(), incarnation }];
+            let from = SenderId { session, incarnation };
+            let told = TellEnvelope { from, what: Tell::Beat(incarnation) };
+            prop_assert_eq!(&read::<TellEnvelope>(&write(&told).unwrap()).unwrap(), &told);
+            let others = vec![PeerInfo { node: "a".to_owned(), address: "a:1".to_owned(), incarnation }];
             let report = Box::new(crate::sample::report(&["fr"]));
             for what in [Tell::Farewell, Tell::Beat(incarnation), Tell::Report(report, others)] {
-                let written = WrittenTell::new(&what).unwrap().by(from).unwrap();
-                prop_assert_eq!(written, write(&Told { from, what }).unwrap());
+                let written = EncodedTell::new(&what).unwrap().by(from).unwrap();
+                prop_assert_eq!(written, write(&TellEnvelope { from, what }).unwrap());
             }
-            let asked = Asked { from, what: Ask::Translate { request: bytes, span: None } };
-            prop_assert_eq!(&read::<Asked>(&write(&asked).unwrap()).unwrap(), &asked);
+            let asked = AskEnvelope { from, what: Ask::Translate { request: bytes, span: None } };
+            prop_assert_eq!(&read::<AskEnvelope>(&write(&asked).unwrap()).unwrap(), &asked);
         }
     }
 
     #[test]
-    fn what_is_too_long_is_neither_written_nor_read() {
+    fn oversized_messages_are_neither_written_nor_read() {
         let long = Answer::Translated(vec![0; LONGEST + 1]);
         assert!(matches!(write(&long), Err(MessageError::TooLong(_))));
         assert!(matches!(

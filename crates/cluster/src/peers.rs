@@ -1,5 +1,4 @@
-//! How batches of hot pools travel to pools of other nodes: the network between the two ends of
-//! [`babelmesh_actors::offload`].
+//! Transport of offloaded batches: the network between the two ends of [`babelmesh_actors::offload`].
 
 use std::{
     sync::{
@@ -18,18 +17,18 @@ use babelmesh_telemetry::status::PoolReport;
 use ractor::rpc::CallResult;
 
 use super::{
-    message::{self, Answer, Ask, Asked, GatewayMessage, Tell, Told},
+    message::{self, Answer, Ask, AskEnvelope, GatewayMessage, Tell, TellEnvelope},
     shared::Shared,
 };
 
 /// Longest time for a batch to be answered; pools take batches back much sooner when they take too long.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The peers of a node that will be in a cluster soon, or never: pools are there first.
+/// The peers of a node, available once it joins the cluster: pools start earlier.
 #[derive(Default)]
-pub struct LatePeers(OnceLock<Arc<Shared>>);
+pub struct DeferredPeers(OnceLock<Arc<Shared>>);
 
-impl LatePeers {
+impl DeferredPeers {
     /// From now on there are peers.
     pub(super) fn arrive(&self, shared: Arc<Shared>) {
         // A node joins its cluster once.
@@ -37,7 +36,7 @@ impl LatePeers {
     }
 }
 
-impl Peers for LatePeers {
+impl Peers for DeferredPeers {
     fn offers(&self, model: &str) -> Vec<PeerOffer> {
         let Some(shared) = self.0.get() else {
             return Vec::new();
@@ -52,8 +51,10 @@ impl Peers for LatePeers {
         let round_trips = shared.round_trips().clone();
         // Until a trip was measured, a peer is not asked.
         let offers = round_trips.into_iter().filter_map(|(node, round_trip)| {
-            let roster = shared.roster();
-            let report = roster.report_of(&node).filter(|report| !report.draining)?;
+            let membership_table = shared.membership_table();
+            let report = membership_table
+                .report_of(&node)
+                .filter(|report| !report.draining)?;
             let pool = report.pools.iter().find(|pool| is_same(pool, &own))?;
             Some(PeerOffer {
                 offer: pool.offer,
@@ -102,11 +103,11 @@ impl PeerLink for ClusterLink {
             segments: batch.segments,
             span: batch.span,
         };
-        let bytes = message::write(&Asked { from, what });
+        let bytes = message::write(&AskEnvelope { from, what });
         let bytes = bytes.map_err(|error| PeerError::Unsuitable(error.to_string()))?;
-        let mut recall = Recall {
+        let mut recall = CancelOnDrop {
             link: self,
-            told: Some(Told {
+            told: Some(TellEnvelope {
                 from,
                 what: Tell::Recall(number),
             }),
@@ -122,19 +123,19 @@ impl PeerLink for ClusterLink {
             Ok(Answer::Lent(lent)) => lent,
             Ok(Answer::Busy) => Err(PeerError::Busy),
             Ok(Answer::Failed(error)) => Err(PeerError::Failed(error)),
-            Ok(_) => Err(PeerError::Protocol("it answers something else".to_owned())),
+            Ok(_) => Err(PeerError::Protocol("unexpected response".to_owned())),
             Err(error) => Err(PeerError::Protocol(error.to_string())),
         }
     }
 }
 
-/// Tells the peer, when a batch is given up, that it need not go on.
-struct Recall<'a> {
+/// Notifies the peer when a batch is cancelled.
+struct CancelOnDrop<'a> {
     link: &'a ClusterLink,
-    told: Option<Told>,
+    told: Option<TellEnvelope>,
 }
 
-impl Drop for Recall<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         let Some(bytes) = self.told.take().and_then(|told| message::write(&told).ok()) else {
             return;
@@ -152,7 +153,7 @@ mod tests {
     use crate::sample::report;
 
     #[test]
-    fn only_pools_of_one_known_space_help_each_other() {
+    fn only_pools_with_the_same_known_space_exchange_batches() {
         let pool = |space: &str| PoolReport {
             space: space.to_owned(),
             ..report(&["fr"]).pools.remove(0)

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct RedialBackoff {
     /// After the first failure.
-    pub(super) first: Duration,
+    pub(super) initial: Duration,
     /// After many.
-    pub(super) most: Duration,
+    pub(super) max: Duration,
 }
 
-/// What is known of dialling one address.
+/// Redial state of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Redial {
     /// Failures in a row.
@@ -47,9 +47,9 @@ impl Redial {
 
     /// It was tried and there is still no connection. `chance` is at least 0 and below 1.
     #[must_use]
-    pub(super) fn failed(self, now: Instant, patience: Patience, chance: f64) -> Self {
-        let doubled = patience.first.saturating_mul(1 << self.failures.min(20));
-        let wait = doubled.min(patience.most).mul_f64(1.0 - chance / 2.0);
+    pub(super) fn failed(self, now: Instant, backoff: RedialBackoff, chance: f64) -> Self {
+        let doubled = backoff.initial.saturating_mul(1 << self.failures.min(20));
+        let wait = doubled.min(backoff.max).mul_f64(1.0 - chance / 2.0);
         Self {
             failures: self.failures.saturating_add(1),
             due: now + wait,
@@ -59,7 +59,7 @@ impl Redial {
 
     /// The node has just been heard of: it is worth a try at once, and soon again.
     #[must_use]
-    pub(super) fn hopeful(self, now: Instant) -> Self {
+    pub(super) fn expedite(self, now: Instant) -> Self {
         Self {
             failures: 0,
             due: if self.trying { self.due } else { now },
@@ -69,7 +69,7 @@ impl Redial {
 
     /// There is a connection; it is looked at again after a while.
     #[must_use]
-    pub(super) fn rested(self, now: Instant, wait: Duration) -> Self {
+    pub(super) fn postponed(self, now: Instant, wait: Duration) -> Self {
         Self {
             failures: 0,
             due: now + wait,
@@ -84,9 +84,9 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience {
-        first: Duration::from_millis(200),
-        most: Duration::from_millis(2_000),
+    const BACKOFF: RedialBackoff = RedialBackoff {
+        initial: Duration::from_millis(200),
+        max: Duration::from_millis(2_000),
     };
 
     proptest! {
@@ -97,14 +97,14 @@ mod tests {
             prop_assert!(redial.is_due(now));
             for (failures, chance) in chances.into_iter().enumerate() {
                 prop_assert!(!redial.tried().is_due(now + Duration::from_secs(60)));
-                redial = redial.tried().failed(now, PATIENCE, chance);
-                let full = PATIENCE.first.saturating_mul(1 << failures.min(20)).min(PATIENCE.most);
+                redial = redial.tried().failed(now, BACKOFF, chance);
+                let full = BACKOFF.initial.saturating_mul(1 << failures.min(20)).min(BACKOFF.max);
                 let wait = redial.due - now;
                 prop_assert!(wait <= full && wait >= full / 2, "{wait:?} after {failures}");
             }
-                        prop_assert!(redial.hopeful(now).is_due(now));
-            let rested = redial.rested(now, PATIENCE.first);
-            prop_assert!(rested.is_due(now + PATIENCE.first) && !rested.is_due(now));
+                        prop_assert!(redial.expedite(now).is_due(now));
+            let postponed = redial.postponed(now, BACKOFF.initial);
+            prop_assert!(postponed.is_due(now + BACKOFF.initial) && !postponed.is_due(now));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Reports for tests.
 
 use babelmesh_actors::{domain::ModelType, offload::Offer};
-use babelmesh_telemetry::status::{NodeReport, PoolAbility, PoolReport, SourceReport};
+use babelmesh_telemetry::status::{NodeReport, PoolCapability, PoolReport, SourceReport};
 
 /// A node with one warm pool for these targets.
 pub(crate) fn report(targets: &[&str]) -> NodeReport {
     let targets = targets.iter().map(|t| (*t).to_owned()).collect();
-    let ability = PoolAbility {
+    let ability = PoolCapability {
         sources: vec!["en".to_owned()],
         targets,
         tier: ModelType::Basic,

@@ -1,4 +1,4 @@
-//! What the parts of the cluster on this node all look at.
+//! State shared by the cluster components of this node.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use babelmesh_telemetry::status::{ClusterView, MemberState, MemberView, NodeRepo
 use ractor::{ActorId, ActorRef};
 
 use super::{
-    glance::{Glance, LastGlance},
     handshake::{Identity, SessionKey},
-    message::{GatewayMessage, MOST_MEMBERS, Speaker},
-    roster::Roster,
+    membership_table::MembershipTable,
+    message::{GatewayMessage, MOST_MEMBERS, SenderId},
+    node_snapshot::{NodeSnapshot, NodeSnapshotCache},
     transport::Register,
 };
 
@@ -32,35 +32,35 @@ pub(super) struct LinkState {
     pub(super) session: Option<SessionKey>,
 }
 
-/// What is known, and which connections there are.
+/// Membership and connections.
 pub(super) struct Shared {
     me: Identity,
     started: Instant,
-    roster: Mutex<Roster>,
+    membership_table: Mutex<MembershipTable>,
     /// Nodes that there is a connection to.
     links: Mutex<BTreeMap<String, LinkState>>,
-    /// Messages that nobody can have sent.
+    /// Messages without a connected sender.
     forged: AtomicU64,
     report: Mutex<Option<NodeReport>>,
     round_trips: Mutex<BTreeMap<String, Duration>>,
     draining: AtomicBool,
     hints: Mutex<BTreeSet<String>>,
-    glance: LastGlance,
+    node_snapshot: NodeSnapshotCache,
 }
 
 impl Shared {
-    pub(super) fn new(me: Identity, roster: Roster) -> Self {
+    pub(super) fn new(me: Identity, membership_table: MembershipTable) -> Self {
         Self {
             me,
             started: Instant::now(),
-            roster: Mutex::new(roster),
+            membership_table: Mutex::new(membership_table),
             links: Mutex::default(),
             forged: AtomicU64::new(0),
             report: Mutex::default(),
             round_trips: Mutex::default(),
             draining: AtomicBool::new(false),
             hints: Mutex::default(),
-            glance: LastGlance::default(),
+            node_snapshot: NodeSnapshotCache::default(),
         }
     }
 
@@ -68,8 +68,8 @@ impl Shared {
         &self.me
     }
 
-    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
-        lock(&self.roster)
+    pub(super) fn membership_table(&self) -> MutexGuard<'_, MembershipTable> {
+        lock(&self.membership_table)
     }
 
     pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<String, LinkState>> {
@@ -138,10 +138,10 @@ impl Shared {
     }
 
     /// What this node says of itself to another one, over the connection to it.
-    pub(super) fn speaker_to(&self, node: &str) -> Option<Speaker> {
+    pub(super) fn speaker_to(&self, node: &str) -> Option<SenderId> {
         let session = self.links().get(node)?.session?;
         let incarnation = self.me.incarnation.get();
-        Some(Speaker {
+        Some(SenderId {
             session,
             incarnation,
         })
@@ -171,13 +171,13 @@ impl Shared {
     }
 
     /// The nodes as requests are placed by, as they were at most a moment ago.
-    pub(super) fn glance(&self) -> Arc<Glance> {
-        self.glance.get(Instant::now(), || self.members())
+    pub(super) fn node_snapshot(&self) -> Arc<NodeSnapshot> {
+        self.node_snapshot.get(Instant::now(), || self.members())
     }
 
     /// A connection or a standing has changed: requests must not be placed by what was before.
     pub(super) fn note_change(&self) {
-        self.glance.forget();
+        self.node_snapshot.forget();
     }
 
     fn members(&self) -> Vec<MemberView> {
@@ -187,7 +187,7 @@ impl Shared {
             usable.map(|(node, _)| node.clone()).collect()
         };
         let is_linked = |node: &str| linked.contains(node);
-        let mut members = self.roster().view(Instant::now(), is_linked);
+        let mut members = self.membership_table().view(Instant::now(), is_linked);
         members.push(MemberView {
             node: self.me.name.clone(),
             address: self.me.address.clone(),
@@ -203,7 +203,7 @@ impl Shared {
 
 impl Register for Shared {
     fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String> {
-        self.roster().admit(name, incarnation)
+        self.membership_table().admit(name, incarnation)
     }
 }
 

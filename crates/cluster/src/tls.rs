@@ -1,6 +1,6 @@
 //! Encryption between nodes, with certificates on both sides.
 //!
-//! A node dials addresses, not names: whom it has reached it learns from the other side, and only then compares that name with the
+//! A node dials addresses, not names: it learns the peer's name from the peer, and then compares it with the
 //! certificate. So a certificate names its *node*, as DNS name, and is good wherever the node runs.
 
 use std::{
@@ -34,7 +34,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 /// Label of the value that binds a handshake to its TLS session.
 const BINDING: &[u8] = b"EXPORTER-babelmesh-cluster";
 
-/// What the three files hold.
+/// Content of the three files.
 pub(super) struct Credentials {
     /// Authorities that other nodes' certificates must come from.
     pub(super) roots: Arc<RootCertStore>,
@@ -104,17 +104,17 @@ impl Tls {
 #[derive(Debug, Error)]
 pub(super) enum TlsError {
     /// The certificate of the other side is not accepted.
-    #[error("its certificate is not accepted here: {0}")]
+    #[error("peer certificate rejected: {0}")]
     Refused(String),
     /// The other side has none.
-    #[error("it shows no certificate")]
+    #[error("no certificate presented")]
     Missing,
     /// The certificate of this node is not accepted.
-    #[error("it does not accept the certificate of this node: {0:?}")]
+    #[error("the peer rejected the certificate of this node: {0:?}")]
     RefusedThere(AlertDescription),
 }
 
-/// What went wrong, so that whoever reads it knows whose certificate is meant.
+/// The error, naming whose certificate is affected.
 pub(super) fn explain(error: io::Error) -> anyhow::Error {
     use AlertDescription as Alert;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -143,7 +143,7 @@ fn invalid(cause: &CertificateError) -> String {
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
             let from = date(not_before.as_secs());
-            format!("it is not valid before {from}; compare the clocks of both nodes")
+            format!("not valid before {from}; check the clocks of both nodes")
         }
         cause => cause.to_string(),
     }
@@ -171,19 +171,19 @@ pub(super) fn binding(stream: &TlsStream<TcpStream>) -> Result<Vec<u8>> {
     Ok(exported.context("agreeing on TLS")?.to_vec())
 }
 
-/// The certificate of whoever is at the other end.
+/// The peer's certificate.
 pub(super) fn certificate_of(stream: &TlsStream<TcpStream>) -> Result<CertificateDer<'static>> {
     let chain = stream.get_ref().1.peer_certificates();
     let first = chain.and_then(|chain| chain.first());
     Ok(first
-        .context("the other side shows no certificate")?
+        .context("the peer presented no certificate")?
         .clone()
         .into_owned())
 }
 
 /// Whether a certificate names a node.
 pub(super) fn names(certificate: &CertificateDer<'_>, node: &str) -> Result<(), String> {
-    let wrong = || format!("its certificate does not name {node}");
+    let wrong = || format!("the peer certificate does not name {node}");
     let name = ServerName::try_from(node).map_err(|_| wrong())?;
     let parsed = ParsedCertificate::try_from(certificate).map_err(|_| wrong())?;
     verify_server_name(&parsed, &name).map_err(|_| wrong())

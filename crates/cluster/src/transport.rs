@@ -1,6 +1,6 @@
-//! Connections between nodes: dialled and accepted, encrypted, and sure of the other side.
+//! Connections between nodes: dialled and accepted, encrypted and authenticated.
 //!
-//! A stranger gets no further than the handshake, which is bounded in time and number, and whose frames are short.
+//! Unauthenticated peers get no further than the handshake, which is bounded in time, number and frame size.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     certificate::Certificate,
-    handshake::{self, Doorkeeper, HandshakeError, Identity, Peer},
+    handshake::{self, HandshakeError, Identity, Peer, PeerVerifier},
     link::{Link, Wire},
     tls::{self, TlsError},
 };
@@ -35,7 +35,7 @@ pub(super) trait Register: Send + Sync + 'static {
 }
 
 /// A node at the other end, and the connection.
-pub(super) struct Contact {
+pub(super) struct PeerConnection {
     pub(super) peer: Peer,
     pub(super) link: Link,
     /// Whether this node dialled.
@@ -68,7 +68,7 @@ impl Transport {
     }
 
     /// Dials an address.
-    pub(super) async fn dial(&self, address: SocketAddr) -> Result<Contact> {
+    pub(super) async fn dial(&self, address: SocketAddr) -> Result<PeerConnection> {
         if self.certificate.is_none() && !address.ip().is_loopback() {
             return Err(anyhow!(
                 "without cluster.tls only loopback addresses are dialled"
@@ -76,16 +76,16 @@ impl Transport {
         }
         self.in_time(async {
             let stream = TcpStream::connect(address).await.context("dialling")?;
-            self.shake(stream, true).await
+            self.perform_handshake(stream, true).await
         })
         .await
     }
 
-    async fn accept(&self, stream: TcpStream) -> Result<Contact> {
-        self.in_time(self.shake(stream, false)).await
+    async fn accept(&self, stream: TcpStream) -> Result<PeerConnection> {
+        self.in_time(self.perform_handshake(stream, false)).await
     }
 
-    /// Tells why there is no connection with whoever is at an address. A node that dials itself is no news.
+    /// Logs why there is no connection to an address. A node that dials itself is not logged.
     pub(super) fn tell_of_refusal(
         &self,
         error: &anyhow::Error,
@@ -111,7 +111,7 @@ impl Transport {
         }
     }
 
-    async fn shake(&self, stream: TcpStream, dialled: bool) -> Result<Contact> {
+    async fn perform_handshake(&self, stream: TcpStream, dialled: bool) -> Result<PeerConnection> {
         stream.set_nodelay(true).context("dialling")?;
         let Some(tls) = self.certificate.as_ref().map(|held| held.tls()) else {
             return self.agree(stream, None, &[], dialled).await;
@@ -132,23 +132,23 @@ impl Transport {
         certificate: Option<CertificateDer<'static>>,
         binding: &[u8],
         dialled: bool,
-    ) -> Result<Contact> {
-        let door = Door {
+    ) -> Result<PeerConnection> {
+        let verifier = HandshakeVerifier {
             certificate,
             register: &*self.register,
         };
         let shaken = match dialled {
-            true => handshake::dial(&mut wire, &self.me, &door, binding).await,
-            false => handshake::accept(&mut wire, &self.me, &door, binding).await,
+            true => handshake::dial(&mut wire, &self.me, &verifier, binding).await,
+            false => handshake::accept(&mut wire, &self.me, &verifier, binding).await,
         };
         let peer = shaken.map_err(|error| match error {
-            // Whoever dials hears only now what the other side thinks of its certificate.
+            // The dialling side learns only now whether its certificate was accepted.
             HandshakeError::Io(error) if self.certificate.is_some() => tls::explain(error),
             error => error.into(),
         })?;
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let label = format!("{}#{serial}", peer.name);
-        Ok(Contact {
+        Ok(PeerConnection {
             link: Link::new(Box::new(wire), label),
             peer,
             dialled,
@@ -179,12 +179,12 @@ fn kind(error: &anyhow::Error) -> String {
     }
 }
 
-struct Door<'a> {
+struct HandshakeVerifier<'a> {
     certificate: Option<CertificateDer<'static>>,
     register: &'a dyn Register,
 }
 
-impl Doorkeeper for Door<'_> {
+impl PeerVerifier for HandshakeVerifier<'_> {
     fn fits(&self, name: &str) -> Result<(), String> {
         match &self.certificate {
             Some(certificate) => tls::names(certificate, name),
@@ -197,13 +197,13 @@ impl Doorkeeper for Door<'_> {
     }
 }
 
-/// Accepts connections for ever and hands those on that pass. `most` may be in their handshake at once: a new one takes the place of the
-/// oldest, so that strangers who stall keep nobody out who is quick.
+/// Accepts connections and passes authenticated ones on. `most` may be in their handshake at once: a new one replaces
+/// the oldest, so that stalled peers cannot block others.
 pub(super) async fn listen(
     listener: TcpListener,
     transport: Arc<Transport>,
     most: usize,
-    greet: impl Fn(Contact) + Clone + Send + 'static,
+    on_connected: impl Fn(PeerConnection) + Clone + Send + 'static,
 ) {
     let mut under_way: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -225,10 +225,10 @@ pub(super) async fn listen(
             oldest.abort();
             NodeEvent::HandshakesCrowded { most }.emit();
         }
-        let (transport, greet) = (Arc::clone(&transport), greet.clone());
+        let (transport, on_connected) = (Arc::clone(&transport), on_connected.clone());
         let task = tokio::spawn(async move {
             match transport.accept(stream).await {
-                Ok(contact) => greet(contact),
+                Ok(contact) => on_connected(contact),
                 Err(error) => transport.tell_of_refusal(&error, address, false),
             }
         });

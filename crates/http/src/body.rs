@@ -46,7 +46,7 @@ pub(super) async fn collect_within(
     tokio::time::timeout(within, reading)
         .await
         .unwrap_or_else(|_| {
-            let message = "The request was not sent in time";
+            let message = "Timeout while reading the request";
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
         })
 }
@@ -174,7 +174,7 @@ async fn collect(
         }
         let bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
         let more = Arc::clone(room).try_acquire_many_owned(bytes);
-        let more = more.map_err(|_| ApiError::too_many("too many requests are being sent", 1))?;
+        let more = more.map_err(|_| ApiError::too_many("too many request bodies in flight", 1))?;
         match &mut share {
             Some(share) => share.merge(more),
             None => share = Some(more),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_the_wrong_type_is_refused_and_not_repeated() {
+    fn values_of_the_wrong_type_are_rejected_and_not_quoted() {
         for text in [r#"{"q":{"secret":1}}"#, r#"{"q":["secret",{}]}"#] {
             let error = object(text).texts("q").unwrap_err();
             assert_eq!(error.status, StatusCode::BAD_REQUEST);

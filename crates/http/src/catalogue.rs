@@ -1,9 +1,9 @@
-//! What can be translated, in the forms that clients ask for.
+//! Supported languages, in the formats of the APIs.
 
 use std::collections::BTreeSet;
 
 use actix_web::web::Bytes;
-use babelmesh_actors::{domain::Language, routing::Ability};
+use babelmesh_actors::{domain::Language, routing::Capability};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,11 +28,11 @@ impl LanguageBody {
     }
 }
 
-/// What models can do. Made when that changes, and not for each request.
+/// Capabilities of models. Made when that changes, and not for each request.
 #[derive(Debug)]
 pub(super) struct Catalogue {
     /// What it was made of.
-    pub(super) abilities: Vec<Ability>,
+    pub(super) capabilities: Vec<Capability>,
     /// Languages that are read.
     pub(super) sources: BTreeSet<Language>,
     /// Languages that are written.
@@ -44,14 +44,20 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    pub(super) fn new(abilities: Vec<Ability>) -> Self {
-        let sources: BTreeSet<Language> =
-            abilities.iter().flat_map(|a| &a.sources).copied().collect();
-        let targets: BTreeSet<Language> =
-            abilities.iter().flat_map(|a| &a.targets).copied().collect();
+    pub(super) fn new(capabilities: Vec<Capability>) -> Self {
+        let sources: BTreeSet<Language> = capabilities
+            .iter()
+            .flat_map(|a| &a.sources)
+            .copied()
+            .collect();
+        let targets: BTreeSet<Language> = capabilities
+            .iter()
+            .flat_map(|a| &a.targets)
+            .copied()
+            .collect();
         let all: Vec<_> = sources.union(&targets).copied().collect();
         let languages = all.iter().map(|language| {
-            let models = abilities.iter().filter(|a| a.sources.contains(language));
+            let models = capabilities.iter().filter(|a| a.sources.contains(language));
             let mut written: BTreeSet<_> = models.flat_map(|a| &a.targets).copied().collect();
             // LibreTranslate names a language among its own targets.
             if targets.contains(language) {
@@ -65,7 +71,7 @@ impl Catalogue {
         Self {
             // Texts and lists of texts can always be written as JSON.
             languages: serde_json::to_vec(&languages).unwrap_or_default().into(),
-            abilities,
+            capabilities,
             sources,
             targets,
             all,
@@ -88,16 +94,16 @@ mod tests {
     #[test]
     fn each_language_lists_what_it_is_translated_to_and_itself_if_it_is_written() {
         let tags = |tags: &[&str]| tags.iter().map(|tag| tag.parse().unwrap()).collect();
-        let ability = |sources: &[&str], targets: &[&str]| Ability {
+        let ability = |sources: &[&str], targets: &[&str]| Capability {
             sources: tags(sources),
             targets: tags(targets),
             tier: ModelType::Basic,
         };
-        let abilities = [
+        let capabilities = [
             ability(&["en"], &["fr", "zh-TW"]),
             ability(&["fr"], &["en", "fr"]),
         ];
-        let catalogue = Catalogue::new(abilities.to_vec());
+        let catalogue = Catalogue::new(capabilities.to_vec());
         let languages: Value = serde_json::from_slice(&catalogue.languages).unwrap();
         assert_eq!(
             languages,

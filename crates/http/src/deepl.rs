@@ -12,7 +12,7 @@ use super::{
     body::{Parameters, Texts},
     edge::{get, post},
     error::{ApiError, Dialect},
-    state::{Api, Asker},
+    state::{Api, Requester},
 };
 
 /// DeepL's own number for "no limit".
@@ -76,18 +76,18 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, asker: &Asker| {
+    let answer = async |parameters: Parameters, requester: &Requester| {
         check_options(&parameters)?;
         let (texts, source, target) = read(&api, &parameters)?;
         let count = |text: &String| text.chars().count() as u64;
-        asker.client.bill(texts.iter().map(count).sum());
+        requester.client.bill(texts.iter().map(count).sum());
         let asked = given(&parameters, "model_type")?;
         let tier = match asked.as_deref() {
             Some("quality_optimized" | "prefer_quality_optimized") => ModelType::Premium,
             _ => ModelType::Basic,
         };
         let translations = api
-            .translate_all(&texts, (&source, &target), tier, asker.id)
+            .translate_all(&texts, (&source, &target), tier, requester.id)
             .await;
         let translations = translations.map_err(|error| match error.code() {
             Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
@@ -97,7 +97,7 @@ pub(super) async fn translate(
             let made = translation.made.as_ref();
             let language = match made {
                 Some(made) => made.source.as_str(),
-                // There is nothing to tell a language by: DeepL guesses one too.
+                // The language cannot be detected: DeepL guesses one too.
                 None if source == "auto" => "en",
                 None => &source,
             };
@@ -233,9 +233,9 @@ pub(super) async fn usage(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |_: Parameters, asker: &Asker| {
+    let answer = async |_: Parameters, requester: &Requester| {
         Ok(HttpResponse::Ok().json(json!({
-            "character_count": asker.client.characters(),
+            "character_count": requester.client.characters(),
             "character_limit": NO_LIMIT,
         })))
     };
@@ -255,7 +255,7 @@ pub(super) async fn languages(
     api: web::Data<Api>,
 ) -> HttpResponse {
     // Clients put the kind into the query, or into a body even with GET.
-    let answer = async |parameters: Parameters, _: &Asker| {
+    let answer = async |parameters: Parameters, _: &Requester| {
         let catalogue = api.catalogue();
         let languages = match parameters.text("type")?.as_deref() {
             None | Some("source") => &catalogue.sources,

@@ -1,5 +1,4 @@
-//! What every request passes before a handler sees it: the Host check, path normalisation, and `HEAD`; and what answers requests that no
-//! handler takes.
+//! Middleware before all handlers: the Host check, path normalisation, and `HEAD`; and the fallback handlers.
 
 use actix_web::{
     Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,

@@ -1,4 +1,4 @@
-//! What goes wrong, and how each API says so.
+//! Errors, in the format of each API.
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -50,7 +50,7 @@ impl Dialect {
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
     pub(super) message: String,
-    /// Seconds after which to try again.
+    /// Retry-After, in seconds.
     pub(super) retry_after: Option<u64>,
     code: Option<ErrorCode>,
     /// Whether this client asked too often, rather than the node being busy.
@@ -97,10 +97,10 @@ impl ApiError {
     }
 
     pub(super) fn ending() -> Self {
-        Self::unavailable("The node is stopping")
+        Self::unavailable("The node is shutting down")
     }
 
-    /// It cannot be done now, and may be soon.
+    /// Transient unavailability.
     pub(super) fn unavailable(why: &str) -> Self {
         Self {
             retry_after: Some(1),
@@ -108,7 +108,7 @@ impl ApiError {
         }
     }
 
-    /// Whether it is for want of a model on this node, so that another one may do better.
+    /// Whether this node lacks a working model, so that another node may succeed.
     pub(super) fn is_worth_another_node(&self) -> bool {
         let lacking = matches!(
             self.code,

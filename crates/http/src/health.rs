@@ -1,4 +1,4 @@
-//! Whether this node does what it is there for: a warm model answered lately, and the brokers can be reached.
+//! Readiness: a warm model answered recently, and the brokers are reachable.
 
 use std::{
     collections::HashMap,
@@ -8,11 +8,11 @@ use std::{
 
 use babelmesh_actors::{
     caller,
-    domain::{Priority, Reach, TranslationRequest},
+    domain::{Locality, Priority, TranslationRequest},
     events::{Event, Observer},
     intake::IntakeMessage,
     pool::PoolStatus,
-    routing::Ability,
+    routing::Capability,
 };
 use ractor::ActorRef;
 use serde::Serialize;
@@ -28,12 +28,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A text that every model can translate.
 const QUESTION: &str = "Hello.";
 
-/// What is known of the node's health.
+/// Health state of the node.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Known>);
+pub struct Health(Mutex<HealthState>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct HealthState {
     /// When each pool answered last.
     answered: HashMap<Arc<str>, Instant>,
     draining: bool,
@@ -44,14 +44,14 @@ struct Known {
 pub struct Readiness {
     /// Whether it is.
     pub ready: bool,
-    /// What is missing.
+    /// The missing items.
     pub missing: Vec<String>,
     /// Models that are broken. The node serves the others, so it may be ready all the same.
     pub broken: Vec<String>,
 }
 
 impl Health {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, HealthState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +66,7 @@ impl Health {
         let known = self.known();
         let mut missing = Vec::new();
         if known.draining {
-            missing.push("the node is stopping".to_owned());
+            missing.push("the node is shutting down".to_owned());
         }
         if !status.brokers_answer {
             missing.push("no Kafka broker answers".to_owned());
@@ -75,7 +75,7 @@ impl Health {
             missing.push(format!("topic {topic} {problem}"));
         }
         if status.pools.is_empty() {
-            missing.push("no pool answers".to_owned());
+            missing.push("no pool is running".to_owned());
         } else if status.pools.iter().all(|pool| pool.broken) {
             missing.push("every model is broken".to_owned());
         } else if known.answered.is_empty() {
@@ -90,11 +90,11 @@ impl Health {
                 .is_some_and(|at| at.elapsed() < LATELY);
             // A pool that was idle for so long that it has no actor starts one when it is asked.
             if pool.broken {
-                // Others are served, and whoever asks for this one is told at once.
+                // Other models are served, and requests for this one fail at once.
             } else if !pool.resting && !warm {
                 missing.push(format!("model {id} is not warm"));
             } else if pool.wanted > 0 && !lately && pool.held.targets.is_empty() {
-                missing.push(format!("model {id} has not answered lately"));
+                missing.push(format!("model {id} has not answered recently"));
             }
         }
         Readiness {
@@ -148,8 +148,8 @@ pub(super) async fn ask_models(
         let asked = awake.filter_map(|pool| {
             let question = pool.ability.as_ref().and_then(question)?;
             // Another model of the same pair must not answer for this one.
-            let reach = Reach::Model(Arc::from(pool.model_id.as_str()));
-            let asking = caller::translate(&intake, question, reach);
+            let locality = Locality::Model(Arc::from(pool.model_id.as_str()));
+            let asking = caller::translate(&intake, question, locality);
             Some(tokio::time::timeout(ANSWER_WITHIN, asking))
         });
         // The answers are seen as events; what a failure means, time tells. One that fails does not keep the others waiting.
@@ -157,7 +157,7 @@ pub(super) async fn ask_models(
     }
 }
 
-fn question(ability: &Ability) -> Option<TranslationRequest> {
+fn question(ability: &Capability) -> Option<TranslationRequest> {
     let source = ability.sources.first()?;
     let target = ability.targets.iter().find(|target| *target != source)?;
     Some(TranslationRequest {
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_model_is_asked_for_what_it_can_do() {
         let language = |tag: &str| tag.parse().unwrap();
-        let ability = Ability {
+        let ability = Capability {
             sources: vec![language("en")],
             targets: vec![language("en"), language("fr")],
             tier: ModelType::Premium,

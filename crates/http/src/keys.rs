@@ -25,7 +25,7 @@ use babelmesh_telemetry::events::NodeEvent;
 
 /// How often the file is looked at while requests come, to see whether it has changed.
 const LOOK: Duration = Duration::from_secs(1);
-/// What every key begins with: whoever finds one somewhere knows what it is.
+/// Key prefix, so that leaked keys can be recognised.
 const PREFIX: &str = "bm_";
 
 /// The file's form.
@@ -37,7 +37,7 @@ struct File {
     keys: BTreeMap<String, String>,
 }
 
-/// Somebody who may use the API.
+/// A client of the API.
 #[derive(Debug)]
 pub struct Client {
     /// Name of the key; empty where no keys are needed.
@@ -65,7 +65,7 @@ impl Client {
     }
 }
 
-/// Who may use the API.
+/// Access to the API.
 #[derive(Debug)]
 pub enum Keys {
     /// Everybody.
@@ -80,14 +80,14 @@ pub struct KeyFile {
     path: PathBuf,
     /// By the hash of their key.
     clients: RwLock<Clients>,
-    seen: Mutex<Seen>,
+    seen: Mutex<FileVersion>,
 }
 
 type Clients = HashMap<[u8; 32], Arc<Client>>;
 
 /// When a file was looked at, and what tells it from its next version.
 #[derive(Debug)]
-struct Seen {
+struct FileVersion {
     at: Instant,
     version: Option<Version>,
 }
@@ -151,16 +151,17 @@ impl KeyFile {
         Ok(Self {
             path: path.to_owned(),
             clients: RwLock::new(clients(path, &Clients::new())?),
-            seen: Mutex::new(Seen {
+            seen: Mutex::new(FileVersion {
                 at: Instant::now(),
                 version,
             }),
         })
     }
 
-    /// Reads the file again if it has changed. One that cannot be read changes nothing: a mistake locks nobody out.
+    /// Reads the file again if it has changed. One that cannot be read changes nothing: an error does not lock clients
+    /// out.
     fn look(&self, now: Instant) {
-        // Whoever comes while another one looks goes by what is known.
+        // Concurrent requests use the current state.
         let Ok(mut seen) = self.seen.try_lock() else {
             return;
         };
@@ -169,7 +170,7 @@ impl KeyFile {
         }
         let version = version(&self.path);
         let changed = version != seen.version;
-        *seen = Seen { at: now, version };
+        *seen = FileVersion { at: now, version };
         if !changed {
             return;
         }
@@ -189,7 +190,7 @@ impl KeyFile {
     }
 }
 
-/// Hashes do not give keys away, but who may write the file may add a key, and names of keys are nobody's business.
+/// Hashes do not reveal keys, but write access allows adding a key, and key names are private.
 fn warn_if_open(file: &Path) {
     if let Some(mode) = open_to_others(file) {
         NodeEvent::KeysOpen { file, mode }.emit();
@@ -207,7 +208,7 @@ fn version(file: &Path) -> Option<Version> {
     Some((about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
 }
 
-/// The clients of a file. Who was there before goes on counting.
+/// The clients of a file. Counters of existing clients are kept.
 fn clients(file: &Path, before: &Clients) -> Result<Clients> {
     let client = |(name, hash): (String, String)| {
         let hash = from_hex(&hash)
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_of_keys_is_refused_without_repeating_it() {
+    fn an_invalid_key_file_is_rejected_without_quoting_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.toml");
         for text in [
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_nobody_needs_a_key() {
+    fn without_a_key_file_no_key_is_required() {
         let keys = Keys::load(None).unwrap();
         assert!(keys.client(None).is_ok() && !keys.are_needed());
     }

@@ -1,8 +1,8 @@
 //! The HTTP edge: the translation APIs that clients know already, health, metrics, and the dashboard.
 //!
 //! actix-web runs on threads of its own beside the node's runtime. A request becomes an [`Order`](babelmesh_actors::domain::Order) in the
-//! interactive lane of the same pools that work for Kafka, and waits for its outcome. When its client goes away, the order is not wanted any
-//! more and no engine is given its text.
+//! interactive lane of the same pools that work for Kafka, and waits for its outcome. When its client disconnects, the
+//! order is abandoned and its text reaches no engine.
 //!
 //! This is on the floor of Kafka and the cluster and knows neither: the node is read through a
 //! [`StatusSource`](babelmesh_telemetry::status::StatusSource), other nodes are asked through [`Peers`].
@@ -134,7 +134,7 @@ impl ApiServer {
                 .max_connections((http.max_connections / threads).max(1))
                 .client_request_timeout(read_timeout)
                 .client_disconnect_timeout(Duration::from_secs(1))
-                // A client that has gone must be noticed while its text waits.
+                // Disconnects of clients must be noticed while their text waits.
                 .h1_allow_half_closed(false)
                 .shutdown_timeout(5)
                 .disable_signals()
@@ -183,7 +183,7 @@ impl ApiServer {
 impl Drop for ApiServer {
     fn drop(&mut self) {
         self.asking.abort();
-        // Sends its command at once; nobody waits for the end here.
+        // Sends the command without waiting for completion.
         drop(self.handle.stop(false));
     }
 }

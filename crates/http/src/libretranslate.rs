@@ -17,7 +17,7 @@ use super::{
     catalogue::LanguageBody,
     error::{ApiError, Dialect},
     meeshy,
-    state::{Api, Asker},
+    state::{Api, Requester},
 };
 
 /// A text to translate.
@@ -53,7 +53,7 @@ pub(super) struct Detection {
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {
-    /// What is wrong.
+    /// The error.
     error: String,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct ErrorBody {
 #[utoipa::path(
     post, path = "/translate", tag = "LibreTranslate", request_body = TranslateBody,
     responses(
-        (status = 200, description = "`translatedText`, and `detectedLanguage` where the source is \"auto\"",
+        (status = 200, description = "`translatedText`, and `detectedLanguage` if the source is \"auto\"",
          content_type = "application/json", body = serde_json::Value, example = json!({"translatedText": "Où est la gare ?"})),
         (status = 400, description = "Invalid request, or an API key is needed", body = ErrorBody),
         (status = 403, description = "Wrong API key", body = ErrorBody),
@@ -75,16 +75,16 @@ pub(super) async fn translate(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, asker: &Asker| {
+    let answer = async |parameters: Parameters, requester: &Requester| {
         if let Parameters::Json(object) = &parameters
             && object.contains_key("text")
             && !object.contains_key("q")
         {
-            return meeshy::translate_one(&api, asker, object).await;
+            return meeshy::translate_one(&api, requester, object).await;
         }
         let asked = Asked::read(&api, &parameters)?;
-        asker.client.bill(asked.characters());
-        asked.translate(&api, asker.id).await
+        requester.client.bill(asked.characters());
+        asked.translate(&api, requester.id).await
     };
     let route = ("translate", Dialect::LibreTranslate);
     api.admitted(route, (&request, payload), answer).await
@@ -154,7 +154,7 @@ impl Asked {
             translations.iter().map(|translation| {
                 let made = translation.made.as_ref();
                 let found = made.map(|made| (made.source.clone(), made.detected));
-                // LibreTranslate's own answer where there is nothing to tell a language by.
+                // LibreTranslate's own answer where the language cannot be detected.
                 let (language, confidence) = found.unwrap_or_else(|| ("en".to_owned(), None));
                 Detection::new(language, confidence.unwrap_or_default())
             })
@@ -281,12 +281,12 @@ pub(super) async fn detect(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, _: &Asker| {
+    let answer = async |parameters: Parameters, _: &Requester| {
         let texts = texts(&api, &parameters)?;
         texts.check_lengths(api.max_text_chars)?;
         let detection = match api.identify(texts.list()) {
             Some(found) => Detection::new(found.language.to_string(), found.confidence),
-            // LibreTranslate's own answer where there is nothing to tell a language by.
+            // LibreTranslate's own answer where the language cannot be detected.
             None => Detection::new("en".to_owned(), 0.0),
         };
         Ok(HttpResponse::Ok().json([detection]))

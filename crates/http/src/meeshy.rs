@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     body::Parameters,
     error::{ApiError, Dialect},
-    state::{Api, Asker},
+    state::{Api, Requester},
 };
 
 /// A text to translate.
@@ -100,12 +100,12 @@ fn read(value: Value) -> Result<Item, ApiError> {
 /// Translates the text of a body in this API's form.
 pub(super) async fn translate_one(
     api: &Api,
-    asker: &Asker,
+    requester: &Requester,
     body: &Map<String, Value>,
 ) -> Result<HttpResponse, ApiError> {
     let item = read(Value::Object(body.clone()))?;
-    asker.client.bill(item.text.chars().count() as u64);
-    Ok(HttpResponse::Ok().json(translate(api, item, asker.id).await?))
+    requester.client.bill(item.text.chars().count() as u64);
+    Ok(HttpResponse::Ok().json(translate(api, item, requester.id).await?))
 }
 
 /// Translates several texts, each into its own language. One that fails has an `error` in place of its translation.
@@ -123,7 +123,7 @@ pub(super) async fn batch(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> HttpResponse {
-    let answer = async |parameters: Parameters, asker: &Asker| {
+    let answer = async |parameters: Parameters, requester: &Requester| {
         let list = match parameters {
             Parameters::List(list) => list,
             Parameters::Json(mut object) => match object.remove("requests") {
@@ -138,8 +138,8 @@ pub(super) async fn batch(
         }
         let items = list.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let count = |item: &Item| item.text.chars().count() as u64;
-        asker.client.bill(items.iter().map(count).sum());
-        let one = async |item| match translate(&api, item, asker.id).await {
+        requester.client.bill(items.iter().map(count).sum());
+        let one = async |item| match translate(&api, item, requester.id).await {
             Ok(answer) => answer,
             Err(error) => json!({"error": {
                 "code": error.code().map(babelmesh_actors::domain::ErrorCode::name),

@@ -1,4 +1,4 @@
-//! What operators' tools ask for.
+//! Endpoints for operators' tools.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use babelmesh_telemetry::Format;
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{error::Dialect, state::Api};
 
 /// Whether the process serves at all.
-#[utoipa::path(get, path = "/live", tag = "Operation", responses((status = 200, description = "It does")))]
+#[utoipa::path(get, path = "/live", tag = "Operation", responses((status = 200, description = "The process is alive")))]
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "alive"}))
 }
@@ -15,7 +15,7 @@ pub(super) async fn live() -> HttpResponse {
 /// Whether work should be sent here: a warm model answered lately, and the brokers can be reached.
 #[utoipa::path(
     get, path = "/ready", tag = "Operation",
-    responses((status = 200, description = "It should"), (status = 503, description = "It should not, with reasons"))
+    responses((status = 200, description = "Ready"), (status = 503, description = "Not ready; the body lists the reasons"))
 )]
 pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
     let answer = async {
@@ -30,7 +30,7 @@ pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
 }
 
 /// Whether the process serves, as LibreTranslate tells it. `/status` has details.
-#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "It does")))]
+#[utoipa::path(get, path = "/health", tag = "Operation", responses((status = 200, description = "The process is alive")))]
 pub(super) async fn health() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }

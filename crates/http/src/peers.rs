@@ -4,8 +4,8 @@ use anyhow::Result;
 use async_trait::async_trait;
 use babelmesh_actors::{
     domain::{TranslationRequest, TranslationResult},
-    elsewhere::AbleNodes,
-    routing::Ability,
+    remote_nodes::CandidateNodes,
+    routing::Capability,
 };
 use babelmesh_telemetry::{
     command::{Command, CommandDone},
@@ -19,10 +19,10 @@ pub trait Peers: Send + Sync + 'static {
     fn view(&self) -> ClusterView;
 
     /// What the pools of all nodes that take work can do, this one's included.
-    fn abilities(&self) -> Vec<Ability>;
+    fn capabilities(&self) -> Vec<Capability>;
 
     /// The nodes that can translate a request, the best one first.
-    fn able_nodes(&self, request: &TranslationRequest) -> AbleNodes;
+    fn candidate_nodes(&self, request: &TranslationRequest) -> CandidateNodes;
 
     /// Has a node execute an operator's command.
     async fn command(&self, command: Command) -> Result<CommandDone>;
@@ -31,6 +31,6 @@ pub trait Peers: Send + Sync + 'static {
     async fn translate_among(
         &self,
         request: TranslationRequest,
-        nodes: AbleNodes,
+        nodes: CandidateNodes,
     ) -> Option<Result<TranslationResult>>;
 }

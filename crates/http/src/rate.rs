@@ -1,4 +1,4 @@
-//! How often somebody may ask.
+//! Rate limits.
 
 use std::{
     num::NonZeroU32,
@@ -29,7 +29,7 @@ impl Rate {
         }
     }
 
-    /// Counts a request of whoever is named, and refuses it if it is one too many.
+    /// Counts a request of a client, and rejects it above the limit.
     pub(super) fn count(&self, who: impl FnOnce() -> String) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! What is answered while a node starts: brokers may take a while to answer, and models to be brought into the form of their engine. A probe must see
-//! meanwhile that the process lives, or it would be restarted without end.
+//! The HTTP server during startup: brokers may be slow, and model forms may have to be built. Liveness probes must
+//! succeed meanwhile, or the node would be restarted repeatedly.
 
 use std::{
     net::TcpListener,
@@ -90,7 +90,7 @@ impl StartingServer {
 
 impl Drop for StartingServer {
     fn drop(&mut self) {
-        // Sends its command at once; nobody waits for the end here.
+        // Sends the command without waiting for completion.
         drop(self.handle.stop(false));
     }
 }

@@ -1,4 +1,4 @@
-//! What handlers share: who may ask, what can be translated, and how.
+//! State shared by handlers: access, capabilities and pools.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ use babelmesh_actors::{
 use babelmesh_telemetry::{
     Format, Telemetry, Traces,
     status::{NodeStatus, StatusSource},
-    traces::HttpMoment,
+    traces::HttpSpan,
 };
 use ractor::ActorRef;
 use tokio::sync::Semaphore;
@@ -52,7 +52,7 @@ const STATUS_FRESH: Duration = Duration::from_millis(250);
 /// How old a status may be that is shown while pools are slow to answer.
 const STATUS_STALE: Duration = Duration::from_secs(10);
 
-/// What the HTTP edge is made of.
+/// Dependencies of the HTTP edge.
 pub struct Parts {
     /// Where orders go.
     pub intake: ActorRef<IntakeMessage>,
@@ -66,19 +66,19 @@ pub struct Parts {
     pub status: Arc<dyn StatusSource>,
     /// Whether the node is ready.
     pub health: Arc<Health>,
-    /// What happened lately.
+    /// Recent events.
     pub feed: Arc<Feed>,
 }
 
 /// Whose request is answered.
-pub(super) struct Asker {
-    /// Whom it is counted to.
+pub(super) struct Requester {
+    /// The client for accounting.
     pub(super) client: Arc<Client>,
     /// By which clients take turns.
     pub(super) id: ClientId,
 }
 
-/// What handlers share.
+/// State shared by handlers.
 pub(super) struct Api {
     pub(super) parts: Parts,
     /// What this node and its cluster can do, when that was looked up, and the version of the node's models then.
@@ -159,7 +159,7 @@ impl Api {
         &self,
         (route, dialect): (&'static str, Dialect),
         (request, payload): (&HttpRequest, Payload),
-        answer: impl AsyncFnOnce(Parameters, &Asker) -> Result<HttpResponse, ApiError>,
+        answer: impl AsyncFnOnce(Parameters, &Requester) -> Result<HttpResponse, ApiError>,
     ) -> HttpResponse {
         let mut payload = payload;
         let mut is_read = false;
@@ -189,11 +189,11 @@ impl Api {
                 }
             };
             let slot = Arc::clone(&self.slots).try_acquire_owned();
-            let _slot = slot.map_err(|_| ApiError::too_many("too many requests at a time", 1))?;
+            let _slot = slot.map_err(|_| ApiError::too_many("too many concurrent requests", 1))?;
             let id = ClientId::of(&self.name(request, &client));
-            let asker = Asker { client, id };
-            let answering = answer(parameters, &asker);
-            match moment.as_ref().map(HttpMoment::span) {
+            let requester = Requester { client, id };
+            let answering = answer(parameters, &requester);
+            match moment.as_ref().map(HttpSpan::span) {
                 Some(span) => answering.instrument(span).await,
                 None => answering.await,
             }
@@ -224,8 +224,8 @@ impl Api {
         self.admitted_client(request, key, dialect).map(Some)
     }
 
-    /// Whose key this is, if that client may ask now. A wrong key counts for the address that it came from: guesses are as limited as requests are, and
-    /// those who have a key are not kept out by the guesses of their neighbours.
+    /// Whose key this is, if that client may ask now. A wrong key counts for the address that it came from: guessing is
+    /// rate-limited, and clients with a key are not affected by guesses from the same address.
     fn admitted_client(
         &self,
         request: &HttpRequest,
@@ -272,7 +272,7 @@ impl Api {
         }
     }
 
-    /// What clients are told apart by: the name of their key, or else their address.
+    /// Client identity: the name of the key, or else the address.
     fn name(&self, request: &HttpRequest, client: &Client) -> String {
         match client.name.as_str() {
             "" => self.address(request),
@@ -336,7 +336,7 @@ impl Api {
         page
     }
 
-    /// Translates a text for somebody who waits.
+    /// Translates a text interactively.
     pub(super) async fn translate(
         &self,
         text: &str,
@@ -360,11 +360,11 @@ impl Api {
         let Some(cluster) = &self.parts.cluster else {
             return self.translate_here(order).await;
         };
-        let nodes = cluster.able_nodes(&order);
+        let nodes = cluster.candidate_nodes(&order);
         if nodes.is_better_elsewhere() {
             let answer = cluster.translate_among(order, nodes).await;
             return answer.map_or_else(
-                || Err(ApiError::unavailable("no node can do it")),
+                || Err(ApiError::unavailable("no node supports the request")),
                 Translation::of,
             );
         }
@@ -372,8 +372,8 @@ impl Api {
         match &here {
             // Another node may have what this one lacks.
             Err(error) if error.is_worth_another_node() => {
-                let elsewhere = cluster.translate_among(order, nodes.others()).await;
-                elsewhere.map_or(here, Translation::of)
+                let remote_nodes = cluster.translate_among(order, nodes.others()).await;
+                remote_nodes.map_or(here, Translation::of)
             }
             _ => here,
         }
@@ -405,13 +405,13 @@ impl Api {
         let traces = &self.parts.traces;
         let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
         let outcome = answer.await.map_err(|_| ApiError::ending())?;
-        if let Some(journey) = traces.answered(&outcome, None) {
-            journey.delivered();
+        if let Some(request_trace) = traces.answered(&outcome, None) {
+            request_trace.delivered();
         }
         Ok(outcome.result?.into())
     }
 
-    /// What the models of this node and its cluster can do. A model that this node has loaded counts at once.
+    /// Capabilities of this node and its cluster. A model that this node has loaded counts at once.
     pub(super) fn catalogue(&self) -> Arc<Catalogue> {
         let version = self.parts.status.models_version();
         let mut known = lock(&self.known);
@@ -423,7 +423,7 @@ impl Api {
             None => None,
         };
         let mut all = match &self.parts.cluster {
-            Some(cluster) => cluster.abilities(),
+            Some(cluster) => cluster.capabilities(),
             None => Vec::new(),
         };
         // The cluster learns a little later what this node can do.
@@ -433,7 +433,7 @@ impl Api {
             }
         }
         let now = match last {
-            Some(last) if last.abilities == all => Arc::clone(last),
+            Some(last) if last.capabilities == all => Arc::clone(last),
             _ => Arc::new(Catalogue::new(all)),
         };
         *known = Some((Instant::now(), version, Arc::clone(&now)));

@@ -1,4 +1,4 @@
-//! What came of a text, whichever node translated it.
+//! Result of a translation, on any node.
 
 use babelmesh_actors::domain::{ModelType, RequestError, Translated, TranslationResult};
 
@@ -8,16 +8,16 @@ use super::error::ApiError;
 #[derive(Debug, Clone)]
 pub(super) struct Translation {
     pub(super) text: String,
-    /// What the model did; nothing where there was nothing to do.
-    pub(super) made: Option<Made>,
+    /// The model's output; none if no model was needed.
+    pub(super) made: Option<ModelOutput>,
 }
 
-/// What a model did.
+/// Output of a model.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
+pub(super) struct ModelOutput {
     /// Language that the text was in.
     pub(super) source: String,
-    /// How sure that is, from 0 to 1, where it was found out; `None` where it was told.
+    /// How sure that is, from 0 to 1, if it was detected; `None` if it was given.
     pub(super) detected: Option<f64>,
     /// From 0 to 1.
     pub(super) confidence: f64,
@@ -39,7 +39,7 @@ impl Translation {
         }
     }
 
-    /// What another node answered, or why none did.
+    /// The answer or error of another node.
     pub(super) fn of(answer: anyhow::Result<TranslationResult>) -> Result<Self, ApiError> {
         let result = answer.map_err(|error| ApiError::unavailable(&format!("{error:#}")))?;
         if let Some(error) = result.error {
@@ -49,7 +49,7 @@ impl Translation {
         let detected = result.detected_language.is_some().then_some(confidence);
         Ok(Self {
             text: result.translated_text.unwrap_or_default(),
-            made: Some(Made {
+            made: Some(ModelOutput {
                 source: result.detected_language.unwrap_or(result.source_language),
                 detected,
                 confidence: result.confidence_score,
@@ -66,7 +66,7 @@ impl From<Translated> for Translation {
     fn from(translated: Translated) -> Self {
         let took = translated.queue_time + translated.processing_time;
         Self {
-            made: Some(Made {
+            made: Some(ModelOutput {
                 source: translated.source.to_string(),
                 detected: translated.detected,
                 confidence: translated.confidence,

@@ -1,4 +1,4 @@
-//! Administration of topics: what brokers are asked and told. What to tell them is decided elsewhere.
+//! Administration of topics: calls to the brokers. Decisions are made elsewhere.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     client::{self, Clients},
-    contact::Contact,
+    metadata_client::MetadataClient,
     topic_settings::PlannedTopic,
     topic_state::{ConfigValue, PartitionState, TopicState},
 };
@@ -47,7 +47,7 @@ impl Admin {
     pub async fn existing(&self) -> Result<HashMap<String, i32>> {
         let (clients, within) = (self.clients.clone(), self.within);
         tokio::task::spawn_blocking(move || {
-            let metadata = Contact::open(&clients)?.metadata(None, within)?;
+            let metadata = MetadataClient::open(&clients)?.metadata(None, within)?;
             let topics = metadata.topics().iter();
             let counted = |topic: &MetadataTopic| (topic.name().to_owned(), count(topic));
             Ok(topics.map(counted).collect())
@@ -79,7 +79,7 @@ impl Admin {
         for result in results.map_err(|e| unable(e, doing))? {
             match result {
                 Ok(topic) if !rehearse => created(&topic, topics),
-                // Another node was faster.
+                // Another node created it first.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, error)) => refused.push(refusal(&name, error, topics)),
             }
@@ -88,7 +88,7 @@ impl Admin {
         Ok(())
     }
 
-    /// What topics are like. Those that are not there are not in the answer.
+    /// Describes topics. Missing topics are not in the answer.
     ///
     /// # Errors
     /// When the brokers do not answer in time or refuse.
@@ -121,7 +121,7 @@ impl Admin {
             // The client library keeps the brokers' reason to itself.
             ensure!(
                 !config.is_empty(),
-                "the brokers do not tell the settings of topic {name}: may this client ask for them?"
+                "the brokers return no settings of topic {name}: check the client's DescribeConfigs permission"
             );
             Ok((name, TopicState { partitions, config }))
         };
@@ -229,7 +229,7 @@ fn unable(error: KafkaError, doing: String) -> anyhow::Error {
         Some(
             code @ (RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::OperationTimedOut),
         ) => {
-            anyhow!("{doing}: {code}; an embedded broker cannot do this at all")
+            anyhow!("{doing}: {code}; not supported by the embedded broker")
         }
         _ => anyhow::Error::from(error).context(doing),
     }
@@ -241,12 +241,12 @@ fn partitions(
     names: &[String],
     within: Duration,
 ) -> Result<BTreeMap<String, Vec<PartitionState>>> {
-    let contact = Contact::open(clients)?;
+    let contact = MetadataClient::open(clients)?;
     let started = Instant::now();
     let metadata = contact.metadata(None, within)?;
     ensure!(
         !contact.is_embedded(within),
-        "the broker at {} is an embedded one, which cannot be administered",
+        "the broker at {} is embedded and does not support administration",
         clients.bootstrap()
     );
     let mut all = BTreeMap::new();
@@ -258,7 +258,7 @@ fn partitions(
         for partition in topic.partitions() {
             let leader = Some(partition.leader()).filter(|leader| *leader >= 0);
             let left = within.saturating_sub(started.elapsed());
-            // A partition that nobody leads has no offsets to tell; neither has one whose leader does not answer.
+            // A partition without a reachable leader has no offsets.
             let offsets =
                 leader.and_then(|_| contact.offsets(topic.name(), partition.id(), left).ok());
             states.push(PartitionState {

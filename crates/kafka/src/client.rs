@@ -1,4 +1,4 @@
-//! How clients of librdkafka are configured, and where their complaints go.
+//! Configuration of librdkafka clients, and handling of their errors.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ impl Clients {
                 "topic.metadata.refresh.interval.ms",
                 self.metadata_refresh_ms.to_string(),
             )
-            // A broker that is away is asked again soon at first, then less often: each try is a line in the log.
+            // Reconnect backoff: each attempt is a log line.
             .set("reconnect.backoff.ms", "200")
             .set("reconnect.backoff.max.ms", RECONNECT_WITHIN_MS.to_string())
             .set_log_level(RDKafkaLogLevel::Warning);
@@ -104,7 +104,7 @@ impl Clients {
             config.set(key, value);
         }
         if self.options.contains_key("debug") {
-            // Otherwise librdkafka would not say what it is asked to say.
+            // Required for librdkafka to emit the requested debug logs.
             config.set_log_level(RDKafkaLogLevel::Debug);
         }
         config
@@ -134,7 +134,7 @@ impl Clients {
                 "max.poll.interval.ms",
                 rebalance_ms(session, self.revoke_timeout_ms).to_string(),
             )
-            // How far it has fetched, and whether it still knows a broker; see [`super::lag`] and [`super::hearing`].
+            // How far it has fetched, and whether it still knows a broker; see [`super::lag`] and [`super::connectivity`].
             .set("statistics.interval.ms", "1000");
         if self.static_membership {
             config.set("group.instance.id", &self.node);
@@ -158,7 +158,7 @@ impl Clients {
     #[must_use]
     pub fn publisher(&self, group: &str) -> ClientConfig {
         let mut config = self.producer();
-        // Whether it still knows a broker; see [`super::hearing`].
+        // Whether it still knows a broker; see [`super::connectivity`].
         config.set("statistics.interval.ms", "1000");
         if self.delivery == Delivery::ExactlyOnce {
             let timeout = self.transaction_timeout_ms.to_string();
@@ -204,22 +204,23 @@ impl Clients {
         self.finish(config)
     }
 
-    /// For a producer that neither loses nor repeats nor reorders.
+    /// For an idempotent producer.
     #[must_use]
     pub fn producer(&self) -> ClientConfig {
         let mut config = self.base();
         config
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
-            // A broker that is away is waited for: giving up would lose the message.
+            // Retry without a limit while a broker is unreachable: giving up would lose the message.
             .set("message.timeout.ms", "0")
             .set("queue.buffering.max.messages", "100000");
         self.finish(config)
     }
 }
 
-/// How often a member gives a sign of life, in milliseconds: often enough for its session, and for rebalances. A member learns by the answer that one is
-/// going on, and a cooperative one takes two rounds of that: with the usual three seconds, a partition that moves would rest for six.
+/// Heartbeat interval of a member, in milliseconds: often enough for its session, and for rebalances. A member learns
+/// by the answer that one is going on, and a cooperative one takes two rounds of that: with the usual three seconds, a
+/// partition that moves would rest for six.
 fn heartbeat_ms(session_ms: u64) -> u64 {
     (session_ms / 10).min(500)
 }

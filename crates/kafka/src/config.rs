@@ -24,7 +24,7 @@ pub struct KafkaConfig {
     pub delivery: Delivery,
     /// Whether a node that comes back under its name within the session timeout gets its partitions back at once.
     pub static_membership: bool,
-    /// How long brokers wait for a sign of life before they give a node's partitions away, in milliseconds.
+    /// Session timeout of the consumer group, in milliseconds.
     pub session_timeout_ms: u64,
     /// How often clients ask the brokers which partitions there are, in milliseconds: added ones are read after that time.
     pub metadata_refresh_ms: u64,

@@ -1,7 +1,8 @@
 //! The embedded broker: librdkafka's mock cluster, for demonstrations and fast tests.
 //!
-//! It speaks Kafka's protocol on loopback ports, so other processes can use it too. It keeps everything in memory, at most 5 MiB and 100,000
-//! messages a partition (older ones are dropped), and its transactions commit nothing: it is no place for messages that matter.
+//! It speaks Kafka's protocol on loopback ports, so other processes can use it too. It keeps everything in memory, at
+//! most 5 MiB and 100,000 messages per partition (older ones are dropped), and its transactions commit nothing: do not
+//! use it for important messages.
 
 use anyhow::{Context, Result};
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};

@@ -1,4 +1,4 @@
-//! What a pipeline tells about its delivery, read at any time by status and metrics.
+//! Delivery gauges of a pipeline, for status and metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,11 +23,11 @@ pub struct DeliveryGauges {
     dead_letters: Mutex<BTreeMap<String, u64>>,
     oldest_ms: AtomicI64,
     can_publish: AtomicBool,
-    /// Topics that answers cannot be written to, and who waits for them.
+    /// Unwritable topics, and the partitions that wait for them.
     unwritable: Mutex<Unwritable>,
 }
 
-/// What cannot be written, and what waits for that.
+/// Unwritable topics and waiting partitions.
 #[derive(Debug, Default)]
 struct Unwritable {
     topics: Vec<TopicProblem>,

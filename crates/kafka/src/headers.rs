@@ -1,4 +1,4 @@
-//! Headers of records, which hold whatever a producer put there.
+//! Record headers, which are untrusted.
 
 use babelmesh_actors::containment::contain;
 use rdkafka::{

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{ErrorCode, JobOutcome, Order, OutcomeSink, Reach, RequestError, Ticket},
+    domain::{ErrorCode, JobOutcome, Locality, Order, OutcomeSink, RequestError, Ticket},
     intake::IntakeMessage,
 };
 use babelmesh_telemetry::Traces;
@@ -13,22 +13,23 @@ use tokio::time::Instant;
 
 use super::{
     ownership::Ownership,
-    publisher::{Settled, Settlements},
+    publisher::{Completed, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, weight},
-    refusals::Refusals,
+    rejected_records::Refusals,
     requests::now_ms,
 };
 
-/// Where outcomes go. Of partitions that are gone none are wanted: a node that lost a large backlog does not work it off for nothing.
+/// The sink of outcomes. Outcomes of revoked partitions are unwanted, so a node that lost a large backlog stops working
+/// on it.
 struct Sink {
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     ownership: Ownership,
 }
 
 impl OutcomeSink for Sink {
     fn deliver(&self, outcomes: Vec<JobOutcome>) {
-        self.settlements.deliver(outcomes);
+        self.publisher_handle.deliver(outcomes);
     }
 
     fn wants(&self, ticket: Ticket) -> bool {
@@ -38,31 +39,31 @@ impl OutcomeSink for Sink {
 
 /// Reads jobs, offers them to the intake.
 pub struct JobReader {
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     sink: Arc<dyn OutcomeSink>,
     refusals: Refusals,
     intake: ActorRef<IntakeMessage>,
     traces: Traces,
     orders: Vec<Order>,
-    settled: Vec<(Ticket, Settled)>,
+    settled: Vec<(Ticket, Completed)>,
 }
 
 impl JobReader {
     /// A reader for one intake, of the partitions that are owned.
     #[must_use]
     pub fn new(
-        settlements: Settlements,
+        publisher_handle: PublisherHandle,
         ownership: Ownership,
         refusals: Refusals,
         intake: ActorRef<IntakeMessage>,
         traces: Traces,
     ) -> Self {
         let sink = Arc::new(Sink {
-            settlements: settlements.clone(),
+            publisher_handle: publisher_handle.clone(),
             ownership,
         });
         Self {
-            settlements,
+            publisher_handle,
             sink,
             refusals,
             intake,
@@ -80,7 +81,7 @@ impl JobReader {
     ) -> Result<Order, Vec<OutRecord>> {
         let request = self.refusals.decode(message, || record::trace(message))?;
         if request.targets().count() != 1 {
-            let text = "a job names exactly one target language";
+            let text = "a job must have exactly one target language";
             let error = RequestError::new(ErrorCode::InvalidRequest, text);
             let trace = record::trace(message);
             return Err(self.refusals.whole(message, Some(&request), &error, &trace));
@@ -95,7 +96,7 @@ impl JobReader {
             trace: record::accepted(message, &self.traces),
             replays: record::replays(message),
             fresh: false,
-            reach: Reach::Cluster,
+            locality: Locality::Cluster,
             sink: Arc::clone(&self.sink),
         })
     }
@@ -116,15 +117,16 @@ impl Handler for JobReader {
     }
 
     fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        self.settled.push((ticket, Settled::answers(records)));
+        self.settled.push((ticket, Completed::answers(records)));
     }
 
-    fn hand_on(&mut self) {
+    fn flush(&mut self) {
         if !self.settled.is_empty() {
-            self.settlements.settle(std::mem::take(&mut self.settled));
+            self.publisher_handle
+                .settle(std::mem::take(&mut self.settled));
         }
         if !self.orders.is_empty() {
-            // An intake that is gone takes its node down; the records are delivered again.
+            // If the intake fails, the node exits; the records are delivered again.
             let _ = self
                 .intake
                 .cast(IntakeMessage::Offer(std::mem::take(&mut self.orders)));

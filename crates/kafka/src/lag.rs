@@ -1,11 +1,11 @@
-//! How much of its partitions a consumer has not read yet.
+//! Consumer lag.
 //!
 //! librdkafka's own `consumer_lag` counts from the last offset that was committed through the consumer. Under transactions none is, and
 //! for a paused partition nobody asks where it ends. So this gauge asks the brokers for the ends itself, and takes from the statistics only
 //! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
 //! of a record: offsets ahead count as records in the proportion that was found in those behind.
 
-mod trailing;
+mod trailing_markers;
 mod watch;
 
 use std::{
@@ -20,28 +20,28 @@ use std::{
 use babelmesh_telemetry::status::TopicLag;
 use rdkafka::{Offset, TopicPartitionList};
 
-use self::trailing::Span;
+use self::trailing_markers::Span;
 pub(super) use self::watch::LagWatch;
 use super::{client, statistics::Statistics};
 
-/// A partition with unread records in which nobody gets further for so long is stalled.
+/// A partition with unread records and no progress for this long is stalled.
 const STALLED: Duration = Duration::from_secs(8);
 /// An open transaction that has kept us from records for so long holds its partition up.
 const HELD: Duration = Duration::from_secs(5);
 /// The proportion of records to offsets forgets half of what it knows after so many offsets.
 const MEMORY: f64 = 20_000.0;
 
-/// What one consumer has not read yet.
+/// Lag of one consumer.
 #[derive(Debug, Default)]
 pub struct LagGauge {
-    known: Mutex<Known>,
+    known: Mutex<PartitionProgress>,
     paused: AtomicBool,
     /// Partitions of subscribed topics that no member of the group owns, with their unread records.
     unowned: Mutex<BTreeMap<(Arc<str>, i32), u64>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct PartitionProgress {
     partitions: HashMap<(Arc<str>, i32), Position>,
     /// Records and offsets that were read, for their proportion.
     records: f64,
@@ -71,7 +71,7 @@ struct Position {
     has_queue: bool,
     /// It holds so many that it fetches no more.
     is_queue_full: bool,
-    /// Where the partition ends for readers of committed records.
+    /// Last stable offset of the partition.
     end: Option<i64>,
     /// Where the records begin that the brokers still have.
     begin: Option<i64>,
@@ -104,8 +104,8 @@ impl Position {
         (is_new && !self.has_queue && self.fetched >= Some(to)).then_some(Span { from, to })
     }
 
-    /// Notices whether it gets further. A partition that nobody wants to read, or that holds nothing more, stands where it should, and so does one
-    /// that is not fetched because the queue is full.
+    /// Notices whether it gets further. A paused or exhausted partition does not count as stalled, and so does one that
+    /// is not fetched because the queue is full.
     fn watch(&mut self, is_wanted: bool, now: Instant) {
         let next = self.fetched.max(self.read).max(self.begin);
         let behind = next.filter(|_| is_wanted && !self.is_queue_full && next < self.end);
@@ -139,7 +139,7 @@ impl Position {
 
     /// Records ahead, when one offset holds `density` records on average.
     fn ahead(&self, density: f64, paused: bool) -> f64 {
-        // What retention has deleted is not unread.
+        // Deleted records are not lag.
         let read = self.read.max(self.begin).max(self.empty_to).unwrap_or(0);
         // What was fetched is thrown away when a partition is paused. Without anything in the queue, only markers lie before it.
         let from = match self.fetched {
@@ -153,7 +153,7 @@ impl Position {
     }
 }
 
-impl Known {
+impl PartitionProgress {
     fn density(&self) -> f64 {
         if self.offsets > 0.0 {
             (self.records / self.offsets).min(1.0)
@@ -164,7 +164,7 @@ impl Known {
 }
 
 impl LagGauge {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, PartitionProgress> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -307,7 +307,7 @@ impl LagGauge {
         }
     }
 
-    /// Partitions with unread records in which nobody has got further for a while, although nothing holds them back.
+    /// Stalled partitions: unread records, no progress, not paused.
     #[must_use]
     pub fn stalled(&self) -> Vec<(Arc<str>, i32)> {
         let known = self.known();

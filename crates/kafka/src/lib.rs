@@ -22,24 +22,24 @@
 //! ```
 
 pub mod admin;
+mod broker_connectivity;
 pub mod client;
 mod config;
-pub mod contact;
 mod coverage;
+pub mod dead_letters;
 pub mod embedded;
 pub mod gauges;
 mod headers;
-mod hearing;
 pub mod jobs;
 pub mod lag;
-pub mod letters;
+pub mod metadata_client;
 pub mod ownership;
-mod polled;
+mod polled_producer;
 mod probe;
 pub mod publisher;
 pub mod reader;
 pub mod record;
-pub mod refusals;
+pub mod rejected_records;
 pub mod requests;
 pub mod security;
 mod statistics;

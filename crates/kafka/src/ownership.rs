@@ -1,8 +1,9 @@
-//! Which partitions this member owns at this moment.
+//! Partition ownership of this member.
 //!
 //! A transaction may hold a partition's results only while the partition is ours: the group coordinator refuses offsets of a member
-//! of an older generation, but it cannot know that a member of the current one commits a partition that it has lost meanwhile. So a
-//! partition is struck out here before the rebalance goes on, and the publisher looks and takes the generation under one lock.
+//! of an older generation, but it cannot know that a member of the current one commits a partition that it has lost
+//! meanwhile. So a revoked partition is removed here before the rebalance completes, and the publisher checks ownership
+//! and takes the generation under one lock.
 
 use std::{
     collections::HashMap,

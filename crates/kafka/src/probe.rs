@@ -17,7 +17,7 @@ use super::client;
 /// How long a poll waits for one partition.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What a partition has first, from some offset on.
+/// First content of a partition from an offset on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum First {
     /// A committed record, at this offset.
@@ -31,7 +31,7 @@ pub(super) enum First {
 /// A partition by its topic and number, and where to begin.
 pub(super) type Place = (Arc<str>, i32, Offset);
 
-/// What each of these partitions has first, as far as the brokers tell in time. `config` is that of a consumer.
+/// First content of each partition, as far as the brokers answer in time. `config` is that of a consumer.
 pub(super) fn look(
     config: &ClientConfig,
     places: &[Place],

@@ -2,26 +2,26 @@
 //!
 //! Every partition has a ledger: outcomes are released in order, and stay here until the brokers have both the answers and the offset.
 //! How these two get there is a `Delivery`: `acknowledged` stores offsets after the answers are acknowledged (at
-//! least once), `transactions` writes both in one transaction (exactly once). Whatever fails is written again from here;
-//! nothing is translated twice for it.
+//! least once), `transactions` writes both in one transaction (exactly once). Failed writes are retried from here;
+//! nothing is translated twice.
 
 mod acknowledged;
 mod answers;
-mod blame;
 mod encoding;
 mod pace;
 mod parking;
 mod partition;
 mod producers;
 mod progress;
+mod publisher_handle;
 mod refusal;
 mod reports;
 mod revocations;
 mod run;
-mod settlements;
 mod thread_handle;
+mod topic_failures;
 mod transactions;
-mod waiting;
+mod waiting_partitions;
 
 use std::{
     collections::BTreeSet,
@@ -36,7 +36,7 @@ use std::{
 use babelmesh_actors::{events::Observer, flow::Flow};
 use babelmesh_telemetry::{Traces, failure::Failures, status::Delivery as Guarantee};
 pub use parking::WriteTimeouts;
-pub use settlements::{Command, Opened, Settled, Settlements, Stopping};
+pub use publisher_handle::{Command, Completed, Ingested, PublisherHandle, PublisherShutdown};
 pub use thread_handle::PublisherThread;
 
 use self::{
@@ -44,7 +44,7 @@ use self::{
     partition::Partitions,
     revocations::{Revocation, Revocations},
     transactions::Transactions,
-    waiting::Waiting,
+    waiting_partitions::Waiting,
 };
 use super::{
     gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
@@ -56,10 +56,10 @@ const TICK: Duration = Duration::from_millis(20);
 /// The same while nothing is under way: commands end the wait.
 const IDLE_TICK: Duration = Duration::from_millis(200);
 
-/// Why a producer is replaced; see [`super::hearing`].
-const DEAF: &str = "it knows no broker any more";
+/// Why a producer is replaced; see [`super::connectivity`].
+const DISCONNECTED: &str = "disconnected from all brokers";
 
-/// What a publisher works with.
+/// Dependencies of a publisher.
 pub struct Publishing {
     /// The member whose offsets are committed.
     pub member: Arc<Member>,
@@ -73,7 +73,7 @@ pub struct Publishing {
     pub timeouts: WriteTimeouts,
     /// Told of panics that were contained.
     pub observer: Arc<dyn Observer>,
-    /// Told what is finished.
+    /// Tracks completed work.
     pub flow: Arc<Flow>,
     /// Told what happened.
     pub gauges: Arc<DeliveryGauges>,
@@ -138,14 +138,18 @@ impl Publisher {
         config: rdkafka::ClientConfig,
         guarantee: Guarantee,
         publishing: Publishing,
-        (settlements, commands): (Settlements, Receiver<Command>),
+        (publisher_handle, commands): (PublisherHandle, Receiver<Command>),
     ) -> anyhow::Result<PublisherThread> {
-        let handle = settlements.clone();
+        let handle = publisher_handle.clone();
         let delivery: Box<dyn Delivery> = match guarantee {
             Guarantee::AtLeastOnce => {
-                // It has to ask nobody.
+                // No broker call is needed.
                 publishing.gauges.set_can_publish();
-                Box::new(Acknowledged::new(config, settlements, publishing.timeouts)?)
+                Box::new(Acknowledged::new(
+                    config,
+                    publisher_handle,
+                    publishing.timeouts,
+                )?)
             }
             Guarantee::ExactlyOnce => Box::new(Transactions::new(config, publishing.timeouts)?),
         };
@@ -184,13 +188,13 @@ impl Publisher {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            // Everything that has piled up is one run.
+            // All pending answers form one run.
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
             }
             self.partitions.release(&self.publishing);
             next = self.delivery.work(&mut self.partitions, &self.publishing);
-            self.look_who_waits();
+            self.refresh_waiting_partitions();
             let oldest = self.partitions.oldest_ms();
             self.publishing.gauges.set_oldest_ms(oldest);
             if self.end_revocations() {
@@ -199,9 +203,9 @@ impl Publisher {
         }
     }
 
-    /// Partitions that wait for topics are not read any further. They do not count as waiting work, nor does what was read of topics that are held back, or
-    /// may not be read any more: they keep the gate from no others.
-    fn look_who_waits(&mut self) {
+    /// Partitions that wait for topics are paused. They do not count as waiting work, nor do records of paused or
+    /// forbidden topics, so they do not close the gate for others.
+    fn refresh_waiting_partitions(&mut self) {
         let with = &self.publishing;
         let waiting = self.delivery.waiting(&self.partitions, with);
         if waiting != self.waiting {
@@ -212,10 +216,10 @@ impl Publisher {
             with.member.park(partitions);
             self.waiting = waiting;
         }
-        self.excuse();
+        self.discount_held();
     }
 
-    fn excuse(&mut self) {
+    fn discount_held(&mut self) {
         let with = &self.publishing;
         let mut resting = with.topics.unreadable();
         resting.extend(self.held.iter().cloned());
@@ -223,11 +227,11 @@ impl Publisher {
         if excuses || self.has_excused {
             self.has_excused = excuses;
             let weight = self.partitions.weight_of(&resting, &self.waiting);
-            with.flow.excuse(weight);
+            with.flow.discount_held(weight);
         }
     }
 
-    /// Whether everything that was read is answered, and nobody waits for that.
+    /// Whether all read records are answered, and no drain is pending.
     fn is_idle(&self) -> bool {
         let mut partitions = self.partitions.iter();
         self.revocations.is_empty() && partitions.all(|(_, partition)| partition.is_finished())
@@ -242,18 +246,18 @@ impl Publisher {
                 topic,
                 number,
             } => {
-                // What is left of an assignment before this one is of no use any more.
+                // Remaining state of an earlier assignment is discarded.
                 self.revocations.assigned(partition);
                 self.delivery.dropped(&[partition]);
                 self.partitions
                     .assigned(partition, (topic, number, epoch), flow);
             }
-            Command::Opened(records) => {
+            Command::Ingested(records) => {
                 for opened in records {
                     self.partitions.open(opened, flow);
                 }
             }
-            Command::Settled(settled) => {
+            Command::Completed(settled) => {
                 for (ticket, outcome) in settled {
                     self.partitions.settle(ticket, outcome);
                 }
@@ -270,9 +274,9 @@ impl Publisher {
                     }
                 }
             }
-            Command::Held(topics) => {
+            Command::Paused(topics) => {
                 self.held = topics;
-                self.excuse();
+                self.discount_held();
             }
             Command::Revoked {
                 partitions,
@@ -287,7 +291,7 @@ impl Publisher {
             Command::Unfinished(reply) => {
                 let unfinished = self.partitions.iter().filter(|(_, p)| !p.is_finished());
                 let topics = unfinished.map(|(_, p)| p.topic.to_string()).collect();
-                // Whoever asked may have given up.
+                // The requester may have given up.
                 let _ = reply.try_send(topics);
             }
             Command::Stop { deadline, reply } => self.revocations.add(Revocation {

@@ -1,4 +1,4 @@
-//! The reader: a thread that polls a consumer, hands records on and holds back when too much waits.
+//! The reader: a thread that polls a consumer, passes records on and applies back-pressure.
 
 mod assignment;
 mod context;
@@ -43,7 +43,7 @@ use self::{
 };
 pub use self::{
     context::ReaderContext,
-    departure::{Departure, Leaving},
+    departure::{Departure, GroupDeparture},
     member::{Member, MemberConsumer},
     reading::Reading,
 };
@@ -51,10 +51,10 @@ use super::{
     client,
     lag::{LagGauge, LagWatch},
     ownership::Ownership,
-    polled,
-    publisher::{Command, Opened},
+    polled_producer,
+    publisher::{Command, Ingested},
     record::{OutRecord, weight},
-    refusals::Refusals,
+    rejected_records::Refusals,
     topic_health::TopicHealth,
 };
 
@@ -67,7 +67,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// How often a reader tells which markers of transactions it has passed.
 const PASSED_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
-const POLL: Duration = Duration::from_millis(200).saturating_add(polled::OVER);
+const POLL: Duration = Duration::from_millis(200).saturating_add(polled_producer::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
 /// How often it is looked whether a thread has ended.
@@ -75,25 +75,25 @@ const JOIN_POLL: Duration = Duration::from_millis(5);
 /// How long a poll of a reader waits that only stays a member.
 const STAY: Duration = Duration::from_millis(50);
 
-/// What is done with records. Called on the reader's thread.
+/// Handler of records. Called on the reader's thread.
 pub trait Handler: Send + 'static {
     /// Takes a record; returns what it weighs (see [`Flow::weight_of`]).
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
 
-    /// What answers records that are refused.
+    /// Answers rejected records.
     fn refusals(&self) -> &Refusals;
 
     /// Takes what a record is answered with.
     fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>);
 
-    /// The records read since the last call are known to the publisher: hand them on.
-    fn hand_on(&mut self);
+    /// The records read since the last call are known to the publisher: flush them.
+    fn flush(&mut self);
 }
 
-/// What a reader's thread is told.
+/// Control flags of a reader thread.
 #[derive(Default)]
-struct Orders {
-    /// Read no more, and stay a member.
+struct ReaderControl {
+    /// Stop consuming, but stay a member.
     stay: AtomicBool,
     /// End.
     stop: AtomicBool,
@@ -101,7 +101,7 @@ struct Orders {
 
 /// A running reader. Dropping it stops the thread without waiting.
 pub struct Reader {
-    orders: Arc<Orders>,
+    orders: Arc<ReaderControl>,
     /// Disconnected once nothing more is read.
     reads: Receiver<Infallible>,
     thread: Option<JoinHandle<()>>,
@@ -128,7 +128,7 @@ impl Reader {
             Arc::clone(&member.assignment.lag),
             Arc::clone(&health),
         )?;
-        let orders = Arc::new(Orders::default());
+        let orders = Arc::new(ReaderControl::default());
         let (reading, reads) = mpsc::channel();
         let polling = Polling {
             member: Arc::clone(&member),
@@ -162,7 +162,8 @@ impl Reader {
         })
     }
 
-    /// Reads no more, and waits until that is so, within a time. It stays a member of its group and takes part in rebalances: others would wait for it.
+    /// Stops consuming, and waits for that up to a timeout. It stays a member of its group and takes part in
+    /// rebalances: others would wait for it.
     pub fn stay(&self, within: Duration) {
         self.orders.stay.store(true, Ordering::Relaxed);
         // Nothing is ever sent: it is disconnected when the thread reads no more, or has ended.
@@ -172,7 +173,7 @@ impl Reader {
     /// Stays a member for these topics only. Partitions of others go to other nodes.
     pub fn keep_only(&self, topics: &[String]) {
         if let Err(error) = self.member.subscribe(topics) {
-            client::error(&error, "handing idle partitions over");
+            client::error(&error, "handing over idle partitions");
         }
     }
 
@@ -185,10 +186,10 @@ impl Reader {
     }
 
     /// Commits what is stored and ends its membership, on a thread of its own.
-    pub fn leave(mut self, departure: Departure, within: Duration) -> Leaving {
+    pub fn leave(mut self, departure: Departure, within: Duration) -> GroupDeparture {
         let (consumer, watch) = (self.member.take(), self.watch.take());
         drop(self);
-        Leaving::start((consumer, watch), departure, within)
+        GroupDeparture::start((consumer, watch), departure, within)
     }
 
     /// To talk to it from elsewhere.
@@ -197,13 +198,13 @@ impl Reader {
         Reading(Arc::downgrade(&self.member))
     }
 
-    /// What is not read yet, whenever it is asked.
+    /// Live lag.
     #[must_use]
     pub fn lag(&self) -> Arc<LagGauge> {
         Arc::clone(&self.member.assignment.lag)
     }
 
-    /// What this reader reads, whenever it is asked.
+    /// Live control of the subscription.
     #[must_use]
     pub fn assignment(&self) -> Ownership {
         self.member.assignment.ownership.clone()
@@ -250,7 +251,7 @@ struct Polling<H> {
     observer: Arc<dyn Observer>,
     handler: H,
     failures: Failures,
-    orders: Arc<Orders>,
+    orders: Arc<ReaderControl>,
     /// Kept for as long as records are read.
     reading: Option<Sender<Infallible>>,
     closed_since: Option<Instant>,
@@ -284,7 +285,7 @@ impl<H: Handler> Polling<H> {
         let Some(consumer) = self.member.consumer() else {
             return thread::sleep(SHORT_WAIT);
         };
-        if consumer.context().hearing.is_deaf() {
+        if consumer.context().connectivity.is_disconnected() {
             NodeEvent::ReaderDeaf.emit();
             self.rejoin_after(Duration::ZERO);
         } else if self.may_poll(&consumer) {
@@ -294,8 +295,8 @@ impl<H: Handler> Polling<H> {
         }
     }
 
-    /// Takes part in rebalances, and reads nothing. A member that does not poll keeps its whole group waiting once a rebalance has begun, and what is given to
-    /// it then is nobody's.
+    /// Takes part in rebalances without consuming. A member that does not poll stalls the rebalance of its group, and
+    /// partitions assigned to it are not consumed.
     fn stay(&mut self) {
         let Some(consumer) = self.member.consumer() else {
             return thread::sleep(SHORT_WAIT);
@@ -303,7 +304,7 @@ impl<H: Handler> Polling<H> {
         let changed = self.assignment().has_changed();
         self.set_paused(&consumer, true, changed);
         match consumer.poll(STAY) {
-            // What comes before it is paused is read by whoever has the partition next.
+            // Records that arrive before the pause are read by the next owner.
             Some(Ok(_)) | None => {}
             Some(Err(KafkaError::MessageConsumptionFatal(_))) => {
                 // Others have its partitions already.
@@ -344,7 +345,7 @@ impl<H: Handler> Polling<H> {
         self.paused
     }
 
-    /// Pauses all partitions, or only those that are held back.
+    /// Pauses all partitions, or only those of paused topics.
     fn set_paused(&mut self, consumer: &MemberConsumer, paused: bool, anew: bool) {
         if self.paused == paused && !anew {
             return;
@@ -389,7 +390,7 @@ impl<H: Handler> Polling<H> {
                     if let Some((topic, ticket)) = self.assignment().ticket(&message) {
                         let weight = handle(&mut self.handler, &*self.observer, ticket, &message);
                         self.flow.add(weight);
-                        opened.push(Opened {
+                        opened.push(Ingested {
                             ticket,
                             weight,
                             written_ms: message.timestamp().to_millis().unwrap_or_default(),
@@ -419,8 +420,10 @@ impl<H: Handler> Polling<H> {
                 (topic, *partition, offset, weight, opened.written_ms)
             });
             self.assignment().lag.read(read);
-            self.assignment().settlements.tell(Command::Opened(opened));
-            self.handler.hand_on();
+            self.assignment()
+                .publisher_handle
+                .tell(Command::Ingested(opened));
+            self.handler.flush();
         }
         if self.told_passed.elapsed() > PASSED_EVERY {
             self.told_passed = Instant::now();
@@ -460,7 +463,7 @@ impl<H: Handler> Polling<H> {
         }
     }
 
-    /// The brokers will have nothing to do with this consumer any more.
+    /// The brokers have fenced this consumer.
     fn end(&mut self, code: RDKafkaErrorCode) {
         match code {
             RDKafkaErrorCode::FencedInstanceId if self.fences.may_rejoin(Instant::now()) => {
@@ -468,9 +471,10 @@ impl<H: Handler> Polling<H> {
                 self.rejoin_after(PAUSE);
             }
             RDKafkaErrorCode::FencedInstanceId => self.fail(
-                "another node joins under this node's name again and again: every node needs a node.name of its own".to_owned(),
+                "another node keeps joining under this node's name: set a unique node.name"
+                    .to_owned(),
             ),
-            code => self.fail(format!("reading cannot go on: {code}")),
+            code => self.fail(format!("fatal consumer error: {code}")),
         }
     }
 

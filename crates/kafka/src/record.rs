@@ -46,8 +46,8 @@ pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context.
 pub const TRACESTATE: &str = "tracestate";
 
-/// Longest value of a dead letter, in bytes. With its headers it must fit where the record itself just fitted, or what was too long to
-/// translate could not be laid aside either, and its partition would stand still for ever.
+/// Longest value of a dead letter, in bytes. With its headers it must fit where the record itself just fitted, or an
+/// oversized request could not be dead-lettered either, and its partition would stall permanently.
 const MAX_LETTER_BYTES: usize = 900_000;
 
 /// Longest key of a dead letter, in bytes: a longer one is cut, for the same reason.
@@ -71,12 +71,12 @@ pub struct OutRecord {
     pub headers: Vec<(&'static str, String)>,
     /// What a result answers, where no dead letter beside it holds that: it is dead-lettered if the broker takes not even an error in the
     /// place of the result.
-    pub asked: Option<Box<Asked>>,
+    pub asked: Option<Box<AnsweredRequest>>,
 }
 
-/// What a result answers.
+/// The request that a result answers.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct AnsweredRequest {
     request: TranslationRequest,
     /// How often it was replayed.
     replays: u32,
@@ -108,7 +108,7 @@ impl OutRecord {
         }
     }
 
-    /// Why it is laid aside, if it is a dead letter.
+    /// Error code, if it is a dead letter.
     #[must_use]
     pub fn error_code(&self) -> Option<&str> {
         let mut headers = self.headers.iter();
@@ -178,7 +178,7 @@ impl Encoder {
     ) -> Vec<OutRecord> {
         if let [answer] = records.as_mut_slice() {
             let (request, replays) = (outcome.order.request, outcome.order.replays);
-            answer.asked = Some(Box::new(Asked { request, replays }));
+            answer.asked = Some(Box::new(AnsweredRequest { request, replays }));
         }
         records
     }
@@ -259,7 +259,7 @@ impl Encoder {
     pub fn unavailable(&self, job: &OutRecord) -> Vec<OutRecord> {
         let error = RequestError::new(
             ErrorCode::TopicUnavailable,
-            "the topic of jobs for this language cannot be written to",
+            "the job topic of this language is not writable",
         );
         self.refusals(job, &error)
     }
@@ -283,7 +283,7 @@ impl Encoder {
     pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
         let bytes = refused.bytes();
         let error = || {
-            let text = format!("the broker does not take a record of {bytes} bytes");
+            let text = format!("the broker rejects a record of {bytes} bytes");
             RequestError::new(ErrorCode::ResultTooLarge, text)
         };
         if refused.topic == self.dead_letters {
@@ -298,9 +298,9 @@ impl Encoder {
                         ..refused.clone()
                     }]
                 }
-                // Not even the error fits: the sender cannot be told, the operator can.
+                // Not even the error fits: only the operator can be notified.
                 _ => {
-                    let letter = |asked: &Asked| {
+                    let letter = |asked: &AnsweredRequest| {
                         let (payload, trace) = (json(&asked.request), trace_of(refused));
                         let key = &refused.key;
                         let letter = self.dead_letter(key, payload, &error(), origin, &trace);
@@ -364,7 +364,7 @@ pub(crate) fn trace(message: &impl Message) -> Trace {
     plain(parent, tracestate(message))
 }
 
-/// A `traceparent` that is one: anything else counts as absent and does not travel along.
+/// A valid `traceparent`; an invalid one counts as absent and is not forwarded.
 fn traceparent(message: &impl Message) -> Option<&str> {
     header(message, TRACEPARENT).filter(|parent| is_traceparent(parent))
 }
@@ -394,7 +394,7 @@ pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
     })
 }
 
-/// What a record weighs in back-pressure: its value and its headers, which its jobs keep.
+/// Back-pressure weight of a record: its value and its headers, which its jobs keep.
 pub(super) fn weight(message: &impl Message) -> u64 {
     Flow::weight_of(message.payload().map_or(0, <[u8]>::len) + headers::bytes(message))
 }
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_is_the_record_as_it_was_with_its_origin_and_reason() {
+    fn a_dead_letter_is_the_unchanged_record_with_its_origin_and_reason() {
         let record = letter(b"{broken".to_vec());
         assert_eq!(
             (record.key.as_slice(), record.payload.as_slice()),
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_letter_gets_shorter_until_there_is_nothing_left_to_say() {
+    fn a_rejected_dead_letter_is_shortened_until_it_is_empty() {
         let encoder = Encoder::new(&TopicNames::default(), "n1");
         let origin = Origin {
             topic: Arc::from("translation.requests"),
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_job_is_answered_and_laid_aside() {
+    fn a_rejected_job_is_answered_and_dead_lettered() {
         let encoder = Encoder::new(&TopicNames::default(), "n1");
         let payload =
             br#"{"messageId":"m","text":"t","sourceLanguage":"en","targetLanguages":["fr"]}"#;
@@ -519,7 +519,7 @@ mod tests {
         let request = TranslationRequest::new("m", "t", "fr");
         let error = RequestError::new(ErrorCode::DeadlineExceeded, "too late");
         let mut answer = encoder.refusal(&request, "fr", &error, &None);
-        answer.asked = Some(Box::new(Asked {
+        answer.asked = Some(Box::new(AnsweredRequest {
             request: request.clone(),
             replays: 3,
         }));

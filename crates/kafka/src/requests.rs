@@ -8,21 +8,21 @@ use babelmesh_actors::{
 };
 use babelmesh_telemetry::{
     Traces,
-    traces::{Journey, Split},
+    traces::{RequestTrace, Split},
 };
 use rdkafka::message::BorrowedMessage;
 
 use super::{
-    publisher::{Settled, Settlements},
+    publisher::{Completed, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
-    refusals::{Refusals, origin},
+    rejected_records::{Refusals, origin},
     topics::TopicNames,
 };
 
 /// Reads requests, settles them with their jobs.
 pub struct Splitter {
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     traces: Traces,
     refusals: Refusals,
     topics: TopicNames,
@@ -30,21 +30,21 @@ pub struct Splitter {
     limits: Limits,
     /// Names of job topics, made once.
     names: HashMap<String, Arc<str>>,
-    settled: Vec<(Ticket, Settled)>,
+    settled: Vec<(Ticket, Completed)>,
 }
 
 impl Splitter {
     /// A splitter for a cluster that has topics for `served`.
     #[must_use]
     pub fn new(
-        (settlements, traces): (Settlements, Traces),
+        (publisher_handle, traces): (PublisherHandle, Traces),
         refusals: Refusals,
         topics: TopicNames,
         served: Vec<Language>,
         limits: Limits,
     ) -> Self {
         Self {
-            settlements,
+            publisher_handle,
             traces,
             refusals,
             topics,
@@ -113,12 +113,12 @@ impl Splitter {
     }
 
     /// The request on its way, if it is watched.
-    fn journey(
+    fn request_trace(
         &self,
         message: &BorrowedMessage<'_>,
         trace: &Trace,
         records: &[OutRecord],
-    ) -> Option<Box<Journey>> {
+    ) -> Option<Box<RequestTrace>> {
         self.traces.split(trace.as_ref(), || Split {
             origin: origin(message),
             records: records.len(),
@@ -158,12 +158,17 @@ impl Handler for Splitter {
     fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64 {
         let trace = record::accepted(message, &self.traces);
         let records = self.split(message, &trace);
-        let journey = self.journey(message, &trace, &records);
+        let request_trace = self.request_trace(message, &trace, &records);
         // Each job holds the text again.
         let copies = records.len().max(1) as u64;
         let weight = weight(message).saturating_mul(copies);
-        self.settled
-            .push((ticket, Settled::Records { records, journey }));
+        self.settled.push((
+            ticket,
+            Completed::Records {
+                records,
+                request_trace,
+            },
+        ));
         weight
     }
 
@@ -172,11 +177,12 @@ impl Handler for Splitter {
     }
 
     fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        self.settled.push((ticket, Settled::answers(records)));
+        self.settled.push((ticket, Completed::answers(records)));
     }
 
-    fn hand_on(&mut self) {
-        self.settlements.settle(std::mem::take(&mut self.settled));
+    fn flush(&mut self) {
+        self.publisher_handle
+            .settle(std::mem::take(&mut self.settled));
     }
 }
 

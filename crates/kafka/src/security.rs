@@ -1,4 +1,4 @@
-//! Security to the brokers: what the configuration says of TLS and SASL, and how librdkafka is told.
+//! Security to the brokers: TLS and SASL settings, and their librdkafka options.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub struct SecurityConfig {
     pub key_password: Option<Secret>,
     /// A file that holds that password.
     pub key_password_file: Option<PathBuf>,
-    /// Who this client is.
+    /// Client identity.
     pub sasl: SaslConfig,
 }
 
@@ -106,7 +106,7 @@ impl Mechanism {
 }
 
 impl SecurityConfig {
-    /// What librdkafka is told, secrets included.
+    /// librdkafka options, including secrets.
     pub(super) fn options(&self) -> Vec<(&'static str, String)> {
         let mut options = vec![("security.protocol", self.protocol.name().to_owned())];
         if self.protocol.is_encrypted() {

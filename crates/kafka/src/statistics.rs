@@ -1,4 +1,4 @@
-//! The part of librdkafka's statistics that is used; see its STATISTICS.md.
+//! The used subset of librdkafka's statistics; see its STATISTICS.md.
 
 use std::{collections::HashMap, fmt};
 
@@ -10,7 +10,7 @@ use serde::{
 /// How often a second a broker's thread wakes up at least that only waits to end: librdkafka has it look every millisecond then.
 const ENDING_WAKEUPS: f64 = 200.0;
 
-/// What a client tells about itself every second.
+/// Client statistics, once per second.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Statistics {
     /// By name.

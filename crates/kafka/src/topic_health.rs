@@ -1,7 +1,8 @@
-//! Which topics can be used, as brokers say.
+//! Topic health, from broker metadata.
 //!
-//! A topic that goes missing stops what depends on it and nothing else: jobs for it are answered with an error that may be retried, and
-//! operators see it in readiness, status and metrics. One answer of a broker that has just started is no proof, so two in a row are wanted.
+//! A missing topic affects only what depends on it: jobs for it are answered with an error that may be retried, and
+//! operators see it in readiness, status and metrics. A single answer of a broker that has just started is unreliable,
+//! so two in a row are required.
 //!
 //! Brokers describe a topic also to a client that may not read it. That shows only when somebody tries: [`super::topic_watch`] does when a reader
 //! was refused.
@@ -18,9 +19,9 @@ use std::{
 
 use babelmesh_telemetry::{events::NodeEvent, status::TopicProblem};
 
-/// So many looks in a row must find a topic unusable.
+/// Consecutive checks before a topic counts as unusable.
 const LOOKS: u32 = 2;
-/// Brokers that have not answered for so long count as away.
+/// Brokers that have not answered for this long count as unreachable.
 const AWAY_AFTER: Duration = Duration::from_secs(15);
 
 /// Why a topic cannot be used.
@@ -35,7 +36,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether waiting for it would be waiting for an operator.
+    /// Whether an operator has to fix it.
     const fn needs_operator(&self) -> bool {
         matches!(self, Self::Missing | Self::Refused(_))
     }
@@ -54,10 +55,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a look at the topics changed.
+/// Changes found by a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A topic cannot be used any more; why, in words that follow its name.
+    /// A topic became unusable; the reason, phrased to follow its name.
     Unusable(String, String),
     /// A topic can be used again.
     Usable(String),
@@ -85,7 +86,7 @@ impl Change {
 /// The topics of a node.
 #[derive(Debug, Default)]
 pub struct TopicHealth {
-    topics: Mutex<BTreeMap<String, Known>>,
+    topics: Mutex<BTreeMap<String, TopicRecord>>,
     /// The number of partitions of each, as far as it is known.
     partitions: Mutex<BTreeMap<String, i32>>,
     /// When the brokers answered last.
@@ -110,7 +111,7 @@ pub(super) enum Client {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct TopicRecord {
     /// Looks in a row that found a problem.
     looks: u32,
     problem: Option<Problem>,
@@ -118,7 +119,7 @@ struct Known {
     unreadable: Option<String>,
 }
 
-impl Known {
+impl TopicRecord {
     fn confirmed(&self) -> Option<&Problem> {
         self.problem.as_ref().filter(|_| self.looks >= LOOKS)
     }
@@ -127,7 +128,7 @@ impl Known {
         self.confirmed().is_some_and(Problem::needs_operator)
     }
 
-    /// What is wrong, in words that follow its name.
+    /// The problem, phrased to follow its name.
     fn describe(&self) -> Option<String> {
         let confirmed = self.confirmed().map(ToString::to_string);
         confirmed.or_else(|| Some(format!("cannot be read: {}", self.unreadable.as_ref()?)))
@@ -138,14 +139,16 @@ impl TopicHealth {
     /// The health of these topics, all of which count as usable at first.
     #[must_use]
     pub fn new(topics: impl IntoIterator<Item = String>) -> Self {
-        let topics = topics.into_iter().map(|topic| (topic, Known::default()));
+        let topics = topics
+            .into_iter()
+            .map(|topic| (topic, TopicRecord::default()));
         Self {
             topics: Mutex::new(topics.collect()),
             ..Self::default()
         }
     }
 
-    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, TopicRecord>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,7 +170,7 @@ impl TopicHealth {
             known.problem = problem;
             changes.extend(Change::between(topic, before.as_ref(), known.describe()));
         }
-        let unavailable = topics.values().any(Known::is_unavailable);
+        let unavailable = topics.values().any(TopicRecord::is_unavailable);
         self.has_unavailable.store(unavailable, Ordering::Relaxed);
         changes
     }
@@ -268,7 +271,11 @@ impl TopicHealth {
 
     /// Whether a topic cannot be written until an operator does something.
     pub(super) fn is_unavailable(&self, topic: &str) -> bool {
-        self.has_unavailable() && self.topics().get(topic).is_some_and(Known::is_unavailable)
+        self.has_unavailable()
+            && self
+                .topics()
+                .get(topic)
+                .is_some_and(TopicRecord::is_unavailable)
     }
 
     /// Every topic with whether it can be used.
@@ -281,10 +288,10 @@ impl TopicHealth {
             .collect()
     }
 
-    /// What is wrong with topics, if anything.
+    /// Problems of topics.
     #[must_use]
     pub fn problems(&self) -> Vec<TopicProblem> {
-        let problem = |(topic, known): (&String, &Known)| {
+        let problem = |(topic, known): (&String, &TopicRecord)| {
             let problem = known.describe()?;
             let topic = topic.clone();
             Some(TopicProblem { topic, problem })
@@ -338,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_without_a_leader_is_a_problem_that_heals_by_itself() {
+    fn a_partition_without_a_leader_is_a_transient_problem() {
         let health = health();
         let problem = Problem::NoLeader(vec![0, 3]);
         let looked = found(&[("a", Some(problem)), ("b", None)]);
@@ -379,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_refused_is_a_problem_of_what_it_reads() {
+    fn a_rejected_client_is_reported_as_a_problem_of_its_source() {
         let health = health();
         let set = |client, problem: Option<&str>| {
             health.set_client_problem("a", client, problem.map(str::to_owned));
@@ -394,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_becomes_another_one_is_told_once() {
+    fn a_problem_that_changes_is_reported_once() {
         let health = health();
         let refused = Problem::Refused("not authorised".to_owned());
         let refused = found(&[("a", Some(refused)), ("b", None)]);

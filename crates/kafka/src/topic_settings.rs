@@ -1,4 +1,4 @@
-//! What each topic should be like, by its kind and language.
+//! Desired settings of each topic, by kind and language.
 
 use babelmesh_actors::domain::{Lane, Language};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::config::KafkaConfig;
 pub use crate::config::{CleanupPolicy, TopicOverrides, TopicSettingsConfig};
 
-/// What a topic is for.
+/// Purpose of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicKind {
     /// Requests of backends.
@@ -19,16 +19,16 @@ pub enum TopicKind {
     DeadLetters,
 }
 
-/// What a topic should be like.
+/// Desired state of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicSettings {
     /// Partitions.
     pub partitions: i32,
     /// Replicas.
     pub replication: i32,
-    /// How long records are kept, in milliseconds; -1 means for ever.
+    /// How long records are kept, in milliseconds; -1 means forever.
     pub retention_ms: i64,
-    /// What happens to old records.
+    /// Cleanup policy.
     pub cleanup_policy: CleanupPolicy,
     /// Replicas that must have a record before it counts as written.
     pub min_insync_replicas: i32,
@@ -54,9 +54,9 @@ impl TopicSettings {
 pub struct PlannedTopic {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub kind: TopicKind,
-    /// What it should be like.
+    /// Its desired state.
     pub settings: TopicSettings,
 }
 
@@ -106,7 +106,7 @@ pub fn settings_of(kafka: &KafkaConfig, kind: TopicKind) -> TopicSettings {
     let min_insync_replicas = layers()
         .find_map(|layer| layer.min_insync_replicas)
         .or(all.min_insync_replicas)
-        // With as many as there are, one broker that is away would stop all writing.
+        // With all replicas required, one unreachable broker would block all writes.
         .unwrap_or_else(|| (replication - 1).clamp(1, 2));
     TopicSettings {
         partitions: layers()

@@ -1,4 +1,4 @@
-//! What a topic is like, and how that differs from what it should be like.
+//! Actual state of a topic, and its differences from the configuration.
 
 use std::collections::BTreeMap;
 
@@ -90,13 +90,13 @@ pub struct Difference {
     pub setting: &'static str,
     /// What it is; empty when the brokers do not tell.
     pub actual: String,
-    /// What the configuration says.
+    /// The configured value.
     pub configured: String,
     /// How it can be made equal.
     pub remedy: Remedy,
 }
 
-/// How a difference can be made to go away.
+/// How to resolve a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Remedy {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_configured_stays_and_what_brokers_say_is_not_made_the_topics_own() {
+    fn foreign_topic_settings_are_kept_and_broker_defaults_are_not_copied() {
         let mut state = made_of(&TopicSettings {
             retention_ms: 7,
             ..wanted()

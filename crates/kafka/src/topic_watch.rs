@@ -1,4 +1,4 @@
-//! Looks at the topics of a node every few seconds, and so at whether the brokers answer.
+//! Checks the topics of a node, and the brokers, every few seconds.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use rdkafka::{ClientConfig, Offset, error::RDKafkaErrorCode, metadata::MetadataT
 
 use super::{
     client::{self, Clients},
-    contact::Contact,
+    metadata_client::MetadataClient,
     probe::{self, First, Place},
     topic_health::{Change, Problem, TopicHealth},
 };
@@ -41,7 +41,7 @@ impl TopicWatch {
         health: Arc<TopicHealth>,
         (group, sources): (&str, Vec<String>),
     ) -> anyhow::Result<Self> {
-        let mut contact = Contact::open(clients)?;
+        let mut contact = MetadataClient::open(clients)?;
         let reading = clients.consumer(group);
         let clients = clients.clone();
         let (stop, stopped) = mpsc::channel::<()>();
@@ -59,9 +59,10 @@ impl TopicWatch {
                             try_reading(&reading, &sources, &health);
                         }
                     }
-                    // Brokers that do not answer say nothing about topics. A client that knew them may believe for ever that there are none.
+                    // Without an answer the topics are unknown. A client that lost its brokers may stay disconnected
+                    // permanently.
                     Err(_) => {
-                        if let Ok(another) = Contact::open(&clients) {
+                        if let Ok(another) = MetadataClient::open(&clients) {
                             contact = another;
                         }
                     }

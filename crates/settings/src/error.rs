@@ -33,7 +33,7 @@ impl fmt::Display for Place {
 pub struct ConfigError {
     /// Path of the key, such as `pool.batch.segments`; empty when the file as a whole is meant.
     pub path: String,
-    /// What is wrong with it.
+    /// The error.
     pub message: String,
     /// Where it was given, if it was.
     pub place: Option<Place>,

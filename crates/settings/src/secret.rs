@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::error::{ConfigError, mistake};
 
-/// What is shown in place of a secret.
+/// Placeholder for a secret.
 const HIDDEN: &str = "***";
 
 /// A password. Neither `Debug` nor `Serialize` shows it, and errors about its type do not repeat it.
@@ -99,7 +99,7 @@ pub fn read_secret(
     };
     let path = format!("{key}_file");
     if secret.is_some() {
-        let message = format!("cannot be given beside {key}");
+        let message = format!("cannot be combined with {key}");
         return errors.push(mistake(&path, message));
     }
     match Secret::read(file) {

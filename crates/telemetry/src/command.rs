@@ -1,23 +1,23 @@
-//! What an operator can tell a node to do.
+//! Operator commands.
 
 use serde::{Deserialize, Serialize};
 
 /// A command for one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// Names it: a node that has carried it out answers the same again and does nothing.
+    /// Idempotency key: a node that has executed it returns the same result.
     pub id: String,
     /// The node that is to do it.
     pub node: String,
-    /// What is to be done.
+    /// The action.
     pub action: Action,
 }
 
-/// What can be done.
+/// Actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Read no more, finish what was read, hand over, end.
+    /// Drain: stop consuming, finish in-flight work, hand over, exit.
     Drain,
     /// Change how many actors a pool may have.
     SetBounds {
@@ -28,12 +28,12 @@ pub enum Action {
         /// Most actors.
         max: u32,
     },
-    /// Hold jobs of a language back: they are accepted and wait.
+    /// Pause a language: its jobs are accepted and wait.
     Pause {
         /// Which.
         language: String,
     },
-    /// Do the jobs of a language again.
+    /// Resume a language.
     Resume {
         /// Which.
         language: String,
@@ -43,7 +43,7 @@ pub enum Action {
         /// Its id.
         model: String,
     },
-    /// Use a model no more.
+    /// Unload a model.
     Unload {
         /// Its id.
         model: String,
@@ -64,6 +64,6 @@ pub struct CommandDone {
     pub node: String,
     /// Whether it had been done before.
     pub repeated: bool,
-    /// What came of it.
+    /// The outcome.
     pub outcome: String,
 }

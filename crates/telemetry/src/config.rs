@@ -1,4 +1,4 @@
-//! What is told to tools of operators beyond metrics.
+//! Telemetry beyond metrics.
 
 mod validate;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use babelmesh_settings::Secret;
 
-/// What is told to tools of operators beyond metrics.
+/// Telemetry beyond metrics.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TelemetryConfig {

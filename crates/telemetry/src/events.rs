@@ -1,6 +1,6 @@
-//! What happens in a node outside its actors, and how all events become log lines.
+//! Events of a node outside its actors, and the log lines of all events.
 //!
-//! Business code says *what* happened with a typed event; only this module and its own know how that reads.
+//! Business code emits typed events; only this module and its submodules define log lines.
 
 mod log;
 mod repeats;
@@ -59,9 +59,9 @@ pub enum NodeEvent<'a> {
         /// Where it answers HTTP, if it does.
         http: Option<SocketAddr>,
     },
-    /// The node was told to end and finishes what it has.
+    /// The node is draining.
     Draining {
-        /// Who told it.
+        /// The origin of the request.
         signal: &'a str,
     },
     /// The node has ended in an orderly way.
@@ -75,11 +75,11 @@ pub enum NodeEvent<'a> {
         /// Its line.
         message: &'a str,
     },
-    /// A client of Kafka has trouble and goes on.
+    /// A recoverable error of a Kafka client.
     KafkaError {
         /// What it says.
         error: &'a str,
-        /// What it was doing.
+        /// The operation.
         doing: &'a str,
     },
     /// Partitions came or went.
@@ -91,7 +91,7 @@ pub enum NodeEvent<'a> {
     ModelBroken {
         /// Its id, or the name of its folder.
         model: &'a str,
-        /// What is wrong with it.
+        /// The error.
         error: &'a str,
     },
     /// Jobs into these languages are left to other nodes: no model that writes them can be loaded here.
@@ -113,7 +113,7 @@ pub enum NodeEvent<'a> {
         /// Where it was given; empty if that is not known.
         place: &'a str,
     },
-    /// A part of the node has not ended in its time of the shutdown and was given up.
+    /// A part of the node did not stop in time and was abandoned.
     PartOverdue {
         /// Which.
         part: &'a str,
@@ -124,7 +124,7 @@ pub enum NodeEvent<'a> {
         model: &'a str,
         /// The engine.
         engine: &'a str,
-        /// What was wrong with the form.
+        /// The damage of the form.
         damage: &'a str,
     },
     /// A topic was missing.
@@ -182,12 +182,12 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
-    /// A transaction was given up; what it held is written again.
+    /// A transaction was aborted; its records are written again.
     TransactionAborted {
         /// Why.
         error: &'a str,
     },
-    /// A producer is of no use any more and is replaced.
+    /// A producer failed and is replaced.
     ProducerBroken {
         /// Why.
         error: &'a str,
@@ -197,18 +197,18 @@ pub enum NodeEvent<'a> {
         /// When it joins again.
         pause: Duration,
     },
-    /// A reader's consumer knows no broker any more and is replaced.
+    /// A consumer was disconnected from all brokers and is replaced.
     ReaderDeaf,
-    /// It is known how a commit ended that was cut off.
+    /// The outcome of an interrupted commit is known.
     DoubtSettled {
         /// Whether it had succeeded.
         committed: bool,
     },
-    /// A topic cannot be used any more.
+    /// A topic became unusable.
     TopicUnusable {
         /// The topic.
         topic: &'a str,
-        /// What is wrong, in words that follow its name.
+        /// The problem, phrased to follow its name.
         problem: &'a str,
     },
     /// A topic can be used again.
@@ -246,7 +246,7 @@ pub enum NodeEvent<'a> {
         /// Records read and not finished.
         unfinished: usize,
     },
-    /// The status socket could not answer somebody.
+    /// A status request failed.
     StatusFailed {
         /// Why.
         error: &'a str,
@@ -281,7 +281,7 @@ pub enum NodeEvent<'a> {
     ClusterStarted {
         /// Where it listens.
         listen: &'a str,
-        /// What others are told to dial.
+        /// The advertised address.
         address: &'a str,
         /// Whether connections are encrypted.
         encrypted: bool,
@@ -307,12 +307,12 @@ pub enum NodeEvent<'a> {
         node: &'a str,
         /// Its incarnation.
         incarnation: u64,
-        /// What was believed of it.
+        /// Its previous state.
         from: &'a str,
-        /// What is believed now.
+        /// Its new state.
         to: &'a str,
     },
-    /// There is no connection with whoever is at an address.
+    /// Connecting to an address failed.
     PeerRefused {
         /// The address.
         address: SocketAddr,
@@ -323,7 +323,7 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
-    /// So many strangers are in their handshake that the oldest had to go.
+    /// Too many concurrent handshakes: the oldest was dropped.
     HandshakesCrowded {
         /// How many may be.
         most: usize,
@@ -333,7 +333,7 @@ pub enum NodeEvent<'a> {
         /// Its address.
         address: &'a str,
     },
-    /// It does not; until it does, what is not at hand is translated.
+    /// It does not answer; local misses are translated until it does.
     CacheUnreachable {
         /// Its address.
         address: &'a str,
@@ -347,27 +347,27 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
-    /// The node was told to do something.
+    /// An operator command was executed or failed.
     CommandDone {
         /// Names the command.
         id: &'a str,
         /// The node that passed it on.
         by: &'a str,
-        /// What was to be done.
+        /// The action.
         action: &'a dyn Debug,
-        /// What came of it, or why it could not be done.
+        /// The outcome or the error.
         outcome: Result<&'a str, &'a str>,
     },
-    /// Spans of traces were given up, since the last time that this was told.
+    /// Spans were dropped since the last report.
     SpansDropped {
         /// How many.
         spans: u64,
         /// Why the last of them were.
         error: &'a str,
     },
-    /// The cluster has trouble and goes on.
+    /// A recoverable cluster error.
     ClusterTrouble {
-        /// What is wrong.
+        /// The error.
         error: &'a str,
     },
     /// An actor without which the node cannot go on has failed; the node ends, and its work is delivered again.
@@ -500,16 +500,16 @@ impl NodeEvent<'_> {
                 true => warn!(facility, "kafka: {message}"),
                 false => debug!(facility, "kafka: {message}"),
             },
-            Self::KafkaError { error, doing } => warn!(error, doing, "kafka has trouble"),
+            Self::KafkaError { error, doing } => warn!(error, doing, "Kafka client error"),
             Self::LanguagesGivenUp { languages } => error!(
                 languages = list(languages),
-                "no model that translates into these languages can be loaded: other nodes get their jobs"
+                "no model for these languages can be loaded: leaving their jobs to other nodes"
             ),
             Self::LanguagesRegained { languages } => {
-                info!(languages = list(languages), "languages are served again");
+                info!(languages = list(languages), "languages available again");
             }
             Self::PartOverdue { part } => {
-                warn!(part, "did not stop in time and was given up");
+                warn!(part, "did not stop in time and was abandoned");
             }
             Self::Rebalanced { change } => match change {
                 PartitionChange::Assigned { count, partitions } => {
@@ -521,7 +521,7 @@ impl NodeEvent<'_> {
                 PartitionChange::Failed { error } => warn!(error, "rebalancing failed"),
             },
             Self::ModelBroken { model, error } => {
-                error!(model, error, "a model is broken and is not served");
+                error!(model, error, "model unusable, not served");
             }
             Self::FormRepaired {
                 model,
@@ -529,13 +529,13 @@ impl NodeEvent<'_> {
                 damage,
             } => warn!(
                 model,
-                engine, damage, "the cached form of a model was damaged and has been derived again"
+                engine, damage, "cached model form was corrupt and has been rebuilt"
             ),
             Self::TopicCreated { topic, partitions } => info!(topic, partitions, "topic created"),
             Self::TopicRecreated { topic, partitions } => warn!(
                 topic,
                 partitions,
-                "topic was deleted and recreated: records of the old topic that were not read are lost, the new one is read from its beginning"
+                "topic was deleted and recreated: unread records of the old topic are lost, reading the new one from its beginning"
             ),
             Self::RecordsSkipped {
                 topic,
@@ -575,41 +575,39 @@ impl NodeEvent<'_> {
                 topic,
                 partitions,
                 parallelism,
-                "fewer partitions than nodes that should be able to work on the language"
+                "fewer partitions than kafka.parallelism for this language"
             ),
             Self::PublishFailed { error } => {
-                error!(error, "publishing failed, answers are written again");
+                error!(error, "publishing failed, retrying");
             }
             Self::TransactionAborted { error } => {
-                warn!(error, "transaction aborted, answers are written again");
+                warn!(error, "transaction aborted, retrying");
             }
-            Self::ProducerBroken { error } => warn!(error, "the producer is replaced"),
+            Self::ProducerBroken { error } => warn!(error, "replacing the producer"),
             Self::Fenced { pause } => warn!(
                 ?pause,
-                "fenced: somebody joined under this node's name, or a request to join that a cut had held up arrived late; joins again"
+                "fenced by another member with this node's name, or by a delayed join request of this node; rejoining"
             ),
             Self::ReaderDeaf => {
-                warn!("a reader knows no broker any more: its consumer is replaced")
+                warn!("consumer disconnected from all brokers; replacing it")
             }
             Self::DoubtSettled { committed } => {
-                info!(committed, "a commit that was cut off is known now");
+                info!(committed, "outcome of an interrupted commit is known");
             }
             Self::TopicUnusable { topic, problem } => {
-                error!(topic, problem, "topic cannot be used")
+                error!(topic, problem, "topic unusable")
             }
-            Self::TopicUsable { topic } => info!(topic, "topic can be used again"),
+            Self::TopicUsable { topic } => info!(topic, "topic usable again"),
             Self::RecordRefused { topic, bytes } => warn!(
                 topic,
-                bytes,
-                "the broker refuses a record for its size: an error or a dead letter stands for it"
+                bytes, "record rejected as too large: replaced by an error or a dead letter"
             ),
             Self::RecordGivenUp { topic, bytes } => error!(
                 topic,
-                bytes,
-                "the broker refuses a record for its size, and its dead letter too: it is lost"
+                bytes, "record and its dead letter rejected as too large: record lost"
             ),
             Self::OffsetNotStored { topic, error } => {
-                debug!(topic, error, "offset not stored, the partition has moved");
+                debug!(topic, error, "offset not stored: partition moved");
             }
             Self::PartitionDropped {
                 topic,
@@ -618,25 +616,25 @@ impl NodeEvent<'_> {
             } => {
                 warn!(
                     topic,
-                    partition, unfinished, "partition left with unfinished records"
+                    partition, unfinished, "partition revoked with unfinished records"
                 );
             }
             Self::CacheReachable { address } => info!(address, "the shared cache answers"),
             Self::CacheUnreachable { address, error } => warn!(
                 address,
-                error, "the shared cache does not answer, translations are made anew"
+                error, "shared cache unreachable, translating without it"
             ),
-            Self::StatusFailed { error } => warn!(error, "answering a status request failed"),
-            Self::KeysRead { keys } => info!(keys, "API keys read again"),
+            Self::StatusFailed { error } => warn!(error, "status request failed"),
+            Self::KeysRead { keys } => info!(keys, "API keys reloaded"),
             Self::KeysUnreadable { error } => {
                 warn!(
                     error,
-                    "the API keys have changed and cannot be read, those from before count"
+                    "API keys changed but cannot be read, keeping the previous ones"
                 );
             }
             Self::KeysOpen { file, mode } => {
                 let (file, mode) = (file.display(), format!("{mode:04o}"));
-                warn!(%file, mode, "other users can read the file of API keys: chmod 600");
+                warn!(%file, mode, "API key file is accessible by other users: chmod 600");
             }
             Self::FewDescriptors {
                 limit,
@@ -652,23 +650,23 @@ impl NodeEvent<'_> {
                 listen,
                 address,
                 encrypted,
-            } => info!(listen, address, encrypted, "looking for other nodes"),
+            } => info!(listen, address, encrypted, "joining the cluster"),
             Self::CertificateReloaded { expires } => {
-                info!(expires, "certificate reloaded, new connections use it");
+                info!(expires, "certificate reloaded for new connections");
             }
             Self::CertificateUnusable { error } => warn!(
                 error,
-                "the certificate's files have changed and cannot be used, keeping the previous certificate"
+                "certificate files changed but cannot be used, keeping the previous certificate"
             ),
             Self::CertificateExpires { warning } => {
-                warn!("{warning}; replace its files, the node reads them again by itself");
+                warn!("{warning}; replace its files, the node reloads them");
             }
             Self::MemberChanged {
                 node,
                 incarnation,
                 from,
                 to,
-            } => info!(node, incarnation, from, to, "member changed"),
+            } => info!(node, incarnation, from, to, "cluster member changed state"),
             Self::PeerRefused {
                 address,
                 dialled: true,
@@ -679,26 +677,28 @@ impl NodeEvent<'_> {
                 warn!(%address, error, "a connection of another node was refused");
             }
             Self::HandshakesCrowded { most } => {
-                warn!(most, "too many handshakes at once, the oldest make room");
+                warn!(most, "too many concurrent handshakes, dropping the oldest");
             }
-            Self::ForwardFailed { node, error } => warn!(node, error, "a node did not translate"),
+            Self::ForwardFailed { node, error } => {
+                warn!(node, error, "remote node failed to translate")
+            }
             Self::CommandDone {
                 id,
                 by,
                 action,
                 outcome: Ok(outcome),
-            } => info!(id, by, ?action, outcome, "command carried out"),
+            } => info!(id, by, ?action, outcome, "command executed"),
             Self::CommandDone {
                 id,
                 by,
                 action,
                 outcome: Err(error),
-            } => warn!(id, by, ?action, error, "command not carried out"),
+            } => warn!(id, by, ?action, error, "command failed"),
             Self::SpansDropped { spans, error } => {
-                warn!(spans, error, "traces cannot be exported, spans are dropped");
+                warn!(spans, error, "exporting traces failed, dropping spans");
             }
-            Self::ClusterTrouble { error } => warn!(error, "the cluster has trouble"),
-            Self::Failed { error } => error!(error, "the node cannot go on"),
+            Self::ClusterTrouble { error } => warn!(error, "cluster error"),
+            Self::Failed { error } => error!(error, "fatal error, node exits"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Failures that a node cannot go on after: it ends, and what it had read and not published is delivered again.
+//! Fatal failures: the node exits, and unpublished work is delivered again.
 
 use std::{sync::Arc, thread};
 
@@ -10,7 +10,7 @@ use crate::events::NodeEvent;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub String);
 
-/// Where parts of a node tell that they cannot go on. The first that does decides.
+/// Collects fatal failures. The first one wins.
 #[derive(Debug, Clone)]
 pub struct Failures(Arc<watch::Sender<Option<Failure>>>);
 
@@ -21,7 +21,7 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// Something cannot go on.
+    /// Reports a fatal failure.
     pub fn tell(&self, error: String) {
         NodeEvent::Failed { error: &error }.emit();
         self.0.send_if_modified(|failure| {
@@ -33,7 +33,7 @@ impl Failures {
         });
     }
 
-    /// Waits until something cannot go on.
+    /// Waits for a fatal failure.
     pub async fn wait(&self) -> Failure {
         let mut failures = self.0.subscribe();
         loop {

@@ -1,9 +1,9 @@
-//! What a node tells: events as log lines and counters, metrics for Prometheus, [`traces`] for an OpenTelemetry collector, and the
-//! types of what nodes say about themselves ([`status`]).
+//! Telemetry: events as log lines and counters, metrics for Prometheus, [`traces`] for an OpenTelemetry collector, and
+//! status types ([`status`]).
 //!
 //! Counters and histograms are kept by [`Metrics`], an observer of the actors' events. Everything that has a value at every moment (queue
 //! lengths, lag, actors, memory) is read when it is asked for, from the [`NodeStatus`] that `babelmesh status` shows too:
-//! nothing is kept twice, and no gauge can be forgotten when what it measures is gone.
+//! nothing is stored twice, and no stale gauge remains.
 //!
 //! This is on the floor above the actors and below Kafka, the cluster and HTTP, which report here and know nothing of each other.
 //!
@@ -72,7 +72,7 @@ impl Telemetry {
         Self { registry, metrics }
     }
 
-    /// What observes the actors.
+    /// Observer of the actors.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)

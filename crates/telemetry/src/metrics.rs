@@ -54,7 +54,7 @@ pub struct Metrics {
     jobs: Counters<OutcomeLabels>,
     queue: Histograms<JobLabels>,
     processing: Histograms<JobLabels>,
-    /// What the last job of a run was counted with: the next one is mostly of the same kind.
+    /// Cached labels of the last job: the next one is mostly of the same kind.
     last: Mutex<Option<Handles>>,
     refused: Counters<ModelLabel>,
     expired: Counters<ModelLabel>,
@@ -126,12 +126,12 @@ impl Metrics {
         this.register_actors(to);
         to.register(
             "http_requests",
-            "HTTP requests that were answered",
+            "HTTP requests, by status",
             this.http.clone(),
         );
         to.register(
             "http_request_duration_seconds",
-            "From the head of an HTTP request to its answer",
+            "Duration of HTTP requests",
             this.http_duration.clone(),
         );
         this
@@ -140,33 +140,32 @@ impl Metrics {
     fn register_work(&self, to: &mut Registry) {
         to.register(
             "accepted_jobs",
-            "Jobs that were given to a pool",
+            "Jobs submitted to a pool",
             self.accepted.clone(),
         );
         to.register(
             "jobs",
-            "Jobs that left a pool, or the intake before any (then without model and language), by what came of them; one that is tried \
-             again counts each time",
+            "Completed jobs by outcome, without model and language if rejected by the intake; each retry counts",
             self.jobs.clone(),
         );
         to.register(
             "job_queue_seconds",
-            "From a job's submission to the start of its first batch",
+            "Queue time: from submission of a job to the start of its first batch",
             self.queue.clone(),
         );
         to.register(
             "job_processing_seconds",
-            "From the start of a job's first batch to the end of its last",
+            "Processing time: from the start of a job's first batch to the end of its last",
             self.processing.clone(),
         );
         to.register(
             "refused_jobs",
-            "Jobs refused because they could not have been done before their deadlines",
+            "Jobs rejected because they would miss their deadline",
             self.refused.clone(),
         );
         to.register(
             "expired_jobs",
-            "Jobs whose deadline passed in a pool",
+            "Jobs whose deadline expired in a pool",
             self.expired.clone(),
         );
         // Present from the start, so that an alert sees the first one.
@@ -176,37 +175,33 @@ impl Metrics {
         }
         to.register(
             "contained_panics",
-            "Panics while handling one record, contained to that record",
+            "Contained panics while handling a record, by stage",
             self.contained_panics.clone(),
         );
         to.register(
             "abandoned_jobs",
-            "Jobs that no engine was given because their senders had gone",
+            "Jobs abandoned by their senders before inference",
             self.abandoned.clone(),
         );
         to.register(
             "retried_jobs",
-            "Jobs that failed for now and wait to be tried again",
+            "Retries after transient failures",
             self.retried.clone(),
         );
-        to.register(
-            "poisoned_texts",
-            "Texts that make the engine fail",
-            self.poisoned.clone(),
-        );
+        to.register("poisoned_texts", "Poison texts", self.poisoned.clone());
         to.register(
             "pieces_truncated",
-            "Pieces of texts that a model could not take whole or whose translation it did not finish; they are cut and translated again",
+            "Pieces too long for the model or with an unfinished translation; they are split and translated again",
             self.truncated.clone(),
         );
         to.register(
             "pieces",
-            "Pieces of texts, mostly sentences, that were translated, by where the translation is from",
+            "Translated pieces (mostly sentences), by source of the translation",
             self.pieces.clone(),
         );
         to.register(
             "intake_pauses",
-            "Times that reading stopped because too much waited",
+            "Times that the gate closed (back-pressure)",
             self.pauses.clone(),
         );
     }
@@ -214,62 +209,62 @@ impl Metrics {
     fn register_actors(&self, to: &mut Registry) {
         to.register(
             "batch_duration_seconds",
-            "From a batch's hand-over to its answer",
+            "Duration of a batch",
             self.batches.clone(),
         );
         to.register(
             "batch_segments",
-            "Segments of a batch",
+            "Segments per batch",
             self.batch_segments.clone(),
         );
         to.register(
             "batch_tokens",
-            "Estimated source tokens of a batch",
+            "Estimated source tokens per batch",
             self.batch_tokens.clone(),
         );
         to.register(
             "batch_wait_seconds",
-            "How long the oldest segment of a batch had waited",
+            "Wait of the oldest segment of a batch",
             self.batch_wait.clone(),
         );
         to.register(
             "actor_busy_seconds",
-            "Time that model actors spent on batches",
+            "Busy time of model actors",
             self.busy.clone(),
         );
         to.register(
             "actors_spawned",
-            "Model actors that were spawned",
+            "Model actors started",
             self.spawned.clone(),
         );
         to.register(
             "actors_stopped",
-            "Model actors that were told to stop",
+            "Model actors stopped, by reason",
             self.stopped.clone(),
         );
         to.register(
             "actor_failures",
-            "Model actors or engines that failed; each is replaced",
+            "Failures of model actors and engines; each is replaced",
             self.failed.clone(),
         );
         to.register(
             "requeued_segments",
-            "Segments whose batch failed and that were queued again",
+            "Segments requeued after a failed batch",
             self.requeued.clone(),
         );
         to.register(
             "actor_cold_start_seconds",
-            "From the spawning of a model actor to its first possible batch",
+            "Cold start of a model actor",
             self.cold_start.clone(),
         );
         to.register(
             "engine_lines",
-            "Lines that engines wrote to standard error",
+            "Log lines of engines",
             self.engine_lines.clone(),
         );
         to.register(
             "scaling_decisions",
-            "Changes of the number of model actors wanted",
+            "Scaling decisions, by reason",
             self.scaled.clone(),
         );
     }

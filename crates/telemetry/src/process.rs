@@ -1,4 +1,4 @@
-//! What this process uses, under the names that Prometheus' own libraries give it.
+//! Process metrics, with the standard names of Prometheus client libraries.
 
 use std::{
     fs,
@@ -38,7 +38,7 @@ pub(super) fn registry() -> Registry {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     gauge(
         "max_fds",
-        "Most open file descriptors",
+        "Limit of open file descriptors",
         limit.map(|limit| limit as f64),
     );
     let stat = Stat::read();
@@ -58,7 +58,7 @@ pub(super) fn registry() -> Registry {
         counter.inc_by(seconds);
         registry.register(
             "cpu_seconds",
-            "Processor time of the node without its engines",
+            "CPU time of the node, without its engines",
             counter,
         );
     }

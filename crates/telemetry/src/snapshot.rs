@@ -1,6 +1,6 @@
-//! What has a value at every moment, read from a node's status.
+//! Gauges, read from the node status.
 
-mod surroundings;
+mod cluster_metrics;
 
 use std::sync::atomic::AtomicU64;
 
@@ -36,24 +36,20 @@ pub(super) fn registry(
         ("version", status.version.clone()),
         ("delivery", delivery.to_owned()),
     ];
-    page.gauge("node_info", "The node, always 1", [(about, 1.0)]);
+    page.gauge("node_info", "Version of the node, always 1", [(about, 1.0)]);
     page.value(
         "node_ready",
-        "Whether a warm model answered lately and the brokers can be reached",
+        "1 if a warm model answered recently and the brokers are reachable",
         f64::from(u8::from(ready)),
     );
     page.value(
         "models_broken",
-        "Models that the node should serve and cannot",
+        "Configured models that cannot be served",
         status.broken_models.len() as f64,
     );
     let events = NodeEvent::counts();
     let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));
-    page.counter(
-        "node_events",
-        "What happened in this process outside its actors",
-        events,
-    );
+    page.counter("node_events", "Events outside the actors, by kind", events);
     sources(&mut page, status);
     let topics = status.topics.iter();
     let topics = topics.map(|(topic, is_usable)| {
@@ -64,22 +60,22 @@ pub(super) fn registry(
     });
     page.gauge(
         "topic_available",
-        "Whether a topic of the node exists, has leaders, and may be used",
+        "1 if the topic exists, has leaders and is accessible",
         topics,
     );
     page.value(
         "topic_problems",
-        "Topics that cannot be used, and partitions with unread records in which the node gets no further",
+        "Unusable topics, and stalled partitions with unread records",
         status.topic_problems.len() as f64,
     );
     pools(&mut page, &status.pools);
     scaling(&mut page, &status.pools);
     if let Some(cache) = &status.cache {
-        surroundings::cache(&mut page, cache);
+        cluster_metrics::cache(&mut page, cache);
     }
-    surroundings::help(&mut page, &status.pools);
+    cluster_metrics::help(&mut page, &status.pools);
     if let Some(view) = cluster {
-        surroundings::cluster(&mut page, view);
+        cluster_metrics::cluster(&mut page, view);
     }
     page.0
 }
@@ -130,32 +126,32 @@ fn sources(page: &mut Page, status: &NodeStatus) {
         let values = sources.map(|(source, status)| (label(source), value(status)));
         page.gauge(name, help, values);
     };
-    gauge("source_partitions", "Partitions that are read", |s| {
+    gauge("source_partitions", "Assigned partitions", |s| {
         s.partitions as f64
     });
     gauge(
         "source_gate_closed",
-        "Whether nothing is accepted because too much waits",
+        "1 while intake is paused by back-pressure",
         |s| f64::from(u8::from(s.gate_closed)),
     );
     gauge(
         "source_paused",
-        "Whether that has lasted so long that the partitions are paused",
+        "1 while partitions are paused by back-pressure",
         |s| f64::from(u8::from(s.paused)),
     );
     gauge(
         "source_queued_tokens",
-        "Work accepted and not yet published",
+        "Accepted, unpublished work, in tokens",
         |s| s.queued_tokens as f64,
     );
     gauge(
         "source_lag_tokens",
-        "Work in records that are not read yet, estimated",
+        "Estimated work in unread records, in tokens",
         |s| s.lag_tokens as f64,
     );
     gauge(
         "source_oldest_age_seconds",
-        "Age of the oldest record that is not answered",
+        "Age of the oldest unanswered record",
         |s| s.oldest_age_ms as f64 / 1e3,
     );
     let lags = sources.into_iter().flat_map(|(source, status)| {
@@ -164,24 +160,24 @@ fn sources(page: &mut Page, status: &NodeStatus) {
             (labels, lag.records as f64)
         })
     });
-    page.gauge("source_lag_records", "Records that are not read yet", lags);
+    page.gauge("source_lag_records", "Unread records (lag)", lags);
     let mut counter = |name: &str, help: &str, value: fn(&SourceStatus) -> u64| {
         let values = sources.map(|(source, status)| (label(source), value(status)));
         page.counter(name, help, values);
     };
     counter(
         "published_records",
-        "Records that were read and whose answers and offset the brokers have",
+        "Records whose answers and offset are committed",
         |s| s.delivery.published,
     );
     counter(
         "producer_restarts",
-        "Producers that were replaced because they had failed",
+        "Producers replaced after a failure",
         |s| s.delivery.producer_restarts,
     );
     counter(
         "consumer_restarts",
-        "Consumers that were replaced because they were fenced or knew no broker any more",
+        "Consumers replaced because they were fenced or disconnected",
         |s| s.delivery.consumer_restarts,
     );
     counter(
@@ -205,7 +201,7 @@ fn sources(page: &mut Page, status: &NodeStatus) {
     });
     page.counter(
         "transactions",
-        "Transactions that ended; what an aborted one held is written again",
+        "Transactions by outcome; records of an aborted one are written again",
         transactions,
     );
     let letters = sources.into_iter().flat_map(|(source, status)| {
@@ -220,7 +216,11 @@ fn sources(page: &mut Page, status: &NodeStatus) {
             (labels, count.unwrap_or(0))
         })
     });
-    page.counter("dead_letters", "Dead letters that were written", letters);
+    page.counter(
+        "dead_letters",
+        "Dead letters written, by error code",
+        letters,
+    );
 }
 
 fn model(pool: &PoolStatus) -> Labels {
@@ -251,19 +251,25 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
             (labels, count as f64)
         })
     });
-    page.gauge("pool_actors", "Model actors by what they do", actors);
+    page.gauge("pool_actors", "Model actors by state", actors);
     let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolStatus) -> f64| {
         page.gauge(name, help, each(pools, value));
     };
-    gauge("pool_wanted_actors", "Model actors wanted", &|pool| {
-        f64::from(pool.wanted)
-    });
-    gauge("pool_min_actors", "Fewest model actors", &|pool| {
-        f64::from(pool.bounds[0])
-    });
-    gauge("pool_max_actors", "Most model actors", &|pool| {
-        f64::from(pool.bounds[1])
-    });
+    gauge(
+        "pool_wanted_actors",
+        "Target number of model actors",
+        &|pool| f64::from(pool.wanted),
+    );
+    gauge(
+        "pool_min_actors",
+        "Minimum number of model actors",
+        &|pool| f64::from(pool.bounds[0]),
+    );
+    gauge(
+        "pool_max_actors",
+        "Maximum number of model actors",
+        &|pool| f64::from(pool.bounds[1]),
+    );
     gauge(
         "pool_jobs",
         "Jobs that are queued or being translated",
@@ -271,7 +277,7 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
     );
     gauge(
         "pool_failing",
-        "Whether an actor failed and the pool is not whole again",
+        "1 while a failed actor has not been replaced",
         &|pool| f64::from(u8::from(pool.failing.is_some())),
     );
     gauge(
@@ -290,17 +296,17 @@ fn pools(page: &mut Page, pools: &[PoolStatus]) {
     };
     page.gauge(
         "pool_queued_segments",
-        "Segments that wait for an actor",
+        "Queued segments",
         lanes(|lane| lane.segments as f64),
     );
     page.gauge(
         "pool_queued_tokens",
-        "Estimated tokens that wait for an actor",
+        "Queued work, in estimated tokens",
         lanes(|lane| lane.tokens as f64),
     );
     page.gauge(
         "pool_oldest_wait_seconds",
-        "How long the oldest segment has waited",
+        "Wait of the oldest queued segment",
         lanes(|lane| lane.oldest_ms as f64 / 1e3),
     );
 }
@@ -318,12 +324,12 @@ fn scaling(page: &mut Page, pools: &[PoolStatus]) {
     };
     gauge(
         "scaling_unmet_actors",
-        "Model actors that the load asks for and that bounds or ceilings refuse",
+        "Model actors that the load needs beyond the bounds and ceilings",
         |d| Some(f64::from(d.unmet_actors)),
     );
     gauge(
         "scaling_target_actors",
-        "Model actors that were decided on",
+        "Target of the last scaling decision",
         |d| Some(f64::from(d.target)),
     );
     let mut input = |name: &str, help: &str, value: fn(&Estimates) -> Option<f64>| {
@@ -336,17 +342,17 @@ fn scaling(page: &mut Page, pools: &[PoolStatus]) {
     });
     input(
         "scaling_service_tokens_per_second",
-        "What one actor does while it is busy",
+        "Measured speed of one busy actor",
         |e| Some(e.service_tokens_per_second),
     );
     input(
         "scaling_completed_tokens_per_second",
-        "What is answered",
+        "Completed work",
         |e| Some(e.completed_tokens_per_second),
     );
     input(
         "scaling_waiting_tokens",
-        "Work that waits, in the pool or unread",
+        "Waiting work: backlog and lag",
         |e| Some(e.waiting_tokens as f64),
     );
     input(
@@ -361,12 +367,12 @@ fn scaling(page: &mut Page, pools: &[PoolStatus]) {
     );
     input(
         "scaling_pressure_ratio",
-        "Queue delay over its target, the larger of the two",
+        "Queue delay divided by its target, the larger of both lanes",
         |e| Some(e.pressure),
     );
     input(
         "scaling_needed_actors",
-        "Model actors that the load needs, without any limit",
+        "Model actors that the load needs, unbounded",
         |e| Some(f64::from(e.needed_actors)),
     );
 }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 pub use delivery::{Delivery, DeliveryCounts, SourceStatus, TopicLag, TopicProblem};
 pub use node::{BrokenModel, ModelInfo, NodeStatus};
 pub use remembered::{CacheStatus, SharedStatus};
-pub use report::{Facts, NodeReport, PoolAbility, PoolReport, SourceReport};
+pub use report::{Facts, NodeReport, PoolCapability, PoolReport, SourceReport};
 pub use view::{ClusterView, MemberState, MemberView};
 
 /// Where a node's status is read, whenever and by whomever it is asked for.

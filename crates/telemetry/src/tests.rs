@@ -10,12 +10,12 @@ use std::{
 
 use babelmesh_actors::{
     domain::{
-        ErrorCode, JobOutcome, Lanes, Order, OutcomeSink, Priority, Reach, RequestError, Ticket,
+        ErrorCode, JobOutcome, Lanes, Locality, Order, OutcomeSink, Priority, RequestError, Ticket,
         Translated, TranslationRequest,
     },
     events::{Event, Observer, PieceSource, Stage, StopReason},
     offload::{Offer, OffloadReason},
-    pool::{ActorPhase, ActorStatus, HeldStatus, LaneStatus, LoanStatus, PoolStatus},
+    pool::{ActorPhase, ActorStatus, LaneStatus, PausedStatus, PeerQueueStatus, PoolStatus},
     scaling::{Decision, Estimates, Inputs, Reason},
 };
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         trace: None,
         replays: 0,
         fresh: false,
-        reach: Reach::Node,
+        locality: Locality::Node,
         sink: Arc::new(Nobody),
     };
     let translated = Translated {
@@ -244,11 +244,11 @@ fn node() -> (Telemetry, NodeStatus) {
             guests: Vec::new(),
             offload: OffloadReason::default(),
             offer: Offer::default(),
-            loans: LoanStatus {
+            loans: PeerQueueStatus {
                 batches: 3,
-                ..LoanStatus::default()
+                ..PeerQueueStatus::default()
             },
-            held: HeldStatus::default(),
+            held: PausedStatus::default(),
         }],
         cache: Some(CacheStatus {
             entries: 12,

@@ -78,7 +78,7 @@ impl LogThrottle {
 
     /// Whether a line of this kind may be written now; if so, how many of its kind were left out since the last one.
     ///
-    /// A kind must not contain what differs from line to line, such as times or ports, nor text that a stranger chooses.
+    /// A kind must not contain what differs from line to line, such as times or ports, nor untrusted input.
     pub fn admit(&self, kind: &str, now: Instant) -> Option<u64> {
         let (span, burst) = (self.span, self.burst);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_fill_neither_the_log_nor_the_memory() {
+    fn unauthenticated_connections_fill_neither_log_nor_memory() {
         let (throttle, now) = (LogThrottle::new(SPAN, 1), Instant::now());
         let kinds = (0..10_000).map(|number| number.to_string());
         let written = kinds.filter(|kind| throttle.admit(kind, now).is_some());

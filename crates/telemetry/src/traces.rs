@@ -1,4 +1,4 @@
-//! Traces: what became of one message, stage by stage, and how the actors lived, for an OpenTelemetry collector.
+//! Traces: the stages of a message, and the lifetimes of actors, for an OpenTelemetry collector.
 //!
 //! ```text
 //! producer ─► request ─► job ─► (the backend goes on with the result's traceparent)
@@ -11,16 +11,16 @@
 //! Whether a message is watched is decided once, when it is accepted: a sampled `traceparent` is followed, one that is not sampled never
 //! is, and of messages without one a share begins a trace. Of the others nothing is kept but the header that goes on.
 //!
-//! Stages are known at their end: they become spans with explicit times, all told from one reading of the clock (`Journey`). What lives while it is
+//! Stages are known at their end: they become spans with explicit times, all told from one reading of the clock (`RequestTrace`). What lives while it is
 //! looked at is a span of `tracing`, which the layer of [`Traces::layer`] exports: HTTP requests, actors, batches, transactions. All
-//! spans go through one bounded queue to a thread of its own; nobody waits for the collector.
+//! spans go through one bounded queue to a thread of its own; nothing blocks on the collector.
 
 mod context;
 mod counts;
 mod export;
-mod journey;
-mod lives;
-mod moments;
+mod live_spans;
+mod request_trace;
+mod span_store;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +32,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use babelmesh_actors::{
-    domain::{SpanRef, Trace, Watched},
+    domain::{SampledTrace, SpanRef, Trace},
     events::Observer,
 };
 use opentelemetry::{
@@ -53,8 +53,8 @@ use context::{Verdict, decide};
 use export::{Exporting, Queue};
 
 pub use counts::SpanCounts;
-pub use journey::{Journey, Origin, Split};
-pub use moments::{HttpMoment, TransactionMoment, forwarded_to};
+pub use live_spans::{HttpSpan, TransactionSpan, forwarded_to};
+pub use request_trace::{Origin, RequestTrace, Split};
 
 use crate::config::TracesConfig;
 
@@ -71,7 +71,7 @@ pub struct Traces {
     counts: SpanCounts,
 }
 
-/// What is needed to trace.
+/// Tracing state.
 struct Inner {
     node: Arc<str>,
     ratio: f64,
@@ -90,7 +90,7 @@ pub struct Arrival<'a> {
     pub parent: Option<&'a str>,
     /// Its `tracestate`; empty when there is none.
     pub state: &'a str,
-    /// Whether somebody before has decided already: then no parent means that it is not watched.
+    /// Whether the sampling decision was made upstream: then no parent means not sampled.
     pub is_decided: bool,
     /// When its record was written, in milliseconds since 1970.
     pub written_ms: Option<i64>,
@@ -122,7 +122,7 @@ impl Traces {
             .build();
         let (queue, exporting) = export::start(traces, &resource, counts.clone())
             .context("starting to export traces")?;
-        // Whoever makes a span has decided that there is one.
+        // Spans are only created for sampled work.
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource)
@@ -143,7 +143,7 @@ impl Traces {
         })
     }
 
-    /// What became of spans so far.
+    /// Counters of spans.
     #[must_use]
     pub const fn counts(&self) -> &SpanCounts {
         &self.counts
@@ -170,11 +170,11 @@ impl Traces {
         Some(layer)
     }
 
-    /// What watches the lives of actors, if anybody does.
+    /// Observer that traces actors, if enabled.
     #[must_use]
     pub fn observer(&self) -> Option<Arc<dyn Observer>> {
         let inner = self.inner.as_ref()?;
-        Some(Arc::new(lives::Lives::new(Arc::clone(inner))))
+        Some(Arc::new(span_store::SpanStore::new(Arc::clone(inner))))
     }
 
     /// The trace context that a message has from here on: below its sender's where it is watched, else as it came.
@@ -240,7 +240,7 @@ impl Inner {
             trace,
             span: new_id(),
         };
-        let mut watched = Watched::new(span, under.map(|under| under.span), true);
+        let mut watched = SampledTrace::new(span, under.map(|under| under.span), true);
         watched.written = arrival.written_ms.and_then(|ms| {
             let since = Duration::from_millis(u64::try_from(ms).ok()?);
             // A clock that is ahead of ours cannot have written what was read already.

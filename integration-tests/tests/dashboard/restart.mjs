@@ -4,7 +4,7 @@ await act("kill the node");
 await until("the page says so", async () => (await text(page, "#state")) === "disconnected, reconnecting");
 assert.equal(await page.locator("body.stale").count(), 1, "what it shows is marked as old");
 await page.getByRole("button", { name: "Translate" }).click();
-await until("nothing is translated", async () => (await text(page, "#answer")) === "the node does not answer");
+await until("nothing is translated", async () => (await text(page, "#answer")) === "no response from the node");
 await act("start the node");
 await until("the page is live again", async () => (await text(page, "#state")) === "live, ready");
 assert.equal(await page.locator("body.stale").count(), 0);

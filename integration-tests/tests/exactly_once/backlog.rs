@@ -12,8 +12,8 @@ use std::{
 use babelmesh::load::{Answer, Oracle};
 use babelmesh_actors::domain::TranslationResult;
 use babelmesh_integration_tests::{
-    Cluster, Ids, Kafka, ProcessNode, Record, Sandbox, TopicReader, TopicWriter, Turn, measured,
-    processes, request, wait_until,
+    Cluster, Ids, Kafka, MachineLock, ProcessNode, Record, Sandbox, TopicReader, TopicWriter,
+    measured, processes, request, wait_until,
 };
 
 use super::{SETTLE, fake, seconds, short_lived, start};
@@ -27,7 +27,7 @@ const MOST_MEMORY: u64 = 500 << 20;
 #[test]
 fn a_backlog_of_a_million_messages_drains_with_bounded_memory() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -118,7 +118,7 @@ const WATER: (u64, u64) = (8_000, 4_000);
 #[test]
 fn a_node_that_holds_back_reads_nothing_of_partitions_that_come_meanwhile() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Chance, Cluster, Ids, Kafka, ProcessNode, Sandbox, Traffic, Turn, free_address,
+    Cluster, Ids, Kafka, MachineLock, ProcessNode, Sandbox, SeededRng, Traffic, free_address,
     http::HttpClient, measured, processes, rebalances::held, wait_for,
 };
 use rustix::process::Signal;
@@ -21,7 +21,7 @@ const STUTTER: Duration = Duration::from_secs(10);
 #[test]
 fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
@@ -53,14 +53,14 @@ fn a_broker_that_is_stopped_or_killed_and_comes_back_costs_nothing_but_time() {
 /// A broker that hangs is given up by the controller, and until that hears of it again the cluster tells everybody that it has no broker at all.
 /// Clients that ask just then believe it for ever. This test's own would, too: there are none of them while the broker hangs.
 #[test]
-fn a_broker_that_hangs_for_a_while_leaves_no_node_deaf() {
+fn a_broker_that_hangs_leaves_no_client_disconnected() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
     kafka.create_topics(4);
-    // Only a node that is deaf says nothing for so long: several hangs may follow each other.
+    // Only a disconnected node is silent for so long: several hangs may follow each other.
     let node = || fake(&kafka, &sandbox).set("kafka.session_timeout_ms", 300_000);
     let nodes = start(&sandbox, [node(), node()]);
     let owned = || nodes.each_ref().map(|node| held(&node.rebalances()));
@@ -90,9 +90,9 @@ fn a_broker_that_hangs_for_a_while_leaves_no_node_deaf() {
         longest = longest.max(resumed);
         assert_eq!(owned(), before, "everybody reads what it read before");
     }
-    let deaf = |node: &ProcessNode| node.log().matches("knows no broker any more").count();
+    let deaf = |node: &ProcessNode| node.log().matches("disconnected from all brokers").count();
     measured(
-        "only broker hangs for 12 s and stutters for 10 s, twice, clients that were left deaf",
+        "only broker hangs for 12 s and stutters for 10 s, twice, clients that were disconnected",
         nodes.iter().map(deaf).sum::<usize>(),
     );
     measured(
@@ -118,7 +118,7 @@ fn hang(broker: u32) {
 #[test]
 fn a_node_is_not_ready_while_its_brokers_are_away() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(1)) else {
         return;
     };
@@ -148,13 +148,13 @@ fn a_node_is_not_ready_while_its_brokers_are_away() {
 #[test]
 fn one_broker_of_three_that_is_lost_and_comes_back_costs_nothing_but_time() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::mortal(3)) else {
         return;
     };
     let backend = kafka.backend();
     let _nodes = start(&sandbox, [(); 2].map(|()| fake(&kafka, &sandbox)));
-    let lost = u32::try_from(Chance::of("loss of a broker").number(1..4)).unwrap();
+    let lost = u32::try_from(SeededRng::of("loss of a broker").number(1..4)).unwrap();
     let traffic = Traffic::of(RATE).start(backend);
     traffic.flow(Duration::from_secs(3), SETTLE);
     let killed = Instant::now();

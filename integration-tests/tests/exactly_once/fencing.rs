@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use babelmesh::kafka::client::Clients;
 use babelmesh_integration_tests::{
-    Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Traffic, Turn, measured, wait_for, wait_until,
+    Cluster, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, Traffic, measured, wait_for,
+    wait_until,
 };
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -35,7 +36,7 @@ fn join_late(kafka: &Kafka, node: &ProcessNode, group: &str, topics: &[String]) 
 #[test]
 fn a_node_that_is_fenced_by_its_own_late_request_joins_again_and_moves_no_partition() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -76,7 +77,7 @@ fn a_node_that_is_fenced_by_its_own_late_request_joins_again_and_moves_no_partit
 #[test]
 fn of_two_nodes_with_one_name_the_first_gives_way_and_says_why() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -95,10 +96,7 @@ fn of_two_nodes_with_one_name_the_first_gives_way_and_says_why() {
     let status = first.wait(PATIENCE);
     assert!(!status.success(), "{status}");
     let log = first.log();
-    assert!(
-        log.contains("every node needs a node.name of its own"),
-        "{log}"
-    );
+    assert!(log.contains("set a unique node.name"), "{log}");
     assert!(fences(&first) >= 2, "it had tried to come back");
     // Answers that are read until then may be those of its namesake.
     let gone = Instant::now() + Duration::from_secs(2);

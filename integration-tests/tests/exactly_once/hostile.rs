@@ -9,8 +9,8 @@ use std::{
 
 use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
 use babelmesh_integration_tests::{
-    Chance, Ids, Kafka, LocalNode, Record, Sandbox, TopicReader, TopicWriter, Turn, measured,
-    request,
+    Ids, Kafka, LocalNode, MachineLock, Record, Sandbox, SeededRng, TopicReader, TopicWriter,
+    measured, request,
 };
 
 use self::kinds::{KINDS, Kind, Way};
@@ -28,7 +28,7 @@ const PREFIX: &str = "hostile-";
 type Place = (String, i32, i64);
 
 /// Writes hostile messages of all kinds, and good ones among them.
-fn write(kafka: &Kafka, chance: &mut Chance, ids: &mut Ids) {
+fn write(kafka: &Kafka, chance: &mut SeededRng, ids: &mut Ids) {
     let topics = kafka.topics();
     let writer = TopicWriter::new(&kafka.clients());
     let jobs = format!("{}.fr", topics.jobs);
@@ -160,7 +160,7 @@ fn assert_dead(letters: &[Record], hostile: &BTreeMap<Place, (usize, Vec<u8>)>) 
 #[test]
 fn ten_thousand_hostile_messages_are_dead_letters_and_disturb_no_good_one() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::any(&sandbox) else {
         return;
     };
@@ -169,7 +169,7 @@ fn ten_thousand_hostile_messages_are_dead_letters_and_disturb_no_good_one() {
     let clients = kafka.clients();
     let results = TopicReader::new(&clients, &kafka.topics().results);
     let letters = TopicReader::new(&clients, &kafka.topics().dead_letters);
-    let mut chance = Chance::of("hostile messages");
+    let mut chance = SeededRng::of("hostile messages");
     let mut ids = Ids::default();
     let began = Instant::now();
     write(&kafka, &mut chance, &mut ids);

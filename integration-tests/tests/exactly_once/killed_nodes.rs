@@ -8,8 +8,8 @@ use std::{
 
 use babelmesh::load::everyday;
 use babelmesh_integration_tests::{
-    Chance, Cluster, Kafka, Sandbox, Traffic, Turn, executables, is_long, measured, processes,
-    wait_until,
+    Cluster, Kafka, MachineLock, Sandbox, SeededRng, Traffic, executables, is_long, measured,
+    processes, wait_until,
 };
 use rustix::process::Signal;
 
@@ -25,7 +25,7 @@ const NODES: usize = 3;
 #[test]
 fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -38,7 +38,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
     });
     let mut nodes = start(&sandbox, settings);
     let wanted = kills_wanted();
-    let mut chance = Chance::of("kill -9 of nodes");
+    let mut chance = SeededRng::of("kill -9 of nodes");
     let traffic = Traffic::of(RATE).texts(everyday()).start(backend);
     traffic.flow(Duration::from_secs(2), SETTLE);
     let started = Instant::now();
@@ -109,7 +109,7 @@ fn nodes_that_are_killed_at_random_lose_nothing_and_repeat_nothing() {
 #[test]
 fn a_node_that_wakes_up_after_its_partitions_were_given_away_repeats_nothing() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };

@@ -7,8 +7,8 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Answer, Chance, Cluster, Ids, Kafka, PATIENCE, ProcessNode, Sandbox, Traffic, Turn, is_long,
-    measured,
+    Answer, Cluster, Ids, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, SeededRng, Traffic,
+    is_long, measured,
     rebalances::{Partition, Rebalance, moved_and_returned, touched},
 };
 
@@ -74,7 +74,7 @@ fn longest_gaps(
 #[test]
 fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::wait();
+    let _turn = MachineLock::wait();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };
@@ -91,7 +91,7 @@ fn only_partitions_that_move_pause_when_nodes_join_and_leave() {
     // Past the splitter: a partition of requests that moves would hold up those of jobs.
     let traffic = Traffic::of(RATE).straight_to_jobs().start(backend);
     traffic.flow(Duration::from_secs(3), SETTLE);
-    let mut chance = Chance::of("nodes that join and leave");
+    let mut chance = SeededRng::of("nodes that join and leave");
     let (began, mut rebalances, mut changes) = (Instant::now(), Vec::new(), 0);
     for visitor in &mut visitors {
         visitor.next = began + chance.millis(0..4_000);

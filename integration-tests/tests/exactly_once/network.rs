@@ -7,7 +7,7 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, Sandbox, Settings, Traffic, Turn, measured, rebalances::held,
+    Cluster, Kafka, MachineLock, Sandbox, Settings, Traffic, measured, rebalances::held,
 };
 
 use super::{RATE, SETTLE, fake, seconds, start};
@@ -45,7 +45,7 @@ fn cut(kafka: &Kafka, during: Duration) {
 #[test]
 fn a_short_cut_holds_up_what_it_cuts_and_moves_no_partition() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = proxied(&sandbox) else {
         return;
     };
@@ -78,7 +78,7 @@ fn a_short_cut_holds_up_what_it_cuts_and_moves_no_partition() {
 #[test]
 fn a_long_cut_of_one_node_has_the_other_take_over_and_nothing_is_repeated() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = proxied(&sandbox) else {
         return;
     };
@@ -116,7 +116,7 @@ fn a_long_cut_of_one_node_has_the_other_take_over_and_nothing_is_repeated() {
 #[test]
 fn a_long_cut_of_all_nodes_loses_nothing_and_repeats_nothing() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = proxied(&sandbox) else {
         return;
     };

@@ -11,8 +11,8 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Backend, Chance, Cluster, Ids, Kafka, LocalNode, PATIENCE, ProcessNode, Sandbox, Turn, request,
-    wait_until,
+    Backend, Cluster, Ids, Kafka, LocalNode, MachineLock, PATIENCE, ProcessNode, Sandbox,
+    SeededRng, request, wait_until,
 };
 use rdkafka::{
     TopicPartitionList,
@@ -210,7 +210,7 @@ fn watch(monitor: &Monitor, stop: &AtomicBool) -> (usize, Vec<String>) {
 #[test]
 fn committed_offsets_never_go_back_while_the_network_is_cut_between_bursts() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let cluster = Cluster {
         proxied: true,
         ..Cluster::default()
@@ -220,7 +220,7 @@ fn committed_offsets_never_go_back_while_the_network_is_cut_between_bursts() {
     };
     let mut backend = kafka.backend();
     let monitor = Monitor::new(&kafka);
-    let mut chance = Chance::of("cuts between bursts");
+    let mut chance = SeededRng::of("cuts between bursts");
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let watching = thread::spawn(move || {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, PATIENCE, ProcessNode, Sandbox, Traffic, Turn, measured, rebalances::held,
-    wait_until,
+    Cluster, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, Traffic, measured,
+    rebalances::held, wait_until,
 };
 
 use super::{RATE, SETTLE, fake, seconds, start};
@@ -46,7 +46,7 @@ fn restart(
 #[test]
 fn nodes_that_are_restarted_one_after_another_move_no_partition() {
     let sandbox = Sandbox::new();
-    let _turn = Turn::share();
+    let _turn = MachineLock::share();
     let Some(kafka) = Kafka::start(&sandbox, Cluster::default()) else {
         return;
     };

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use babelmesh::kafka::topics::TopicNames;
-use babelmesh_integration_tests::Chance;
+use babelmesh_integration_tests::SeededRng;
 use serde_json::{Map, Value, json};
 
 use super::writers::RawRecord;
@@ -33,7 +33,7 @@ pub(crate) struct Case {
 /// Makes records.
 pub(crate) struct Cases {
     topics: TopicNames,
-    chance: Chance,
+    chance: SeededRng,
     number: usize,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Cases {
 type Made = (Option<Vec<u8>>, Expected);
 
 impl Cases {
-    pub(crate) const fn new(topics: TopicNames, chance: Chance) -> Self {
+    pub(crate) const fn new(topics: TopicNames, chance: SeededRng) -> Self {
         Self {
             topics,
             chance,

@@ -1,4 +1,4 @@
-//! Letters for eyes and scripts. What is in them is anybody's: no byte of it reaches a terminal as a command.
+//! Rendering of dead letters. Their content is untrusted: control characters never reach the terminal.
 
 use std::{
     fmt::Write as _,
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     cli::table::{lines as lines_of, table},
-    kafka::letters::Letter,
+    kafka::dead_letters::DeadLetter,
 };
 
 /// Characters of a payload that are shown.
@@ -52,16 +52,16 @@ struct Origin {
 
 impl Line {
     /// A letter as it is listed: with the beginnings of what may be long.
-    pub(super) fn of(letter: &Letter, handled: bool) -> Self {
+    pub(super) fn of(letter: &DeadLetter, handled: bool) -> Self {
         Self::cut(letter, handled, LONGEST, BEGINNING)
     }
 
     /// A letter with everything in it.
-    pub(super) fn whole(letter: &Letter, handled: bool) -> Self {
+    pub(super) fn whole(letter: &DeadLetter, handled: bool) -> Self {
         Self::cut(letter, handled, usize::MAX, usize::MAX)
     }
 
-    fn cut(letter: &Letter, handled: bool, longest: usize, payload: usize) -> Self {
+    fn cut(letter: &DeadLetter, handled: bool, longest: usize, payload: usize) -> Self {
         let time = |ms| {
             let since = Duration::from_millis(u64::try_from(ms).ok()?);
             let time = SystemTime::UNIX_EPOCH.checked_add(since)?;

@@ -1,4 +1,4 @@
-//! What the demonstration shows while it runs.
+//! Progress output of the demo.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -64,7 +64,7 @@ impl Board {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             pool.set_style(style);
         }
-        pool.set_message("the first model actor loads …");
+        pool.set_message("loading the first model actor …");
         let board = Self {
             terminal,
             screen,
@@ -141,7 +141,7 @@ impl Board {
             "●".repeat(ready)
         ));
         self.line(&format!(
-            "[{at:5.1} s] {what}; {ready} model actor(s) at work"
+            "[{at:5.1} s] {what}; {ready} active model actor(s)"
         ));
     }
 
@@ -195,7 +195,7 @@ impl Observer for Board {
                 ..
             } => {
                 let ms = cold_start.as_millis();
-                self.resized(1, &format!("{actor} is warm after {ms} ms ({numeric})"));
+                self.resized(1, &format!("{actor} ready after {ms} ms ({numeric})"));
             }
             Event::ActorStopped { actor, reason, .. } if *reason != StopReason::Drained => {
                 self.resized(

@@ -72,7 +72,7 @@ impl Models {
 
 impl fmt::Display for Models {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "models at work:")?;
+        write!(f, "active models:")?;
         for model in &self.0 {
             let manifest = model.manifest();
             write!(
@@ -85,7 +85,7 @@ impl fmt::Display for Models {
                 match manifest.architecture {
                     Architecture::Firefox => "a Firefox Translations model",
                     Architecture::Marian if model.id() == TOY => {
-                        "a toy that makes many mistakes: it shows the pipeline (`make models` fetches real models)"
+                        "a toy model that exercises the pipeline; its translations are often wrong (`make models` fetches real models)"
                     }
                     Architecture::Marian => "a Marian model",
                 }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::{
     caller,
-    domain::{Reach, TranslationRequest},
+    domain::{Locality, TranslationRequest},
 };
 use babelmesh_models::{Manifest, quality::Counts};
 use clap::Args;
@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::source::styled;
 use crate::{
-    cli::{runtime, told_to_stop},
+    cli::{runtime, stop_requested},
     config::Config,
     failure::Failures,
     node::{Actors, registry, select_models},
@@ -153,7 +153,7 @@ async fn measure(
             };
             let intake = actors.intake();
             async move {
-                match caller::translate(&intake, request, Reach::Node).await {
+                match caller::translate(&intake, request, Locality::Node).await {
                     Ok(Ok(translated)) => Ok(translated.text),
                     Ok(Err(error)) => Err(anyhow!("{}: {error}", error.code.name())),
                     Err(_) => Err(anyhow!("the pool ended before it answered")),
@@ -180,7 +180,7 @@ async fn measure(
     let done = tokio::select! {
         done = work => done,
         failure = failures.wait() => Err(anyhow!(failure.0)),
-        signal = told_to_stop() => Err(anyhow!("stopped by {signal}")),
+        signal = stop_requested() => Err(anyhow!("stopped by {signal}")),
     };
     actors.stop(Duration::from_secs(2)).await;
     let (translations, time) = done?;

@@ -105,7 +105,7 @@ pub(super) fn report(config: &Config, model: &Model) -> Result<()> {
     )?;
     for kind in EngineKind::for_architecture(manifest.architecture) {
         match forms::prepare(model, *kind, &cache) {
-            Ok(_) => writeln!(output, "{kind}: its form of the model is made")?,
+            Ok(_) => writeln!(output, "{kind}: model form created")?,
             Err(error) => writeln!(output, "{kind}: {}", error_chain(&error))?,
         }
     }

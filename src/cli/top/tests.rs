@@ -24,7 +24,7 @@ fn view(translated: u64, uptime_ms: u64) -> ClusterView {
         })
     };
     let view = json!({
-        "node": "a", "languages": [], "warnings": ["de is served by no node"],
+        "node": "a", "languages": [], "warnings": ["no node serves de"],
         "members": [member("a", "own", report), member("b", "down", json!(null))]
     });
     serde_json::from_value(view).unwrap()
@@ -65,7 +65,7 @@ fn nodes_pools_rates_and_warnings_are_on_the_screen() {
         ("demo", "fr (de)"),
         ("demo", "44"),
         ("demo", "15.0"),
-        ("de is served", "no node"),
+        ("no node serves de", ""),
         ("sorted by name", "? help"),
     ];
     assert_rows(&text, &rows);

@@ -1,4 +1,4 @@
-//! Durations and sizes that nobody can mean: the unit is part of a key's name, so one rule holds for all of them.
+//! Implausible durations and sizes: the unit is part of a key's name, so one rule holds for all of them.
 
 use babelmesh_settings::{ConfigError, mistake};
 use serde_json::Value;
@@ -26,7 +26,7 @@ const ZERO_IS_ALLOWED: [&str; 12] = [
     "offload.sustain_ms",
 ];
 
-/// Kafka keeps records for ever when it is told -1, and for many years.
+/// Kafka accepts -1 for unlimited retention, and many years.
 const ARE_NO_WAITS: &str = "kafka.topic_settings";
 
 /// The largest value of a key, and what it is, by the unit in its name.
@@ -117,7 +117,10 @@ mod tests {
             }
         }
         for path in ZERO_IS_ALLOWED {
-            assert!(paths.iter().any(|known| known == path), "{path} is no key");
+            assert!(
+                paths.iter().any(|known| known == path),
+                "{path} is not a configuration key"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether a command is about something that exists.
+//! Validation of command targets.
 
 use std::{collections::BTreeSet, fmt::Display};
 
@@ -6,13 +6,13 @@ use babelmesh_actors::domain::Language;
 
 use crate::cluster::command::Action;
 
-/// What commands can be about.
-pub(super) struct Existing {
+/// Possible targets of commands.
+pub(super) struct CommandTargets {
     /// Models that have a pool.
     pub(super) models: Vec<String>,
     /// Languages that they write.
     pub(super) languages: BTreeSet<Language>,
-    /// Languages whose jobs are held back. Their models may be gone.
+    /// Paused languages. Their models may be gone.
     pub(super) paused: BTreeSet<Language>,
     /// Actors of one pool that the node has cores for.
     pub(super) room: u32,
@@ -22,7 +22,7 @@ pub(super) struct Existing {
 ///
 /// # Errors
 /// What is wrong with it, and what exists instead.
-pub(super) fn check(action: &Action, existing: &Existing) -> Result<(), String> {
+pub(super) fn check(action: &Action, existing: &CommandTargets) -> Result<(), String> {
     match action {
         Action::SetBounds { model, min, max } => {
             known_model(model, existing)?;
@@ -50,7 +50,7 @@ pub(super) fn tag(language: &str) -> Result<Language, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-fn known_model(model: &str, existing: &Existing) -> Result<(), String> {
+fn known_model(model: &str, existing: &CommandTargets) -> Result<(), String> {
     match existing.models.iter().any(|known| known == model) {
         true => Ok(()),
         false => Err(format!(
@@ -60,7 +60,7 @@ fn known_model(model: &str, existing: &Existing) -> Result<(), String> {
     }
 }
 
-fn known_language(target: Language, existing: &Existing) -> Result<(), String> {
+fn known_language(target: Language, existing: &CommandTargets) -> Result<(), String> {
     match existing.languages.contains(&target) {
         true => Ok(()),
         false => Err(format!(
@@ -98,9 +98,9 @@ fn list<T: Display>(things: impl IntoIterator<Item = T>) -> String {
 mod tests {
     use super::*;
 
-    fn existing() -> Existing {
+    fn existing() -> CommandTargets {
         let languages = |tags: &[&str]| tags.iter().map(|tag| tag.parse().unwrap()).collect();
-        Existing {
+        CommandTargets {
             models: vec!["one".to_owned(), "two".to_owned()],
             languages: languages(&["fr", "de"]),
             paused: languages(&["es"]),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_can_be_commanded_and_what_is_paused_can_be_resumed() {
+    fn existing_targets_can_be_commanded_and_paused_ones_resumed() {
         let language = |tag: &str| tag.to_owned();
         for action in [
             Action::Drain,

@@ -43,7 +43,7 @@ impl Journal {
                     {
                         return outcome.clone().map(repeated);
                     }
-                    // Whoever did it has been cut off.
+                    // The executor was cancelled.
                 }
                 Found::New(sender) => {
                     let running = Running { journal: self, id };

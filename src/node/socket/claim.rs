@@ -1,4 +1,4 @@
-//! Claims the path of the status socket, without harm to what else may lie there.
+//! Claims the path of the status socket without removing unrelated files.
 
 use std::{
     fs::{self, DirBuilder, Metadata},
@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode. The system gives the inode to nobody else while the socket is open.
+    /// Device and inode. The inode is not reused while the socket is open.
     identity: (u64, u64),
 }
 
@@ -71,16 +71,16 @@ fn reclaim(socket: &Path) -> Result<()> {
     };
     ensure!(
         found.file_type().is_socket(),
-        "something that is not a socket is there, and stays: give status.socket another path"
+        "the path exists and is not a socket: set another status.socket"
     );
     match UnixStream::connect(socket) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(socket).context("removing the socket of a node that is gone")
+            fs::remove_file(socket).context("removing a stale socket")
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).context("a socket is there that cannot be asked"),
+        Err(error) => Err(error).context("the existing socket cannot be queried"),
         Ok(_) => {
-            bail!("another node answers there: give this one another node.name or status.socket")
+            bail!("another node is listening there: set a unique node.name or status.socket")
         }
     }
 }
@@ -90,14 +90,14 @@ fn private(folder: &Path) -> Result<()> {
     let user = rustix::process::geteuid().as_raw();
     if let Some(wrong) = not_private(&found, user) {
         bail!(
-            "the folder {} {wrong}: put it right, or set status.socket",
+            "the folder {} {wrong}: fix it, or set status.socket",
             folder.display()
         );
     }
     Ok(())
 }
 
-/// What keeps a folder from being a user's alone.
+/// Why a folder is not private.
 fn not_private(folder: &Metadata, user: u32) -> Option<&'static str> {
     if !folder.is_dir() {
         Some("is a link or no folder")
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_a_socket_stays() {
+    async fn files_that_are_not_sockets_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let elsewhere = Path::new("/nowhere");
+        let remote_nodes = Path::new("/nowhere");
         let file = folder.path().join("precious.txt");
         fs::write(&file, "precious").unwrap();
         let link = folder.path().join("link");
@@ -136,7 +136,7 @@ mod tests {
         let inner = folder.path().join("folder");
         fs::create_dir(&inner).unwrap();
         for path in [&file, &link, &dangling, &inner] {
-            let error = refused(path, elsewhere);
+            let error = refused(path, remote_nodes);
             assert!(error.contains("not a socket"), "{error}");
             assert!(fs::symlink_metadata(path).is_ok());
         }
@@ -147,30 +147,30 @@ mod tests {
     async fn the_socket_of_a_killed_node_is_replaced_and_that_of_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("new").join("node.sock");
-        let elsewhere = Path::new("/nowhere");
+        let remote_nodes = Path::new("/nowhere");
         // Dropping a listener leaves its file, as a kill does.
-        drop(listen(&socket, elsewhere).unwrap());
+        drop(listen(&socket, remote_nodes).unwrap());
         assert!(socket.exists());
-        let _live = listen(&socket, elsewhere).unwrap();
-        let error = refused(&socket, elsewhere);
-        assert!(error.contains("another node answers"), "{error}");
+        let _live = listen(&socket, remote_nodes).unwrap();
+        let error = refused(&socket, remote_nodes);
+        assert!(error.contains("another node is listening"), "{error}");
     }
 
     #[tokio::test]
     async fn only_the_nodes_own_socket_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let elsewhere = Path::new("/nowhere");
+        let remote_nodes = Path::new("/nowhere");
         let path = folder.path().join("node.sock");
-        let (_listener, file) = listen(&path, elsewhere).unwrap();
+        let (_listener, file) = listen(&path, remote_nodes).unwrap();
         file.remove();
         assert!(!path.exists());
         file.remove();
-        // Somebody has put something else there.
+        // The path was replaced by another file.
         fs::write(&path, "precious").unwrap();
         file.remove();
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(&path).unwrap();
-        let (_successor, _) = listen(&path, elsewhere).unwrap();
+        let (_successor, _) = listen(&path, remote_nodes).unwrap();
         file.remove();
         assert!(path.exists(), "the socket of its successor");
     }

@@ -319,8 +319,9 @@ impl<'de> Visitor<'de> for Targets {
     }
 }
 
-/// What can be read of a request that cannot be read as a whole: its ids and its languages, up to the first byte that is not valid JSON. Nothing
-/// without a message id. The text stays empty. Takes linear time and builds nothing but ids and at most one more than `most_targets` targets.
+/// Salvages parts of an invalid request: its ids and its languages, up to the first byte that is not valid JSON.
+/// Nothing without a message id. The text stays empty. Takes linear time and builds nothing but ids and at most one
+/// more than `most_targets` targets.
 pub(super) fn salvage(bytes: &[u8], most_targets: usize) -> Option<TranslationRequest> {
     let mut found = Found::default();
     let json = json(bytes);
@@ -521,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_still_says_whom_to_answer() {
+    fn an_unreadable_request_still_identifies_its_sender() {
         for bytes in [
             &br#"{"messageId":"r","text":5,"targetLanguage":"fr"}"#[..],
             br#"{"messageId":"r","text":"Hi","targetLanguages":["fr"],"modelType":"fast"}"#,
@@ -552,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_message_has_nobody_to_answer() {
+    fn a_record_without_message_id_gets_no_answer() {
         for bytes in [
             "",
             "hello",

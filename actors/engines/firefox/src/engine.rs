@@ -1,4 +1,4 @@
-//! The engine behind the protocol.
+//! The engine implementation.
 
 use std::{
     fs,
@@ -163,7 +163,7 @@ impl Firefox {
         let shares = placed.map(|_| &mut attention);
         let generated = self.network.translate(source, end, most, shares);
         if !generated.log_probability.is_finite() {
-            return Err("the network computed what is not a number".into());
+            return Err("the network produced a NaN".into());
         }
         let (text, places) = self.vocabularies.decode(&generated.tokens);
         if let Some(placed) = placed {

@@ -61,7 +61,7 @@ impl Shape {
         match shape.width >= 4 && is_even && shape.width.is_multiple_of(shape.heads) {
             true => Ok(shape),
             false => Err(format!(
-                "dim-emb {} does not go with {} transformer-heads",
+                "dim-emb {} is not divisible by {} transformer-heads",
                 shape.width, shape.heads
             )),
         }
@@ -92,7 +92,7 @@ mod tests {
             (
                 "256",
                 "100",
-                "dim-emb 100 does not go with 8 transformer-heads",
+                "dim-emb 100 is not divisible by 8 transformer-heads",
             ),
         ] {
             assert_eq!(Shape::parse(&TEXT.replace(from, to)).unwrap_err(), reason);

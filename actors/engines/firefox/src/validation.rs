@@ -74,7 +74,9 @@ pub(crate) fn check_shortlist(bytes: &[u8], tokens: usize) -> Result<(), String>
     };
     // The list is filled up to a multiple of eight.
     if frequent.saturating_add(8) > tokens as u64 {
-        return Err(format!("it wants {frequent} frequent tokens of {tokens}"));
+        return Err(format!(
+            "{frequent} frequent tokens exceed the vocabulary of {tokens}"
+        ));
     }
     let offsets = rest[..offsets]
         .iter()

@@ -9,7 +9,7 @@ use babelmesh_models::EngineFile;
 
 use crate::tokeniser::{Encoded, Tokeniser};
 
-/// What the network made of one source.
+/// The network's output for one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
     /// The translation's numbers. An end mark closes them, unless the translation is unfinished.
@@ -48,7 +48,7 @@ impl MarianSession {
         })
     }
 
-    /// What the engine file says.
+    /// The content of the engine file.
     #[must_use]
     pub fn file(&self) -> &EngineFile {
         &self.file

@@ -1,4 +1,4 @@
-//! What the engines share for Marian models: tokenisation, and everything of a batch that is not the network.
+//! Shared code of engines for Marian models: tokenisation, and batch processing around the network.
 //!
 //! The tokeniser is SentencePiece's unigram model, read from the model's own `.spm` file with its own
 //! normalisation table. It is written out here because the crates at hand differ from the original where it

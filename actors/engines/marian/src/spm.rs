@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// What of a SentencePiece model matters for encoding.
+/// The part of a SentencePiece model that is used for encoding.
 #[derive(Debug, Default)]
 pub struct SpmFile {
     pub(crate) pieces: Vec<Piece>,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_early_is_malformed() {
+    fn truncated_messages_are_malformed() {
         assert!(matches!(
             SpmFile::parse(b"\x0a\x0a\x0a\x01a"),
             Err(SpmError::Malformed(_))

@@ -50,7 +50,7 @@ pub enum TokeniserError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// The SentencePiece model cannot be used.
@@ -58,7 +58,7 @@ pub enum TokeniserError {
     Spm {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: SpmError,
     },
     /// The vocabulary cannot be used.
@@ -66,7 +66,7 @@ pub enum TokeniserError {
     Vocabulary {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
 }

@@ -19,14 +19,14 @@ pub enum Damage {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// The list of digests is not complete.
     #[error("{} is not a complete list of digests", .0.display())]
     List(PathBuf),
     /// A file has another content.
-    #[error("{} has another content than was derived", .0.display())]
+    #[error("{} does not match its digest", .0.display())]
     Content(PathBuf),
 }
 

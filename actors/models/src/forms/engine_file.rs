@@ -1,4 +1,4 @@
-//! `engine.toml`: what an engine process must know beside the network.
+//! `engine.toml`: metadata for the engine process.
 
 use std::{
     fs, io,
@@ -53,7 +53,7 @@ pub enum EngineFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// It does not hold what it should.
@@ -61,7 +61,7 @@ pub enum EngineFileError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
 }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_names_is_asked_for() {
+    fn missing_languages_are_requested() {
         let error = find_in("/m/x", &["fr"], &options(&[], &[])).err().unwrap();
         assert!(error.contains("source languages"), "{error}");
         let error = find_in("/m/x", &[], &options(&["en"], &[])).err().unwrap();

@@ -78,7 +78,7 @@ mod tests {
     use crate::marian::tests::{config, zeros};
 
     #[test]
-    fn what_follows_from_the_rest_is_dropped() {
+    fn derivable_tensors_are_dropped() {
         let mut weights = zeros(&config());
         let kept = weights.tensors.clone();
         for copy in EMBEDDING_COPIES {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_lost_is_refused() {
+    fn imports_that_would_lose_data_are_rejected() {
         let with = |name: &str, tensor: Tensor| {
             let mut weights = zeros(&config());
             weights.tensors.insert(name.into(), tensor);

@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
     }
 }
 
-/// Reads everything; what cannot be read leaves a problem and a value that nobody will see.
+/// Reads everything; an invalid value records a problem and yields a placeholder.
 fn read(mut root: Section<'_>) -> Manifest {
     let id = root.text("id");
     root.check(
@@ -197,7 +197,7 @@ impl Section<'_> {
         } else {
             format!("{}.{key}", self.path)
         };
-        // One problem a place: the first is the cause of the others.
+        // Report one problem per key: the first is the cause of the others.
         if self.problems.iter().all(|problem| problem.path != path) {
             self.problems.push(Problem {
                 path,

@@ -104,7 +104,7 @@ impl Version {
 /// A file of a registry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// What it is for.
+    /// Its purpose.
     pub kind: FileKind,
     /// Source language.
     pub source: String,

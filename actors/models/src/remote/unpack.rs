@@ -22,7 +22,7 @@ pub enum UnpackError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system error.
         source: io::Error,
     },
     /// It is not the file of the record.

@@ -1,4 +1,4 @@
-//! What a simulation found.
+//! Report of a simulation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Report {
     pub lanes: BTreeMap<SimulatedLane, DelayReport>,
     /// Delays of all lanes together.
     pub all: DelayReport,
-    /// What the pool cost: the lifetimes of all actors, starting and draining included, in seconds.
+    /// Cost of the pool: the lifetimes of all actors, starting and draining included, in seconds.
     pub actor_seconds: f64,
     /// The changes of the pool's size, in order.
     pub scalings: Vec<Scaling>,

@@ -204,7 +204,7 @@ fn simulations_are_deterministic() {
     assert_eq!(delay_target(&BURST), delay_target(&BURST));
 }
 
-/// The table of the four traces, for whoever wants to see it: `cargo test -- --ignored --nocapture`.
+/// Prints the table of the four traces: `cargo test -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints a table and asserts nothing"]
 fn comparison_table() {

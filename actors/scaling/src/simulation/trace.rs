@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SimulatedLane {
-    /// Somebody waits for the answer.
+    /// Interactive work.
     Interactive,
     /// Ordinary conversations.
     Normal,

@@ -1,4 +1,4 @@
-//! What must hold of every decision.
+//! Properties of every decision.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,7 @@ fn peers() -> impl Strategy<Value = Vec<PeerView>> {
         let named = peers.into_iter().enumerate();
         named
             .map(
-                |(index, (credits, speed, trip, measured, held_off))| PeerView {
+                |(index, (credits, speed, trip, measured, cooldown))| PeerView {
                     node: Arc::from(format!("node-{index}")),
                     offer: Offer {
                         credits,
@@ -37,7 +37,7 @@ fn peers() -> impl Strategy<Value = Vec<PeerView>> {
                     },
                     round_trip: ms(trip),
                     measured,
-                    held_off_until: held_off.map(Duration::from_secs),
+                    cooldown_until: cooldown.map(Duration::from_secs),
                 },
             )
             .collect()
@@ -88,7 +88,7 @@ prop_compose! {
             batch_tokens: 512,
             pressure,
             pressed_since: (pressure > 1.0).then_some(since),
-            calm_since: calm,
+            self_sufficient_since: calm,
             peers,
             workers,
         }
@@ -97,14 +97,14 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn nobody_is_asked_for_more_than_was_offered_or_while_left_alone(snapshot in snapshots()) {
+    fn no_peer_is_asked_beyond_its_offer_or_during_its_cooldown(snapshot in snapshots()) {
         let decision = decide_offload(&snapshot, &OffloadConfig::default(), NOW);
         for node in &decision.start {
             let peer = snapshot.peer(node).expect("a peer that was there");
             let started = decision.start.iter().filter(|n| *n == node).count();
             let used = snapshot.workers_at(node).count();
             prop_assert!(started + used <= peer.offer.credits as usize);
-            prop_assert!(peer.held_off_until.is_none_or(|until| until <= NOW));
+            prop_assert!(peer.cooldown_until.is_none_or(|until| until <= NOW));
         }
     }
 
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pool_that_must_not_borrow_sends_everybody_away(snapshot in snapshots()) {
+    fn a_pool_that_must_not_borrow_stops_all_remote_workers(snapshot in snapshots()) {
         let config = OffloadConfig { borrow: false, ..OffloadConfig::default() };
         let decision = decide_offload(&snapshot, &config, NOW);
         prop_assert!(decision.start.is_empty());
@@ -150,11 +150,11 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_taken_and_sent_away_in_one_breath(snapshot in snapshots()) {
+    fn no_remote_worker_is_started_and_stopped_in_one_decision(snapshot in snapshots()) {
         let decision = decide_offload(&snapshot, &OffloadConfig::default(), NOW);
         for (number, why) in &decision.stop {
             let worker = &snapshot.workers[*number as usize];
-            if *why == GuestStop::TooSlow {
+            if *why == RemoteWorkerStop::TooSlow {
                 prop_assert!(!decision.start.contains(&worker.node), "{} is too slow", worker.node);
             }
         }
@@ -180,7 +180,7 @@ fn hot() -> OffloadSnapshot {
             },
             round_trip: ms(5),
             measured: None,
-            held_off_until: None,
+            cooldown_until: None,
         }],
         ..OffloadSnapshot::default()
     }
@@ -205,7 +205,7 @@ fn a_hot_pool_takes_what_is_offered_and_says_why_it_does_not() {
     snapshot.peers[0].offer.credits = 0;
     assert_eq!(reason(&snapshot), OffloadReason::NoOffers);
     let mut snapshot = hot();
-    snapshot.peers[0].held_off_until = Some(NOW + ms(1));
+    snapshot.peers[0].cooldown_until = Some(NOW + ms(1));
     assert_eq!(reason(&snapshot), OffloadReason::HeldOff);
     let mut snapshot = hot();
     snapshot.peers[0].round_trip = ms(11_000);

@@ -1,4 +1,4 @@
-//! What one client has waiting in a lane: its messages.
+//! The queue of one client in a lane: its messages.
 //!
 //! Each message has the tag at which it would be complete if all messages of the client were served equally at the same time; the one with the
 //! smallest tag is served first, alone (fair sojourn protocol; Friedman and Henderson, 2003). So each message is complete no later than with
@@ -17,7 +17,7 @@ pub(super) struct ClientQueue {
     messages: HashMap<u64, Message>,
     /// Those with items, by tag.
     order: BTreeSet<(u64, u64)>,
-    /// What each message would have had by now if all were served equally.
+    /// Virtual time: the service of each message under equal sharing.
     clock: u64,
     tokens: u64,
 }
@@ -50,7 +50,8 @@ impl ClientQueue {
         self.messages.get(job)?.items.front()
     }
 
-    /// Takes the item that is next. It can be [put back](Self::put_back) until [`served`](Self::served) is told about another one of its message.
+    /// Takes the item that is next. It can be [put back](Self::put_back) until [`served`](Self::served) is called for
+    /// another item of its message.
     pub(super) fn pop(&mut self) -> Option<Item> {
         let (tag, job) = *self.order.first()?;
         let message = self.messages.get_mut(&job)?;

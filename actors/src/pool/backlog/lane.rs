@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::client::ClientQueue;
 use crate::{
     domain::ClientId,
-    fair::Turns,
+    fair::FairQueue,
     pool::{batching::BatchShape, item::Item},
 };
 
@@ -25,7 +25,7 @@ pub(super) const QUANTUM: u32 = 128;
 #[derive(Debug)]
 pub(super) struct LaneQueue {
     clients: HashMap<ClientId, ClientQueue>,
-    turns: Turns<ClientId>,
+    turns: FairQueue<ClientId>,
     /// How many items were queued when.
     ages: BTreeMap<Instant, usize>,
     items: usize,
@@ -38,7 +38,7 @@ impl Default for LaneQueue {
     fn default() -> Self {
         Self {
             clients: HashMap::new(),
-            turns: Turns::with_quantum(QUANTUM.into()),
+            turns: FairQueue::with_quantum(QUANTUM.into()),
             ages: BTreeMap::new(),
             items: 0,
             tokens: 0,
@@ -48,14 +48,14 @@ impl Default for LaneQueue {
 }
 
 /// A batch as it grows in one lane.
-struct Growing<'a> {
+struct BatchBuilder<'a> {
     shape: &'a mut BatchShape,
     per_client: Option<u32>,
     /// Tokens of each client in the batch.
     taken: HashMap<ClientId, u32>,
 }
 
-impl Growing<'_> {
+impl BatchBuilder<'_> {
     /// Whether a client may have an item of so many tokens in the batch.
     fn is_in_share(&self, client: ClientId, tokens: u32) -> bool {
         let had = self.taken.get(&client).copied().unwrap_or(0);
@@ -83,7 +83,7 @@ impl LaneQueue {
         per_client: Option<u32>,
         batch: &mut Vec<Item>,
     ) {
-        let mut growing = Growing {
+        let mut growing = BatchBuilder {
             shape,
             per_client,
             taken: HashMap::new(),
@@ -132,7 +132,7 @@ impl LaneQueue {
     }
 
     /// Gives the room that is left to items that were passed over, and puts the others back.
-    fn fill(&mut self, growing: &mut Growing<'_>, passed: Vec<Item>, batch: &mut Vec<Item>) {
+    fn fill(&mut self, growing: &mut BatchBuilder<'_>, passed: Vec<Item>, batch: &mut Vec<Item>) {
         let mut back = Vec::new();
         for item in passed {
             let (client, tokens) = (item.client, item.tokens);
@@ -168,7 +168,7 @@ impl LaneQueue {
         self.leave_if_empty(item.client);
     }
 
-    /// A client without work leaves nothing behind.
+    /// An idle client leaves no state behind.
     fn leave_if_empty(&mut self, client: ClientId) {
         if self.clients.get(&client).is_some_and(ClientQueue::is_empty) {
             self.clients.remove(&client);

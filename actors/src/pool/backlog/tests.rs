@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_removed_and_what_is_left_are_all_there_was(
+    fn removed_and_remaining_items_are_complete(
         items in prop::collection::vec((1u32..700, lanes()), 0..200), modulus in 1u64..5,
     ) {
         let start = Instant::now();
@@ -351,7 +351,7 @@ fn a_client_of_the_interactive_lane_has_no_smaller_share_than_one_of_the_normal_
 }
 
 #[test]
-fn what_is_forgotten_is_counted_no_more_and_leaves_no_client() {
+fn forgotten_items_are_not_counted_and_leave_no_client() {
     let start = Instant::now();
     let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
     for number in 0..50 {

@@ -1,4 +1,4 @@
-//! Pure decisions of the node's budget: which pool gets a busy slot next, and which pool gives up an actor.
+//! Pure decisions of the node's budget: which pool gets the next slot, and which pool releases an actor.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(super) fn grant(free_threads: usize, demands: &[Demand]) -> Vec<u64> {
     granted
 }
 
-/// A pool that could give up an actor.
+/// A pool that could release an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
     /// The pool.
@@ -69,8 +69,8 @@ pub(super) struct Holder {
     pub(super) memory: u64,
 }
 
-/// The pools that are asked to give up an actor each, to free `missing` bytes: the least recently used idle pools first. Pools with work
-/// are asked only if `from_busy`, and never more of them than needed.
+/// The pools that have to release an actor each, to free `missing` bytes: the least recently used idle pools first.
+/// Pools with work are asked only if `from_busy`, and never more of them than needed.
 #[must_use]
 pub(super) fn evict(missing: u64, holders: &[Holder], from_busy: bool) -> Vec<u64> {
     let mut order: Vec<&Holder> = holders

@@ -4,10 +4,10 @@ use super::*;
 
 const TARGET: Duration = Duration::from_secs(1);
 
-fn join(budget: &Arc<NodeBudget>) -> (Seat, Receiver<Notice>) {
+fn join(budget: &Arc<NodeBudget>) -> (BudgetHandle, Receiver<Notice>) {
     let (sender, receiver) = channel();
-    let seat = budget.join(move |notice| drop(sender.send(notice)));
-    (seat, receiver)
+    let budget_handle = budget.join(move |notice| drop(sender.send(notice)));
+    (budget_handle, receiver)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{Lane, Trace},
     engine::EngineBatch,
-    events::{BatchWatch, Event, PieceSource, WatchedBatch},
+    events::{BatchSpan, Event, PieceSource, TracedBatch},
 };
 
 use super::Pool;
@@ -17,7 +17,7 @@ use crate::pool::{
     budget::Slot,
     failure::Attempt,
     item::Item,
-    jobs::Stale,
+    jobs::EndedJob,
     peer_queue::PeerBatch,
     remote_workers::RemoteBatch,
     workers::{InFlight, Work},
@@ -29,7 +29,7 @@ const URGENT_MEMORY: Duration = Duration::from_secs(2);
 impl Pool {
     /// Hands work to every idle actor, the pool's own first.
     pub(in crate::pool) fn dispatch(&mut self) {
-        // Nothing that is late reaches an engine, however short the time since the last look.
+        // Expired jobs never reach an engine, even between two sweeps.
         self.expire(Instant::now());
         self.drop_stale();
         while let Some(id) = self.workers.idle() {
@@ -56,7 +56,7 @@ impl Pool {
         self.dispatch_remotely();
     }
 
-    /// Gives back what the pool has no use for.
+    /// Returns unused resources.
     fn settle_budget(&mut self) {
         let has_work = self.has_work();
         let has_idle = self.workers.idle().is_some();
@@ -104,7 +104,7 @@ impl Pool {
                 return None;
             }
             self.jobs.keep_wanted(&mut items);
-            // What else waits of jobs that nobody wants any more is gone before the next look.
+            // Other pieces of abandoned jobs are removed before the next look.
             self.drop_stale();
             self.leave_out_known(&mut items);
             if !items.is_empty() {
@@ -130,7 +130,7 @@ impl Pool {
             return self.put_back(attempt);
         };
         let oldest = attempt.oldest().unwrap_or(now);
-        let watch = self.watch_batch(&mut batch, &watched, |batch| WatchedBatch {
+        let watch = self.watch_batch(&mut batch, &watched, |batch| TracedBatch {
             actor,
             waited: now.saturating_duration_since(oldest),
             ..batch
@@ -156,7 +156,7 @@ impl Pool {
         let mut batch = lent.take_segments();
         let lent_by = lent.watched_by();
         let watch = lent_by.is_some().then(|| {
-            self.events.batch(&WatchedBatch {
+            self.events.batch(&TracedBatch {
                 pool: self.events.name(),
                 actor,
                 at: None,
@@ -181,8 +181,8 @@ impl Pool {
         self.workers.assign(id, batch, in_flight);
     }
 
-    /// Hands fresh work to idle remote workers. What failed before is only for own actors, so that a text that makes engines fail is found by those
-    /// whose failures are counted; and somebody who is waiting gets an own actor, unless that has taken too long.
+    /// Dispatches new work to idle remote workers. Failed work goes to local actors only, so that poison texts are
+    /// found by actors whose failures are counted; interactive work goes to local actors unless it has waited too long.
     fn dispatch_remotely(&mut self) {
         if self.remote.len() == 0 {
             return;
@@ -212,7 +212,7 @@ impl Pool {
             return self.put_back(attempt);
         };
         let oldest = attempt.oldest().unwrap_or(now);
-        let watch = self.watch_batch(&mut batch, &watched, |batch| WatchedBatch {
+        let watch = self.watch_batch(&mut batch, &watched, |batch| TracedBatch {
             actor: &worker.name,
             at: Some(&worker.node),
             waited: now.saturating_duration_since(oldest),
@@ -227,17 +227,17 @@ impl Pool {
         self.remote.assign(id, batch, in_flight);
     }
 
-    /// Shows a batch of own work, if something in it is watched. `complete` adds who has it.
+    /// Starts the span of a batch of own work, if a job in it is sampled. `complete` adds the assignee.
     fn watch_batch<'a>(
         &'a self,
         batch: &mut EngineBatch,
         jobs: &'a [Arc<Trace>],
-        complete: impl FnOnce(WatchedBatch<'a>) -> WatchedBatch<'a>,
-    ) -> Option<Box<dyn BatchWatch>> {
+        complete: impl FnOnce(TracedBatch<'a>) -> TracedBatch<'a>,
+    ) -> Option<Box<dyn BatchSpan>> {
         if jobs.is_empty() {
             return None;
         }
-        let watched = complete(WatchedBatch {
+        let watched = complete(TracedBatch {
             pool: self.events.name(),
             actor: self.events.name(),
             at: None,
@@ -252,7 +252,7 @@ impl Pool {
         watch
     }
 
-    /// Takes back a batch that was not done, through no fault of its own.
+    /// Requeues a batch that failed through no fault of its own.
     pub(super) fn put_back(&mut self, attempt: Attempt) {
         self.release_waiting(&attempt.items);
         self.queue.put_back(attempt);
@@ -263,7 +263,7 @@ impl Pool {
         self.queue.restore(self.dedup.release(items));
     }
 
-    /// Notes jobs that ended because nobody wanted them any more.
+    /// Counts abandoned jobs.
     pub(super) fn note_abandoned(&mut self) {
         let jobs = self.jobs.take_abandoned();
         if jobs > 0 {
@@ -275,7 +275,7 @@ impl Pool {
 
     /// Takes what waits of jobs that have ended out of the backlog.
     fn drop_stale(&mut self) {
-        for Stale { job, lane, client } in self.jobs.take_stale() {
+        for EndedJob { job, lane, client } in self.jobs.take_stale() {
             self.queue.forget(lane, client, job);
         }
     }

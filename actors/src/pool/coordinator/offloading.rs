@@ -6,7 +6,9 @@ use tokio::time::Instant;
 use crate::{
     domain::Lane,
     events::Event,
-    offload::{GuestStop, LendingSnapshot, Loan, OffloadSnapshot, credits, own_wait},
+    offload::{
+        OffloadRequest, OffloadSnapshot, RemoteWorkerStop, SpareCapacitySnapshot, credits, own_wait,
+    },
 };
 
 use super::Pool;
@@ -20,7 +22,7 @@ use crate::pool::{
 
 impl Pool {
     /// Takes a peer's batch in, or refuses it.
-    pub(in crate::pool) fn lend(&mut self, loan: Loan) {
+    pub(in crate::pool) fn lend(&mut self, loan: OffloadRequest) {
         let space = self.space();
         let host = Host {
             is_closing: self.closing.is_closing(),
@@ -31,8 +33,8 @@ impl Pool {
         self.peer_queue.take_in(loan, &host, &self.events);
     }
 
-    /// Looks at the pool's own load and at its peers when it is time: what to offer, and whether to ask for help.
-    pub(in crate::pool) async fn look_at_peers(&mut self, myself: &ActorRef<PoolMessage>) {
+    /// Periodic offload decision: what to offer, and whether to borrow.
+    pub(in crate::pool) async fn poll_peers(&mut self, myself: &ActorRef<PoolMessage>) {
         let now = Instant::now();
         let timeout = self.spec.offload.lend_timeout();
         self.peer_queue.sweep(timeout, now, &self.events);
@@ -41,7 +43,7 @@ impl Pool {
         }
         self.remote.observe(&self.counters.totals, now);
         let pressure = self.pressure(now);
-        let lending = self.lending_snapshot(pressure);
+        let lending = self.spare_capacity_snapshot(pressure);
         self.peer_queue
             .set_credits(credits(&lending, &self.spec.offload));
         let plan = self.remote.decide(self.offload_snapshot(pressure), now);
@@ -54,7 +56,7 @@ impl Pool {
             self.take_back(lost);
         }
         for (id, why) in plan.stop {
-            if let Some(worker) = self.remote.send_away(id, why) {
+            if let Some(worker) = self.remote.release(id, why) {
                 self.note_stopped(worker, why);
             }
         }
@@ -63,7 +65,7 @@ impl Pool {
             let number = || counters.next_actor();
             let started = self.remote.start(slot, number, myself, warm_up).await;
             if let Some(RemoteName { name, node }) = started {
-                self.events.observe(Event::GuestStarted {
+                self.events.observe(Event::RemoteWorkerStarted {
                     pool: self.events.pool(),
                     guest: name,
                     peer: node,
@@ -81,14 +83,14 @@ impl Pool {
     }
 
     /// Ends all remote workers. Called when no job is left.
-    pub(super) fn dismiss_remote(&mut self, why: GuestStop) {
+    pub(super) fn dismiss_remote(&mut self, why: RemoteWorkerStop) {
         for worker in self.remote.dismiss() {
             self.note_stopped(worker, why);
         }
     }
 
-    fn note_stopped(&self, worker: RemoteName, reason: GuestStop) {
-        self.events.observe(Event::GuestStopped {
+    fn note_stopped(&self, worker: RemoteName, reason: RemoteWorkerStop) {
+        self.events.observe(Event::RemoteWorkerStopped {
             pool: self.events.pool(),
             guest: worker.name,
             peer: worker.node,
@@ -107,8 +109,8 @@ impl Pool {
         pressure(self.queue.fresh(), lag, speed, target, now)
     }
 
-    fn lending_snapshot(&self, pressure: f64) -> LendingSnapshot {
-        LendingSnapshot {
+    fn spare_capacity_snapshot(&self, pressure: f64) -> SpareCapacitySnapshot {
+        SpareCapacitySnapshot {
             warm: self.workers.counts().warm(),
             arrivals: self.remote.arrivals(),
             tokens_per_second: self.remote.tokens_per_second(),
@@ -157,7 +159,7 @@ impl Pool {
         own_wait(waiting, warm, self.remote.tokens_per_second())
     }
 
-    /// Whether somebody has waited for an own actor for too long.
+    /// Whether interactive work has waited too long for a local actor.
     pub(super) fn own_actors_are_late(&self) -> bool {
         let oldest = self.queue.fresh().oldest(Lane::Interactive);
         let target = self.spec.offload.target_delay();

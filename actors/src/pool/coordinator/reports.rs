@@ -156,10 +156,10 @@ impl Pool {
         }
     }
 
-    /// Takes the translations of a batch, whoever made them.
+    /// Handles the translations of a batch from any source.
     fn translated(&mut self, attempt: Attempt, translations: Vec<Translation>, done: Done) {
         let now = Instant::now();
-        // What comes too late is of no use to its sender any more.
+        // Late translations are dropped: the deadline has expired.
         self.expire(now);
         let worker = self.worker(Arc::clone(&done.actor));
         let segments = attempt.items.len();
@@ -261,7 +261,7 @@ impl Pool {
         }
     }
 
-    /// An actor ended without failing: as it was told to, or killed from outside.
+    /// An actor stopped: as requested, or killed externally.
     pub(in crate::pool) fn ended(&mut self, id: ActorId) {
         if self.remote.contains(id) {
             let error = PeerError::Gone("its actor was killed".to_owned());
@@ -274,19 +274,19 @@ impl Pool {
         }
     }
 
-    /// A peer did not do its batch, or is of no use.
+    /// A peer failed.
     fn remote_failed(&mut self, id: ActorId, error: PeerError) {
         let lost = self.remote.fail(id, error);
         self.take_back(lost);
     }
 
-    /// Takes back what a remote worker had: it is the next batch of an own actor, and is none the worse for it.
+    /// Requeues the batch of a remote worker as the next batch of a local actor, without counting a failure.
     pub(super) fn take_back(&mut self, lost: Option<LostRemoteWorker>) {
         let Some(lost) = lost else {
             return;
         };
         let batch = lost.batch;
-        self.events.observe(Event::GuestFailed {
+        self.events.observe(Event::RemoteWorkerFailed {
             pool: self.events.pool(),
             guest: lost.name,
             peer: lost.node,
@@ -318,7 +318,7 @@ impl Pool {
             });
         }
         let (model, reason) = (&self.spec.model_id, EngineError::reason_of(error));
-        let message = format!("the text makes model {model} fail: {reason}");
+        let message = format!("the text repeatedly makes model {model} fail: {reason}");
         let outcome = self.jobs.fail(item.job, code, &message);
         self.finish(outcome.into_iter().collect());
     }

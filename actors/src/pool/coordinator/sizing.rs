@@ -50,7 +50,7 @@ impl Pool {
             }
             return;
         }
-        // A pool that closes with jobs left needs somebody to do them; the policy is not asked any more.
+        // A closing pool with remaining jobs needs an actor; the policy is no longer consulted.
         let wanted = self.autoscaler.wanted().max(u32::from(is_closing));
         while self.workers.counts().owned() > wanted {
             let Some(id) = self.workers.most_dispensable() else {
@@ -104,7 +104,7 @@ impl Pool {
         }
     }
 
-    /// Tells an actor without a batch to end.
+    /// Stops an idle actor.
     pub(super) fn retire(&mut self, id: ActorId, reason: StopReason) {
         if let Some(actor) = self.workers.retire(id) {
             self.events.observe(Event::ActorStopped {
@@ -115,7 +115,7 @@ impl Pool {
         }
     }
 
-    /// Gives up an actor for another pool: an idle one now, else the next that ends its batch.
+    /// Releases an actor for another pool: an idle one now, else the next that finishes its batch.
     pub(in crate::pool) fn evict(&mut self, after_batch: bool) {
         let (has_work, counts) = (self.has_work(), self.workers.counts());
         if !self.capacity.evict(after_batch, has_work, counts) {

@@ -1,23 +1,23 @@
-//! Time passes: deadlines, senders that have gone, a model that cannot be had, and the end of the pool.
+//! Periodic expiry: deadlines, abandoned jobs, unavailable models, and the end of the pool.
 
 use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, deliver_all},
     events::Event,
-    offload::GuestStop,
-    routing::Ability,
+    offload::RemoteWorkerStop,
+    routing::Capability,
 };
 
 use super::Pool;
 use crate::pool::item::Item;
 
 impl Pool {
-    /// Answers jobs that lost their use, or whose model cannot be had.
+    /// Ends expired jobs, and jobs whose model is unavailable.
     pub(in crate::pool) fn sweep(&mut self) {
         let now = Instant::now();
         self.expire(now);
-        // What waits for its turn is asked about then; what is paused might never have one.
+        // Queued items are checked when scheduled; paused ones might never be.
         let jobs = &mut self.jobs;
         jobs.end_unwanted(self.queue.paused());
         self.queue.retain_paused(|item| jobs.is_active(item.job));
@@ -28,10 +28,10 @@ impl Pool {
         }
         let is_warm = self.workers.counts().warm() > 0;
         if self.health.is_unavailable(is_warm, now) {
-            // The intake must know first: it would send the jobs that it gets back to this pool again.
-            self.tell_condition(now);
-            let patience = self.health.unavailable_after();
-            self.give_up(|item| now.saturating_duration_since(item.queued) > patience);
+            // Notify the intake first, or it would route the returned jobs to this pool again.
+            self.notify_condition(now);
+            let max_wait = self.health.unavailable_after();
+            self.give_up(|item| now.saturating_duration_since(item.queued) > max_wait);
         }
         self.hand_back_in_time(now);
     }
@@ -48,19 +48,20 @@ impl Pool {
         self.finish(late);
     }
 
-    /// Answers everything at once when no engine can be started and it is not yet time to try again. Then one start is tried for what has come.
-    pub(in crate::pool) fn give_up_if_hopeless(&mut self) {
+    /// Fails all jobs at once while no engine can be started and the restart is not due. Then one start is attempted
+    /// for new jobs.
+    pub(in crate::pool) fn fail_if_unrecoverable(&mut self) {
         let is_hopeless = self.health.is_permanent() && self.workers.counts().owned() == 0;
         if is_hopeless && self.has_work() && !self.may_start() {
-            // The intake must know first: it would send the jobs that it gets back to this pool again.
-            self.tell_condition(Instant::now());
+            // Notify the intake first, or it would route the returned jobs to this pool again.
+            self.notify_condition(Instant::now());
             self.give_up(|_| true);
         }
     }
 
     fn give_up(&mut self, waits: impl Fn(&Item) -> bool) {
         // Remote workers may do what is queued; what failed is only for own actors.
-        let mut stuck = match self.remote.is_at_work() {
+        let mut stuck = match self.remote.has_busy_workers() {
             true => Vec::new(),
             false => self.queue.remove_fresh(|item| !waits(item)),
         };
@@ -74,9 +75,9 @@ impl Pool {
         self.finish(outcomes);
     }
 
-    /// Tells of the pool's condition if that has changed.
-    pub(in crate::pool) fn tell_condition(&mut self, now: Instant) {
-        let is_warm = self.workers.counts().warm() > 0 || self.remote.is_at_work();
+    /// Reports the condition of the pool if it has changed.
+    pub(in crate::pool) fn notify_condition(&mut self, now: Instant) {
+        let is_warm = self.workers.counts().warm() > 0 || self.remote.has_busy_workers();
         let Some(broken) = self.health.assess(is_warm, self.has_jobs(), now) else {
             return;
         };
@@ -92,7 +93,7 @@ impl Pool {
     }
 
     /// Hands back the jobs that one of these models can do, as failed for now.
-    pub(in crate::pool) fn hand_to_others(&mut self, others: &[Ability]) {
+    pub(in crate::pool) fn hand_over_jobs(&mut self, others: &[Capability]) {
         let error = self.health.unavailable(&self.spec.model_id);
         let can = |source, target| others.iter().any(|other| other.serves(source, target));
         let outcomes = self.jobs.fail_those(can, error.code, &error.message);
@@ -106,7 +107,7 @@ impl Pool {
         deliver_all(outcomes);
     }
 
-    /// Hands back what is left of an unloaded pool when its time has come. What engines still make of it is dropped.
+    /// Returns the remaining jobs of an unloaded pool after its timeout. Later translations are dropped.
     fn hand_back_in_time(&mut self, now: Instant) {
         if !self.closing.hands_back(now) || !self.has_jobs() {
             return;
@@ -119,14 +120,14 @@ impl Pool {
         self.finish(outcomes);
     }
 
-    /// Whether the pool was told to end and has nothing left to do.
+    /// Whether the pool is closing and has no work left.
     pub(in crate::pool) fn is_closed(&self) -> bool {
         self.closing.is_closing() && !self.has_jobs() && self.workers.is_empty()
     }
 
-    /// Tells everybody who asked for it that the pool ends.
+    /// Replies to all pending close requests.
     pub(in crate::pool) fn answer_closing(&mut self) {
-        self.dismiss_remote(GuestStop::Closing);
+        self.dismiss_remote(RemoteWorkerStop::Closing);
         if let Some(unloaded) = self.closing.answer_drains() {
             let (pool, handed_back) = (self.events.pool(), unloaded.handed_back);
             self.events.observe(Event::PoolClosed { pool, handed_back });

@@ -1,20 +1,20 @@
-//! Which translations may have been remembered since a piece was looked up: a look-up is not repeated without need.
+//! Which translations may have been cached since a piece was looked up, to avoid repeated lookups.
 
 use crate::cache::CacheKey;
 
 use crate::pool::item::LookedUp;
 
-/// Keys are told apart by so many slots; two that share one cost a look-up that was not needed.
+/// Number of slots for keys; a collision costs an unneeded lookup.
 const SLOTS: usize = 4_096;
 
-/// When translations were last remembered, by a part of their key.
+/// Time of the last cache write, by a part of the key.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// Counts what was remembered.
+    /// Counts cache writes.
     made: u64,
-    /// Look-ups before this say nothing.
+    /// Earlier lookups are invalid.
     valid_from: u64,
-    /// Empty until something was remembered.
+    /// Empty until the first cache write.
     slots: Vec<u64>,
 }
 
@@ -25,20 +25,20 @@ impl Recent {
         LookedUp(self.made + 1)
     }
 
-    /// A translation is remembered.
+    /// A translation was cached.
     pub(super) fn note(&mut self, key: &CacheKey) {
         self.made += 1;
         self.slots.resize(SLOTS, 0);
         self.slots[slot(key)] = self.made;
     }
 
-    /// Earlier look-ups were for other translations.
+    /// Invalidates earlier lookups.
     pub(super) const fn invalidate(&mut self) {
         self.made += 1;
         self.valid_from = self.made;
     }
 
-    /// Whether a piece may be remembered by now that was not at its last look-up.
+    /// Whether a piece that missed at its last lookup may be cached by now.
     pub(super) fn may_be_newer(&self, key: &CacheKey, LookedUp(at): LookedUp) -> bool {
         let newest = self.slots.get(slot(key)).copied().unwrap_or(0);
         at <= self.valid_from || newest >= at

@@ -81,7 +81,7 @@ proptest! {
         let (mut flight, _) = single_flight();
         let (mut next, mut done, mut back) = (0, HashSet::new(), Vec::new());
         let mut under_way: Vec<Vec<Item>> = Vec::new();
-        let mut end = |known: Known| known.into_iter().all(|(item, _)| done.insert(item.job));
+        let mut end = |known: CachedPieces| known.into_iter().all(|(item, _)| done.insert(item.job));
         for (texts, ends, well) in steps {
             let mut batch = std::mem::take(&mut back);
             for text in texts {

@@ -12,7 +12,7 @@ use crate::{
     text,
 };
 
-use super::submission::{Cut, CutPiece, Submission};
+use super::submission::{CutPiece, SegmentedText, Submission};
 
 /// Which model and actor did the work, for results.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(in crate::pool) enum Origin {
     /// In a batch of this many segments.
     Batch(u32),
     /// Without any: it was made before, or for another job.
-    Known,
+    Cached,
 }
 
 /// A piece of the text.
@@ -37,7 +37,7 @@ struct TextPiece {
     state: PieceState,
 }
 
-/// What became of a piece.
+/// State of a piece.
 enum PieceState {
     Missing,
     Translated(String),
@@ -59,7 +59,7 @@ pub(super) struct Assembly {
     tokens: u64,
     batch_size: u32,
     started: Option<Instant>,
-    /// The last time at which its sink was asked whether it is still wanted: see [`is_wanted`](Self::is_wanted).
+    /// Round of its last abandonment check: see [`is_wanted`](Self::is_wanted).
     asked: u64,
 }
 
@@ -67,7 +67,7 @@ impl Assembly {
     /// A job of which nothing is translated.
     pub(super) fn new(submission: Submission) -> Self {
         let Submission { job, cut } = submission;
-        let Cut { pieces, space } = cut;
+        let SegmentedText { pieces, space } = cut;
         let missing = |piece: CutPiece| TextPiece::missing(piece.range);
         Self {
             missing: pieces.len(),
@@ -88,7 +88,7 @@ impl Assembly {
         &self.job
     }
 
-    /// Names a piece of the text, where translations are remembered.
+    /// Cache key of a piece, if caching is enabled.
     pub(super) fn key(&self, text: &str) -> Option<CacheKey> {
         let space = self.space.as_ref()?;
         Some(space.key(self.job.source, self.job.target, text))
@@ -122,7 +122,7 @@ impl Assembly {
         })
     }
 
-    /// The job's trace, if somebody watches it.
+    /// The job's trace, if sampled.
     pub(super) fn watched(&self) -> Option<&Arc<Trace>> {
         let trace = self.job.order.trace.as_ref();
         trace.filter(|trace| trace.watched.is_some())
@@ -164,7 +164,7 @@ impl Assembly {
         self.tokens += u64::from(tokens);
         match origin {
             Origin::Batch(size) => self.batch_size = self.batch_size.max(size),
-            Origin::Known => self.known += 1,
+            Origin::Cached => self.known += 1,
         }
     }
 
@@ -179,7 +179,7 @@ impl Assembly {
         let joined = match contain(|| joined(text, self.pieces)) {
             Ok(joined) => joined,
             Err(panic) => {
-                let message = "joining the translations failed inside the node";
+                let message = "internal error while joining the translations";
                 let error = RequestError::new(ErrorCode::InternalError, message);
                 return (self.job.order.failed(error), Some(panic.to_string()));
             }

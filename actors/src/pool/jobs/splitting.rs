@@ -29,15 +29,15 @@ impl Shortfall {
         }
     }
 
-    /// What the sender of a piece is told that cannot be cut any further.
+    /// Error for a piece that cannot be split further.
     pub(in crate::pool) fn message(self, model: &str) -> String {
         match self.completeness {
             Completeness::TooLong { limit } => format!(
-                "model {model} cannot take the text: a stretch of it that cannot be cut has {} tokens, the model takes {limit}",
+                "the text is too long for model {model}: an indivisible part has {} tokens, the limit is {limit}",
                 self.tokens,
             ),
             _ => format!(
-                "model {model} cannot take the text: it does not come to the end of its translation, however small the pieces"
+                "model {model} does not finish the translation of the text, even of its smallest parts"
             ),
         }
     }
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_too_long_is_cut_into_as_many_parts_as_it_needs(tokens: u32, limit: u32, bytes in 0usize..10_000) {
+        fn a_text_that_is_too_long_is_split_into_as_many_parts_as_needed(tokens: u32, limit: u32, bytes in 0usize..10_000) {
             let parts = parts(too_long(tokens, limit), bytes, 1, 8).unwrap();
             prop_assert!(parts >= 2);
             let told = u64::from(tokens).min(bytes as u64 + 2);
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_keeps_every_letter(text in "([a-zé ,;.]|\\PC){0,200}", parts in 0u32..50) {
+        fn segmentation_keeps_every_character(text in "([a-zé ,;.]|\\PC){0,200}", parts in 0u32..50) {
             let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<String>();
             if let Some(cores) = cut(&text, parts) {
                 let kept: String = cores.iter().map(|core| letters(&text[core.clone()])).collect();

@@ -11,14 +11,14 @@ use crate::{
 /// A job with its text cut into pieces: whole sentences where they fit.
 pub struct Submission {
     pub(crate) job: Job,
-    pub(super) cut: Cut,
+    pub(super) cut: SegmentedText,
 }
 
 /// The pieces of a job's text.
-pub(crate) struct Cut {
+pub(crate) struct SegmentedText {
     /// Those that need translation. What lies between them goes out as it came in.
     pub(super) pieces: Vec<CutPiece>,
-    /// Names the pieces; none where translations are not remembered.
+    /// Cache space; none if caching is disabled.
     pub(super) space: Option<CacheSpace>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct CutPiece {
 }
 
 impl Submission {
-    pub(crate) const fn new(job: Job, cut: Cut) -> Self {
+    pub(crate) const fn new(job: Job, cut: SegmentedText) -> Self {
         Self { job, cut }
     }
 
@@ -42,7 +42,7 @@ impl Submission {
         self.job.lane()
     }
 
-    /// What its job ends with if the pool cannot have it.
+    /// Outcome of its job if the pool is gone.
     pub(crate) fn failed(self, error: RequestError) -> JobOutcome {
         self.job.order.failed(error)
     }
@@ -53,7 +53,7 @@ impl Submission {
     }
 }
 
-impl Cut {
+impl SegmentedText {
     /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the pool: it is the costliest step
     /// on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
     pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {

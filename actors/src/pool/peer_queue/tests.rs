@@ -6,7 +6,7 @@ use super::*;
 
 type Answer = Receiver<Result<Vec<Translation>, PeerError>>;
 
-fn loan(segments: usize) -> (Loan, Answer) {
+fn loan(segments: usize) -> (OffloadRequest, Answer) {
     let (reply, answer) = oneshot::channel();
     let segment = Segment {
         text: "Hello.".to_owned(),
@@ -14,7 +14,7 @@ fn loan(segments: usize) -> (Loan, Answer) {
         target: "fr".to_owned(),
         align: false,
     };
-    let loan = Loan {
+    let loan = OffloadRequest {
         from: Arc::from("b"),
         space: "space".to_owned(),
         segments: vec![segment; segments],
@@ -67,10 +67,11 @@ proptest! {
 fn what_does_not_suit_is_refused_with_the_reason() {
     let mut queue = PeerQueue::default();
     queue.set_credits(10);
-    let refused = |queue: &mut PeerQueue, (loan, mut answer): (Loan, Answer), host: &Host<'_>| {
-        queue.take_in(loan, host, &events());
-        error(&mut answer)
-    };
+    let refused =
+        |queue: &mut PeerQueue, (loan, mut answer): (OffloadRequest, Answer), host: &Host<'_>| {
+            queue.take_in(loan, host, &events());
+            error(&mut answer)
+        };
     let closing = Host {
         is_closing: true,
         ..host(0)

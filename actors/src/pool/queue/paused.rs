@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::Language;
 
-use crate::pool::{item::Item, status::HeldStatus};
+use crate::pool::{item::Item, status::PausedStatus};
 
 /// Paused items, by language. A language is paused while it has an entry.
 #[derive(Debug, Default)]
@@ -60,8 +60,8 @@ impl Paused {
         self.0.values().flatten()
     }
 
-    pub(super) fn status(&self) -> HeldStatus {
-        HeldStatus {
+    pub(super) fn status(&self) -> PausedStatus {
+        PausedStatus {
             targets: self.0.keys().copied().collect(),
             segments: self.items().count(),
             tokens: self.items().map(|item| u64::from(item.tokens)).sum(),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     engine::EngineBatch,
-    events::BatchWatch,
+    events::BatchSpan,
     offload::{PeerError, PeerView, RemoteWorkerState, RemoteWorkerView},
 };
 
@@ -15,7 +15,7 @@ use crate::pool::{
     batching::BatchBudget,
     failure::Attempt,
     message::ModelMessage,
-    status::{ActorPhase, GuestStatus},
+    status::{ActorPhase, RemoteWorkerStatus},
 };
 
 /// A slot in a peer's pool that the pool has borrowed.
@@ -52,7 +52,7 @@ pub(super) struct RemoteWorker {
     batches: u64,
 }
 
-/// What it does.
+/// Its state.
 enum Phase {
     Starting,
     Idle,
@@ -64,8 +64,8 @@ pub(in crate::pool) struct RemoteBatch {
     pub(in crate::pool) attempt: Attempt,
     pub(in crate::pool) tokens: u32,
     pub(in crate::pool) oldest: Instant,
-    /// Shows it, if something in it is watched.
-    pub(in crate::pool) watch: Option<Box<dyn BatchWatch>>,
+    /// Its span, if a job in it is sampled.
+    pub(in crate::pool) watch: Option<Box<dyn BatchSpan>>,
 }
 
 /// A batch that a peer answered.
@@ -80,7 +80,7 @@ pub(in crate::pool) struct RemoteDone {
     pub(in crate::pool) is_leaving: bool,
 }
 
-/// A remote worker that did not do its batch, or is of no use any more.
+/// A failed remote worker.
 pub(in crate::pool) struct LostRemoteWorker {
     pub(in crate::pool) name: Arc<str>,
     pub(in crate::pool) node: Arc<str>,
@@ -156,7 +156,7 @@ impl RemoteWorker {
         self.change_to(Phase::Idle);
     }
 
-    /// Gives it a batch.
+    /// Assigns a batch.
     pub(super) fn assign(&mut self, batch: EngineBatch, in_flight: RemoteBatch) {
         self.change_to(Phase::Busy(in_flight));
         let _ = self.actor.cast(ModelMessage::Translate(batch));
@@ -182,7 +182,7 @@ impl RemoteWorker {
         self.leaving = true;
     }
 
-    /// Ends it at once. Its batch may still be on its way: nobody listens to it any more.
+    /// Stops it at once. A late answer to its batch is ignored.
     pub(super) fn kill(mut self, error: PeerError) -> LostRemoteWorker {
         self.actor.kill();
         LostRemoteWorker {
@@ -212,8 +212,8 @@ impl RemoteWorker {
         }
     }
 
-    pub(super) fn status(&self) -> GuestStatus {
-        GuestStatus {
+    pub(super) fn status(&self) -> RemoteWorkerStatus {
+        RemoteWorkerStatus {
             name: self.name.to_string(),
             node: self.slot.node.to_string(),
             phase: match &self.phase {

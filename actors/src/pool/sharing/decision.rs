@@ -74,7 +74,7 @@ pub(super) const fn may_estimate(load: LaneLoad, large: u32) -> bool {
     load.tokens >= large as u64
 }
 
-/// What is known of a pool's speed.
+/// Speed of a pool.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PoolSpeed {
     /// Tokens a second that one actor was measured to do in large batches, or could do at most by its small ones; `None` before.
@@ -154,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn what_would_be_late_even_alone_is_refused(
+        fn a_job_that_would_be_late_even_alone_is_rejected(
             load in load(), tokens in 1_000u64..100_000, rate in 1.0f64..10_000.0, factor in 1.0f64..10.0,
         ) {
             let alone = tokens as f64 / (2.0 * rate);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     domain::Lane,
     engine::{EngineBatch, Usage},
-    events::BatchWatch,
+    events::BatchSpan,
 };
 
 use crate::pool::{
@@ -31,7 +31,7 @@ pub(super) struct Member {
     permit: Permit,
 }
 
-/// What a model actor does, and with what.
+/// State of a model actor, with its batch.
 pub(super) enum Phase {
     Starting,
     Idle,
@@ -50,8 +50,8 @@ pub(in crate::pool) struct InFlight {
     pub(in crate::pool) since: Instant,
     /// The cores that the batch keeps busy.
     pub(in crate::pool) _slot: Slot,
-    /// Shows it, if something in it is watched.
-    pub(in crate::pool) watch: Option<Box<dyn BatchWatch>>,
+    /// Its span, if a job in it is sampled.
+    pub(in crate::pool) watch: Option<Box<dyn BatchSpan>>,
 }
 
 /// Whose batch it is.
@@ -72,7 +72,7 @@ pub(in crate::pool) struct LostWorker {
 }
 
 impl InFlight {
-    /// Tells the watch how the batch ended.
+    /// Ends the span of the batch.
     pub(in crate::pool) fn unwatch(&mut self, error: Option<&dyn Display>) {
         if let Some(watch) = self.watch.take() {
             watch.ended(error.map(|error| error.to_string()).as_deref());
@@ -132,10 +132,10 @@ impl Member {
         }
     }
 
-    /// Gives it a batch.
+    /// Assigns a batch.
     pub(super) fn assign(&mut self, batch: EngineBatch, in_flight: InFlight) {
         self.phase = Phase::Busy(Box::new(in_flight));
-        // An actor that is gone answers with a supervision event, which brings the batch back.
+        // If the actor is gone, its supervision event returns the batch.
         let _ = self.actor.cast(ModelMessage::Translate(batch));
     }
 
@@ -157,7 +157,7 @@ impl Member {
         }
     }
 
-    /// Tells it to end.
+    /// Stops it.
     pub(super) fn retire(&mut self) {
         self.phase = Phase::Draining;
         let _ = self.actor.cast(ModelMessage::Retire);

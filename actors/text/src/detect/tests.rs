@@ -113,7 +113,7 @@ fn a_clear_sentence_is_identified_with_confidence() {
 }
 
 #[test]
-fn what_is_no_language_is_not_guessed() {
+fn text_without_language_is_not_guessed() {
     assert_eq!(
         detect("12345", &languages(&["en"]), "fr".parse().unwrap()),
         None
@@ -221,7 +221,7 @@ fn a_long_text_costs_no_more_than_its_beginning() {
 }
 
 #[test]
-fn what_is_searched_for_prose_is_bounded_over_all_texts() {
+fn the_search_for_prose_is_bounded_over_all_texts() {
     let nothing = [
         "😀 @who https://example.com/a ".repeat(50_000),
         "😀 @who\n".repeat(90_000),
@@ -236,7 +236,7 @@ fn what_is_searched_for_prose_is_bounded_over_all_texts() {
 
 proptest! {
     #[test]
-    fn what_is_found_is_a_candidate_or_its_other_script(text in "\\PC{0,200}", target in 0..4_usize) {
+    fn a_detected_language_is_a_candidate_or_its_other_script(text in "\\PC{0,200}", target in 0..4_usize) {
         let candidates = languages(&["en", "zh", "ru", "fa"]);
         let target = candidates[target];
         if let Some(found) = detect(&text, &candidates, target).and_then(Finding::candidate) {

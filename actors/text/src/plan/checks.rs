@@ -11,7 +11,7 @@ pub enum Way {
     /// Whole, with stand-ins for tokens.
     StandIn,
     /// Cut at tokens or marks.
-    Cut,
+    SegmentedText,
     /// Not at all: no way passed the checks.
     Source,
 }
@@ -23,7 +23,7 @@ impl Way {
         match self {
             Self::Whole => "whole",
             Self::StandIn => "stand_in",
-            Self::Cut => "cut",
+            Self::SegmentedText => "cut",
             Self::Source => "source",
         }
     }

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_resembles_an_address_is_text() {
+    fn text_that_resembles_an_address_is_prose() {
         for line in [
             "a@b",
             "C# is old",

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tag_is_not_recognised() {
+    fn an_invalid_tag_is_not_recognised() {
         for text in [
             "<",
             "<3 you>",

@@ -1,4 +1,4 @@
-//! What must hold of the cache.
+//! Validation of the cache.
 
 use redis::IntoConnectionInfo;
 
@@ -24,12 +24,12 @@ pub(super) fn check(cache: &CacheConfig, refuse_if: &mut impl FnMut(bool, &str, 
     refuse_if(
         redis.address.as_deref().is_some_and(|at| !is_address(at)),
         "redis.address",
-        "must be an address such as \"redis://127.0.0.1:6379/0\" or \"rediss://redis.example:6380\"; users and passwords are keys of their own",
+        "must be an address such as \"redis://127.0.0.1:6379/0\" or \"rediss://redis.example:6380\"; user and password have separate keys",
     );
     refuse_if(
         redis.address.is_some() && cache.memory_mb == 0,
         "redis.address",
-        "is of no use while cache.memory_mb is zero",
+        "requires cache.memory_mb above zero",
     );
     refuse_if(
         redis.username.is_some() && redis.password.is_none(),

@@ -84,7 +84,7 @@ fn files_that_change_are_read_again_and_those_that_do_not_are_not() {
 }
 
 #[test]
-fn what_cannot_be_used_changes_nothing() {
+fn unusable_certificates_change_nothing() {
     let folder = Folder::new(&["one"], 7);
     let loaded = Certificate::load(&folder.config("one"), "one").unwrap();
     let before = loaded.not_after();

@@ -6,10 +6,10 @@ use super::*;
 use crate::sample::report;
 use crate::{
     command::{Command, CommandDone},
-    handshake::{Doorkeeper, Identity, Incarnation, PROTOCOL, accept, dial},
+    handshake::{Identity, Incarnation, PROTOCOL, PeerVerifier, accept, dial},
     link::Link,
-    membership::Patience,
-    roster::Roster,
+    membership::FailureTimeouts,
+    membership_table::MembershipTable,
 };
 
 struct Nobody;
@@ -70,7 +70,7 @@ impl Actor for Library {
 
 struct Open;
 
-impl Doorkeeper for Open {
+impl PeerVerifier for Open {
     fn fits(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
@@ -93,14 +93,15 @@ fn identity(name: &str) -> Identity {
 /// A node `me`, whose gateway is connected to some others. Returns what each of those says of itself over its connection.
 async fn connected<const N: usize>(
     others: [&str; N],
-) -> (Arc<Shared>, ActorRef<GatewayMessage>, [Speaker; N]) {
+) -> (Arc<Shared>, ActorRef<GatewayMessage>, [SenderId; N]) {
     let me = identity("me");
-    let patience = Patience {
+    let timeouts = FailureTimeouts {
         suspect: Duration::from_secs(60),
         down: Duration::from_secs(120),
     };
-    let roster = Roster::new(me.name.clone(), patience, Duration::from_secs(600));
-    let shared = Arc::new(Shared::new(me.clone(), roster));
+    let membership_table =
+        MembershipTable::new(me.name.clone(), timeouts, Duration::from_secs(600));
+    let shared = Arc::new(Shared::new(me.clone(), membership_table));
     let (told, mut heard) = mpsc::unbounded_channel();
     let (server, _) = Actor::spawn(None, Library(told), ()).await.unwrap();
     let start = GatewayStart {
@@ -121,7 +122,7 @@ async fn connected<const N: usize>(
         );
         let (peer, seen) = (at_me.unwrap(), at_other.unwrap());
         let label = format!("{name}#1");
-        let contact = Contact {
+        let contact = PeerConnection {
             peer,
             link: Link::new(Box::new(here), label.clone()),
             dialled: false,
@@ -134,7 +135,7 @@ async fn connected<const N: usize>(
         gateway
             .cast(GatewayMessage::Ready { label, node_id })
             .unwrap();
-        speakers.push(Speaker {
+        speakers.push(SenderId {
             session: seen.session,
             incarnation: other.incarnation.get(),
         });
@@ -144,15 +145,15 @@ async fn connected<const N: usize>(
 
 fn tell(
     gateway: &ActorRef<GatewayMessage>,
-    from: Speaker,
+    from: SenderId,
     what: Tell,
 ) -> Result<(), MessagingErr<GatewayMessage>> {
-    let bytes = message::write(&Told { from, what }).unwrap();
+    let bytes = message::write(&TellEnvelope { from, what }).unwrap();
     gateway.cast(GatewayMessage::Tell(bytes))
 }
 
-async fn ask(gateway: &ActorRef<GatewayMessage>, from: Speaker, what: Ask) -> Answer {
-    let bytes = message::write(&Asked { from, what }).unwrap();
+async fn ask(gateway: &ActorRef<GatewayMessage>, from: SenderId, what: Ask) -> Answer {
+    let bytes = message::write(&AskEnvelope { from, what }).unwrap();
     let within = Some(Duration::from_secs(5));
     let answer = gateway
         .call(|reply| GatewayMessage::Ask(bytes, reply), within)
@@ -169,11 +170,11 @@ fn command() -> Ask {
 }
 
 #[tokio::test]
-async fn a_member_speaks_for_itself_alone_whatever_it_sends() {
+async fn a_member_cannot_impersonate_another_one() {
     let (shared, gateway, [anna, bert]) = connected(["anna", "bert"]).await;
     assert_ne!(anna.session, bert.session);
     // Bert knows Anna's incarnation, and not the key of her connection.
-    let forged = Speaker {
+    let forged = SenderId {
         incarnation: anna.incarnation,
         ..bert
     };
@@ -209,14 +210,14 @@ async fn a_member_speaks_for_itself_alone_whatever_it_sends() {
 #[tokio::test]
 async fn a_message_that_came_over_no_connection_is_dropped_and_counted() {
     let (shared, gateway, [anna]) = connected(["anna"]).await;
-    let (_, _, [elsewhere]) = connected(["anna"]).await;
-    let stranger = Speaker {
+    let (_, _, [remote_nodes]) = connected(["anna"]).await;
+    let stranger = SenderId {
         incarnation: anna.incarnation,
-        ..elsewhere
+        ..remote_nodes
     };
     tell(&gateway, stranger, Tell::Farewell).unwrap();
     let answer = ask(&gateway, stranger, command()).await;
-    assert!(matches!(answer, Answer::Failed(error) if error.contains("no connection")));
+    assert!(matches!(answer, Answer::Failed(error) if error.contains("not connected")));
     let view = shared.view();
     assert_eq!(view.member("anna").unwrap().state, MemberState::Alive);
     assert_eq!(view.forged_messages, 2);

@@ -8,7 +8,7 @@ use super::*;
 /// Lets everybody in; one incarnation may count as over.
 struct Open(Option<u64>);
 
-impl Doorkeeper for Open {
+impl PeerVerifier for Open {
     fn fits(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
@@ -21,7 +21,7 @@ impl Doorkeeper for Open {
 /// Has seen a certificate of this name.
 struct Named(&'static str);
 
-impl Doorkeeper for Named {
+impl PeerVerifier for Named {
     fn fits(&self, name: &str) -> Result<(), String> {
         match name == self.0 {
             true => Ok(()),
@@ -59,9 +59,9 @@ fn run<F: Future>(future: F) -> F::Output {
         })
 }
 
-fn shake_with(
-    (dialer, knows): (&Identity, &dyn Doorkeeper),
-    (acceptor, guards): (&Identity, &dyn Doorkeeper),
+fn perform_handshake_with(
+    (dialer, knows): (&Identity, &dyn PeerVerifier),
+    (acceptor, guards): (&Identity, &dyn PeerVerifier),
     bindings: [&[u8]; 2],
 ) -> (Outcome, Outcome) {
     run(async {
@@ -73,14 +73,14 @@ fn shake_with(
     })
 }
 
-fn shake(dialer: &Identity, acceptor: &Identity) -> (Outcome, Outcome) {
-    shake_with((dialer, &Open(None)), (acceptor, &Open(None)), [b"x"; 2])
+fn perform_handshake(dialer: &Identity, acceptor: &Identity) -> (Outcome, Outcome) {
+    perform_handshake_with((dialer, &Open(None)), (acceptor, &Open(None)), [b"x"; 2])
 }
 
 #[test]
 fn nodes_with_one_cookie_learn_each_others_names() {
     let (a, b) = (node("a", "secret"), node("b", "secret"));
-    let (at_a, at_b) = shake(&a, &b);
+    let (at_a, at_b) = perform_handshake(&a, &b);
     let (at_a, at_b) = (at_a.unwrap(), at_b.unwrap());
     assert_eq!((at_a.name.as_str(), at_a.address.as_str()), ("b", "b:7700"));
     assert_eq!(
@@ -89,7 +89,7 @@ fn nodes_with_one_cookie_learn_each_others_names() {
     );
     assert!(at_a.kept && at_b.kept, "a calls b");
     assert_eq!(at_a.session, at_b.session, "both know the connection");
-    let (again_at_b, again_at_a) = shake(&b, &a);
+    let (again_at_b, again_at_a) = perform_handshake(&b, &a);
     let (again_at_a, again_at_b) = (again_at_a.unwrap(), again_at_b.unwrap());
     assert!(
         !again_at_a.kept && !again_at_b.kept,
@@ -103,7 +103,7 @@ fn nodes_with_one_cookie_learn_each_others_names() {
 
 #[test]
 fn a_wrong_cookie_is_refused_and_both_sides_know_why() {
-    let (at_a, at_b) = shake(&node("a", "secret"), &node("b", "other"));
+    let (at_a, at_b) = perform_handshake(&node("a", "secret"), &node("b", "other"));
     assert!(matches!(at_b, Err(HandshakeError::Cookie)), "{at_b:?}");
     let told = at_a.unwrap_err().to_string();
     assert!(
@@ -116,7 +116,7 @@ fn a_wrong_cookie_is_refused_and_both_sides_know_why() {
 fn a_wrong_version_is_refused_and_both_sides_know_why() {
     let mut old = node("a", "secret");
     old.protocol = PROTOCOL + 7;
-    let (at_a, at_b) = shake(&old, &node("b", "secret"));
+    let (at_a, at_b) = perform_handshake(&old, &node("b", "secret"));
     assert!(
         matches!(at_b, Err(HandshakeError::Protocol { .. })),
         "{at_b:?}"
@@ -131,10 +131,10 @@ fn a_wrong_version_is_refused_and_both_sides_know_why() {
 #[test]
 fn a_name_that_the_certificate_does_not_have_is_refused_by_either_side() {
     let (a, b) = (node("a", "secret"), node("b", "secret"));
-    let (at_a, at_b) = shake_with((&a, &Open(None)), (&b, &Named("c")), [b""; 2]);
+    let (at_a, at_b) = perform_handshake_with((&a, &Open(None)), (&b, &Named("c")), [b""; 2]);
     assert!(matches!(at_b, Err(HandshakeError::Unfit(_))), "{at_b:?}");
     assert!(matches!(at_a, Err(HandshakeError::Refused(_))), "{at_a:?}");
-    let (at_a, at_b) = shake_with((&a, &Named("c")), (&b, &Open(None)), [b""; 2]);
+    let (at_a, at_b) = perform_handshake_with((&a, &Named("c")), (&b, &Open(None)), [b""; 2]);
     assert!(matches!(at_a, Err(HandshakeError::Unfit(_))), "{at_a:?}");
     assert!(matches!(at_b, Err(HandshakeError::Refused(_))), "{at_b:?}");
 }
@@ -142,15 +142,15 @@ fn a_name_that_the_certificate_does_not_have_is_refused_by_either_side() {
 #[test]
 fn a_proof_of_another_session_is_of_no_use() {
     let (a, b) = (node("a", "secret"), node("b", "secret"));
-    let ends = shake_with((&a, &Open(None)), (&b, &Open(None)), [b"one", b"two"]);
+    let ends = perform_handshake_with((&a, &Open(None)), (&b, &Open(None)), [b"one", b"two"]);
     assert!(matches!(ends.1, Err(HandshakeError::Cookie)), "{ends:?}");
 }
 
 #[test]
-fn a_node_that_counts_as_dead_comes_back_in_a_new_incarnation() {
+fn a_node_declared_dead_returns_with_a_new_incarnation() {
     let (a, b) = (node("a", "secret"), node("b", "secret"));
     let dead = (a.incarnation.get(), b.incarnation.get());
-    let (at_a, at_b) = shake_with(
+    let (at_a, at_b) = perform_handshake_with(
         (&a, &Open(Some(dead.1))),
         (&b, &Open(Some(dead.0))),
         [b""; 2],
@@ -164,9 +164,9 @@ fn a_node_that_counts_as_dead_comes_back_in_a_new_incarnation() {
 }
 
 #[test]
-fn a_node_does_not_talk_to_itself_nor_to_its_double() {
+fn a_node_connects_neither_to_itself_nor_to_a_namesake() {
     let a = node("a", "secret");
-    let (dialled, accepted) = shake(&a, &a);
+    let (dialled, accepted) = perform_handshake(&a, &a);
     assert!(
         matches!(dialled, Err(HandshakeError::Itself)),
         "{dialled:?}"
@@ -177,10 +177,10 @@ fn a_node_does_not_talk_to_itself_nor_to_its_double() {
     );
     let mut double = node("a", "secret");
     double.incarnation = Incarnation(Arc::new(AtomicU64::new(1)));
-    let (at_double, at_a) = shake(&double, &a);
+    let (at_double, at_a) = perform_handshake(&double, &a);
     assert!(matches!(at_a, Err(HandshakeError::Unfit(_))), "{at_a:?}");
     let told = at_double.unwrap_err().to_string();
-    assert!(told.contains("two nodes are called a"), "{told}");
+    assert!(told.contains("two nodes are named a"), "{told}");
 }
 
 proptest! {
@@ -205,22 +205,24 @@ proptest! {
 }
 
 #[test]
-fn an_incarnation_that_no_clock_can_have_made_is_refused_and_taken_over_by_nobody() {
+fn an_implausible_incarnation_is_rejected_and_never_adopted() {
     let (a, b) = (node("a", "secret"), node("b", "secret"));
     for (at_dialer, at_acceptor) in [(Some(u64::MAX), None), (None, Some(u64::MAX - 1))] {
         let before = (a.incarnation.get(), b.incarnation.get());
-        let (at_a, at_b) = shake_with((&a, &Open(at_dialer)), (&b, &Open(at_acceptor)), [b"x"; 2]);
+        let (at_a, at_b) =
+            perform_handshake_with((&a, &Open(at_dialer)), (&b, &Open(at_acceptor)), [b"x"; 2]);
         assert!(at_a.is_err() && at_b.is_err());
         assert_eq!((a.incarnation.get(), b.incarnation.get()), before);
     }
     let mut ahead = node("c", "secret");
     ahead.incarnation = Incarnation(Arc::new(AtomicU64::new(u64::MAX)));
-    let (_, at_b) = shake(&ahead, &b);
+    let (_, at_b) = perform_handshake(&ahead, &b);
     let told = at_b.unwrap_err().to_string();
     assert!(told.contains("clock of c"), "{told}");
     // A clock that was wrong by months keeps no node out.
     let wrong = clock() + MOST_AHEAD / 2;
-    let (at_a, at_b) = shake_with((&a, &Open(None)), (&b, &Open(Some(wrong))), [b"x"; 2]);
+    let (at_a, at_b) =
+        perform_handshake_with((&a, &Open(None)), (&b, &Open(Some(wrong))), [b"x"; 2]);
     assert!(at_a.is_ok() && at_b.is_ok());
     assert_eq!(a.incarnation.get(), wrong + 1);
 }

@@ -1,4 +1,4 @@
-//! What happened lately, for people who look.
+//! Recent events for the dashboard.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,7 +16,7 @@ const KEPT: usize = 200;
 /// Longest text of an event, in characters.
 const LONGEST: usize = 300;
 
-/// What a dashboard marks.
+/// Kinds of dashboard events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -134,7 +134,7 @@ impl Observer for Feed {
                 ..
             } => {
                 let seconds = cold_start.as_secs_f32();
-                let text = format!("{actor} is warm after {seconds:.1} s");
+                let text = format!("{actor} ready after {seconds:.1} s");
                 self.add(Kind::Actor, pool, text);
             }
             Event::ActorStopped {
@@ -152,13 +152,13 @@ impl Observer for Feed {
                 requeued,
                 ..
             } => {
-                let text = format!("{actor} failed ({requeued} segments queued again): {error}");
+                let text = format!("{actor} failed ({requeued} segments requeued): {error}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::TextPoisoned {
                 pool, message_id, ..
             } => {
-                let text = format!("the text of message {message_id} makes the engine fail");
+                let text = format!("poison text in message {message_id}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::PanicContained { stage, panic } => {
@@ -166,27 +166,26 @@ impl Observer for Feed {
                 self.add(Kind::Failure, "", text);
             }
             Event::JobsRefused { pool, jobs } => {
-                let text =
-                    format!("jobs refused, their deadlines are too short for what waits: {jobs}");
+                let text = format!("jobs rejected, deadline too short for the queue: {jobs}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::JobsExpired { pool, jobs } => {
-                let text = format!("jobs whose deadline passed: {jobs}");
+                let text = format!("jobs with expired deadline: {jobs}");
                 self.add(Kind::Failure, pool, text);
             }
             Event::JobsRetried {
                 code, jobs, after, ..
             } => {
                 let (code, seconds) = (code.name(), after.as_secs_f32());
-                let text = format!("{jobs} jobs are tried again in {seconds:.1} s: {code}");
+                let text = format!("{jobs} jobs retried in {seconds:.1} s: {code}");
                 self.add(Kind::Failure, "", text);
             }
             Event::IntakePaused { tokens } => {
-                let text = format!("reading stops, {tokens} tokens wait");
+                let text = format!("intake paused, {tokens} tokens queued");
                 self.add(Kind::Intake, "", text);
             }
             Event::IntakeResumed { tokens } => {
-                let text = format!("reading goes on, {tokens} tokens wait");
+                let text = format!("intake resumed, {tokens} tokens queued");
                 self.add(Kind::Intake, "", text);
             }
             _ => {}

@@ -25,9 +25,9 @@ use crate::{Health, Parts, Readiness, peers::Peers};
 const EVERY: Duration = Duration::from_secs(1);
 /// Looks that are kept: ten minutes.
 const KEPT: usize = 600;
-/// Most watchers.
+/// Maximum dashboard sessions.
 const MOST: usize = 64;
-/// A browser that takes nothing for so long is let go.
+/// Send timeout of a dashboard session.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The node at one look.
@@ -54,15 +54,15 @@ pub(crate) struct LiveFeed {
     samples: VecDeque<Sample>,
     /// Translated so far, and when that was read.
     before: Option<(u64, u64)>,
-    newest: Option<Look>,
+    newest: Option<NodeSample>,
     told: u64,
-    /// The newest frame. Whoever is slow misses some; nobody piles them up.
+    /// The newest frame. Slow clients skip frames; nothing is buffered.
     frames: Option<watch::Sender<Arc<str>>>,
 }
 
 /// The node, and the cluster around it.
 #[derive(Debug, Clone, Serialize)]
-struct Look {
+struct NodeSample {
     status: NodeStatus,
     readiness: Readiness,
     cluster: Option<ClusterView>,
@@ -89,7 +89,7 @@ impl LiveFeed {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
-        let look = Look {
+        let look = NodeSample {
             readiness: self.health.readiness(&status),
             cluster: self.cluster.as_ref().map(|cluster| cluster.view()),
             status,
@@ -97,7 +97,7 @@ impl LiveFeed {
         self.compare_members(&look);
         let (events, told) = self.feed.since(self.told);
         self.told = told;
-        // Who subscribes later gets what has been so far; without watchers there is nobody to make a frame for.
+        // New sessions get the history; without sessions no frame is built.
         if let Some(frames) = &self.frames
             && frames.receiver_count() > 0
         {
@@ -108,7 +108,7 @@ impl LiveFeed {
     }
 
     /// Notes who came and who went since the last look.
-    fn compare_members(&self, look: &Look) {
+    fn compare_members(&self, look: &NodeSample) {
         let before = self.newest.as_ref().and_then(|look| look.cluster.as_ref());
         for member in look.cluster.iter().flat_map(|view| &view.members) {
             let known = before.and_then(|view| view.member(&member.node));
@@ -159,7 +159,7 @@ impl Actor for LiveFeed {
     }
 }
 
-/// Somebody wants to watch. The answer holds what has been so far, and the frames to come; nothing when too many watch.
+/// A new session. The answer contains the history and a receiver of frames; none if there are too many sessions.
 #[derive(Message)]
 #[rtype(result = "Option<Subscription>")]
 struct Subscribe;
@@ -190,7 +190,7 @@ impl Handler<Subscribe> for LiveFeed {
     }
 }
 
-/// The node ends: all watchers are let go.
+/// The node stops: all sessions are closed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Shutdown;
@@ -210,11 +210,11 @@ pub(super) async fn socket(
     live: Data<Addr<LiveFeed>>,
 ) -> actix_web::Result<HttpResponse> {
     if !is_same_site(&request) {
-        return Err(ErrorForbidden("the page is of another site"));
+        return Err(ErrorForbidden("cross-origin request rejected"));
     }
     let subscription = live.send(Subscribe).await.ok().flatten();
     let Subscription { so_far, mut frames } =
-        subscription.ok_or_else(|| ErrorServiceUnavailable("too many watch already"))?;
+        subscription.ok_or_else(|| ErrorServiceUnavailable("too many dashboard sessions"))?;
     let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
     actix_web::rt::spawn(async move {
         let mut frame: Arc<str> = Arc::from(so_far);

@@ -77,7 +77,7 @@ async function run() {
     const json = await response.json();
     show(response.ok ? `${json.node}: ${json.outcome}` : json.error, response.ok ? "" : "error");
   } catch {
-    show("the node does not answer", "error");
+    show("no response from the node", "error");
   }
 }
 

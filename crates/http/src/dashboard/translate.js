@@ -29,7 +29,7 @@ async function translate(event) {
     const json = await response.json();
     show(response.ok ? json.translatedText : json.error, response.ok ? "" : "error", true);
   } catch {
-    show("the node does not answer", "error", false);
+    show("no response from the node", "error", false);
   }
 }
 

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What topics are like beside their partitions and replicas; kinds and languages may differ.
+/// Topic settings besides partitions and replicas; kinds and languages may override them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TopicSettingsConfig {
-    /// How long records are kept, in milliseconds; -1 means for ever.
+    /// How long records are kept, in milliseconds; -1 means forever.
     pub retention_ms: i64,
-    /// What happens to old records.
+    /// Cleanup policy.
     pub cleanup_policy: CleanupPolicy,
     /// Replicas that must have a record before it counts as written; one less than there are, at most 2, when absent.
     pub min_insync_replicas: Option<i32>,
@@ -40,7 +40,7 @@ impl Default for TopicSettingsConfig {
             requests: TopicOverrides::default(),
             jobs: TopicOverrides::default(),
             results: TopicOverrides::default(),
-            // Somebody must have the time to look at them.
+            // Leave time for review.
             dead_letters: TopicOverrides {
                 retention_ms: Some(30 * DAY_MS),
                 ..TopicOverrides::default()
@@ -58,9 +58,9 @@ pub struct TopicOverrides {
     pub partitions: Option<i32>,
     /// Replicas.
     pub replication: Option<i32>,
-    /// How long records are kept, in milliseconds; -1 means for ever.
+    /// How long records are kept, in milliseconds; -1 means forever.
     pub retention_ms: Option<i64>,
-    /// What happens to old records.
+    /// Cleanup policy.
     pub cleanup_policy: Option<CleanupPolicy>,
     /// Replicas that must have a record before it counts as written.
     pub min_insync_replicas: Option<i32>,
@@ -68,7 +68,7 @@ pub struct TopicOverrides {
     pub max_message_bytes: Option<i32>,
 }
 
-/// What happens to old records.
+/// Cleanup policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CleanupPolicy {
     /// They are deleted.

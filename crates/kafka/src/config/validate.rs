@@ -106,7 +106,7 @@ pub(super) fn check(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>) {
 pub(super) fn check_security(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>) {
     let (security, sasl) = (&kafka.security, &kafka.security.sasl);
     let protocol = security.protocol;
-    // A key of a wrong type, or a file that could not be read, was told of already, and looks absent now.
+    // A key of a wrong type, or an unreadable file, was reported already, and looks absent now.
     let told: Vec<String> = errors.iter().map(|error| error.path.clone()).collect();
     let mut refuse_if = |wrong: bool, key: &str, message: &str| {
         let path = format!("{SECURITY}.{key}");
@@ -128,7 +128,7 @@ pub(super) fn check_security(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>)
         refuse_if(
             given && !protocol.is_encrypted(),
             key,
-            "is of use only with kafka.security.protocol = \"ssl\" or \"sasl_ssl\"",
+            "requires kafka.security.protocol = \"ssl\" or \"sasl_ssl\"",
         );
     }
     let only_users = [
@@ -139,12 +139,12 @@ pub(super) fn check_security(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>)
         refuse_if(
             given && !protocol.has_users(),
             key,
-            "is of use only with kafka.security.protocol = \"sasl_ssl\" or \"sasl_plaintext\"",
+            "requires kafka.security.protocol = \"sasl_ssl\" or \"sasl_plaintext\"",
         );
         refuse_if(
             !given && protocol.has_users(),
             key,
-            "is missing: the protocol asks who this node is",
+            "is required by the SASL protocol",
         );
     }
     let texts = [
@@ -163,17 +163,17 @@ pub(super) fn check_security(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>)
     refuse_if(
         certificate.is_some() && key.is_none(),
         "key_file",
-        "is missing: kafka.security.certificate_file is of no use without its key",
+        "is missing: kafka.security.certificate_file requires a key",
     );
     refuse_if(
         key.is_some() && certificate.is_none(),
         "certificate_file",
-        "is missing: kafka.security.key_file is of no use without its certificate",
+        "is missing: kafka.security.key_file requires a certificate",
     );
     refuse_if(
         security.key_password.is_some() && key.is_none(),
         "key_file",
-        "is missing: kafka.security.key_password is that of a key",
+        "is missing: kafka.security.key_password requires a key file",
     );
     let files = [
         ("ca_file", &security.ca_file),
@@ -258,7 +258,7 @@ pub(super) fn check_topics(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>) {
         refuse_if(
             table.retention_ms.is_some_and(|ms| ms < -1),
             format!("{path}.retention_ms"),
-            "must be a number of milliseconds, or -1 for ever",
+            "must be a number of milliseconds, or -1 for unlimited",
         );
         // What two tables say together is told of where the upper one says its part.
         if table.min_insync_replicas.is_none() && table.replication.is_none() {

@@ -33,7 +33,7 @@ fn the_lag_is_what_is_fetched_and_not_read_and_what_is_not_fetched() {
 }
 
 #[test]
-fn what_all_partitions_have_fetched_counts_once() {
+fn records_fetched_by_all_partitions_count_once() {
     let gauge = LagGauge::default();
     for partition in 0..4 {
         read(&gauge, partition, 0..100);
@@ -66,7 +66,7 @@ fn marks_of_transactions_are_no_records() {
 }
 
 #[test]
-fn what_was_fetched_ahead_of_a_paused_partition_counts_as_unread() {
+fn prefetched_records_of_a_paused_partition_count_as_lag() {
     let gauge = LagGauge::default();
     read(&gauge, 0, 0..100);
     gauge.statistics(&statistics(0, 150, 0));
@@ -87,7 +87,7 @@ fn partitions_that_went_are_forgotten_and_new_ones_begin_at_the_committed_offset
 }
 
 #[test]
-fn what_retention_has_deleted_is_not_unread() {
+fn deleted_records_are_not_lag() {
     let gauge = LagGauge::default();
     let starts = HashMap::from([(("t".to_owned(), 0), Some(0))]);
     gauge.set_paused(true);
@@ -155,7 +155,7 @@ fn looked(gauge: &LagGauge, end: i64, committed: Option<i64>) {
 }
 
 #[test]
-fn what_librdkafka_says_is_no_proof_that_records_were_given_to_us() {
+fn statistics_of_librdkafka_do_not_prove_that_records_were_read() {
     let gauge = LagGauge::default();
     read(&gauge, 0, 0..100);
     looked(&gauge, 150, None);
@@ -197,7 +197,7 @@ fn only_markers_behind_records_that_were_given_to_us_are_passed() {
 }
 
 #[test]
-fn what_was_never_read_is_passed_once_a_check_finds_no_record() {
+fn unread_markers_are_passed_once_a_check_finds_no_record() {
     let gauge = LagGauge::default();
     let t: Arc<str> = Arc::from("t");
     let span = |from, to| Span { from, to };

@@ -12,7 +12,7 @@ use std::{
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 
-use super::{LagGauge, trailing};
+use super::{LagGauge, trailing_markers};
 use crate::{
     client,
     coverage::Coverage,
@@ -52,7 +52,7 @@ impl LagWatch {
                 let unchecked = gauge.unchecked();
                 if !unchecked.is_empty() && Instant::now() >= check_at {
                     check_at = Instant::now() + CHECK_EVERY;
-                    trailing::check(member.config(), &gauge, &unchecked);
+                    trailing_markers::check(member.config(), &gauge, &unchecked);
                 }
             }
         };
@@ -72,7 +72,7 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> b
         return;
     };
     if wanted.count() == 0 {
-        // librdkafka takes a question about nothing for a mistake. What was ours is unread by others now.
+        // librdkafka rejects an empty request. The lag of revoked partitions is reported by their new owners.
         gauge.ends(&wanted, &HashMap::new(), &wanted, is_held);
         return;
     }

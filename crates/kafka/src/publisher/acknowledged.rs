@@ -15,17 +15,17 @@ use rdkafka::{
 };
 
 use super::{
-    DEAF, Delivery, Next, Publishing,
+    DISCONNECTED, Delivery, Next, Publishing,
     answers::Dispatch,
-    blame::{Blame, Reason, Scope},
     parking::{Parking, Until, Verdict, WriteTimeouts},
     partition::{Partition, Partitions},
+    publisher_handle::PublisherHandle,
     refusal::replace_refused,
     reports::{Report, ToPublisher},
-    settlements::Settlements,
-    waiting::Waiting,
+    topic_failures::{Reason, Scope, TopicFailure},
+    waiting_partitions::Waiting,
 };
-use crate::{polled::PolledProducer, record::OutRecord};
+use crate::{polled_producer::PolledProducer, record::OutRecord};
 
 /// How long to wait before a producer is replaced that could not write.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// Answers first, then offsets.
 pub(super) struct Acknowledged {
     config: ClientConfig,
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     producer: PolledProducer<ToPublisher>,
     /// Records on their way to the broker: mark → where they belong.
     units: HashMap<usize, Unit>,
@@ -74,13 +74,13 @@ struct QueueFull;
 impl Acknowledged {
     pub(super) fn new(
         config: ClientConfig,
-        settlements: Settlements,
+        publisher_handle: PublisherHandle,
         timeouts: WriteTimeouts,
     ) -> anyhow::Result<Self> {
-        let producer = PolledProducer::new(&config, ToPublisher::new(settlements.clone()))?;
+        let producer = PolledProducer::new(&config, ToPublisher::new(publisher_handle.clone()))?;
         Ok(Self {
             config,
-            settlements,
+            publisher_handle,
             producer,
             units: HashMap::new(),
             next_unit: 0,
@@ -247,9 +247,13 @@ impl Acknowledged {
         }
     }
 
-    /// A producer that failed may be of no use any more, and what it still holds would leave out of order. What the broker has is not sent again.
+    /// A failed producer may be unusable, and its queued records would be written out of order. Acknowledged records
+    /// are not sent again.
     fn restart(&mut self, partitions: &mut Partitions, with: &Publishing) {
-        match PolledProducer::new(&self.config, ToPublisher::new(self.settlements.clone())) {
+        match PolledProducer::new(
+            &self.config,
+            ToPublisher::new(self.publisher_handle.clone()),
+        ) {
             Ok(producer) => {
                 self.producer = producer;
                 self.units.clear();
@@ -282,7 +286,7 @@ impl Acknowledged {
             Err((error, _)) => {
                 let failure = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 let failure = Some(failure);
-                self.settlements
+                self.publisher_handle
                     .tell(super::Command::Reported { mark, failure });
             }
         }
@@ -315,12 +319,12 @@ impl Acknowledged {
             // Of those that fail together only the first counts.
             if verdict != Verdict::Blocked {
                 let (topic, scope) = (Arc::clone(&unit.topic), Scope::All);
-                let blame = Blame {
+                let topic_failure = TopicFailure {
                     topic,
                     scope,
                     reason,
                 };
-                self.parking.block(blame, Until::Pause, now);
+                self.parking.block(topic_failure, Until::Pause, now);
             }
         } else if self.restart_at.is_none() {
             let error = &failure.to_string();
@@ -368,8 +372,11 @@ impl Delivery for Acknowledged {
         match self.restart_at {
             Some(at) if Instant::now() < at => return Next::Later,
             Some(_) => self.restart(partitions, with),
-            None if self.producer.context().hearing.is_deaf() => {
-                NodeEvent::ProducerBroken { error: DEAF }.emit();
+            None if self.producer.context().connectivity.is_disconnected() => {
+                NodeEvent::ProducerBroken {
+                    error: DISCONNECTED,
+                }
+                .emit();
                 self.restart(partitions, with);
             }
             None => {}

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_not_replaced_by_a_look_at_its_topic() {
+    fn sent_records_are_not_replaced_by_a_topic_check() {
         let mut answers = Answers::new(vec![record("b"), record("b"), record("a")]);
         answers.find_mut(0).unwrap().dispatch = Dispatch::Sent;
         answers.replace_all(|r| &*r.topic == "b", |_| vec![record("b"), record("b")]);

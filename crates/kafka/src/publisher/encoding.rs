@@ -1,11 +1,12 @@
-//! Making records of an outcome. A panic on the way concerns this record alone: it is answered with an error, and its request goes to the dead letters.
+//! Encoding of outcomes. A panic affects only one record: it is answered with an error, and its request is
+//! dead-lettered.
 
 use babelmesh_actors::{
     containment::{Contained, contain},
     domain::{ErrorCode, JobOutcome, RequestError},
     events::{Event, Observer, Stage},
 };
-use babelmesh_telemetry::traces::Journey;
+use babelmesh_telemetry::traces::RequestTrace;
 
 use super::Publishing;
 use crate::record::{Encoder, Origin, OutRecord};
@@ -15,11 +16,11 @@ pub(super) fn encode(
     outcome: JobOutcome,
     origin: &Origin,
     with: &Publishing,
-) -> (Vec<OutRecord>, Option<Box<Journey>>) {
+) -> (Vec<OutRecord>, Option<Box<RequestTrace>>) {
     let encoder = &with.encoder;
     encode_with(outcome, origin, encoder, &*with.observer, |outcome| {
-        let journey = with.traces.answered(outcome, Some(origin));
-        (encoder.encode(outcome, origin), journey)
+        let request_trace = with.traces.answered(outcome, Some(origin));
+        (encoder.encode(outcome, origin), request_trace)
     })
 }
 
@@ -28,10 +29,10 @@ fn encode_with(
     origin: &Origin,
     encoder: &Encoder,
     observer: &dyn Observer,
-    make: impl FnOnce(&JobOutcome) -> (Vec<OutRecord>, Option<Box<Journey>>),
-) -> (Vec<OutRecord>, Option<Box<Journey>>) {
+    make: impl FnOnce(&JobOutcome) -> (Vec<OutRecord>, Option<Box<RequestTrace>>),
+) -> (Vec<OutRecord>, Option<Box<RequestTrace>>) {
     match contain(|| make(&outcome)) {
-        Ok((records, journey)) => (encoder.with_request(records, outcome), journey),
+        Ok((records, request_trace)) => (encoder.with_request(records, outcome), request_trace),
         Err(panic) => {
             let (stage, said) = (Stage::Publish, panic.to_string());
             observer.observe(&Event::PanicContained { stage, panic: said });
@@ -40,7 +41,8 @@ fn encode_with(
     }
 }
 
-/// What becomes of a record whose outcome cannot be encoded. If not even an error can be, the request's text is left for the dead letters.
+/// Handling of a record whose outcome cannot be encoded. If not even an error can be, the request's text is left for
+/// the dead letters.
 fn after_panic(
     outcome: JobOutcome,
     origin: &Origin,
@@ -49,7 +51,7 @@ fn after_panic(
 ) -> Vec<OutRecord> {
     let error = RequestError::new(
         ErrorCode::InternalError,
-        "handling the record failed inside the node",
+        "internal error while processing the record",
     );
     let failed = outcome.order.failed(error.clone());
     let answered = contain(|| encoder.encode(&failed, origin));
@@ -58,7 +60,7 @@ fn after_panic(
         let (key, text) = (request.key().as_bytes(), request.text.as_bytes().to_vec());
         vec![encoder.dead_letter(key, text, &error, origin, &None)]
     });
-    // The sender is not told about the node's inside; who reads dead letters is.
+    // Internal details go to the dead letter, not to the sender.
     if let Some(letter) = records.last_mut() {
         letter.describe(format!("{}: {panic}", error.message));
     }
@@ -69,7 +71,7 @@ fn after_panic(
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use babelmesh_actors::domain::{Order, OutcomeSink, Reach, Ticket, TranslationRequest};
+    use babelmesh_actors::domain::{Locality, Order, OutcomeSink, Ticket, TranslationRequest};
 
     use super::*;
     use crate::topics::TopicNames;
@@ -99,7 +101,7 @@ mod tests {
             trace: None,
             replays: 0,
             fresh: false,
-            reach: Reach::default(),
+            locality: Locality::default(),
             sink: Arc::new(Nobody),
         };
         order.failed(RequestError::new(
@@ -116,10 +118,10 @@ mod tests {
             partition: 3,
             offset: 42,
         };
-        let (records, journey) = encode_with(outcome(), &origin, &encoder, &heard, |_| {
+        let (records, request_trace) = encode_with(outcome(), &origin, &encoder, &heard, |_| {
             panic!("a bug of the encoder")
         });
-        assert!(journey.is_none());
+        assert!(request_trace.is_none());
         let topics: Vec<_> = records.iter().map(|record| &*record.topic).collect();
         assert_eq!(topics, ["translation.results", "translation.dead-letters"]);
         let told = String::from_utf8_lossy(&records[0].payload);

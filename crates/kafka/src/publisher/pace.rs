@@ -1,4 +1,4 @@
-//! How close transactions follow each other.
+//! Pacing of transactions.
 //!
 //! A transaction is half a dozen requests, however little it holds. Under load, more answers in fewer of them leave brokers and node more
 //! time for everything else; an answer that comes alone is not to wait for others.

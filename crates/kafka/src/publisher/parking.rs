@@ -1,8 +1,10 @@
-//! Which source partitions wait because their next answers go to a topic that cannot be written. Pure: carried out by the deliveries.
+//! Which source partitions wait because their next answer goes to an unwritable topic. Pure: executed by the
+//! deliveries.
 //!
 //! A topic is blocked when records for it are not taken. A source partition is parked while its first answer goes to a blocked topic; all others go
 //! on. A blocked topic falls due: after a pause, or when the brokers have ended the transaction that it had held up. Then the first answers of the
-//! partitions that wait for it are tried, alone. Jobs do not wait without end: where their topic stays blocked they are answered with an error.
+//! partitions that wait for it are tried, alone. Jobs do not wait indefinitely: if their topic stays blocked they are
+//! answered with an error.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,17 +14,17 @@ use std::{
 
 use super::{
     Publishing,
-    blame::{Blame, Reason, Scope},
     partition::{Partition, Partitions},
-    waiting::Waiting,
+    topic_failures::{Reason, Scope, TopicFailure},
+    waiting_partitions::Waiting,
 };
 use crate::record::OutRecord;
 
-/// First and longest pause before a blocked topic is tried again.
+/// Initial and maximum pause before a blocked topic is retried.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 /// Pause, for each failure, before a topic is tried again although its transaction has not ended.
 const HELD_UP_PAUSE: Duration = Duration::from_secs(30);
-/// A topic that is due, and that nobody wants to write any more, is forgotten after so long.
+/// A due topic without pending records is forgotten after this time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
 /// How long it is shown to operators while it is due.
@@ -48,7 +50,7 @@ pub(super) enum Verdict {
     Blocked,
 }
 
-/// What ends a block.
+/// End condition of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
     /// A pause, which grows with every failure.
@@ -170,17 +172,17 @@ impl Parking {
     }
 
     /// A topic was found to be unwritable. The latest finding says how much of it is.
-    pub(super) fn block(&mut self, blame: Blame, until: Until, now: Instant) {
-        let block = self.blocks.entry(blame.topic).or_insert(Block {
+    pub(super) fn block(&mut self, topic_failure: TopicFailure, until: Until, now: Instant) {
+        let block = self.blocks.entry(topic_failure.topic).or_insert(Block {
             scope: Scope::Only(BTreeSet::new()),
-            reason: blame.reason,
+            reason: topic_failure.reason,
             since: now,
             found: now,
             failures: 0,
             due: None,
             producer: None,
         });
-        block.scope = match (blame.scope, &mut block.scope) {
+        block.scope = match (topic_failure.scope, &mut block.scope) {
             // Those that were to wait before still do.
             (Scope::Only(mut new), Scope::Only(old)) => {
                 new.append(old);
@@ -188,7 +190,7 @@ impl Parking {
             }
             (new, _) => new,
         };
-        (block.reason, block.found) = (blame.reason, now);
+        (block.reason, block.found) = (topic_failure.reason, now);
         block.failures = block.failures.saturating_add(1);
         (block.due, block.producer) = match until {
             Until::Pause => (Some(block.after_pause()), None),
@@ -211,7 +213,8 @@ impl Parking {
         self.timeouts.block_after * failures.clamp(1, 4) / 4
     }
 
-    /// Has topics fall due whose transactions have not ended for long: brokers may never end one. Each attempt may hold up another producer.
+    /// Makes topics due whose transactions have not ended for long: brokers may never end one. Each attempt may block
+    /// another producer.
     pub(super) fn try_held_up(&mut self, now: Instant) {
         for block in self.blocks.values_mut() {
             let pause = HELD_UP_PAUSE.saturating_mul(block.failures.clamp(1, 20));
@@ -249,14 +252,15 @@ impl Parking {
         });
     }
 
-    /// Forgets topics that have been due for long, and that nobody wanted to write.
+    /// Forgets topics that have been due for long without pending records.
     pub(super) fn forget(&mut self, now: Instant) {
         let is_recent = |due: Instant| now.saturating_duration_since(due) < FORGOTTEN_AFTER;
         self.blocks
             .retain(|_, block| block.due.is_none_or(is_recent));
     }
 
-    /// The topics that operators are to know of, and why they are blocked. One that is due and that nobody wants to write may be writable again.
+    /// The topics that operators are to know of, and why they are blocked. A due one without pending records may be
+    /// writable again.
     pub(super) fn blocked(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, Reason)> {
         let is_shown = move |due: Instant| now < due + SHOWN_FOR;
         let blocks = self.blocks.iter();
@@ -276,15 +280,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::publisher::blame;
+    use crate::publisher::topic_failures;
 
     const TIMEOUTS: WriteTimeouts = WriteTimeouts {
         block_after: Duration::from_secs(4),
         answer_after: Duration::from_secs(30),
     };
 
-    fn whole(topic: &str, reason: Reason) -> Blame {
-        Blame {
+    fn whole(topic: &str, reason: Reason) -> TopicFailure {
+        TopicFailure {
             topic: Arc::from(topic),
             scope: Scope::All,
             reason,
@@ -293,20 +297,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_blamed_is_blocked_falls_due_within_the_longest_pause_and_is_free_once_written(
-            runs in prop::collection::vec(blame::tests::run(), 1..8),
+        fn a_failed_topic_is_blocked_becomes_due_within_the_longest_pause_and_is_free_once_written(
+            runs in prop::collection::vec(topic_failures::tests::run(), 1..8),
         ) {
             let mut parking = Parking::new(TIMEOUTS);
             let mut now = Instant::now();
             let mut blamed = BTreeSet::new();
             for sent in &runs {
-                for blame in blame::refusing(sent) {
-                    let sources: Vec<_> = match &blame.scope {
+                for topic_failure in topic_failures::refusing(sent) {
+                    let sources: Vec<_> = match &topic_failure.scope {
                         Scope::All => (0..4).collect(),
                         Scope::Only(sources) => sources.iter().copied().collect(),
                     };
-                    let topic = Arc::clone(&blame.topic);
-                    parking.block(blame, Until::Pause, now);
+                    let topic = Arc::clone(&topic_failure.topic);
+                    parking.block(topic_failure, Until::Pause, now);
                     for source in sources {
                         prop_assert_eq!(parking.verdict(&topic, source, now), Verdict::Blocked);
                     }
@@ -361,7 +365,7 @@ mod tests {
     #[test]
     fn a_partition_of_a_topic_blocks_only_the_sources_that_write_to_it() {
         let (mut parking, now) = (Parking::new(TIMEOUTS), Instant::now());
-        let only = |source| Blame {
+        let only = |source| TopicFailure {
             scope: Scope::Only([source].into()),
             ..whole("a", Reason::Silent)
         };

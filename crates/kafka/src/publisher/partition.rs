@@ -6,16 +6,16 @@ use std::{
 };
 
 use babelmesh_actors::{delivery::Ledger, domain::Ticket, flow::Flow};
-use babelmesh_telemetry::{events::NodeEvent, traces::Journey};
+use babelmesh_telemetry::{events::NodeEvent, traces::RequestTrace};
 
 use super::{
     Publishing,
     answers::{Answers, Dispatch},
     encoding::encode,
     progress::Progress,
+    publisher_handle::{Completed, Ingested},
     run::LARGEST,
-    settlements::{Opened, Settled},
-    waiting::Waiting,
+    waiting_partitions::Waiting,
 };
 use crate::{
     gauges::DeliveryGauges,
@@ -27,22 +27,22 @@ pub(super) struct Partition {
     pub(super) topic: Arc<str>,
     pub(super) number: i32,
     pub(super) epoch: u32,
-    ledger: Ledger<Settled>,
-    /// What was read and is not finished, in order.
-    accepted: VecDeque<Opened>,
-    /// What that weighs altogether.
+    ledger: Ledger<Completed>,
+    /// Unfinished records, in order.
+    accepted: VecDeque<Ingested>,
+    /// Their total weight.
     weight: u64,
-    /// What is to be published, in order; it stays here until the broker has both the records and the offset.
+    /// Answers to publish, in order; kept until the broker has both the records and the offset.
     pub(super) released: VecDeque<Released>,
     progress: Progress,
 }
 
-/// What one record of the partition is answered by.
+/// The answer to one record of the partition.
 pub(super) struct Released {
     pub(super) offset: i64,
     pub(super) answers: Answers,
     /// The record on its way, if it is watched.
-    pub(super) journey: Option<Box<Journey>>,
+    pub(super) request_trace: Option<Box<RequestTrace>>,
 }
 
 impl Partition {
@@ -86,14 +86,17 @@ impl Partition {
     fn release(&mut self, with: &Publishing) -> usize {
         let before = self.released.len();
         while let Some((offset, settled)) = self.ledger.release() {
-            let (records, journey) = match settled {
-                Settled::Records { records, journey } => (records, journey),
-                Settled::Outcome(outcome) => encode(*outcome, &self.origin(offset), with),
+            let (records, request_trace) = match settled {
+                Completed::Records {
+                    records,
+                    request_trace,
+                } => (records, request_trace),
+                Completed::Outcome(outcome) => encode(*outcome, &self.origin(offset), with),
             };
             self.released.push_back(Released {
                 offset,
                 answers: Answers::new(records),
-                journey,
+                request_trace,
             });
         }
         self.released.len() - before
@@ -112,8 +115,8 @@ impl Partition {
             for code in released.answers.records().filter_map(OutRecord::error_code) {
                 gauges.laid_aside(code);
             }
-            if let Some(journey) = released.journey {
-                journey.committed();
+            if let Some(request_trace) = released.request_trace {
+                request_trace.committed();
             }
         }
         let mut weight = 0;
@@ -139,7 +142,7 @@ impl Partitions {
     }
 
     /// A record was read. It weighs nothing here if its partition is gone.
-    pub(super) fn open(&mut self, opened: Opened, flow: &Flow) {
+    pub(super) fn open(&mut self, opened: Ingested, flow: &Flow) {
         if let Some(partition) = self.held(opened.ticket)
             && partition.ledger.open(opened.ticket.offset)
         {
@@ -150,7 +153,7 @@ impl Partitions {
         }
     }
 
-    pub(super) fn settle(&mut self, ticket: Ticket, settled: Settled) {
+    pub(super) fn settle(&mut self, ticket: Ticket, settled: Completed) {
         if let Some(partition) = self.held(ticket) {
             // Known already only if the record was read twice: the first outcome counts.
             let _ = partition.ledger.settle(ticket.offset, settled);
@@ -171,7 +174,7 @@ impl Partitions {
         self.0.get_mut(&id)
     }
 
-    /// What was sent and is not known to have arrived is to be sent again.
+    /// Unacknowledged records are to be sent again.
     pub(super) fn send_again(&mut self) {
         let released = self.0.values_mut().flat_map(|p| &mut p.released);
         for answer in released.flat_map(|released| released.answers.iter_mut()) {
@@ -221,7 +224,7 @@ impl Partitions {
         self.0.get(&id).is_none_or(Partition::is_finished)
     }
 
-    /// The partition goes, finished or not.
+    /// Removes the partition, finished or not.
     pub(super) fn drop_one(&mut self, id: u32, flow: &Flow) {
         if let Some(partition) = self.0.remove(&id) {
             forget(&partition, flow);
@@ -244,7 +247,7 @@ impl Partitions {
     }
 }
 
-/// Gives back what a partition that is gone had accepted.
+/// Releases the accepted weight of a removed partition.
 fn forget(partition: &Partition, flow: &Flow) {
     flow.done(partition.weight);
     let unfinished = partition.accepted.len();

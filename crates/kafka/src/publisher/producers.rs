@@ -1,35 +1,35 @@
 //! The transactional producers of a publisher, one of which is used at a time.
 //!
 //! A transaction that holds a record for a partition that cannot be written does not end, not even by being given up, before that partition can be
-//! written again: its marker is written there too. Until then its `transactional.id` is of no use, and the publisher goes on under another one. That the
-//! id can be used again tells that the partition can be written.
+//! written again: its marker is written there too. Until then its `transactional.id` is unusable, and the publisher
+//! continues with another one. When the id becomes usable again, the partition is writable.
 //!
-//! No offset is committed under an id that is left: it is left only before offsets are sent. That a partition has one owner is seen to by the
-//! generation of its group, whatever the id.
+//! No offset is committed under an id that is left: it is left only before offsets are sent. The group generation
+//! ensures that a partition has one owner, independent of the id.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, producer::Producer};
 
 use super::reports::Reports;
-use crate::polled::PolledProducer;
+use crate::polled_producer::PolledProducer;
 
 /// Most ids of one publisher.
 const MOST: u32 = 8;
 /// How often it is looked whether an id can be used again, and for how long each time.
 const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(10));
 
-/// Makes producers, and knows which ids are of no use for now.
+/// Creates producers, and tracks blocked ids.
 pub(super) struct Producers {
     config: ClientConfig,
     /// The id in use.
     current: u32,
-    held_up: Vec<HeldUp>,
+    blocked: Vec<BlockedTransaction>,
     looked: Instant,
 }
 
 /// An id whose transaction does not end.
-struct HeldUp {
+struct BlockedTransaction {
     number: u32,
     producer: PolledProducer<Reports>,
 }
@@ -39,7 +39,7 @@ impl Producers {
         Self {
             config,
             current: 0,
-            held_up: Vec::new(),
+            blocked: Vec::new(),
             looked: Instant::now(),
         }
     }
@@ -57,7 +57,7 @@ impl Producers {
     /// A producer with another id, if there is one that is not held up.
     pub(super) fn next(&mut self) -> anyhow::Result<PolledProducer<Reports>> {
         let next = next(self.current, |number| {
-            self.held_up.iter().any(|held| held.number == number)
+            self.blocked.iter().any(|held| held.number == number)
         });
         let producer = self.make(next)?;
         self.current = next;
@@ -66,7 +66,7 @@ impl Producers {
 
     /// A producer with the first id, which every cluster allows that allows any.
     pub(super) fn first(&mut self) -> anyhow::Result<PolledProducer<Reports>> {
-        self.held_up.retain(|held| held.number != 0);
+        self.blocked.retain(|held| held.number != 0);
         self.current = 0;
         self.again()
     }
@@ -79,28 +79,29 @@ impl Producers {
         if number != self.current
             && let Ok(producer) = PolledProducer::new(&quiet, Reports::default())
         {
-            self.held_up.push(HeldUp { number, producer });
+            self.blocked.push(BlockedTransaction { number, producer });
         }
     }
 
     /// Whether more than half of the ids can be used.
     pub(super) const fn has_spare(&self) -> bool {
-        self.held_up.len() < MOST as usize / 2
+        self.blocked.len() < MOST as usize / 2
     }
 
     /// The ids that can be used again, each once.
     pub(super) fn ended(&mut self) -> Vec<u32> {
         let (every, within) = LOOK;
-        if self.held_up.is_empty() || self.looked.elapsed() < every {
+        if self.blocked.is_empty() || self.looked.elapsed() < every {
             return Vec::new();
         }
         self.looked = Instant::now();
-        let has_ended = |held: &mut HeldUp| match held.producer.init_transactions(within) {
-            Ok(()) => true,
-            Err(KafkaError::Transaction(error)) => error.is_fatal() || !error.is_retriable(),
-            Err(_) => true,
-        };
-        let ended = self.held_up.extract_if(.., has_ended);
+        let has_ended =
+            |held: &mut BlockedTransaction| match held.producer.init_transactions(within) {
+                Ok(()) => true,
+                Err(KafkaError::Transaction(error)) => error.is_fatal() || !error.is_retriable(),
+                Err(_) => true,
+            };
+        let ended = self.blocked.extract_if(.., has_ended);
         ended.map(|held| held.number).collect()
     }
 
@@ -126,9 +127,9 @@ fn name(id: &str, number: u32) -> String {
 }
 
 /// The number after `current`, in a circle, of an id that is not held up; `current` if there is none.
-fn next(current: u32, is_held_up: impl Fn(u32) -> bool) -> u32 {
+fn next(current: u32, is_blocked: impl Fn(u32) -> bool) -> u32 {
     let others = (1..MOST).map(|step| (current + step) % MOST);
-    let mut free = others.filter(|number| !is_held_up(*number));
+    let mut free = others.filter(|number| !is_blocked(*number));
     free.next().unwrap_or(current)
 }
 
@@ -144,10 +145,10 @@ mod tests {
         #[test]
         fn the_next_id_is_another_one_that_is_free_if_there_is_one(
             current in 0..MOST,
-            held_up in prop::collection::btree_set(0..MOST, 0..MOST as usize),
+            blocked in prop::collection::btree_set(0..MOST, 0..MOST as usize),
         ) {
-            let next = next(current, |number| held_up.contains(&number));
-            let free: BTreeSet<_> = (0..MOST).filter(|n| *n != current && !held_up.contains(n)).collect();
+            let next = next(current, |number| blocked.contains(&number));
+            let free: BTreeSet<_> = (0..MOST).filter(|n| *n != current && !blocked.contains(n)).collect();
             prop_assert!(free.contains(&next) || free.is_empty() && next == current);
             let names: BTreeSet<_> = (0..MOST).map(|number| name("id", number)).collect();
             prop_assert!(names.len() == MOST as usize && names.contains("id"));

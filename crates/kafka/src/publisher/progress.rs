@@ -1,7 +1,8 @@
 //! How far a partition is committed, and how far its committed offset can be moved past markers of transactions.
 //!
-//! Monitors outside take a marker behind the last record for unread lag. So offsets behind markers are committed too, but only when nothing before
-//! them is in flight, never below what is committed, and in the same order as every other offset of the partition.
+//! External monitors count a marker behind the last record as lag. So offsets behind markers are committed too, but
+//! only when nothing before them is in flight, never below what is committed, and in the same order as every other
+//! offset of the partition.
 
 /// The committed offset of one assignment of a partition.
 #[derive(Debug, Default, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Records that the broker will not take.
+//! Records that the broker rejects permanently.
 
 use babelmesh_telemetry::events::NodeEvent;
 

@@ -1,4 +1,4 @@
-//! What librdkafka tells about the records that it was given.
+//! Delivery reports of librdkafka.
 
 use std::{
     collections::BTreeSet,
@@ -14,8 +14,8 @@ use rdkafka::{
     producer::ProducerContext,
 };
 
-use super::settlements::{Command, Settlements};
-use crate::{client, hearing::Hearing, statistics::Statistics};
+use super::publisher_handle::{Command, PublisherHandle};
+use crate::{broker_connectivity::BrokerConnectivity, client, statistics::Statistics};
 
 /// Records of one batch are reported within so long.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -49,23 +49,23 @@ fn report(mark: usize, result: &DeliveryResult<'_>) -> Report {
 
 /// Tells the publisher about every record.
 pub(super) struct ToPublisher {
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     /// Of its producer.
-    pub(super) hearing: Hearing,
+    pub(super) connectivity: BrokerConnectivity,
 }
 
 impl ToPublisher {
-    pub(super) fn new(settlements: Settlements) -> Self {
+    pub(super) fn new(publisher_handle: PublisherHandle) -> Self {
         Self {
-            settlements,
-            hearing: Hearing::default(),
+            publisher_handle,
+            connectivity: BrokerConnectivity::default(),
         }
     }
 }
 
-/// What is known of a record that was sent.
+/// Delivery status of a sent record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum RecordStatus {
     /// Nothing yet.
     Pending,
     /// The broker has it.
@@ -82,7 +82,7 @@ pub(super) struct Reports(Arc<Shared>);
 struct Shared {
     open: Mutex<Open>,
     changed: Condvar,
-    hearing: Hearing,
+    connectivity: BrokerConnectivity,
 }
 
 /// The transaction that is open.
@@ -91,7 +91,7 @@ struct Open {
     /// Its number: reports of records of an earlier one, which was given up, may still come.
     transaction: u32,
     /// Of each record that was sent.
-    fates: Vec<Fate>,
+    statuses: Vec<RecordStatus>,
     missing: usize,
     /// When a record was reported last.
     heard: Option<Instant>,
@@ -139,9 +139,9 @@ impl Reports {
         let mut open = self.open();
         let mark = Mark {
             transaction: open.transaction,
-            record: open.fates.len() as u32,
+            record: open.statuses.len() as u32,
         };
-        open.fates.push(Fate::Pending);
+        open.statuses.push(RecordStatus::Pending);
         open.missing += 1;
         mark.number()
     }
@@ -173,8 +173,8 @@ impl Reports {
     }
 
     /// What is known of each record of the transaction, in the order in which they were sent.
-    pub(super) fn fates(&self) -> Vec<Fate> {
-        self.open().fates.clone()
+    pub(super) fn statuses(&self) -> Vec<RecordStatus> {
+        self.open().statuses.clone()
     }
 
     /// Topics that the brokers do not let this producer write to in the transaction. No report says so: all records are purged then.
@@ -184,17 +184,20 @@ impl Reports {
 
     /// Whether all records that were sent so far are taken.
     pub(super) fn are_taken(&self) -> bool {
-        self.open().fates.iter().all(|fate| *fate == Fate::Taken)
+        self.open()
+            .statuses
+            .iter()
+            .all(|status| *status == RecordStatus::Taken)
     }
 
     /// Number of records that were sent.
     pub(super) fn sent(&self) -> usize {
-        self.open().fates.len()
+        self.open().statuses.len()
     }
 
     /// Of its producer.
-    pub(super) fn hearing(&self) -> &Hearing {
-        &self.0.hearing
+    pub(super) fn connectivity(&self) -> &BrokerConnectivity {
+        &self.0.connectivity
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -208,9 +211,9 @@ impl Open {
         if mark.transaction != self.transaction {
             return false;
         }
-        match self.fates.get_mut(mark.record as usize) {
-            Some(fate) if *fate == Fate::Pending => {
-                *fate = failure.map_or(Fate::Taken, Fate::Failed);
+        match self.statuses.get_mut(mark.record as usize) {
+            Some(status) if *status == RecordStatus::Pending => {
+                *status = failure.map_or(RecordStatus::Taken, RecordStatus::Failed);
                 self.heard = Some(Instant::now());
                 if failure.is_some() {
                     self.failed.get_or_insert_with(Instant::now);
@@ -234,7 +237,7 @@ impl ClientContext for ToPublisher {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing.statistics(statistics);
+            self.connectivity.statistics(statistics);
         }
     }
 }
@@ -244,7 +247,8 @@ impl ProducerContext for ToPublisher {
 
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
         let Report { mark, failure } = report(mark, result);
-        self.settlements.tell(Command::Reported { mark, failure });
+        self.publisher_handle
+            .tell(Command::Reported { mark, failure });
     }
 }
 
@@ -270,7 +274,7 @@ impl ClientContext for Reports {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Some(statistics) = Statistics::read(statistics) {
-            self.hearing().statistics(statistics);
+            self.connectivity().statistics(statistics);
         }
     }
 }
@@ -327,11 +331,17 @@ mod tests {
         assert!(!tell(early, None), "it was given up");
         assert!(reports.heard().is_none());
         assert!(!tell(marks[1], Some(refused)));
-        assert_eq!(reports.fates(), [Fate::Pending, Fate::Failed(refused)]);
+        assert_eq!(
+            reports.statuses(),
+            [RecordStatus::Pending, RecordStatus::Failed(refused)]
+        );
         assert!(!reports.wait(Duration::ZERO) && reports.heard().is_some());
         assert!(!tell(marks[1], None), "only the first report counts");
         assert!(tell(marks[0], None), "nothing is missing");
-        assert_eq!(reports.fates(), [Fate::Taken, Fate::Failed(refused)]);
+        assert_eq!(
+            reports.statuses(),
+            [RecordStatus::Taken, RecordStatus::Failed(refused)]
+        );
         assert!(reports.wait(Duration::ZERO) && !reports.are_taken());
     }
 }

@@ -1,4 +1,4 @@
-//! Partitions that a publisher has to let go, and until when it may finish them.
+//! Revocations: partitions to release, and their deadlines.
 
 use std::{sync::mpsc::SyncSender, time::Instant};
 
@@ -6,7 +6,7 @@ use std::{sync::mpsc::SyncSender, time::Instant};
 pub(super) struct Revocation {
     pub(super) partitions: Vec<u32>,
     pub(super) deadline: Instant,
-    /// Told when they are gone.
+    /// Reply when they are gone.
     pub(super) reply: SyncSender<()>,
     /// Whether the publisher ends with them.
     pub(super) stop: bool,

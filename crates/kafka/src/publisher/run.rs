@@ -1,11 +1,11 @@
-//! What one transaction holds.
+//! A run: the content of one transaction.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use babelmesh_telemetry::traces::TransactionMoment;
+use babelmesh_telemetry::traces::TransactionSpan;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) struct Run {
     /// Whether it tries topics that could not be written before.
     is_trial: bool,
     /// The transaction, if something in it is watched.
-    moment: Option<TransactionMoment>,
+    moment: Option<TransactionSpan>,
 }
 
 #[derive(Debug)]
@@ -74,9 +74,10 @@ pub(super) struct Place {
 }
 
 impl Run {
-    /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], from all partitions alike: one that has much
-    /// does not keep another one waiting. `verdict` says of an answer to a record of a partition whether it may be written; what is to be tried is
-    /// taken alone. Offsets behind markers go along with what is not tried, or alone if `may_only_pass`.
+    /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], evenly from all partitions, so that a
+    /// large backlog of one does not delay others. `verdict` says of an answer to a record of a partition whether it
+    /// may be written; what is to be tried is taken alone. Offsets behind markers go along with what is not tried, or
+    /// alone if `may_only_pass`.
     pub(super) fn gather(
         partitions: &Partitions,
         limit: usize,
@@ -130,8 +131,8 @@ impl Run {
             moment: None,
         })?;
         let entries = run.entries(partitions);
-        let watched = entries.filter_map(|(_, released)| released.journey.as_deref());
-        let moment = TransactionMoment::of(records, watched);
+        let watched = entries.filter_map(|(_, released)| released.request_trace.as_deref());
+        let moment = TransactionSpan::of(records, watched);
         run.places = run.answers(partitions).map(|(place, _)| place).collect();
         run.moment = moment;
         Some(run)
@@ -287,7 +288,7 @@ mod tests {
                 partition.released.push_back(Released {
                     offset,
                     answers: Answers::new(answers),
-                    journey: None,
+                    request_trace: None,
                 });
             }
         }

@@ -5,21 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::settlements::{Settlements, Stopping};
+use super::publisher_handle::{PublisherHandle, PublisherShutdown};
 use crate::reader::join_within;
 
 /// A publisher that runs. Dropping it ends the thread without waiting; what is unfinished then is delivered again.
 pub struct PublisherThread {
-    settlements: Settlements,
+    publisher_handle: PublisherHandle,
     /// Until when it may finish what it has, and by what its end is known.
-    stopping: Option<(Stopping, Instant)>,
+    stopping: Option<(PublisherShutdown, Instant)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl PublisherThread {
-    pub(super) const fn new(settlements: Settlements, thread: JoinHandle<()>) -> Self {
+    pub(super) const fn new(publisher_handle: PublisherHandle, thread: JoinHandle<()>) -> Self {
         Self {
-            settlements,
+            publisher_handle,
             stopping: None,
             thread: Some(thread),
         }
@@ -27,14 +27,14 @@ impl PublisherThread {
 
     /// Finishes what was read, within a time, and then ends.
     pub fn finish(&mut self, within: Duration) {
-        let stopping = self.settlements.stop(within);
+        let stopping = self.publisher_handle.stop(within);
         self.stopping = Some((stopping, Instant::now() + within));
     }
 
     /// Waits until what was read is finished; says whether it is after a while.
     #[must_use]
     pub fn is_finished_after(&self, within: Duration) -> bool {
-        let wait = |(stopping, until): &(Stopping, Instant)| {
+        let wait = |(stopping, until): &(PublisherShutdown, Instant)| {
             stopping.wait(within.min(until.saturating_duration_since(Instant::now())))
         };
         self.stopping.as_ref().is_none_or(wait)
@@ -43,7 +43,7 @@ impl PublisherThread {
     /// The topics that have partitions with unfinished records.
     #[must_use]
     pub fn unfinished(&self, within: Duration) -> Option<Vec<String>> {
-        self.settlements.unfinished(within)
+        self.publisher_handle.unfinished(within)
     }
 
     /// Waits for its end, some `grace` beyond the time to finish, and as long for the thread.
@@ -61,7 +61,7 @@ impl PublisherThread {
 impl Drop for PublisherThread {
     fn drop(&mut self) {
         if self.thread.is_some() {
-            let _ = self.settlements.stop(Duration::ZERO);
+            let _ = self.publisher_handle.stop(Duration::ZERO);
         }
     }
 }

@@ -8,13 +8,13 @@
 //!    └── from everywhere: a fatal error; the producer is replaced
 //! ```
 //!
-//! What was written stays in its partition until the commit is confirmed, so an abort costs no translation. When a producer breaks while it
-//! commits, nobody knows how that ended until its successor is initialised, which ends the old transaction one way or the other: the
-//! group's committed offsets tell then.
+//! What was written stays in its partition until the commit is confirmed, so an abort costs no translation. When a
+//! producer fails during a commit, the outcome is unknown until its successor is initialised, which completes or aborts
+//! the old transaction: then the group's committed offsets show the outcome.
 //!
 //! Every call to the brokers is bounded and can be repeated, so that revocations keep their deadlines.
 
-mod doubt;
+mod commit_outcome;
 mod unwritten;
 
 use std::{
@@ -29,17 +29,17 @@ use rdkafka::{
     producer::{BaseRecord, Producer},
 };
 
-use self::doubt::{generation, settle_doubt};
+use self::commit_outcome::{generation, settle_doubt};
 use super::{
-    DEAF, Delivery, Next, Publishing, pace,
+    DISCONNECTED, Delivery, Next, Publishing, pace,
     parking::{Parking, WriteTimeouts},
     partition::Partitions,
     producers::Producers,
     reports::{Report, Reports},
     run::{LARGEST, Run},
-    waiting::Waiting,
+    waiting_partitions::Waiting,
 };
-use crate::{polled::PolledProducer, record::OutRecord, topic_health::Client};
+use crate::{polled_producer::PolledProducer, record::OutRecord, topic_health::Client};
 
 /// How long a call may block.
 const SLICE: Duration = Duration::from_millis(100);
@@ -61,9 +61,9 @@ pub(super) struct Transactions {
     producers: Producers,
     producer: PolledProducer<Reports>,
     state: State,
-    /// Topics that cannot be written, and who waits for them.
+    /// Unwritable topics, and the partitions that wait for them.
     parking: Parking,
-    /// Since when the producer's id is to be left, because its transaction may not end for long.
+    /// Since when the producer's id should be abandoned, because its transaction may not end for long.
     leaving: Option<Instant>,
     /// Whether nothing was heard of any record of the run before.
     was_silent: bool,
@@ -92,11 +92,11 @@ enum State {
     Open(Run),
     /// Complete, waiting for the end.
     Committing(Run),
-    /// Waiting for the end of a transaction that is given up.
+    /// Waiting for the end of an aborted transaction.
     Aborting,
 }
 
-/// What a step of the machine led to.
+/// Result of a state machine step.
 enum Step {
     /// Go on at once.
     On,
@@ -115,7 +115,7 @@ impl Transactions {
         let timeout = config.get("transaction.timeout.ms");
         let timeout = timeout.and_then(|millis| millis.parse().ok());
         let timeout = Duration::from_millis(timeout.unwrap_or(60_000));
-        // Whatever holds a transaction up is to be found before the brokers give that up.
+        // The cause of a stalled transaction must be found before the brokers abort it.
         let block_after = timeouts.block_after.min(timeout / 2);
         let timeouts = WriteTimeouts {
             block_after,
@@ -142,10 +142,8 @@ impl Transactions {
 
     fn step(&mut self, partitions: &mut Partitions, with: &Publishing) -> Step {
         match std::mem::replace(&mut self.state, State::Idle) {
-            state if self.is_overdue(&state) => {
-                self.give_up(state, "the transaction has not ended in time", with)
-            }
-            state if self.is_deaf() => self.give_up(state, DEAF, with),
+            state if self.is_overdue(&state) => self.give_up(state, "transaction timed out", with),
+            state if self.is_disconnected() => self.give_up(state, DISCONNECTED, with),
             State::Starting => self.initialise(partitions, with),
             State::Idle => self.begin(partitions, with),
             State::Open(run) => self.complete(run, partitions, with),
@@ -159,12 +157,13 @@ impl Transactions {
         !matches!(state, State::Starting | State::Idle) && self.began.elapsed() > self.most
     }
 
-    /// Whether the producer is to be replaced now because it knows no broker any more.
-    fn is_deaf(&self) -> bool {
-        self.producer.context().hearing().is_deaf() && Instant::now() >= self.not_before
+    /// Whether the producer must be replaced because it is disconnected from all brokers.
+    fn is_disconnected(&self) -> bool {
+        self.producer.context().connectivity().is_disconnected()
+            && Instant::now() >= self.not_before
     }
 
-    /// Starts anew with another producer, which ends what this one left.
+    /// Restarts with a new producer, which completes or aborts the old transaction.
     fn give_up(&mut self, state: State, why: &str, with: &Publishing) -> Step {
         if let State::Committing(run) = state {
             self.in_doubt = Some(run);
@@ -398,7 +397,7 @@ impl Delivery for Transactions {
             self.parking.ended(number, Instant::now());
         }
         loop {
-            // What must end is ended at once; what is tried again waits.
+            // Aborts happen at once; retries wait.
             if !matches!(self.state, State::Aborting) && Instant::now() < self.not_before {
                 return Next::Later;
             }
@@ -408,7 +407,7 @@ impl Delivery for Transactions {
                 Step::On if committing => return Next::Now,
                 Step::On => {}
                 Step::Reports => return Next::Now,
-                // A call that says at once that it wants to be repeated must not keep a core busy.
+                // A call that fails at once with a retriable error must not spin.
                 Step::Wait | Step::Rest => return Next::Later,
                 Step::Until(then) => return Next::At(then),
             }
@@ -448,7 +447,7 @@ impl Delivery for Transactions {
 
 impl Drop for Transactions {
     fn drop(&mut self) {
-        // A transaction that stays open holds back every reader until it times out.
+        // An open transaction blocks every reader until it times out.
         if matches!(self.state, State::Open(_) | State::Aborting) {
             let until = Instant::now() + Duration::from_secs(1);
             while self.producer.abort_transaction(SLICE).is_err() && Instant::now() < until {

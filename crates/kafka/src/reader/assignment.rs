@@ -1,4 +1,4 @@
-//! The assignment of a member: which partitions it has, under which numbers, and what becomes of those that go.
+//! The assignment of a member: its partitions, their numbers, and revocation.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,12 +16,12 @@ use rdkafka::{Message, TopicPartitionList, consumer::Rebalance, message::Borrowe
 use crate::{
     lag::LagGauge,
     ownership::Ownership,
-    publisher::{Command, Settlements},
+    publisher::{Command, PublisherHandle},
 };
 
-/// What is known of the assignment. It outlives the consumer that has it.
+/// State of the assignment. It outlives its consumer.
 pub(super) struct Assignment {
-    pub(super) settlements: Settlements,
+    pub(super) publisher_handle: PublisherHandle,
     revoke_within: Duration,
     partitions: Mutex<Partitions>,
     /// Whether partitions came, or others are held back, since it was asked last.
@@ -45,12 +45,12 @@ struct Partitions {
 
 impl Assignment {
     pub(super) fn new(
-        settlements: Settlements,
+        publisher_handle: PublisherHandle,
         ownership: Ownership,
         revoke_within: Duration,
     ) -> Self {
         Self {
-            settlements,
+            publisher_handle,
             revoke_within,
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
@@ -72,9 +72,9 @@ impl Assignment {
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    /// Does not read these topics until it is told otherwise.
+    /// Pauses these topics until the next call.
     pub(super) fn hold(&self, topics: BTreeSet<String>) {
-        self.settlements.tell(Command::Held(topics.clone()));
+        self.publisher_handle.tell(Command::Paused(topics.clone()));
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = topics;
         self.changed.store(true, Ordering::Relaxed);
     }
@@ -84,7 +84,7 @@ impl Assignment {
         held.contains(topic)
     }
 
-    /// Does not read these partitions until it is told otherwise.
+    /// Pauses these partitions until the next call.
     pub(super) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
         *self.parked() = partitions;
         self.changed.store(true, Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Assignment {
         });
         let passed: Vec<_> = numbered.collect();
         if !passed.is_empty() {
-            self.settlements.tell(Command::Passed(passed));
+            self.publisher_handle.tell(Command::Passed(passed));
         }
     }
 
@@ -159,7 +159,7 @@ impl Assignment {
             id.1 += 1;
             self.lag.forget(&topic, element.partition());
             self.ownership.gain(id.0, id.1);
-            self.settlements.tell(Command::Assigned {
+            self.publisher_handle.tell(Command::Assigned {
                 partition: id.0,
                 epoch: id.1,
                 topic,
@@ -175,7 +175,7 @@ impl Assignment {
         self.assignments.load(Ordering::Relaxed)
     }
 
-    /// Gives up what was read of partitions that belong to somebody else already: there is nothing to wait for.
+    /// Discards in-flight work of lost partitions: they have a new owner.
     pub(super) fn revoke_at_once(&self, list: &TopicPartitionList) {
         let elements = list.elements();
         let names: Vec<_> = elements
@@ -202,7 +202,8 @@ impl Assignment {
         }
     }
 
-    /// Waits until what was read of these partitions is published, or gives it up. What is held back is given up at once: nobody works on it.
+    /// Waits until what was read of these partitions is published, or gives it up. Paused work is discarded at once: it
+    /// makes no progress.
     pub(super) fn revoke(&self, list: &TopicPartitionList) {
         let elements = list.elements();
         let names = elements.iter().map(|e| (e.topic(), e.partition()));
@@ -226,13 +227,13 @@ impl Assignment {
         }
         let (reply, done) = mpsc::sync_channel(1);
         let deadline = Instant::now() + within;
-        self.settlements.tell(Command::Revoked {
+        self.publisher_handle.tell(Command::Revoked {
             partitions: revoked.clone(),
             deadline,
             reply,
         });
         let _ = done.recv_timeout(within + Duration::from_millis(500));
-        // Whatever the publisher is doing now, it commits nothing of these from here on.
+        // From here on the publisher commits nothing of these partitions.
         revoked.iter().for_each(|id| self.ownership.lose(*id));
     }
 }

@@ -1,4 +1,4 @@
-//! What librdkafka tells a consumer.
+//! Callbacks of a consumer.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use rdkafka::{
 };
 
 use super::{assignment::Assignment, recreation::Recreations, skipping::Resets};
-use crate::{client, hearing::Hearing, statistics::Statistics};
+use crate::{broker_connectivity::BrokerConnectivity, client, statistics::Statistics};
 
 /// A consumer's part in the assignment of its member, until another consumer takes its place.
 pub struct ReaderContext {
@@ -28,7 +28,7 @@ pub struct ReaderContext {
     pub(super) recreations: Recreations,
     pub(super) resets: Resets,
     /// Of its consumer.
-    pub(super) hearing: Hearing,
+    pub(super) connectivity: BrokerConnectivity,
 }
 
 impl ReaderContext {
@@ -39,7 +39,7 @@ impl ReaderContext {
             verbose,
             recreations: Recreations::default(),
             resets: Resets::default(),
-            hearing: Hearing::default(),
+            connectivity: BrokerConnectivity::default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl ClientContext for ReaderContext {
         }
         if let Some(statistics) = Statistics::read(statistics) {
             self.assignment.lag.statistics(&statistics);
-            self.hearing.statistics(statistics);
+            self.connectivity.statistics(statistics);
         }
     }
 }
@@ -90,7 +90,7 @@ impl ConsumerContext for ReaderContext {
         let assignment = &self.assignment;
         match rebalance {
             Rebalance::Assign(list) => assignment.assign(list),
-            // What was lost belongs to somebody else already: there is nothing to wait for and nothing to commit.
+            // Lost partitions have a new owner: there is nothing to wait for or to commit.
             Rebalance::Revoke(list) if consumer.assignment_lost() => {
                 assignment.revoke_at_once(list);
             }

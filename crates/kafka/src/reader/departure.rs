@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// How a reader leaves its group.
 pub enum Departure {
-    /// It may come back: a static member keeps its partitions for as long as its session lasts.
+    /// Temporarily: a static member keeps its partitions until its session expires.
     ToReturn,
     /// Others get its partitions now.
     ForGood {
@@ -34,12 +34,12 @@ pub enum Departure {
 }
 
 /// A reader that leaves its group.
-pub struct Leaving {
+pub struct GroupDeparture {
     ended: mpsc::Receiver<()>,
     until: Instant,
 }
 
-impl Leaving {
+impl GroupDeparture {
     /// Leaves within a time. A broker that does not answer is not waited for longer: the group then notices by itself that this member is gone.
     pub(super) fn start(
         (consumer, watch): (Option<Arc<MemberConsumer>>, Option<LagWatch>),
@@ -60,7 +60,7 @@ impl Leaving {
             drop(consumer);
             let _ = done.send(());
         };
-        // Where there can be no more threads, it is over at once.
+        // If no thread can be started, it ends at once.
         let _ = thread::Builder::new()
             .name("leave".to_owned())
             .spawn(leaving);
@@ -72,7 +72,7 @@ impl Leaving {
         let left = self.until.saturating_duration_since(Instant::now());
         if self.ended.recv_timeout(left).is_err() {
             NodeEvent::KafkaError {
-                error: "no answer in time, the group waits for the end of the session",
+                error: "timed out; the group waits for the session to expire",
                 doing: "leaving the group",
             }
             .emit();

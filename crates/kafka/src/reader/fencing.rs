@@ -1,18 +1,19 @@
-//! Whether a member that was fenced joins again.
+//! Whether a fenced member rejoins.
 //!
 //! The group fences a static member when another one joins under its name. That is a second node with the same `node.name`, or the member itself:
 //! in a cut that is longer than its session, librdkafka asks to join on a connection that is dead already, and again on a new one when the
-//! network is back. What the old connection still held may arrive later than that, and the group then waits for a member that is nobody.
+//! network is back. What the old connection still held may arrive later than that, and the group then waits for a
+//! member that does not exist.
 //!
-//! One cut leaves one such request, so whoever is fenced joins again, once or twice. Two nodes with one name fence each other in turn: the one that
-//! was there first is the first to be fenced once more than that, and gives way.
+//! One cut leaves one such request, so whoever is fenced joins again, once or twice. Two nodes with one name fence each
+//! other in turn: the older one is the first to exceed that limit, and exits.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// As often as this within a [`WINDOW`], and a member gives way.
+/// A member that is fenced this often within a [`WINDOW`] exits.
 const MOST: usize = 3;
 /// How long it is remembered that a member was fenced.
 const WINDOW: Duration = Duration::from_secs(60);

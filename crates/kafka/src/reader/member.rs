@@ -1,4 +1,4 @@
-//! A node's membership of a consumer group. It outlives its consumer: one that was fenced is of no use any more and is replaced.
+//! A node's membership of a consumer group. It outlives its consumer: a fenced consumer is replaced.
 
 use std::{
     collections::BTreeSet,
@@ -15,12 +15,12 @@ use rdkafka::{
 };
 
 use super::{ReaderContext, assignment::Assignment};
-use crate::{client, gauges::DeliveryGauges, ownership::Ownership, publisher::Settlements};
+use crate::{client, gauges::DeliveryGauges, ownership::Ownership, publisher::PublisherHandle};
 
 /// How often is looked whether anybody uses a consumer that was replaced.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What librdkafka calls a member.
+/// The consumer type of a member.
 pub type MemberConsumer = BaseConsumer<ReaderContext>;
 
 /// A member of a consumer group.
@@ -38,18 +38,18 @@ struct Current {
 }
 
 impl Member {
-    /// A member that is not subscribed to anything yet. Its partitions are told to `settlements`; of those that go, what was read is waited for
+    /// A member that is not subscribed to anything yet. Its partitions are told to `publisher_handle`; of those that go, what was read is waited for
     /// until `revoke_within`. `gauges` count its consumers.
     ///
     /// # Errors
     /// When the configuration is refused.
     pub fn new(
         config: ClientConfig,
-        settlements: Settlements,
+        publisher_handle: PublisherHandle,
         (ownership, gauges): (Ownership, Arc<DeliveryGauges>),
         revoke_within: Duration,
     ) -> KafkaResult<Self> {
-        let assignment = Arc::new(Assignment::new(settlements, ownership, revoke_within));
+        let assignment = Arc::new(Assignment::new(publisher_handle, ownership, revoke_within));
         let consumer = create(&config, &assignment)?;
         Ok(Self {
             config,
@@ -73,7 +73,7 @@ impl Member {
         &self.config
     }
 
-    /// Whether a topic is held back: its partitions are ours and are not read for now.
+    /// Whether a topic is paused: its partitions stay assigned and are not consumed.
     pub(crate) fn holds_back(&self, topic: &str) -> bool {
         self.assignment.is_held(topic)
     }

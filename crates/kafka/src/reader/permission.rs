@@ -1,6 +1,7 @@
 //! Whether brokers let a member read.
 //!
-//! A consumer that is refused a topic is told once, and not which topic. One that is refused its group is told so with every attempt to join.
+//! A consumer that is denied a topic gets one error without the name of the topic. One that is denied its group gets an
+//! error with every join attempt.
 
 use std::{
     sync::Arc,
@@ -15,7 +16,7 @@ use crate::topic_health::{Client, TopicHealth};
 /// A member that has partitions and was not refused for so long is not refused any more.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What is known of a member's permissions.
+/// Permission state of a member.
 pub(super) struct Permission {
     /// A topic that stands for all those of the member.
     source: String,

@@ -1,4 +1,4 @@
-//! What a reader can be told while it reads.
+//! Runtime control of a reader.
 
 use std::{
     collections::BTreeSet,

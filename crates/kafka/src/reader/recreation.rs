@@ -1,4 +1,4 @@
-//! Topics that were deleted and created again under the same name.
+//! Detection of recreated topics.
 //!
 //! The new topic counts its offsets from zero, but librdkafka keeps the position in the old topic and skips the records before it. It notices that
 //! the id of the topic has changed, and only writes that to its log; the line precedes every record of the new topic in the queue of the

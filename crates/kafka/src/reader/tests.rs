@@ -34,7 +34,7 @@ impl Handler for Fragile {
         self.settled.push((ticket.offset, records));
     }
 
-    fn hand_on(&mut self) {}
+    fn flush(&mut self) {}
 }
 
 #[derive(Default)]

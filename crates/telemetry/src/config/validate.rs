@@ -1,4 +1,4 @@
-//! What must hold of traces.
+//! Validation of traces.
 
 use babelmesh_settings::Secret;
 
@@ -12,7 +12,7 @@ pub(super) fn check(traces: &TracesConfig, refuse_if: &mut impl FnMut(bool, &str
     refuse_if(
         traces.endpoint.as_deref().is_some_and(|at| !is_address(at)),
         "endpoint",
-        "must be an address such as \"http://127.0.0.1:4317\"; TLS and logins are the collector's business",
+        "must be an address such as \"http://127.0.0.1:4317\"; for TLS and authentication, run a local collector",
     );
     refuse_if(
         !(0.0..=1.0).contains(&traces.sampling_ratio),
@@ -35,11 +35,11 @@ pub(super) fn check(traces: &TracesConfig, refuse_if: &mut impl FnMut(bool, &str
         "must be above zero and not above telemetry.traces.queue_spans",
     );
     for (name, value) in &traces.headers {
-        // What is wrong with a value is not said by showing it.
+        // Errors do not show the value.
         refuse_if(
             !is_header(name, value),
             &format!("headers.{name}"),
-            "is no header: its name must be of lower-case letters, digits and dashes, its value of printable ASCII",
+            "is not a valid header: use lower-case letters, digits and dashes in its name, and printable ASCII in its value",
         );
     }
 }

@@ -61,14 +61,14 @@ impl Observer for EventLog {
                 pieces,
                 given_up,
             } => {
-                debug!(%pool, pieces, given_up, "pieces are too long for the model");
+                debug!(%pool, pieces, given_up, "pieces exceed the model's input limit");
             }
             Event::TextPoisoned {
                 pool,
                 message_id,
                 error,
             } => {
-                error!(%pool, message_id, error, "a text makes the engine fail");
+                error!(%pool, message_id, error, "poison text");
             }
             Event::Scaled {
                 pool,
@@ -80,7 +80,9 @@ impl Observer for EventLog {
                 let inputs = tracing::field::debug(&decision.inputs);
                 info!(%pool, from, to, reason, unmet, inputs, "pool scaled");
             }
-            Event::JobsAbandoned { pool, jobs } => debug!(%pool, jobs, "senders have gone"),
+            Event::JobsAbandoned { pool, jobs } => {
+                debug!(%pool, jobs, "jobs abandoned by their senders")
+            }
             Event::PanicContained { stage, panic } => {
                 error!(
                     stage = stage.name(),
@@ -88,16 +90,16 @@ impl Observer for EventLog {
                 );
             }
             Event::JobsRefused { pool, jobs } => {
-                warn!(%pool, jobs, "refused: their deadlines are too short for what waits");
+                warn!(%pool, jobs, "jobs rejected: deadline too short for the queue");
             }
             Event::PoolBroken { pool, error } => {
-                error!(%pool, error, "model is not available: other models get its jobs");
+                error!(%pool, error, "model unavailable: jobs go to other models");
             }
-            Event::PoolRestored { pool } => info!(%pool, "model is available again"),
+            Event::PoolRestored { pool } => info!(%pool, "model available again"),
             Event::JobsHandedOver { pool, jobs } => {
                 warn!(%pool, jobs, "jobs handed over to other models");
             }
-            Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines passed"),
+            Event::JobsExpired { pool, jobs } => warn!(%pool, jobs, "deadlines expired"),
             Event::JobsRetried {
                 code,
                 tries,
@@ -105,14 +107,11 @@ impl Observer for EventLog {
                 after,
             } => {
                 let (code, after_ms) = (code.name(), after.as_millis());
-                warn!(
-                    code,
-                    tries, jobs, after_ms, "jobs failed and are tried again"
-                );
+                warn!(code, tries, jobs, after_ms, "jobs failed, retrying");
             }
             Event::BoundsSet { pool, from, to } => {
                 let (from, to) = ((from.min, from.max), (to.min, to.max));
-                info!(%pool, ?from, ?to, "bounds set");
+                info!(%pool, ?from, ?to, "pool bounds changed");
             }
             Event::OffloadChanged {
                 pool,
@@ -122,27 +121,27 @@ impl Observer for EventLog {
             } => {
                 // Why there is none changes with every burst.
                 if OffloadReason::Helped == *from || OffloadReason::Helped == *to {
-                    info!(%pool, ?from, ?to, guests, "help from peers");
+                    info!(%pool, ?from, ?to, guests, "offload started");
                 } else {
-                    debug!(%pool, ?from, ?to, "no help from peers");
+                    debug!(%pool, ?from, ?to, "offload stopped");
                 }
             }
-            Event::GuestStarted { pool, guest, peer } => {
-                info!(%pool, %guest, %peer, "guest starts")
+            Event::RemoteWorkerStarted { pool, guest, peer } => {
+                info!(%pool, %guest, %peer, "remote worker started")
             }
-            Event::GuestStopped {
+            Event::RemoteWorkerStopped {
                 pool,
                 guest,
                 peer,
                 reason,
-            } => info!(%pool, %guest, %peer, ?reason, "guest stops"),
-            Event::GuestFailed {
+            } => info!(%pool, %guest, %peer, ?reason, "remote worker stopped"),
+            Event::RemoteWorkerFailed {
                 pool,
                 guest,
                 peer,
                 error,
                 requeued,
-            } => warn!(%pool, %guest, %peer, error, requeued, "guest failed"),
+            } => warn!(%pool, %guest, %peer, error, requeued, "remote worker failed"),
             Event::LoanDone {
                 pool,
                 actor,
@@ -152,15 +151,15 @@ impl Observer for EventLog {
                 elapsed,
             } => {
                 let elapsed_us = elapsed.as_micros();
-                debug!(%pool, %actor, %peer, segments, tokens, elapsed_us, "batch of a peer done");
+                debug!(%pool, %actor, %peer, segments, tokens, elapsed_us, "peer batch completed");
             }
             Event::LoanRefused { pool, peer, error } => {
                 let error = error.to_string();
-                info!(%pool, %peer, error, "batch of a peer refused");
+                info!(%pool, %peer, error, "peer batch rejected");
             }
             Event::PoolClosed { pool, handed_back } => info!(%pool, handed_back, "pool closed"),
             Event::ModelLoaded { model } => info!(%model, "model loaded"),
-            Event::ModelUnloading { model } => info!(%model, "model is being unloaded"),
+            Event::ModelUnloading { model } => info!(%model, "model unloading"),
             Event::LanguagePaused { target } => info!(%target, "language paused"),
             Event::LanguageResumed { target } => info!(%target, "language resumed"),
             Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
@@ -178,7 +177,7 @@ pub const fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::ScaledDown => "scaled down",
         StopReason::MemoryLimit => "memory limit",
-        StopReason::Evicted => "evicted: another pool needs its memory",
+        StopReason::Evicted => "evicted: memory needed by another pool",
         StopReason::Drained => "drained",
     }
 }

@@ -53,14 +53,14 @@ fn admit(throttle: &LogThrottle, name: &'static str, subject: &str) -> bool {
         None => false,
         Some(0) => true,
         Some(suppressed) => {
-            warn!(event = name, suppressed, "similar log lines were left out");
+            warn!(event = name, suppressed, "similar log lines suppressed");
             true
         }
     }
 }
 
-/// What tells an event that repeats from others of its kind; nothing for events that do not repeat. It has no times, no ports of
-/// clients, and nothing that a stranger chooses.
+/// Deduplication key of a repeated event; none for events that do not repeat. It contains no times, client ports or
+/// untrusted input.
 fn subject(event: &NodeEvent<'_>) -> Option<String> {
     Some(match event {
         NodeEvent::PeerRefused {

@@ -1,4 +1,4 @@
-//! What metrics are told apart by. Every label has few values.
+//! Labels. Each has a bounded number of values.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a pipeline tells about its source and its delivery.
+//! Source and delivery status of a pipeline.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct SourceStatus {
     pub oldest_age_ms: u64,
     /// Unread records by topic.
     pub topics: Vec<TopicLag>,
-    /// What was published.
+    /// Delivery statistics.
     pub delivery: DeliveryCounts,
     /// Dead letters that were written, by error code.
     pub dead_letters: BTreeMap<String, u64>,
@@ -48,7 +48,7 @@ pub struct TopicLag {
 pub struct TopicProblem {
     /// The topic.
     pub topic: String,
-    /// What is wrong, in words that follow its name.
+    /// The problem, phrased to follow its name.
     pub problem: String,
 }
 
@@ -64,7 +64,7 @@ pub struct DeliveryCounts {
     pub transactions_aborted: u64,
     /// How often the producer had to be replaced.
     pub producer_restarts: u64,
-    /// How often the consumer had to be replaced: it was fenced, or knew no broker any more.
+    /// Number of consumer replacements: fenced, or disconnected from all brokers.
     pub consumer_restarts: u64,
     /// Offsets that were not read before retention deleted them; at most so many records are lost.
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! What a node tells about itself.
+//! Status of a node.
 
 use std::collections::BTreeMap;
 
-use babelmesh_actors::{pool::PoolStatus, routing::Ability};
+use babelmesh_actors::{pool::PoolStatus, routing::Capability};
 use serde::{Deserialize, Serialize};
 
 use super::{CacheStatus, Delivery, SourceStatus, TopicProblem};
@@ -33,7 +33,7 @@ pub struct NodeStatus {
     /// Its topics, each with whether it can be used.
     #[serde(default)]
     pub topics: BTreeMap<String, bool>,
-    /// What is wrong with topics and partitions, if anything.
+    /// Problems of topics and partitions.
     #[serde(default)]
     pub topic_problems: Vec<TopicProblem>,
     /// Its pools.
@@ -41,7 +41,7 @@ pub struct NodeStatus {
     /// Models that it should serve and cannot.
     #[serde(default)]
     pub broken_models: Vec<BrokenModel>,
-    /// What it remembers, if anything.
+    /// Its cache, if enabled.
     #[serde(default)]
     pub cache: Option<CacheStatus>,
 }
@@ -52,7 +52,7 @@ pub struct NodeStatus {
 pub struct BrokenModel {
     /// Its id, or the name of its folder when the id cannot be read.
     pub model: String,
-    /// What is wrong with it. Names files of the node: for operators only.
+    /// The error. Names files of the node: for operators only.
     pub error: String,
 }
 
@@ -61,8 +61,8 @@ pub struct BrokenModel {
 pub struct ModelInfo {
     /// Its id.
     pub id: String,
-    /// What it can do.
-    pub ability: Ability,
+    /// Its capabilities.
+    pub ability: Capability,
     /// Licence of its weights.
     pub licence: String,
 }

@@ -42,14 +42,14 @@ pub fn coverage(members: &[MemberView]) -> Vec<Coverage> {
         .collect()
 }
 
-/// What an operator should know of a cluster.
+/// Warnings for operators.
 #[must_use]
 pub fn warnings(members: &[MemberView], coverage: &[Coverage]) -> Vec<String> {
     let mut warnings = Vec::new();
     for Coverage { language, nodes } in coverage {
         match nodes.as_slice() {
-            [] => warnings.push(format!("{language} is served by no node")),
-            [node] => warnings.push(format!("{language} is served by one node only, {node}")),
+            [] => warnings.push(format!("no node serves {language}")),
+            [node] => warnings.push(format!("only one node serves {language}: {node}")),
             _ => {}
         }
     }
@@ -61,7 +61,7 @@ pub fn warnings(members: &[MemberView], coverage: &[Coverage]) -> Vec<String> {
                 warnings.push(format!("{node} has been down for {seconds} s"));
             }
             MemberState::Unreached => warnings.push(format!(
-                "{node} at {address} is known to other nodes and cannot be reached from here"
+                "{node} at {address} is known to other nodes but unreachable from this node"
             )),
             _ => {}
         }
@@ -73,7 +73,7 @@ pub fn warnings(members: &[MemberView], coverage: &[Coverage]) -> Vec<String> {
     if versions.len() > 1 {
         let versions: Vec<_> = versions.into_iter().collect();
         let versions = versions.join(", ");
-        warnings.push(format!("nodes run different versions: {versions}"));
+        warnings.push(format!("nodes run different versions ({versions})"));
     }
     warnings
 }
@@ -110,9 +110,9 @@ mod tests {
         let coverage = coverage(&members);
         let told = warnings(&members, &coverage);
         let expected = [
-            "de is served by one node only, a",
-            "es is served by no node",
-            "it is served by no node",
+            "only one node serves de: a",
+            "no node serves es",
+            "no node serves it",
         ];
         assert_eq!(told, expected);
     }

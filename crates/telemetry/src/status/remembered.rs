@@ -1,4 +1,4 @@
-//! What a node tells about its cache.
+//! Status of the cache.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStatus {
-    /// Translations at hand.
+    /// Cached translations.
     pub entries: u64,
     /// Memory that they take, estimated.
     pub bytes: u64,
@@ -22,9 +22,9 @@ pub struct CacheStatus {
 pub struct SharedStatus {
     /// Whether it answers.
     pub reachable: bool,
-    /// Translations that it was asked for and had.
+    /// Lookups that hit.
     pub found: u64,
-    /// Those that it did not have.
+    /// Lookups that missed.
     pub missed: u64,
     /// Those for which it did not answer in time, or with an error.
     pub failed: u64,

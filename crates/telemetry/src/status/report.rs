@@ -1,4 +1,4 @@
-//! What a node tells the others about itself, small enough to be sent every second.
+//! The report of a node, small enough to be sent every second.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use babelmesh_actors::{
     domain::{Lane, Language, ModelType},
     offload::Offer,
     pool::{ActorPhase, PoolStatus},
-    routing::Ability,
+    routing::Capability,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +48,10 @@ pub struct PoolReport {
     pub model: String,
     /// Engine at work.
     pub engine: String,
-    /// What the model is.
-    pub ability: PoolAbility,
-    /// Names everything that its translations depend on beside text and languages; empty when that is not known.
+    /// The model.
+    pub ability: PoolCapability,
+    /// Cache space: everything that its translations depend on besides text and languages; empty when that is not
+    /// known.
     pub space: String,
     /// Model actors.
     pub actors: u32,
@@ -70,7 +71,7 @@ pub struct PoolReport {
     pub delay_ms: u64,
     /// Tokens translated a second.
     pub tokens_per_second: f64,
-    /// What one actor does while it is busy, in tokens a second.
+    /// Measured speed of one busy actor, in tokens per second.
     pub tokens_per_second_of_an_actor: f64,
     /// Jobs translated since the start.
     pub translated: u64,
@@ -78,18 +79,18 @@ pub struct PoolReport {
     pub failed: u64,
     /// Whether its actors fail at present.
     pub failing: bool,
-    /// Languages whose jobs are held back.
+    /// Paused languages.
     pub paused: Vec<String>,
     /// Places in pools of other nodes that work for it.
     pub guests: u32,
-    /// What it offers to pools of other nodes.
+    /// Its offer to pools of other nodes.
     pub offer: Offer,
 }
 
-/// What a model can do.
+/// Capabilities of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PoolAbility {
+pub struct PoolCapability {
     /// Languages that it reads.
     pub sources: Vec<String>,
     /// Languages that it writes.
@@ -98,8 +99,8 @@ pub struct PoolAbility {
     pub tier: ModelType,
 }
 
-impl PoolAbility {
-    fn of(ability: Option<&Ability>) -> Self {
+impl PoolCapability {
+    fn of(ability: Option<&Capability>) -> Self {
         let tags = |languages: &[Language]| languages.iter().map(Language::to_string).collect();
         Self {
             sources: ability.map_or_else(Vec::new, |a| tags(&a.sources)),
@@ -110,12 +111,12 @@ impl PoolAbility {
 
     /// The same with languages in place of tags; `None` when a tag is none, as it may be to a node of another version.
     #[must_use]
-    pub fn parse(&self) -> Option<Ability> {
+    pub fn parse(&self) -> Option<Capability> {
         let languages = |tags: &[String]| {
             let parsed = tags.iter().map(|tag| tag.parse::<Language>().ok());
             parsed.collect::<Option<Vec<_>>>()
         };
-        Some(Ability {
+        Some(Capability {
             sources: languages(&self.sources)?,
             targets: languages(&self.targets)?,
             tier: self.tier,
@@ -154,7 +155,7 @@ impl From<&SourceStatus> for SourceReport {
     }
 }
 
-/// What of a report does not come from the node's status.
+/// Parts of a report that are not in the node status.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Cores that the engines may use.
@@ -248,7 +249,7 @@ fn pool(status: &PoolStatus) -> PoolReport {
     PoolReport {
         model: status.model_id.clone(),
         engine: status.engine.clone(),
-        ability: PoolAbility::of(status.ability.as_ref()),
+        ability: PoolCapability::of(status.ability.as_ref()),
         actors: u32::try_from(status.actors.len()).unwrap_or(u32::MAX),
         warm: count(&[ActorPhase::Idle, ActorPhase::Busy]),
         busy: count(&[ActorPhase::Busy]),
@@ -296,7 +297,7 @@ pub(super) mod tests {
     /// A node with one warm pool for these targets.
     pub(in crate::status) fn report(targets: &[&str]) -> NodeReport {
         let targets = targets.iter().map(|t| (*t).to_owned()).collect();
-        let ability = PoolAbility {
+        let ability = PoolCapability {
             sources: vec!["en".to_owned()],
             targets,
             tier: ModelType::Basic,

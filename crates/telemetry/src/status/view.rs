@@ -11,13 +11,13 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterView {
-    /// Who looks at it.
+    /// The observing node.
     pub node: String,
     /// All nodes, this one too, by their names.
     pub members: Vec<MemberView>,
     /// How many nodes serve each language.
     pub languages: Vec<Coverage>,
-    /// What an operator should know.
+    /// Warnings for operators.
     pub warnings: Vec<String>,
     /// When this node's certificate expires, in seconds since 1970; absent without certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,31 +37,31 @@ pub struct MemberView {
     pub address: String,
     /// Its incarnation.
     pub incarnation: u64,
-    /// What is believed of it.
+    /// Its state.
     pub state: MemberState,
     /// Whether there is a connection to it.
     pub linked: bool,
     /// For how long that has been so, in milliseconds.
     pub since_ms: u64,
-    /// What it told last.
+    /// Its last report.
     pub report: Option<NodeReport>,
 }
 
-/// What is believed of a node.
+/// State of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
-    /// It is the one that looks.
+    /// The observing node itself.
     Own,
-    /// It was heard a moment ago.
+    /// Heard recently.
     Alive,
     /// It has been silent for a while.
     Suspect,
     /// It has been silent for too long.
     Down,
-    /// It has said goodbye.
+    /// It has left.
     Left,
-    /// Others know it; it was never reached from here.
+    /// Known from gossip, never reached.
     Unreached,
 }
 

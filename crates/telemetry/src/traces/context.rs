@@ -2,7 +2,7 @@
 
 use babelmesh_actors::domain::SpanRef;
 
-/// What becomes of a message's trace.
+/// Sampling decision of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is not watched; its header goes on as it is.
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_none_counts_as_absent() {
+    fn an_invalid_header_counts_as_absent() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         for bad in [
             String::new(),

@@ -1,4 +1,4 @@
-//! What became of spans: metrics, and a line in the log now and then.
+//! Outcome of spans: metrics, and rate-limited log lines.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,17 +29,17 @@ pub(super) const EXPORT_FAILED: ReasonLabel = ReasonLabel {
     reason: "export_failed",
 };
 
-/// What became of spans. A clone counts the same.
+/// Outcome counters of spans. Clones share them.
 #[derive(Debug, Clone)]
 pub struct SpanCounts {
     exported: Counter,
     dropped: Family<ReasonLabel, Counter>,
-    untold: Arc<Mutex<Untold>>,
+    untold: Arc<Mutex<UnreportedDrops>>,
 }
 
 /// Drops that the log has not told yet.
 #[derive(Debug, Default)]
-struct Untold {
+struct UnreportedDrops {
     spans: u64,
     told_at: Option<Instant>,
 }
@@ -66,7 +66,7 @@ impl SpanCounts {
         self.exported.get()
     }
 
-    /// Spans that were given up, for whatever reason.
+    /// Dropped spans, for any reason.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         let of = |label| self.dropped.get_or_create(label).get();
@@ -76,12 +76,12 @@ impl SpanCounts {
     pub(crate) fn register(&self, to: &mut Registry) {
         to.register(
             "spans_exported",
-            "Spans of traces that the collector took",
+            "Spans accepted by the collector",
             self.exported.clone(),
         );
         to.register(
             "spans_dropped",
-            "Spans of traces that were given up because the collector was away or too slow",
+            "Spans dropped because the collector was unreachable or too slow",
             self.dropped.clone(),
         );
     }

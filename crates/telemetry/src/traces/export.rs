@@ -1,7 +1,8 @@
-//! The way to the collector: a bounded queue, and a thread with a runtime of its own that empties it.
+//! The exporter: a bounded queue, and a thread with its own runtime that drains it.
 //!
-//! Whoever ends a span only tries to put it into the queue. While the collector is away batches fail and are dropped one after the other,
-//! and what finds the queue full is dropped at once; both are counted, and told about now and then.
+//! Ending a span never blocks: it is only offered to the queue. While the collector is away batches fail and are
+//! dropped one after the other, and what finds the queue full is dropped at once; both are counted, and told about now
+//! and then.
 
 use std::{
     sync::{Mutex, PoisonError, mpsc as blocking},

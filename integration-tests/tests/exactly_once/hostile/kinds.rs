@@ -1,6 +1,6 @@
 //! Kinds of hostile messages. Each of them is bad whatever chance makes of it.
 
-use babelmesh_integration_tests::{Chance, request};
+use babelmesh_integration_tests::{SeededRng, request};
 use serde_json::{Value, json};
 
 /// Where a kind is found out.
@@ -22,14 +22,14 @@ pub(super) struct Kind {
     pub(super) code: &'static str,
     pub(super) way: Way,
     /// Makes one with this id.
-    pub(super) make: fn(&mut Chance, &str) -> Option<Vec<u8>>,
+    pub(super) make: fn(&mut SeededRng, &str) -> Option<Vec<u8>>,
 }
 
 const fn kind(
     name: &'static str,
     code: &'static str,
     way: Way,
-    make: fn(&mut Chance, &str) -> Option<Vec<u8>>,
+    make: fn(&mut SeededRng, &str) -> Option<Vec<u8>>,
 ) -> Kind {
     Kind {
         name,
@@ -280,7 +280,7 @@ fn with_raw(id: &str, field: &str, value: &str) -> Vec<u8> {
     text.replace(&format!("{MARK:?}"), value).into_bytes()
 }
 
-fn insert(chance: &mut Chance, into: &[u8], what: &[u8]) -> Vec<u8> {
+fn insert(chance: &mut SeededRng, into: &[u8], what: &[u8]) -> Vec<u8> {
     let (before, after) = into.split_at(chance.number(0..into.len() + 1));
     [before, what, after].concat()
 }

@@ -56,7 +56,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_values_are_read_back() {
     let manifest = parse(&example()).unwrap();
     assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
     assert!(manifest.translates("en", "de"));
@@ -122,7 +122,7 @@ fn a_firefox_model_has_one_target() {
 }
 
 #[test]
-fn what_is_not_toml_is_a_syntax_error() {
+fn invalid_toml_is_a_syntax_error() {
     assert!(matches!(parse("id = "), Err(ManifestError::Syntax(_))));
 }
 

@@ -131,14 +131,14 @@ impl World {
             let Some(offset) = self.open.pop_front() else {
                 return;
             };
-            let answer = Settled::answers(Vec::new());
+            let answer = Completed::answers(Vec::new());
             let partition = self.partition();
             partition.ledger.settle(offset, answer).unwrap();
             while let Some((offset, _)) = partition.ledger.release() {
                 partition.released.push_back(Released {
                     offset,
                     answers: Answers::new(Vec::new()),
-                    journey: None,
+                    request_trace: None,
                 });
             }
         }
@@ -203,7 +203,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_passed_does_not_hide_the_only_record_of_a_run() {
+fn passed_markers_do_not_hide_the_only_record_of_a_run() {
     let mut world = World::new();
     let other = 2;
     let (flow, topic) = (&world.flow, Arc::from("other"));
@@ -223,7 +223,7 @@ fn what_is_passed_does_not_hide_the_only_record_of_a_run() {
 }
 
 #[test]
-fn what_was_read_of_a_topic_that_may_not_be_read_any_more_waits() {
+fn records_of_a_topic_that_became_forbidden_wait() {
     let mut world = World::new();
     for step in [
         Step::Append { is_record: true },

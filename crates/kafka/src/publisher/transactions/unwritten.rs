@@ -1,4 +1,4 @@
-//! What becomes of a run of which the brokers do not have all records.
+//! Handling of a run whose records were not all acknowledged.
 
 use std::time::Instant;
 
@@ -10,20 +10,20 @@ use rdkafka::{
 
 use super::{
     State, Step, Transactions,
-    doubt::{committed, settle},
+    commit_outcome::{committed, settle},
 };
 use crate::publisher::{
     Publishing,
-    blame::{self, Blame, Sent},
     parking::Until,
     partition::Partitions,
     refusal::replace_refused,
-    reports::{Fate, Report},
+    reports::{RecordStatus, Report},
     run::{Place, Run},
+    topic_failures::{self, Sent, TopicFailure},
 };
 
 /// Why the id of a producer is left.
-const HELD_UP: &str = "its transaction does not end before a topic can be written again; going on under another transactional.id";
+const BLOCKED: &str = "the transaction cannot end until a topic is writable again; continuing with another transactional.id";
 
 impl Transactions {
     /// Whether too much time has passed since the last record was sent or reported: brokers that are slow are not silent.
@@ -43,19 +43,19 @@ impl Transactions {
     /// Nothing is heard of some records. The topics that they go to are blocked; if nothing is heard of any, only when that happens under another id too.
     pub(super) fn silent(&mut self, run: Run, with: &Publishing) -> Step {
         let sent = self.sent(&run);
-        let mut blames = blame::silent(&sent);
-        if blames.is_empty() {
+        let mut failures = topic_failures::silent(&sent);
+        if failures.is_empty() {
             if !run.is_trial() && !with.topics.have_answered_since(self.wrote) {
                 // The brokers cannot be reached: that says nothing of topics.
                 self.state = State::Open(run);
                 return Step::Reports;
             }
             if run.is_trial() || self.was_silent {
-                blames = blame::all_silent(&sent);
+                failures = topic_failures::all_silent(&sent);
             }
         }
-        self.was_silent = blames.is_empty();
-        if sent.iter().any(|sent| sent.fate == Fate::Taken) {
+        self.was_silent = failures.is_empty();
+        if sent.iter().any(|sent| sent.status == RecordStatus::Taken) {
             // What comes behind need not wait for as much.
             self.limit = (run.len() / 2).max(1);
         }
@@ -63,7 +63,7 @@ impl Transactions {
             error: "some topics accept no records",
         }
         .emit();
-        self.block(blames, Until::Ended(self.producers.current()));
+        self.block(failures, Until::Ended(self.producers.current()));
         self.leaving = Some(Instant::now());
         self.state = State::Aborting;
         Step::On
@@ -78,10 +78,11 @@ impl Transactions {
         with: &Publishing,
     ) -> Step {
         let sent = self.sent(run);
-        let is_refused = |fate| matches!(fate, Fate::Failed(code) if Report::is_refusal(code));
+        let is_refused =
+            |status| matches!(status, RecordStatus::Failed(code) if Report::is_refusal(code));
         let refused = run.places().iter().zip(&sent);
         let refused: Vec<&Place> = refused
-            .filter(|(_, sent)| is_refused(sent.fate))
+            .filter(|(_, sent)| is_refused(sent.status))
             .map(|(place, _)| place)
             .collect();
         match refused.as_slice() {
@@ -97,17 +98,17 @@ impl Transactions {
                 return Step::On;
             }
         }
-        let blames = blame::refusing(&sent);
-        let codes = sent.iter().filter_map(|sent| match sent.fate {
-            Fate::Failed(code) => Some(code),
-            Fate::Pending | Fate::Taken => None,
+        let failures = topic_failures::refusing(&sent);
+        let codes = sent.iter().filter_map(|sent| match sent.status {
+            RecordStatus::Failed(code) => Some(code),
+            RecordStatus::Pending | RecordStatus::Taken => None,
         });
         let error = codes.max_by_key(|code| *code == RDKafkaErrorCode::MessageTimedOut);
         let error = error.unwrap_or(RDKafkaErrorCode::Fail);
-        if !blames.is_empty() {
-            self.block(blames, Until::Pause);
+        if !failures.is_empty() {
+            self.block(failures, Until::Pause);
         } else if error == RDKafkaErrorCode::MessageTimedOut {
-            let silent = blame::silent(&sent);
+            let silent = topic_failures::silent(&sent);
             if !silent.is_empty() {
                 self.block(silent, Until::Ended(self.producers.current()));
                 self.leaving = Some(Instant::now());
@@ -126,32 +127,36 @@ impl Transactions {
     /// What is known of each record of a run.
     fn sent(&self, run: &Run) -> Vec<Sent> {
         let reports = self.producer.context();
-        let fates = reports.fates();
+        let statuses = reports.statuses();
         let denied = reports.denied();
-        let sent = run.places().iter().zip(fates).map(|(place, fate)| Sent {
-            source: place.id,
-            topic: place.topic.clone(),
-            fate: match fate {
-                Fate::Failed(_) if denied.contains(&*place.topic) => {
-                    Fate::Failed(RDKafkaErrorCode::TopicAuthorizationFailed)
-                }
-                fate => fate,
-            },
-        });
+        let sent = run
+            .places()
+            .iter()
+            .zip(statuses)
+            .map(|(place, status)| Sent {
+                source: place.id,
+                topic: place.topic.clone(),
+                status: match status {
+                    RecordStatus::Failed(_) if denied.contains(&*place.topic) => {
+                        RecordStatus::Failed(RDKafkaErrorCode::TopicAuthorizationFailed)
+                    }
+                    status => status,
+                },
+            });
         sent.collect()
     }
 
-    fn block(&mut self, blames: Vec<Blame>, until: Until) {
+    fn block(&mut self, failures: Vec<TopicFailure>, until: Until) {
         let now = Instant::now();
-        for blame in blames {
-            self.parking.block(blame, until, now);
+        for topic_failure in failures {
+            self.parking.block(topic_failure, until, now);
         }
     }
 
     /// Goes on under another id.
     pub(super) fn leave(&mut self, with: &Publishing) -> Step {
         let left = self.producers.current();
-        NodeEvent::ProducerBroken { error: HELD_UP }.emit();
+        NodeEvent::ProducerBroken { error: BLOCKED }.emit();
         match self.producers.next() {
             Ok(producer) => {
                 self.leaving = None;

@@ -1,0 +1,218 @@
+//! Segmentation of long texts: it takes tens of milliseconds, so it runs on another thread, a few texts at a time,
+//! while other orders proceed.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
+
+use crate::{
+    containment::{Contained, contain},
+    domain::{ErrorCode, Job, Locality, Order, RequestError, deliver_all},
+    events::{Event, Stage},
+    pool::{PoolMessage, SegmentedText, Submission, Unloaded},
+};
+
+use super::{
+    IntakeMessage, IntakeState, Route, pending::Pending, retrying::Wrapper,
+    step_flow::StepCompletion,
+};
+
+/// Texts of more bytes than this are cut on another thread: to cut so many takes some milliseconds.
+const LONG_BYTES: usize = 4 << 10;
+/// Texts that are cut, or on their way to a pool, at the same time.
+const AT_ONCE: usize = 2;
+
+/// Long texts that are being cut, and those that wait for that.
+#[derive(Default)]
+pub(super) struct SegmentationQueue {
+    waiting: Pending,
+    running: usize,
+    /// Models that are to be unloaded once what was offered before is theirs.
+    unloads: Vec<Unload>,
+}
+
+/// A model that is to be unloaded.
+pub(super) struct Unload {
+    pub(super) model: Arc<str>,
+    /// How long its pool goes on.
+    pub(super) within: Duration,
+    /// Reply at the end.
+    pub(super) reply: RpcReplyPort<Unloaded>,
+}
+
+impl SegmentationQueue {
+    /// Whether another text can be cut now, and there is one.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.running < AT_ONCE && self.unloads.is_empty() && self.waiting.len() > 0
+    }
+
+    /// The text whose turn it is, if it can be cut now.
+    pub(super) fn next(&mut self) -> Option<(Order, u32)> {
+        match self.can_go_on() {
+            true => self.waiting.pop(),
+            false => None,
+        }
+    }
+
+    /// A text that waits, whether or not it can be cut on another thread now.
+    pub(super) fn take(&mut self) -> Option<(Order, u32)> {
+        self.waiting.pop()
+    }
+
+    /// Has an order wait that was tried so often before, if its text is long. Gives others back.
+    pub(super) fn keep(&mut self, order: Order, tries: u32) -> Option<(Order, u32)> {
+        if !is_long(&order) {
+            return Some((order, tries));
+        }
+        self.waiting.push(order, tries);
+        None
+    }
+}
+
+/// Whether the text of an order is cut on another thread.
+pub(super) fn is_long(order: &Order) -> bool {
+    order.request.text.len() > LONG_BYTES
+}
+
+/// A long text that was cut for the pool of a model.
+pub struct SegmentedJob {
+    model: Arc<str>,
+    job: Job,
+    tries: u32,
+    /// None if the task was dropped before it ran.
+    cut: Option<Result<SegmentedText, Contained>>,
+}
+
+/// A segmentation task. The intake always gets the job back.
+struct Task {
+    intake: ActorRef<IntakeMessage>,
+    text: Option<Box<SegmentedJob>>,
+}
+
+impl Task {
+    fn run(mut self, route: &Route) {
+        if let Some(text) = &mut self.text {
+            let cut = contain(|| {
+                SegmentedText::of(&text.job, route.max_piece_tokens, route.space.as_ref())
+            });
+            text.cut = Some(cut);
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(text) = self.text.take() {
+            // If the intake fails, the node exits; the records are delivered again.
+            let _ = self.intake.cast(IntakeMessage::SegmentedText(text));
+        }
+    }
+}
+
+impl IntakeState {
+    /// Has a long text cut that was tried so often before.
+    pub(super) fn segment_in_background(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        route: usize,
+        job: Job,
+        tries: u32,
+    ) {
+        let route = self.start.routes[route].clone();
+        let task = Task {
+            intake: myself.clone(),
+            text: Some(Box::new(SegmentedJob {
+                model: Arc::clone(&route.model),
+                job,
+                tries,
+                cut: None,
+            })),
+        };
+        self.segmentation.running += 1;
+        tokio::task::spawn_blocking(move || task.run(&route));
+    }
+
+    /// Hands a long text that was cut to its pool, and goes on with others.
+    pub(super) fn segmentation_done(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        text: SegmentedJob,
+    ) -> Result<(), ActorProcessingErr> {
+        let SegmentedJob {
+            model,
+            mut job,
+            tries,
+            cut,
+        } = text;
+        let route = self.start.routes.iter().find(|route| route.model == model);
+        match (route.filter(|route| self.works(route)), cut) {
+            // The model was unloaded or is broken since then, or the text could not be cut on another thread.
+            (None, _) | (_, None) => self.offer_here(myself, vec![(job.order, tries)])?,
+            (Some(route), Some(Ok(cut))) => {
+                if !self.is_stopping() && !matches!(job.order.locality, Locality::Model(_)) {
+                    Wrapper::new(myself).wrap(&mut job.order, tries);
+                }
+                self.submit(route, Submission::new(job, cut))?;
+                // The next text is not cut before the pool has taken this one in. A pool that has ended drops the message.
+                let taken = StepCompletion::new(myself, || IntakeMessage::CutTaken);
+                let _ = route.pool.cast(PoolMessage::Reached(taken));
+                return Ok(());
+            }
+            (Some(_), Some(Err(panic))) => {
+                let (stage, panic) = (Stage::Intake, panic.to_string());
+                let observer = &self.start.observer;
+                observer.observe(&Event::PanicContained { stage, panic });
+                let message = "internal error while processing the text";
+                let error = RequestError::new(ErrorCode::InternalError, message);
+                let ended = vec![job.order.failed(error)];
+                observer.answered(None, &ended);
+                deliver_all(ended);
+            }
+        }
+        self.segmentation_ended(myself)
+    }
+
+    /// A long text was handed over or has failed: continues with others.
+    pub(super) fn segmentation_ended(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.segmentation.running -= 1;
+        if self.segmentation.running == 0 {
+            for unload in std::mem::take(&mut self.segmentation.unloads) {
+                self.unload(unload)?;
+            }
+        }
+        self.go_on(myself, &[])
+    }
+
+    /// Unloads a model once what was offered before is with its pool.
+    pub(super) fn unload_in_turn(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        unload: Unload,
+    ) -> Result<(), ActorProcessingErr> {
+        self.place_all(myself)?;
+        if self.segmentation.running > 0 {
+            self.segmentation.unloads.push(unload);
+            return Ok(());
+        }
+        self.unload(unload)
+    }
+
+    fn submit(&self, route: &Route, submission: Submission) -> Result<(), ActorProcessingErr> {
+        match route.pool.cast(PoolMessage::Submit(vec![submission])) {
+            // The pools of a node that stops end while the last texts are being cut.
+            Err(MessagingErr::SendErr(PoolMessage::Submit(left))) if self.is_stopping() => {
+                let message = "the node is shutting down";
+                let error = || RequestError::new(ErrorCode::ShuttingDown, message);
+                let ended: Vec<_> = left.into_iter().map(|s| s.failed(error())).collect();
+                self.start.observer.answered(None, &ended);
+                deliver_all(ended);
+                Ok(())
+            }
+            // If a pool fails, the node exits; its work is delivered again.
+            done => Ok(done?),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! State that only the brokers know: the group generation, and the outcome of an interrupted commit.
+
+use std::time::Duration;
+
+use babelmesh_telemetry::events::NodeEvent;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{Consumer, ConsumerGroupMetadata},
+};
+
+use crate::publisher::{Publishing, partition::Partitions, run::Run};
+
+/// How long the brokers may take to tell what is committed, before they are asked again.
+const COMMITTED: Duration = Duration::from_secs(3);
+
+/// The group's generation, in which all partitions of the run are ours.
+pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
+    with.ownership.while_held(run.assignments(), || {
+        let consumer = with.member.consumer()?;
+        let group = consumer.group_metadata();
+        // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
+        // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
+        if consumer.assignment_lost() {
+            return None;
+        }
+        group
+    })
+}
+
+/// Determines whether a run was committed; `false` if the brokers do not answer.
+pub(super) fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
+    let Some(ended) = committed(run, with) else {
+        return false;
+    };
+    settle(run, ended, partitions, with);
+    true
+}
+
+/// A run is known to be committed, or not to be.
+pub(super) fn settle(run: &Run, committed: bool, partitions: &mut Partitions, with: &Publishing) {
+    NodeEvent::DoubtSettled { committed }.emit();
+    if committed {
+        run.finish(partitions, with);
+        with.gauges.committed();
+    } else {
+        with.gauges.aborted();
+    }
+}
+
+/// Whether the group's committed offsets are those of a run, or behind them; `None` when the brokers do not tell. While its transaction may still end, only
+/// `true` is certain.
+pub(super) fn committed(run: &Run, with: &Publishing) -> Option<bool> {
+    let consumer = with.member.consumer()?;
+    let asked = consumer.committed_offsets(run.offsets(), COMMITTED);
+    let list: TopicPartitionList = match asked {
+        Ok(list) => list,
+        Err(error) => {
+            crate::client::error(&error, "asking for the committed offsets");
+            return None;
+        }
+    };
+    if let Some(error) = list.elements().iter().find_map(|e| e.error().err()) {
+        crate::client::error(&error, "asking for the committed offsets");
+        return None;
+    }
+    Some(list.elements().iter().all(|element| {
+        let wanted = run.offset_of(element.topic(), element.partition());
+        matches!((element.offset(), wanted), (Offset::Offset(there), Some(wanted)) if there >= wanted)
+    }))
+}
