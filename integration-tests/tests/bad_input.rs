@@ -180,8 +180,14 @@ fn cases() -> Vec<Bad> {
             "unsupported_pair",
         ),
         refused(
-            "no language to tell",
+            "a language that no model reads",
             &json!({"text": "გამარჯობა მეგობრებო", "sourceLanguage": "auto"}),
+            "unsupported_pair",
+        ),
+        // Cherokee: no library knows its script.
+        refused(
+            "no language to tell",
+            &json!({"text": "ᎣᏏᏲ ᎣᎩᎾᎵᎢ", "sourceLanguage": "auto"}),
             "undetected_language",
         ),
         Bad {

@@ -4,7 +4,7 @@ const evil = process.env.EVIL;
 await act("have a text crash the engine");
 const told = page.locator("#events .failure span");
 await until("it is told that an actor failed", async () => (await told.allInnerTexts()).some((line) => line.includes("/1 failed ")));
-await until("it is told which message was to blame", async () => (await told.allInnerTexts()).some((line) => line.includes(`message ${evil} `)));
+await until("it is told which message was to blame", async () => (await told.allInnerTexts()).some((line) => line.includes(`message ${evil}`)));
 await until("that is marked", () => page.locator("svg polygon.sign.bad").count());
 await until("the number of failures is told", async () => (await tile(page, "failed")) === 1);
 

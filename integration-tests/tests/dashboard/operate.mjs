@@ -41,7 +41,7 @@ await run("Set bounds of demo-en-fr-de", "Confirm");
 await until("bounds that contradict each other are refused", async () => (await answer()).includes("min (5) must not exceed max (2)"));
 await page.getByLabel("min", { exact: true }).fill("1");
 await run("Set bounds of demo-en-fr-de", "Confirm");
-await until("the bounds are set", async () => (await answer()).includes("has 1 to 2 actors"));
+await until("the bounds are set", async () => (await answer()).includes("1 to 2 actors"));
 
 await page.setViewportSize({ width: 360, height: 740 });
 await assertFits(page);

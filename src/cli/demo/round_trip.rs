@@ -39,7 +39,7 @@ impl RoundTrip {
     /// When standard error cannot be written to.
     pub(super) async fn show(&self, node: &Node) -> Result<()> {
         let target = &self.target;
-        writeln!(io::stderr(), "\nthere and back again:")?;
+        writeln!(io::stderr(), "\nround trips:")?;
         for (number, sentence) in SENTENCES.iter().enumerate() {
             let there = translate(node, number, sentence, (LANGUAGE, target)).await;
             let back = match &there {
