@@ -130,7 +130,7 @@ fn a_published_folder_is_imported_listed_shown_verified_and_used() {
             "--licence",
             "CC0-1.0",
         ]));
-        assert!(said.contains("firefox: its form"), "{said}");
+        assert!(said.contains("firefox: model form created"), "{said}");
         assert!(!said.contains("ctranslate2"), "{said}");
     }
     let list: Value =

@@ -45,7 +45,7 @@ fn every_kind_of_damage_is_repaired_and_named() {
                 let file = fs::File::options().write(true).open(form.join("model.bin"));
                 file.unwrap().set_len(100_000).unwrap();
             },
-            "model.bin has another content",
+            "model.bin does not match its digest",
         ),
         (
             "zeros in the middle",
@@ -53,7 +53,7 @@ fn every_kind_of_damage_is_repaired_and_named() {
                 let file = fs::File::options().write(true).open(form.join("model.bin"));
                 file.unwrap().write_all_at(&[0; 200_000], 300_000).unwrap();
             },
-            "model.bin has another content",
+            "model.bin does not match its digest",
         ),
         (
             "zeros in the middle under the old time",
@@ -64,7 +64,7 @@ fn every_kind_of_damage_is_repaired_and_named() {
                 file.write_all_at(&[0; 200_000], 300_000).unwrap();
                 file.set_modified(modified).unwrap();
             },
-            "model.bin has another content",
+            "model.bin does not match its digest",
         ),
         (
             "a missing file",

@@ -5,6 +5,7 @@
 //! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
 //! of a record: offsets ahead count as records in the proportion that was found in those behind.
 
+mod coverage;
 mod trailing_markers;
 mod watch;
 

@@ -25,7 +25,6 @@ pub mod admin;
 mod broker_connectivity;
 pub mod client;
 mod config;
-mod coverage;
 pub mod dead_letters;
 pub mod embedded;
 pub mod gauges;

@@ -15,7 +15,7 @@ use rdkafka::{
 use super::{RATE, SETTLE, fake, seconds, start};
 
 fn fences(node: &ProcessNode) -> usize {
-    node.log().matches("WARN fenced: ").count()
+    node.log().matches("WARN fenced by ").count()
 }
 
 /// Joins a group under a node's name and says nothing more: what a request is to the group that arrives when its sender has asked anew

@@ -325,17 +325,14 @@ fn neighbour(at: usize, words: &[Word], sent: &Sent, before: bool) -> Option<usi
         let start = sent.text.len() - text.len();
         start..start + text.find(char::is_whitespace).unwrap_or(text.len())
     };
-    let shares = words.iter().enumerate().filter_map(|(index, word)| {
+    let mut shares = words.iter().enumerate().filter_map(|(index, word)| {
         let share = share(&source, word).filter(|&share| share > 0.3)?;
         Some((index, share))
     });
     // Of several words, that which is next to the mark.
     let (index, _) = match before {
-        true => shares.last()?,
-        false => {
-            let mut shares = shares;
-            shares.next()?
-        }
+        true => shares.next_back()?,
+        false => shares.next()?,
     };
     Some(index + usize::from(before))
 }

@@ -266,7 +266,7 @@ impl Segments<'_> {
             };
             if at == 0 {
                 sent.lead
-                    .insert_str(0, &segment.sent.as_ref().map_or("", |s| &s.lead));
+                    .insert_str(0, segment.sent.as_ref().map_or("", |s| &s.lead));
             }
             if at + 1 == count {
                 sent.trail

@@ -62,10 +62,7 @@ impl Writer {
     pub(super) fn finish(self) -> Option<Sent> {
         let mut sent = self.sent;
         let text = std::mem::take(&mut sent.text);
-        let mut core = match edges::core(&text) {
-            Some(core) => core,
-            None => return None,
-        };
+        let mut core = edges::core(&text)?;
         if let (Some(first), Some(last)) = (sent.slots.first(), sent.slots.last()) {
             core = core.start.min(first.at.start)..core.end.max(last.at.end);
         }

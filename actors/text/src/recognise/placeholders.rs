@@ -66,7 +66,7 @@ pub(super) fn percent(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
 pub(super) fn colon(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let head = scan.ahead(at + 1, 64);
     let len = run(head, is_name_byte);
-    let name = head[..len].as_bytes();
+    let name = &head.as_bytes()[..len];
     let is_name = len > 1
         && (name[0].is_ascii_alphabetic() || name[0] == b'_')
         && name.iter().any(|b| *b != name[0])

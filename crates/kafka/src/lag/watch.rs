@@ -12,10 +12,9 @@ use std::{
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 
-use super::{LagGauge, trailing_markers};
+use super::{LagGauge, coverage::Coverage, trailing_markers};
 use crate::{
     client,
-    coverage::Coverage,
     reader::{Member, MemberConsumer},
     topic_health::TopicHealth,
 };

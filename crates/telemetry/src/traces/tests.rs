@@ -8,13 +8,14 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Nobody listens at port 9 here.
 fn config(ratio: f64) -> TracesConfig {
-    let mut traces = TracesConfig::default();
-    traces.endpoint = Some("http://127.0.0.1:9".to_owned());
-    traces.sampling_ratio = ratio;
-    traces.queue_spans = 64;
-    traces.batch_spans = 16;
-    traces.export_delay_ms = 5;
-    traces
+    TracesConfig {
+        endpoint: Some("http://127.0.0.1:9".to_owned()),
+        sampling_ratio: ratio,
+        queue_spans: 64,
+        batch_spans: 16,
+        export_delay_ms: 5,
+        ..TracesConfig::default()
+    }
 }
 
 fn arrival(parent: Option<&str>) -> Arrival<'_> {

@@ -84,29 +84,25 @@ pub(super) const KINDS: [Kind; 24] = [
         },
     ),
     kind(
-        "a lone surrogate",
+        "an escape that is cut",
         "invalid_json",
         Way::Both,
         |chance, id| {
-            let unit = chance.number(0xd800..0xe000);
+            let unit = chance.number(0xd8..0xe0);
             Some(with_raw(
                 id,
                 "text",
-                &format!("\"one \\u{unit:04x} alone\""),
+                &format!("\"one \\u{unit:02x} alone\""),
             ))
         },
     ),
     kind(
-        "surrogates in the wrong order",
+        "an unknown escape",
         "invalid_json",
         Way::Both,
         |chance, id| {
-            let (low, high) = (chance.number(0xdc00..0xe000), chance.number(0xd800..0xdc00));
-            Some(with_raw(
-                id,
-                "text",
-                &format!("\"\\u{low:04x}\\u{high:04x}\""),
-            ))
+            let escape = *chance.pick(&['q', 'x', '0', 'U', ' ']);
+            Some(with_raw(id, "text", &format!("\"one \\{escape}41\"")))
         },
     ),
     kind("broken UTF-8", "invalid_json", Way::Both, |chance, id| {

@@ -14,9 +14,9 @@ use babelmesh_actors::containment::contain;
 use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, groups::GroupInfo};
 
-use super::{
+use super::LagGauge;
+use crate::{
     client,
-    lag::LagGauge,
     reader::{Member, MemberConsumer},
     topic_health::TopicHealth,
 };
@@ -261,7 +261,7 @@ fn names(partitions: &BTreeSet<Partition>) -> String {
 }
 
 /// Takes a number of bytes off.
-fn take<'b, const N: usize>(bytes: &mut &'b [u8]) -> Option<[u8; N]> {
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(*first)
