@@ -159,7 +159,7 @@ fn a_published_folder_is_imported_listed_shown_verified_and_used() {
         said.contains("lex.50.50.pten.s2t.bin: has SHA-256"),
         "{said}"
     );
-    assert!(said.contains("en-pt: every file"), "{said}");
+    assert!(said.contains("en-pt: verified"), "{said}");
 
     let other = "engine.kind=ctranslate2";
     let mut refused = command(&["translate", "--set", other, "--to", "pt", text]);

@@ -81,6 +81,8 @@ impl StartingServer {
     /// When the system has no file descriptor for it.
     pub async fn hand_over(mut self) -> Result<TcpListener> {
         let listener = self.listener.try_clone()?;
+        // A server that stops still accepts for a moment, when no worker is left to answer. Paused, it leaves new connections to the listener.
+        self.handle.pause().await;
         self.handle.stop(true).await;
         let thread = self.thread.take();
         let _ = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
