@@ -284,7 +284,7 @@ impl SentencePlan {
                         }
                         self.modes[token] = match self.modes[token] {
                             Mode::InPlace if !self.profile.stand_ins.is_empty() => Mode::StandIn,
-                            _ => Mode::SegmentedText,
+                            _ => Mode::Cut,
                         };
                     }
                     self.split |= tokens.is_empty();
@@ -297,7 +297,7 @@ impl SentencePlan {
                     self.checks.note(*flag);
                     self.cut_marks = true;
                     self.split = true;
-                    self.modes[parts].fill(Mode::SegmentedText);
+                    self.modes[parts].fill(Mode::Cut);
                 }
             }
         }
@@ -309,7 +309,7 @@ impl SentencePlan {
                 );
             for (mode, is_exact) in self.modes.iter_mut().zip(exact) {
                 if is_exact || *mode != Mode::InPlace {
-                    *mode = Mode::SegmentedText;
+                    *mode = Mode::Cut;
                 }
             }
         }
@@ -323,7 +323,7 @@ impl SentencePlan {
         }
         let has_cuts = self.cut_marks && self.unit.marks() > 0 || self.split;
         checks.way = match () {
-            () if has_cuts || self.modes.contains(&Mode::SegmentedText) => Way::SegmentedText,
+            () if has_cuts || self.modes.contains(&Mode::Cut) => Way::Cut,
             () if self.modes.contains(&Mode::StandIn) => Way::StandIn,
             () => Way::Whole,
         };

@@ -11,7 +11,7 @@ pub enum Way {
     /// Whole, with stand-ins for tokens.
     StandIn,
     /// Cut at tokens or marks.
-    SegmentedText,
+    Cut,
     /// Not at all: no way passed the checks.
     Source,
 }
@@ -23,7 +23,7 @@ impl Way {
         match self {
             Self::Whole => "whole",
             Self::StandIn => "stand_in",
-            Self::SegmentedText => "cut",
+            Self::Cut => "cut",
             Self::Source => "source",
         }
     }

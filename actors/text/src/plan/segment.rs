@@ -10,7 +10,7 @@ use crate::{Unit, document::PartKind, edges, oversize};
 pub(super) enum Mode {
     InPlace,
     StandIn,
-    SegmentedText,
+    Cut,
 }
 
 /// A stretch of a unit.
@@ -101,7 +101,7 @@ pub(super) fn first_modes(text: &str, unit: &Unit, profile: &Profile) -> Vec<Mod
         match () {
             () if is_copied || !kind.is_exact() => Mode::InPlace,
             () if !profile.stand_ins.is_empty() => Mode::StandIn,
-            () => Mode::SegmentedText,
+            () => Mode::Cut,
         }
     };
     unit.parts.iter().enumerate().map(mode).collect()
@@ -124,7 +124,7 @@ impl Segments<'_> {
         for (at, part) in self.unit.parts.iter().enumerate() {
             let is_cut = match part.kind {
                 PartKind::Text { .. } | PartKind::Break => false,
-                PartKind::Token { .. } => modes[at] == Mode::SegmentedText,
+                PartKind::Token { .. } => modes[at] == Mode::Cut,
                 _ => self.cut_marks,
             };
             if is_cut {
@@ -165,7 +165,7 @@ impl Segments<'_> {
         {
             match free.next() {
                 Some(stand_in) => stand_ins[at] = Some(stand_in.as_str()),
-                None => *mode = Mode::SegmentedText,
+                None => *mode = Mode::Cut,
             }
         }
         stand_ins

@@ -137,7 +137,7 @@ fn an_element_whose_words_are_gone_leads_to_the_cut() {
         answer
     });
     assert_eq!(output, "I SAW <b>THE</b> DOG");
-    assert_eq!(checks[0].way, Way::SegmentedText);
+    assert_eq!(checks[0].way, Way::Cut);
     assert!(checks[0].has(Flag::Tag));
 }
 
@@ -169,7 +169,7 @@ fn a_token_that_is_lost_gets_a_stand_in_and_then_a_cut() {
     };
     let (output, checks) = translate("Ask @ana now!", Format::Text, &aligned(), lossier);
     assert_eq!(output, "ASK @ana NOW!");
-    assert_eq!((checks[0].way, checks[0].attempts), (Way::SegmentedText, 3));
+    assert_eq!((checks[0].way, checks[0].attempts), (Way::Cut, 3));
     assert!(checks[0].kinds.contains(TokenKind::Mention));
 }
 
@@ -223,9 +223,7 @@ fn loops_and_truncated_answers_lead_to_smaller_texts_and_then_to_the_source() {
     );
     assert_eq!(output, "I THINK, THEREFORE I AM");
     assert!(
-        checks[0].has(Flag::Repetition)
-            && checks[0].way == Way::SegmentedText
-            && checks[0].is_cacheable()
+        checks[0].has(Flag::Repetition) && checks[0].way == Way::Cut && checks[0].is_cacheable()
     );
     let (output, checks) = translate(
         "I think, therefore I am",
