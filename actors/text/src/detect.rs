@@ -1,5 +1,5 @@
 //! Language detection by two libraries: `whichlang`, a classifier that is accurate on short texts and knows sixteen languages, and `whatlang`, which
-//! compares trigrams, knows 69 languages, and says how sure it is. [`decision`] weighs them.
+//! compares trigrams, knows 69 languages, and says how sure it is. `decision` weighs them.
 
 mod chinese;
 mod decision;
