@@ -41,7 +41,7 @@ use crate::{
 /// Longest request, in bytes.
 const LONGEST: u64 = 4 << 20;
 /// Longest time for a request to arrive.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Client timeout of a status request.
 const WAIT: Duration = Duration::from_secs(5);
 /// Requests that are answered at once.
@@ -159,7 +159,7 @@ async fn serve(listener: UnixListener, answers: Arc<OnceLock<Answers>>) {
         let (answers, slots) = (Arc::clone(&answers), Arc::clone(&slots));
         let reading = tokio::spawn(async move {
             let mut stream = stream;
-            let asked = tokio::time::timeout(PATIENCE, read(&mut stream)).await;
+            let asked = tokio::time::timeout(TIMEOUT, read(&mut stream)).await;
             let asked = asked.unwrap_or_else(|_| bail!("the request did not come in time"));
             // A request that has arrived is answered in a task that is not aborted.
             tokio::spawn(async move {

@@ -157,6 +157,7 @@ impl Core {
             status: status.clone(),
             health: watching.health,
             feed: watching.feed,
+            max_text_chars: config.intake.max_text_chars,
         };
         let http = serve_http(config, &claims, edge, self.failures.clone(), parts).await?;
         self.watch(config, watching.conditions, parts);
@@ -223,12 +224,7 @@ async fn serve_http(
         return Ok(None);
     };
     let listener = starting.hand_over().await?;
-    let server = ApiServer::start(
-        (&config.http, config.intake.max_text_chars),
-        listener,
-        edge,
-        failures,
-    )?;
+    let server = ApiServer::start(&config.http, listener, edge, failures)?;
     let address = server.address();
     parts.push(HttpPart(server));
     Ok(Some(address))

@@ -180,7 +180,7 @@ impl TranslationRequest {
         };
         let decoded = match decode(json) {
             Err(error) if error.is_syntax() => {
-                wire::mended(json).map_or(Err(error), |m| decode(&m))
+                wire::without_lone_surrogates(json).map_or(Err(error), |json| decode(&json))
             }
             decoded => decoded,
         };

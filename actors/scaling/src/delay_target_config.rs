@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::config_checks::{ConfigChecks, ConfigError};
+
 /// Parameters of [`DelayTarget`](super::DelayTarget). Times are whole milliseconds, as everywhere in
 /// the configuration. [`validate`](Self::validate) finds what no type can refuse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,26 +86,10 @@ impl Default for DelayTargetConfig {
     }
 }
 
-/// A parameter that cannot work.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct ConfigError {
-    /// The parameter's name in the configuration.
-    pub field: &'static str,
-    /// The error.
-    pub problem: String,
-}
-
 impl DelayTargetConfig {
     /// Checks every parameter and reports all problems at once.
     pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
-        let mut errors = Vec::new();
-        let mut refuse_unless = |field, good: bool, problem: &str, value: String| {
-            if !good {
-                let problem = format!("{problem}, not {value}");
-                errors.push(ConfigError { field, problem });
-            }
-        };
+        let mut checks = ConfigChecks::default();
         for (field, value) in [
             ("interval_ms", self.interval_ms),
             ("target_delay_ms", self.target_delay_ms),
@@ -112,61 +98,57 @@ impl DelayTargetConfig {
             ("service_memory_ms", self.service_memory_ms),
             ("gain_window_ms", self.gain_window_ms),
         ] {
-            refuse_unless(field, value > 0, "must be above zero", value.to_string());
+            checks.require(field, value > 0, "must be above zero", value.to_string());
         }
-        refuse_unless(
+        checks.require(
             "slow_window_ms",
             self.slow_window_ms >= self.fast_window_ms,
             "must be at least fast_window_ms",
             self.slow_window_ms.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "utilisation",
             self.utilisation > 0.0 && self.utilisation <= 1.0,
             "must be above 0 and at most 1",
             self.utilisation.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "prior_tokens_per_second",
             self.prior_tokens_per_second.is_finite() && self.prior_tokens_per_second > 0.0,
             "must be a number above zero",
             self.prior_tokens_per_second.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "excessive_pressure",
             self.excessive_pressure.is_finite() && self.excessive_pressure >= 1.0,
             "must be at least 1",
             self.excessive_pressure.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "shrink_pressure",
             (0.0..1.0).contains(&self.shrink_pressure),
             "must be at least 0 and below 1",
             self.shrink_pressure.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "growth_factor",
             self.growth_factor >= 2 || self.growth_step >= 1,
             "must be at least 2 where growth_step is 0",
             self.growth_factor.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "growth_step",
             self.growth_step >= 1,
             "must be at least 1, or an empty pool could never start",
             self.growth_step.to_string(),
         );
-        refuse_unless(
+        checks.require(
             "required_gain",
             (0.0..=1.0).contains(&self.required_gain),
             "must be between 0 and 1",
             self.required_gain.to_string(),
         );
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors)
-        }
+        checks.finish()
     }
 
     pub(super) fn interval(&self) -> Duration {

@@ -33,6 +33,7 @@
 //! assert_eq!(decision.reason.label(), "delay_excessive");
 //! ```
 
+mod config_checks;
 mod decision;
 mod delay_target;
 mod delay_target_config;
@@ -51,9 +52,10 @@ mod delay_target_tests;
 #[cfg(test)]
 mod properties;
 
+pub use config_checks::{ConfigChecks, ConfigError};
 pub use decision::{Decision, Inputs, Reason};
 pub use delay_target::DelayTarget;
-pub use delay_target_config::{ConfigError, DelayTargetConfig};
+pub use delay_target_config::DelayTargetConfig;
 pub use estimate::{Estimates, LoadEstimator, ServiceRate};
 pub use policy::ScalingPolicy;
 pub use snapshot::{

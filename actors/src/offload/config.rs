@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scaling::ConfigError;
+use crate::scaling::{ConfigChecks, ConfigError};
 
 /// Parameters of asking and of lending.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,13 +56,7 @@ impl OffloadConfig {
     /// # Errors
     /// Every parameter that makes no sense.
     pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
-        let mut errors = Vec::new();
-        let mut refuse_unless = |field, good: bool, problem: &str, value: String| {
-            if !good {
-                let problem = format!("{problem}, not {value}");
-                errors.push(ConfigError { field, problem });
-            }
-        };
+        let mut checks = ConfigChecks::default();
         for (field, value) in [
             ("target_delay_ms", self.target_delay_ms),
             (
@@ -71,9 +65,9 @@ impl OffloadConfig {
             ),
             ("lend_timeout_ms", self.lend_timeout_ms),
         ] {
-            refuse_unless(field, value > 0, "must be above zero", value.to_string());
+            checks.require(field, value > 0, "must be above zero", value.to_string());
         }
-        refuse_unless(
+        checks.require(
             "cooldown_max_backoff_ms",
             self.cooldown_max_backoff_ms >= self.cooldown_initial_backoff_ms,
             "must be at least cooldown_initial_backoff_ms",
@@ -83,18 +77,14 @@ impl OffloadConfig {
             ("min_speed", self.min_speed),
             ("lend_below", self.lend_below),
         ] {
-            refuse_unless(
+            checks.require(
                 field,
                 value > 0.0 && value <= 1.0,
                 "must be above 0 and at most 1",
                 value.to_string(),
             );
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors)
-        }
+        checks.finish()
     }
 
     /// The delay target.

@@ -106,7 +106,7 @@ pub struct OffloadDecision {
     pub stop: Vec<(u64, RemoteWorkerStop)>,
     /// Remote workers whose batch is recalled now.
     pub recall: Vec<(u64, Recall)>,
-    /// Why there is or is no help.
+    /// The reason for the decision.
     pub reason: OffloadReason,
 }
 

@@ -173,8 +173,8 @@ impl Health {
         (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
     }
 
-    /// How long jobs have waited for a warm actor. A pool that was at rest has not been waited for. One that was waited for in vain is waited for from
-    /// then on: new jobs do not find that out anew.
+    /// How long jobs have waited for a warm actor. A pool that was at rest has not been waited for. After a wait in
+    /// vain, the wait goes on: new jobs do not start another one.
     fn waited(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Duration {
         let since = self.waits_since.map(|since| since.max(self.last_warm));
         let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));

@@ -9,7 +9,7 @@ use crate::domain::Lane;
 use super::backlog::Backlog;
 
 /// Bulk work may wait this many times as long as the rest.
-const BULK_PATIENCE: f64 = 10.0;
+const BULK_TOLERANCE: f64 = 10.0;
 
 /// What own actors do.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub(super) fn pressure(
         0 => 0.0,
         bulk => oldest(Lane::Any).max(speed.wait(prompt + bulk + bulk_lag)),
     };
-    prompt_delay.max(bulk_delay / BULK_PATIENCE) / target.as_secs_f64()
+    prompt_delay.max(bulk_delay / BULK_TOLERANCE) / target.as_secs_f64()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The work queue of a pool: new work, failed batches to retry, and work for paused languages.
 //!
 //! An item is in one of the three, or in none: with an engine, or waiting for another piece of the same text (`dedup.rs`). Items of jobs that
-//! have ended may stay for a while; whoever takes a batch asks for each whether its job is still there.
+//! have ended may stay for a while; the caller that takes a batch checks that each item still has its job.
 
 mod paused;
 

@@ -288,7 +288,7 @@ impl RemoteWorkers {
         all.any(|worker| !worker.is_starting())
     }
 
-    /// Why there is or is no help.
+    /// The reason for the decision.
     pub(super) const fn reason(&self) -> OffloadReason {
         self.reason
     }

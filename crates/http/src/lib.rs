@@ -89,12 +89,12 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Serves those who connect to this listener. `max_text_chars` is the longest text, in characters.
+    /// Serves the clients that connect to this listener.
     ///
     /// # Errors
     /// When the file of keys cannot be read.
     pub fn start(
-        (http, max_text_chars): (&HttpConfig, usize),
+        http: &HttpConfig,
         listener: TcpListener,
         parts: Parts,
         failures: Failures,
@@ -107,7 +107,7 @@ impl ApiServer {
             Arc::clone(&parts.status),
         ));
         let live = LiveFeed::new(&parts);
-        let api = Data::new(Api::new((http, max_text_chars), address, parts)?);
+        let api = Data::new(Api::new(http, address, parts)?);
         let http = http.clone();
         let (sender, started) = mpsc::sync_channel(1);
         let run = move || {

@@ -120,7 +120,7 @@ impl Asked {
             target: language(&target, is_known)?,
             alternatives: alternatives >= 1.0,
         };
-        asked.texts.check_lengths(api.max_text_chars)?;
+        asked.texts.check_lengths(api.parts.max_text_chars)?;
         match parameters.text("format")?.as_deref() {
             None | Some("" | "text" | "html") => Ok(asked),
             Some(format) => {
@@ -283,7 +283,7 @@ pub(super) async fn detect(
 ) -> HttpResponse {
     let answer = async |parameters: Parameters, _: &Requester| {
         let texts = texts(&api, &parameters)?;
-        texts.check_lengths(api.max_text_chars)?;
+        texts.check_lengths(api.parts.max_text_chars)?;
         let detection = match api.identify(texts.list()) {
             Some(found) => Detection::new(found.language.to_string(), found.confidence),
             // LibreTranslate's own answer where the language cannot be detected.
@@ -325,7 +325,7 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
         };
         let timeout = u64::try_from(api.timeout.as_millis()).unwrap_or(u64::MAX);
         Ok(HttpResponse::Ok().json(json!({
-            "charLimit": api.max_text_chars,
+            "charLimit": api.parts.max_text_chars,
             "frontendTimeout": timeout.min(500),
             "apiKeys": api.keys.are_needed(),
             "keyRequired": api.keys.are_needed(),

@@ -68,6 +68,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// Recent events.
     pub feed: Arc<Feed>,
+    /// Longest text, in characters.
+    pub max_text_chars: usize,
 }
 
 /// Whose request is answered.
@@ -86,7 +88,6 @@ pub(super) struct Api {
     pub(super) keys: Keys,
     /// Keys of operators; without them, no command is taken.
     operator_keys: Option<Keys>,
-    pub(super) max_text_chars: usize,
     pub(super) max_texts: usize,
     pub(super) timeout: Duration,
     read_timeout: Duration,
@@ -108,11 +109,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(
-        (http, max_text_chars): (&HttpConfig, usize),
-        listen: SocketAddr,
-        parts: Parts,
-    ) -> Result<Self> {
+    pub(super) fn new(http: &HttpConfig, listen: SocketAddr, parts: Parts) -> Result<Self> {
         Ok(Self {
             known: Mutex::default(),
             parts,
@@ -121,7 +118,6 @@ impl Api {
                 Some(file) => Some(Keys::load(Some(file))?),
                 None => None,
             },
-            max_text_chars,
             max_texts: http.max_texts,
             timeout: Duration::from_millis(http.timeout_ms),
             read_timeout: Duration::from_millis(http.read_timeout_ms),

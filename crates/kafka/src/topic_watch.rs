@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(3);
 /// How long brokers may take when it tries to read. Short, so that a topic of which nothing is heard does not delay the next look.
 const TRY: Duration = Duration::from_secs(2);
 /// How long the brokers may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks at topics on a thread of its own until it is dropped. It does not wait for a broker then.
 pub struct TopicWatch {
@@ -47,7 +47,7 @@ impl TopicWatch {
         let (stop, stopped) = mpsc::channel::<()>();
         let watch = move || {
             loop {
-                match contact.metadata(None, PATIENCE) {
+                match contact.metadata(None, TIMEOUT) {
                     Ok(metadata) => {
                         let topics = metadata.topics().iter();
                         let found = topics

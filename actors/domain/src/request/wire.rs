@@ -36,7 +36,7 @@ pub(super) fn json(bytes: &[u8]) -> &[u8] {
     unframed.strip_prefix(BYTE_ORDER_MARK).unwrap_or(unframed)
 }
 
-/// Why JSON is no request, if it does not begin as an object: serde would take a list for one, by position.
+/// Refuses JSON that is not an object: serde would read a list as a request, by position.
 pub(super) fn check_is_object(json: &[u8]) -> Result<(), serde_json::Error> {
     if json.trim_ascii_start().first() == Some(&b'{') {
         return Ok(());
@@ -47,15 +47,15 @@ pub(super) fn check_is_object(json: &[u8]) -> Result<(), serde_json::Error> {
 
 /// The JSON with U+FFFD in the place of every escaped half of a surrogate pair, as browsers decode it; `None` where there is none.
 /// `JSON.stringify` writes them for an emoji that was cut.
-pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
-    let mut mended: Option<Vec<u8>> = None;
+pub(super) fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+    let mut replaced: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
         let start = at + found;
         at = match escaped(&json[start..]) {
             Some(0xd800..=0xdbff) if is_low(&json[start + ESCAPE..]) => start + 2 * ESCAPE,
             Some(0xd800..=0xdfff) => {
-                let copy = mended.get_or_insert_with(|| json.to_vec());
+                let copy = replaced.get_or_insert_with(|| json.to_vec());
                 copy[start..start + ESCAPE].copy_from_slice(br"\ufffd");
                 start + ESCAPE
             }
@@ -64,7 +64,7 @@ pub(super) fn mended(json: &[u8]) -> Option<Vec<u8>> {
             None => (start + 2).min(json.len()),
         };
     }
-    mended
+    replaced
 }
 
 /// The code unit that a text begins with, if it begins with such an escape.
@@ -113,9 +113,9 @@ where
         .transpose()
 }
 
-/// What a value is told that is no id.
+/// The error for a value that is not an id.
 const NO_ID: &str = "an id must be a string or a number";
-/// What a number is told that has more digits than numbers with a fraction or an exponent keep.
+/// The error for a number that would lose digits if it were read.
 const INEXACT_ID: &str = "an id that is a number must be a whole number of at most 64 bits or have at most 15 digits: write it as a string";
 /// So many digits of any number are the same after it was read and written.
 const EXACT_DIGITS: usize = 15;
@@ -325,8 +325,8 @@ impl<'de> Visitor<'de> for Targets {
 pub(super) fn salvage(bytes: &[u8], most_targets: usize) -> Option<TranslationRequest> {
     let mut found = Found::default();
     let json = json(bytes);
-    let mended = mended(json);
-    let mut from = serde_json::Deserializer::from_slice(mended.as_deref().unwrap_or(json));
+    let replaced = without_lone_surrogates(json);
+    let mut from = serde_json::Deserializer::from_slice(replaced.as_deref().unwrap_or(json));
     let targets = Targets { most: most_targets };
     let into = &mut found;
     // An error ends the reading; what was found before it counts.

@@ -28,7 +28,7 @@ const KEPT: usize = 600;
 /// Maximum dashboard sessions.
 const MOST: usize = 64;
 /// Send timeout of a dashboard session.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The node at one look.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -219,7 +219,7 @@ pub(super) async fn socket(
     actix_web::rt::spawn(async move {
         let mut frame: Arc<str> = Arc::from(so_far);
         'watching: loop {
-            let sent = tokio::time::timeout(PATIENCE, session.text(&*frame)).await;
+            let sent = tokio::time::timeout(TIMEOUT, session.text(&*frame)).await;
             if !matches!(sent, Ok(Ok(()))) {
                 break;
             }

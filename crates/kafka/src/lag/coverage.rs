@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_secs(3);
 /// So many looks in a row must find a partition without an owner.
 const LOOKS: u32 = 2;
 /// How long the brokers may take to tell.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause between two attempts to join again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(20);
 /// The longest such pause.
@@ -160,7 +160,7 @@ fn group(
         return Some(group);
     }
     let name = member.config().get("group.id")?;
-    let list = consumer.fetch_group_list(Some(name), PATIENCE).ok()?;
+    let list = consumer.fetch_group_list(Some(name), TIMEOUT).ok()?;
     // A client id that is not UTF-8 makes the client's library panic.
     contain(|| Group::of(list.groups().iter().find(|group| group.name() == name)?)).ok()?
 }
@@ -232,10 +232,10 @@ fn unread(consumer: &MemberConsumer, unowned: &BTreeSet<Partition>) -> BTreeMap<
         return unread;
     }
     let ends = match list.set_all_offsets(Offset::End) {
-        Ok(()) => consumer.offsets_for_times(list.clone(), PATIENCE),
+        Ok(()) => consumer.offsets_for_times(list.clone(), TIMEOUT),
         Err(error) => Err(error),
     };
-    let committed = consumer.committed_offsets(list, PATIENCE);
+    let committed = consumer.committed_offsets(list, TIMEOUT);
     let (Ok(ends), Ok(committed)) = (ends, committed) else {
         return unread;
     };

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long all checks of one round may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Offsets of a partition: from the first one to that behind the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn check(config: &ClientConfig, gauge: &LagGauge, spans: &[(Arc<str>,
         (Arc::clone(topic), *partition, Offset::Offset(span.from))
     };
     let places: Vec<_> = spans.iter().map(place).collect();
-    let found = match probe::look(config, &places, PATIENCE) {
+    let found = match probe::look(config, &places, TIMEOUT) {
         Ok(found) => found,
         Err(error) => {
             client::error(&error, "looking for records before the ends of partitions");

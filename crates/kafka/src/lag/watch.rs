@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often, at most, partitions are checked for records before their ends.
 const CHECK_EVERY: Duration = Duration::from_secs(4);
 /// How long the brokers may take to tell.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks for the ends of partitions until it is dropped.
 pub(crate) struct LagWatch {
@@ -84,7 +84,7 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> b
     // Nothing was read of these yet: they begin where the group has got to.
     let mut starts = HashMap::new();
     if unread.count() > 0
-        && let Ok(committed) = consumer.committed_offsets(unread, PATIENCE)
+        && let Ok(committed) = consumer.committed_offsets(unread, TIMEOUT)
     {
         for element in committed.elements() {
             let start = match element.offset() {
@@ -102,13 +102,13 @@ fn look(consumer: &MemberConsumer, gauge: &LagGauge, is_held: impl Fn(&str) -> b
     }
     if begins.count() > 0 && begins.set_all_offsets(Offset::Beginning).is_ok() {
         begins = consumer
-            .offsets_for_times(begins, PATIENCE)
+            .offsets_for_times(begins, TIMEOUT)
             .unwrap_or_default();
     }
     if wanted.set_all_offsets(Offset::End).is_err() {
         return;
     }
-    match consumer.offsets_for_times(wanted, PATIENCE) {
+    match consumer.offsets_for_times(wanted, TIMEOUT) {
         Ok(ends) => gauge.ends(&ends, &starts, &begins, is_held),
         Err(error) => client::error(&error, "asking for the ends of partitions"),
     }

@@ -16,7 +16,7 @@ use super::{Member, MemberConsumer};
 /// Most resets that are remembered between two polls.
 const MOST: usize = 10_000;
 /// How long the brokers may take to tell where all such partitions begin now.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A partition that was to be read from an offset that it does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Resets {
 
     /// Tells how many records were skipped at each of them. Asks the brokers, for no longer than a few seconds.
     pub(super) fn report(&self, member: &Member, consumer: &MemberConsumer) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         for reset in self.take() {
             let (topic, partition) = (reset.topic.as_str(), reset.partition);
             let left = until.saturating_duration_since(Instant::now());
