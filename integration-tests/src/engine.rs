@@ -1,8 +1,31 @@
 //! Conversations with an engine process.
 
+use std::path::Path;
+
 use babelmesh_engine_protocol::{
-    Failure, FromEngine, Segment, ToEngine, TranslateRequest, Translation, client::BlockingEngine,
+    Device, Failure, FromEngine, LoadRequest, Precision, Segment, ToEngine, TranslateRequest,
+    Translation, client::BlockingEngine,
 };
+
+/// How a Firefox Translations model is loaded.
+///
+/// # Panics
+/// When the path is not UTF-8.
+#[must_use]
+pub fn firefox_load(directory: &Path) -> LoadRequest {
+    LoadRequest {
+        directory: directory
+            .to_str()
+            .expect("paths of tests are UTF-8")
+            .to_owned(),
+        precision: Precision::Auto,
+        device: Device::Cpu,
+        threads: 1,
+        beam_size: 1,
+        max_input_tokens: 128,
+        max_output_tokens: 256,
+    }
+}
 
 /// Has an engine translate a batch.
 ///

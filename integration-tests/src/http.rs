@@ -8,6 +8,20 @@ use std::{
 
 use serde_json::Value;
 
+use crate::{LocalNode, Sandbox, Settings};
+
+/// A node of the sandbox that serves HTTP, with these changes to its settings, and a client of it.
+#[must_use]
+pub fn start(
+    sandbox: &Sandbox,
+    change: impl FnOnce(Settings) -> Settings,
+) -> (LocalNode, HttpClient) {
+    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
+    let node = LocalNode::start(&change(settings));
+    let http = node.http();
+    (node, http)
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {

@@ -4,11 +4,10 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use babelmesh::load::{Texts, everyday};
 use babelmesh_engine_protocol::{
-    Device, FromEngine, LoadReport, LoadRequest, Precision, Segment, ToEngine, Translation,
-    client::BlockingEngine,
+    FromEngine, LoadReport, Segment, ToEngine, Translation, client::BlockingEngine,
 };
 use babelmesh_integration_tests::{
-    engine::translate,
+    engine::{firefox_load, translate},
     executables, measured,
     real_models::{EN_PT, PT_EN, imported},
 };
@@ -33,15 +32,7 @@ impl Loaded {
         let form = forms::prepare(&model, EngineKind::Firefox, &folder.join(".forms")).unwrap();
         let executable = executables::engine(EngineKind::Firefox.name());
         let mut engine = BlockingEngine::start(&executable).unwrap();
-        let request = ToEngine::Load(LoadRequest {
-            directory: form.directory.to_str().unwrap().to_owned(),
-            precision: Precision::Auto,
-            device: Device::Cpu,
-            threads: 1,
-            beam_size: 1,
-            max_input_tokens: 128,
-            max_output_tokens: 256,
-        });
+        let request = ToEngine::Load(firefox_load(&form.directory));
         let FromEngine::Loaded(report) = engine.ask(&request).unwrap() else {
             panic!("the model is not loaded")
         };

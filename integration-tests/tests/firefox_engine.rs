@@ -12,7 +12,7 @@ use babelmesh_engine_protocol::{
     TranslateRequest, Translation, client::BlockingEngine,
 };
 use babelmesh_integration_tests::{
-    engine::{failure, translate},
+    engine::{failure, firefox_load, translate},
     executables, measured,
     real_models::{EN_PT, PT_EN, imported},
     wait_until,
@@ -48,18 +48,6 @@ fn subject(id: &str) -> Option<Subject> {
     })
 }
 
-fn load_request(directory: &Path) -> LoadRequest {
-    LoadRequest {
-        directory: directory.to_str().unwrap().to_owned(),
-        precision: Precision::Auto,
-        device: Device::Cpu,
-        threads: 1,
-        beam_size: 1,
-        max_input_tokens: 128,
-        max_output_tokens: 256,
-    }
-}
-
 fn start() -> BlockingEngine {
     let path = executables::engine(EngineKind::Firefox.name());
     let started = BlockingEngine::start(&path).unwrap();
@@ -79,7 +67,7 @@ fn loaded(request: LoadRequest) -> BlockingEngine {
 
 impl Subject {
     fn engine(&self) -> BlockingEngine {
-        loaded(load_request(&self.form))
+        loaded(firefox_load(&self.form))
     }
 
     /// The library itself, on the model's files.
@@ -170,7 +158,7 @@ fn without_a_shortlist_it_says_what_the_library_says() {
     };
     let copy = copy_of(&subject.form);
     fs::remove_file(copy.path().join(firefox::SHORTLIST)).unwrap();
-    let mut engine = loaded(load_request(copy.path()));
+    let mut engine = loaded(firefox_load(copy.path()));
     let path = |role| subject.model.path(role).unwrap();
     let spm = path(Role::SourceSpm);
     let library = Engine::load_mmapped(path(Role::Weights), &spm, &spm).unwrap();
@@ -233,7 +221,7 @@ fn a_translation_without_its_end_is_unfinished() {
     for (max_output_tokens, completeness) in
         [(3, Completeness::Unfinished), (100, Completeness::Whole)]
     {
-        let mut request = load_request(&subject.form);
+        let mut request = firefox_load(&subject.form);
         request.max_output_tokens = max_output_tokens;
         let mut engine = loaded(request);
         let translation = &subject.translate(&mut engine, &["Where is the train station?"])[0];
@@ -246,7 +234,7 @@ fn unsupported_pairs_are_refused_and_ignored_settings_are_accepted() {
     let Some(subject) = subject(EN_PT) else {
         return;
     };
-    let mut request = load_request(&subject.form);
+    let mut request = firefox_load(&subject.form);
     (request.precision, request.beam_size) = (Precision::Float32, 4);
     request.device = Device::Cuda(0);
     let mut engine = loaded(request);
@@ -284,7 +272,7 @@ fn a_damaged_form_is_refused_by_the_name_of_its_file() {
         let copy = copy_of(&subject.form);
         fs::write(copy.path().join(file), content).unwrap();
         let mut engine = start();
-        let request = load_request(copy.path());
+        let request = firefox_load(copy.path());
         // Some of a vocabulary is a vocabulary, of words that the model has.
         if file == forms::SOURCE_SPM && content.len() > 1 {
             let _ = engine.ask(&ToEngine::Load(request)).unwrap();

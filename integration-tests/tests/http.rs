@@ -1,6 +1,7 @@
 //! The HTTP edge of a whole node: answers, rejections and robustness.
 
 use std::{
+    convert::identity,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     thread,
@@ -10,22 +11,11 @@ use std::{
 use babelmesh::api::keys;
 use babelmesh_actors::events::Event;
 use babelmesh_integration_tests::{
-    LocalNode, PATIENCE, ProcessNode, Sandbox, Settings, free_address,
-    http::{Answer, HttpClient, read_answer, request},
+    LocalNode, PATIENCE, ProcessNode, Sandbox, free_address,
+    http::{Answer, HttpClient, read_answer, request, start},
     processes, wait_for, wait_until,
 };
 use serde_json::{Value, json};
-
-fn start(sandbox: &Sandbox, change: impl FnOnce(Settings) -> Settings) -> (LocalNode, HttpClient) {
-    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
-    let node = LocalNode::start(&change(settings));
-    let http = node.http();
-    (node, http)
-}
-
-fn same(settings: Settings) -> Settings {
-    settings
-}
 
 /// What the fake engine makes of a sentence.
 fn fake(text: &str, target: &str) -> String {
@@ -41,7 +31,7 @@ fn error(answer: &Value) -> &str {
 #[test]
 fn libretranslate_is_answered_as_its_clients_expect() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     let text = "Where is the train station?";
     let french = fake(text, "fr");
     let json = http.post(
@@ -108,7 +98,7 @@ fn libretranslate_is_answered_as_its_clients_expect() {
 #[test]
 fn deepl_and_meeshy_are_answered_as_their_clients_expect() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     let texts = ["Good night!", "Hello, how are you today?"];
     let deepl = http.post(
         "/v2/translate",
@@ -562,7 +552,7 @@ fn pages_of_other_origins_may_use_the_api_where_the_configuration_says_so() {
 #[test]
 fn readiness_health_and_metrics_tell_how_the_node_is() {
     let sandbox = Sandbox::new();
-    let (node, http) = start(&sandbox, same);
+    let (node, http) = start(&sandbox, identity);
     wait_for("the node is ready", PATIENCE, || {
         (http.get("/ready").status == 200).then_some(())
     });
@@ -734,7 +724,7 @@ fn watch(http: HttpClient, origin: &str, until: &str) -> (TcpStream, String) {
 #[test]
 fn the_dashboard_is_fed_live_and_pages_of_other_sites_are_not() {
     let sandbox = Sandbox::new();
-    let (node, http) = start(&sandbox, same);
+    let (node, http) = start(&sandbox, identity);
     let page = http.get("/");
     assert!(page.status == 200 && page.body.contains("dashboard.js"));
     let policy = page.header("content-security-policy").unwrap();

@@ -5,15 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use babelmesh_integration_tests::{LocalNode, Sandbox, Settings, http::HttpClient};
+use babelmesh_integration_tests::{Sandbox, http::start};
 use serde_json::json;
-
-fn start(sandbox: &Sandbox, change: impl FnOnce(Settings) -> Settings) -> (LocalNode, HttpClient) {
-    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
-    let node = LocalNode::start(&change(settings));
-    let http = node.http();
-    (node, http)
-}
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";

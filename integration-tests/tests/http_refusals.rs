@@ -1,23 +1,14 @@
 //! Requests that the HTTP edge refuses before a handler of the API sees them, and how it says so.
 
-use babelmesh_integration_tests::{LocalNode, Sandbox, Settings, http::HttpClient};
+use std::convert::identity;
+
+use babelmesh_integration_tests::{Sandbox, http::start};
 use serde_json::json;
-
-fn start(sandbox: &Sandbox, change: impl FnOnce(Settings) -> Settings) -> (LocalNode, HttpClient) {
-    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
-    let node = LocalNode::start(&change(settings));
-    let http = node.http();
-    (node, http)
-}
-
-fn same(settings: Settings) -> Settings {
-    settings
-}
 
 #[test]
 fn bodies_that_cannot_be_read_are_unsupported_media() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     let body = json!({"q": "Hello", "source": "en", "target": "fr"}).to_string();
     let json = "Content-Type: application/json\r\n";
     for encoding in ["gzip", "br", "identity, gzip"] {
@@ -42,7 +33,7 @@ fn bodies_that_cannot_be_read_are_unsupported_media() {
 #[test]
 fn a_host_in_the_target_is_checked_like_the_header() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     for (target, status) in [
         ("http://evil.example.com/languages", 403),
         ("http://evil.example.com//languages/", 403),
@@ -59,7 +50,7 @@ fn a_host_in_the_target_is_checked_like_the_header() {
 #[test]
 fn errors_have_a_body_in_the_form_of_the_api() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     for (path, status) in [
         ("/nowhere".to_owned(), 404),
         ("/docs/nowhere.js".to_owned(), 404),
@@ -75,7 +66,7 @@ fn errors_have_a_body_in_the_form_of_the_api() {
 #[test]
 fn a_text_in_a_language_that_no_model_reads_is_an_error_and_one_in_the_target_comes_back() {
     let sandbox = Sandbox::new();
-    let (_node, http) = start(&sandbox, same);
+    let (_node, http) = start(&sandbox, identity);
     let ask = |text: &str| {
         let body = json!({"q": text, "source": "auto", "target": "fr"});
         http.post("/translate", &body)

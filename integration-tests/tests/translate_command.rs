@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::Stdio,
+    process::{Command, Output, Stdio},
     thread,
 };
 
@@ -28,6 +28,20 @@ fn translate(sandbox: &Sandbox, text_to_translate: &str) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     text(&output.stdout).to_owned()
+}
+
+/// The output of a command with this standard input.
+fn piped(mut command: Command, lines: String) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writer = thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
 }
 
 #[test]
@@ -61,17 +75,9 @@ fn standard_input_is_translated_line_by_line() {
     assert!(executables::engine("ctranslate2").is_file());
     let mut command = sandbox.command();
     command.args(["translate", "--from", "en", "--to", "fr", "-"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
     let mut lines = "I am hungry.\n\n🎉\nWhere is the train station?\n".repeat(100);
     lines.push_str("Thank you very much.");
-    let writer = thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
+    let output = piped(command, lines);
     assert!(output.status.success());
     let lines: Vec<_> = text(&output.stdout).split('\n').collect();
     assert_eq!(
@@ -126,17 +132,10 @@ fn a_pipe_needs_no_dash() {
     assert!(executables::engine("ctranslate2").is_file());
     let mut command = sandbox.command();
     command.args(["translate", "--from", "en", "--to", "fr"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input
-        .write_all(b"I am hungry.\nWhere is the train station?\n")
-        .unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
+    let output = piped(
+        command,
+        "I am hungry.\nWhere is the train station?\n".to_owned(),
+    );
     assert!(output.status.success());
     let lines: Vec<_> = text(&output.stdout).lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{NodeStatus, SourceStatus};
 
 /// A node at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeReport {
     /// Counts the reports of one incarnation; a report never replaces a newer one.
@@ -41,7 +41,7 @@ pub struct NodeReport {
 }
 
 /// A pool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolReport {
     /// Model id.
@@ -88,7 +88,7 @@ pub struct PoolReport {
 }
 
 /// Capabilities of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolCapability {
     /// Languages that it reads.
@@ -305,36 +305,19 @@ pub(super) mod tests {
         NodeReport {
             serial: 1,
             version: "0.1.0".to_owned(),
-            uptime_ms: 0,
-            draining: false,
             cores: 2,
-            load: 0.0,
-            memory_bytes: 0,
-            languages: Vec::new(),
             pools: vec![PoolReport {
                 model: "m".to_owned(),
                 engine: "fake".to_owned(),
                 ability,
                 actors: 1,
                 warm: 1,
-                busy: 0,
-                wanted: 1,
                 bounds: [1, 2],
-                backlog_segments: 0,
-                backlog_tokens: 0,
-                delay_ms: 0,
-                tokens_per_second: 0.0,
                 tokens_per_second_of_an_actor: 500.0,
-                translated: 0,
-                failed: 0,
-                failing: false,
                 space: "s".to_owned(),
-                paused: Vec::new(),
-                guests: 0,
-                offer: Offer::default(),
+                ..PoolReport::default()
             }],
-            requests: SourceReport::default(),
-            jobs: SourceReport::default(),
+            ..NodeReport::default()
         }
     }
 
