@@ -25,6 +25,9 @@ const MAX_CONNECTIONS: usize = 256;
 /// Seconds that its answers may take after the node has started.
 const SHUTDOWN_SECONDS: u64 = 1;
 
+/// Time for the server to stop accepting, and to begin to serve the connections that it has accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A server that tells that the node starts. It ends when it is dropped.
 pub struct StartingServer {
     listener: TcpListener,
@@ -81,8 +84,10 @@ impl StartingServer {
     /// When the system has no file descriptor for it.
     pub async fn hand_over(mut self) -> Result<TcpListener> {
         let listener = self.listener.try_clone()?;
-        // A server that stops still accepts for a moment, when no worker is left to answer. Paused, it leaves new connections to the listener.
+        // A server that stops drops the connections that it has accepted and not begun to serve. Paused, it leaves new ones to the listener. The
+        // pause takes effect on another thread, and nothing tells when.
         self.handle.pause().await;
+        tokio::time::sleep(PAUSE).await;
         self.handle.stop(true).await;
         let thread = self.thread.take();
         let _ = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
