@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{ClientId, Lane, Language, ModelType, RequestError, Trace, TranslationRequest};
+use super::{
+    ClientId, Lane, Language, ModelType, RequestError, TextChecks, Trace, TranslationRequest,
+};
 
 /// Where a job came from: a position in a source whose positions are completed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -138,6 +140,7 @@ impl Job {
             batch_size: 0,
             segments: 0,
             from_cache: false,
+            checks: None,
             queue_time: self.order.submitted.elapsed(),
             processing_time: Duration::ZERO,
         };
@@ -182,6 +185,8 @@ pub struct Translated {
     pub segments: u32,
     /// Whether no part needed a model: all were cached or deduplicated with another job.
     pub from_cache: bool,
+    /// What its checks found; `None` when every sentence was translated whole and passed.
+    pub checks: Option<TextChecks>,
     /// From the submission to the start of the first batch.
     pub queue_time: Duration,
     /// From the start of the first batch to the end of the last.

@@ -2,6 +2,7 @@
 
 mod client;
 mod error;
+mod format;
 mod job;
 mod lane;
 mod language;
@@ -11,11 +12,12 @@ mod trace;
 
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
+pub use format::{Format, Splitting, UnknownFormat, XmlOptions};
 pub use job::{Job, JobOutcome, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
 pub use request::{
     DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest, parse_language,
 };
-pub use result::{ErrorBody, PoolType, TranslationResult};
+pub use result::{ErrorBody, PoolType, TextChecks, TranslationResult};
 pub use trace::{SampledTrace, SpanRef, Trace};

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, ErrorCode, Lane, Language, RequestError};
+use super::{ClientId, ErrorCode, Format, Lane, Language, RequestError, Splitting, XmlOptions};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
@@ -28,6 +28,23 @@ pub struct TranslationRequest {
     pub message_id: String,
     /// The text to translate.
     pub text: String,
+    /// Format of the text.
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "wire::name"
+    )]
+    pub format: Format,
+    /// How sentences are told apart.
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "wire::name"
+    )]
+    pub splitting: Splitting,
+    /// How elements divide an XML text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xml: Option<Box<XmlOptions>>,
     /// BCP 47 tag of the text's language, or `auto`.
     #[serde(default = "auto", deserialize_with = "wire::tag_or_auto")]
     pub source_language: String,
@@ -65,6 +82,10 @@ pub struct TranslationRequest {
         deserialize_with = "wire::optional_millis"
     )]
     pub deadline_ms: Option<u64>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn auto() -> String {
@@ -122,6 +143,9 @@ impl TranslationRequest {
             task_id: None,
             message_id: message_id.into(),
             text: text.into(),
+            format: Format::default(),
+            splitting: Splitting::default(),
+            xml: None,
             source_language: auto(),
             target_languages: Vec::new(),
             target_language: Some(target.into()),
@@ -156,6 +180,9 @@ impl TranslationRequest {
             task_id: self.task_id.clone(),
             message_id: self.message_id.clone(),
             text: self.text.clone(),
+            format: self.format,
+            splitting: self.splitting,
+            xml: self.xml.clone(),
             source_language: self.source_language.clone(),
             target_languages: Vec::new(),
             target_language: None,
@@ -349,6 +376,9 @@ mod tests {
                         task_id,
                         message_id,
                         text,
+                        format: Format::default(),
+                        splitting: Splitting::default(),
+                        xml: None,
                         source_language,
                         target_languages,
                         target_language,

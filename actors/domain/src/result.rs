@@ -49,10 +49,30 @@ pub struct TranslationResult {
     pub batch_size: u32,
     /// Number of pieces of this text that are translations.
     pub segments_count: u32,
+    /// What the checks of the translation found; absent when every sentence was translated whole and passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<TextChecks>,
     /// Milliseconds from the sender's record to the start of the first batch, to the microsecond.
     pub queue_time_ms: f64,
     /// Milliseconds from the start of the first batch to the end of the last.
     pub processing_time_ms: f64,
+}
+
+/// What the checks of a text's sentences found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TextChecks {
+    /// Number of sentences that were translated with stand-ins for some of their tokens.
+    pub stand_in: u32,
+    /// Number of sentences that were cut at tokens or markup, and translated in parts.
+    pub cut: u32,
+    /// Number of sentences of which a part was left untranslated, since no answer of the model passed the checks.
+    pub source: u32,
+    /// What failed a check in some sentence: `token`, `tag`, `number`, `truncated`, `repetition`, `length`, `empty`, `untranslated`,
+    /// `added_markup` or `source_kept`.
+    pub flags: Vec<String>,
+    /// Kinds of the tokens that the model did not copy.
+    pub kinds: Vec<String>,
 }
 
 /// The error of a result.
@@ -123,6 +143,7 @@ impl TranslationResult {
             from_cache: false,
             batch_size: 0,
             segments_count: 0,
+            checks: None,
             queue_time_ms: 0.0,
             processing_time_ms: 0.0,
         }
@@ -157,6 +178,7 @@ impl TranslationResult {
             from_cache: translated.from_cache,
             batch_size: translated.batch_size,
             segments_count: translated.segments,
+            checks: translated.checks.clone(),
             queue_time_ms: rounded(translated.queue_time.as_secs_f64() * 1e3, 1e3),
             processing_time_ms: rounded(translated.processing_time.as_secs_f64() * 1e3, 1e3),
         }
@@ -169,6 +191,7 @@ impl TranslationResult {
             translated_text: None,
             error: Some(error.into()),
             confidence_score: 0.0,
+            checks: None,
             ..self
         }
     }
