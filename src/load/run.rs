@@ -173,16 +173,11 @@ impl Run<'_> {
             format!("conversation-{}", number % self.plan.conversations.max(1))
         };
         let request = TranslationRequest {
-            task_id: None,
-            message_id: id,
-            text,
             source_language: self.plan.source.clone(),
             target_languages: self.plan.targets.clone(),
             target_language: None,
-            model_type: babelmesh_actors::domain::ModelType::Basic,
             conversation_id: Some(conversation),
-            priority: None,
-            deadline_ms: None,
+            ..TranslationRequest::new(id, text, "")
         };
         let payload = serde_json::to_vec(&request)?;
         while !self.backend.send(request.key(), &payload)? {

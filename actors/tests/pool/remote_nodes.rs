@@ -94,6 +94,7 @@ impl RemoteNodes for Other {
                 batch_size: 1,
                 segments: 1,
                 from_cache: false,
+                checks: None,
                 queue_time: Duration::ZERO,
                 processing_time: Duration::ZERO,
             }),

@@ -285,6 +285,7 @@ fn translated(result: TranslationResult, forwarded: &ForwardedJob) -> Translated
         batch_size: result.batch_size,
         segments: result.segments_count,
         from_cache: result.from_cache,
+        checks: result.checks,
         queue_time: forwarded
             .submitted
             .elapsed()

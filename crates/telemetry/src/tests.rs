@@ -57,6 +57,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         worker: Arc::from("m-1"),
         batch_size: 1,
         from_cache: false,
+        checks: None,
         segments: 1,
         queue_time: Duration::from_millis(3),
         processing_time: Duration::from_millis(30),

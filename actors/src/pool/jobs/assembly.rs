@@ -199,6 +199,7 @@ impl Assembly {
             batch_size: self.batch_size,
             segments: self.translated,
             from_cache: self.known == self.translated,
+            checks: None,
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };
