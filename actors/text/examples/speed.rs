@@ -8,7 +8,7 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 use babelmesh_text::{
     estimate_tokens,
     format::{Format, Options, parse},
-    plan::{Answer, Profile, SentencePlan, Step},
+    plan::{Answer, Asked, Profile, SentencePlan, Step},
     segment,
 };
 
@@ -57,13 +57,13 @@ fn main() {
             let translations: Vec<_> = (0..document.units().len())
                 .map(|unit| {
                     let mut plan = SentencePlan::new(&document, unit, &profile);
-                    let mut attempt = plan.first();
                     loop {
                         // Another text, so that all of the checks run.
-                        let answer = |text: &String| Answer::from(text.replace('e', "i").as_str());
-                        match plan.next(attempt.texts.iter().map(answer).collect()) {
+                        let answer =
+                            |asked: &Asked| Answer::from(asked.text.replace('e', "i").as_str());
+                        match plan.next(plan.asked().iter().map(answer).collect()) {
                             Step::Done { translation, .. } => return translation,
-                            Step::Retry(next) => attempt = next,
+                            Step::Retry => {}
                         }
                     }
                 })

@@ -13,11 +13,12 @@
 //! let document = parse("Hello @ana, welcome!", Format::Text, &Options::default());
 //! let profile = Arc::new(Profile::default());
 //! let mut plan = SentencePlan::new(&document, 0, &profile);
-//! assert_eq!(plan.first().texts, ["Hello @ana, welcome!"]);
+//! let asked = |plan: &SentencePlan| plan.asked().iter().map(|asked| asked.text.clone()).collect::<Vec<_>>();
+//! assert_eq!(asked(&plan), ["Hello @ana, welcome!"]);
 //! // The model loses the mention, so the sentence is cut at it.
 //! let answer = Answer::from("Bonjour, bienvenue !");
-//! let Step::Retry(attempt) = plan.next(vec![answer]) else { panic!() };
-//! assert_eq!(attempt.texts, ["Hello", "welcome!"]);
+//! assert!(matches!(plan.next(vec![answer]), Step::Retry));
+//! assert_eq!(asked(&plan), ["Hello", "welcome!"]);
 //! let Step::Done { translation, checks } = plan.next(vec!["Bonjour".into(), "bienvenue !".into()])
 //!     else { panic!() };
 //! assert_eq!(document.join(&[translation]), "Bonjour @ana, bienvenue !");
@@ -46,7 +47,7 @@ mod tests;
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
-pub use checks::{Checks, Flag, Way};
+pub use checks::{Checks, Flag, Use, Way};
 
 use crate::{
     Document, Translation, Unit,
@@ -54,7 +55,7 @@ use crate::{
     recognise::{KindSet, TokenKind},
 };
 use check::Failure;
-use segment::{Mode, Segment, Segments};
+use segment::{MarkAt, Mode, Segment, Segments};
 
 /// Capabilities of a model.
 #[derive(Debug, Clone)]
@@ -81,11 +82,16 @@ impl Default for Profile {
     }
 }
 
-/// Texts for a model. Each needs an [`Answer`], in this order.
+/// A text for a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// The texts.
-    pub texts: Vec<String>,
+pub struct Asked {
+    /// The text.
+    pub text: String,
+    /// Whether the answer needs an alignment, since markup was taken out of the text.
+    pub is_marked: bool,
+    /// Whether there are neither tokens in it nor markup that was taken out: the text may be divided, and the translations of its parts
+    /// joined.
+    pub is_plain: bool,
 }
 
 /// What a model answered to a text.
@@ -95,6 +101,8 @@ pub struct Answer {
     pub text: String,
     /// Whether it hit a limit of length.
     pub truncated: bool,
+    /// Whether it is joined from the translations of parts, since the text was too long for the model.
+    pub in_parts: bool,
     /// Which words of it stand for which of the text.
     pub alignment: Option<Alignment>,
 }
@@ -136,8 +144,8 @@ pub enum Step {
         /// How it came about.
         checks: Checks,
     },
-    /// Something failed a check: send these texts.
-    Retry(Attempt),
+    /// Something failed a check: more texts are [asked](SentencePlan::asked).
+    Retry,
 }
 
 /// Most attempts for a sentence.
@@ -156,14 +164,17 @@ pub struct SentencePlan {
     split: bool,
     attempt: u8,
     segments: Vec<Segment>,
-    /// Texts that wait for an answer.
-    asked: Vec<String>,
-    answers: HashMap<String, Answer>,
+    /// The texts of all attempts so far, each once.
+    texts: Vec<Asked>,
+    /// Their answers. Texts without one are asked.
+    answers: Vec<Answer>,
+    /// What became of the answers, once the plan is done.
+    uses: Vec<Use>,
     checks: Checks,
 }
 
 impl SentencePlan {
-    /// A plan for a unit of a document.
+    /// A plan for a unit of a document, with the texts of its first attempt. There may be none; [`SentencePlan::next`] then needs no answers.
     ///
     /// # Panics
     /// If the document has no such unit.
@@ -177,7 +188,7 @@ impl SentencePlan {
                 PartKind::Open(_) | PartKind::Close(_) | PartKind::Empty
             )
         });
-        Self {
+        let mut plan = Self {
             text: document.text.clone(),
             unit,
             profile: profile.clone(),
@@ -186,27 +197,33 @@ impl SentencePlan {
             split: false,
             attempt: 0,
             segments: Vec::new(),
-            asked: Vec::new(),
-            answers: HashMap::new(),
+            texts: Vec::new(),
+            answers: Vec::new(),
+            uses: Vec::new(),
             checks: Checks::default(),
-        }
+        };
+        plan.build();
+        plan
     }
 
-    /// The first attempt. It may be empty; [`SentencePlan::next`] then needs no answers.
-    pub fn first(&mut self) -> Attempt {
-        self.build();
-        Attempt {
-            texts: self.asked.clone(),
-        }
+    /// The texts that wait for an answer, in this order. Those of later attempts follow them.
+    #[must_use]
+    pub fn asked(&self) -> &[Asked] {
+        &self.texts[self.answers.len()..]
     }
 
-    /// Takes the answers to the last attempt. An answer that is missing counts as empty.
+    /// What became of the answer to the text of this number, counted over all attempts. [`Use::None`] before the plan is done.
+    #[must_use]
+    pub fn usage(&self, text: usize) -> Use {
+        self.uses.get(text).copied().unwrap_or_default()
+    }
+
+    /// Takes the answers to the texts that are [asked](Self::asked). An answer that is missing counts as empty.
     pub fn next(&mut self, answers: Vec<Answer>) -> Step {
-        let mut answers = answers.into_iter();
-        for text in std::mem::take(&mut self.asked) {
-            self.answers
-                .insert(text, answers.next().unwrap_or_default());
-        }
+        let due = self.asked().len();
+        let missing = std::iter::repeat_with(Answer::default);
+        self.answers
+            .extend(answers.into_iter().chain(missing).take(due));
         loop {
             let failures = self.failures();
             if failures.is_empty() || self.attempt >= MAX_ATTEMPTS {
@@ -214,10 +231,8 @@ impl SentencePlan {
             }
             self.escalate(&failures);
             self.build();
-            if !self.asked.is_empty() {
-                return Step::Retry(Attempt {
-                    texts: self.asked.clone(),
-                });
+            if !self.asked().is_empty() {
+                return Step::Retry;
             }
         }
     }
@@ -233,15 +248,30 @@ impl SentencePlan {
             split: self.split,
         }
         .build(&mut self.modes);
-        self.asked.clear();
-        for sent in self
-            .segments
-            .iter()
-            .filter_map(|segment| segment.sent.as_ref())
-        {
-            if !self.answers.contains_key(&sent.text) && !self.asked.contains(&sent.text) {
-                self.asked.push(sent.text.clone());
+        let is_alone = self.texts.is_empty() && self.segments.len() == 1;
+        let texts = self.texts.iter().enumerate();
+        let mut known: HashMap<String, usize> =
+            texts.map(|(at, asked)| (asked.text.clone(), at)).collect();
+        let sent = self.segments.iter_mut();
+        for sent in sent.filter_map(|segment| segment.sent.as_mut()) {
+            let is_mark = |mark: &MarkAt| self.unit.parts[mark.part].kind != PartKind::Break;
+            let is_marked = sent.marks.iter().any(is_mark);
+            let is_plain = sent.slots.is_empty() && !is_marked;
+            if let Some(&at) = known.get(&sent.text) {
+                sent.asked = at;
+                self.texts[at].is_plain &= is_plain;
+                self.texts[at].is_marked |= is_marked;
+                continue;
             }
+            sent.asked = self.texts.len();
+            if !is_alone {
+                known.insert(sent.text.clone(), sent.asked);
+            }
+            self.texts.push(Asked {
+                text: sent.text.clone(),
+                is_marked,
+                is_plain,
+            });
         }
     }
 
@@ -250,17 +280,10 @@ impl SentencePlan {
         let mut failures = Vec::new();
         for (at, segment) in self.segments.iter().enumerate() {
             let Some(sent) = &segment.sent else { continue };
-            let failure = match self.answers.get(&sent.text) {
-                Some(answer) => check::failure(sent, answer, self.unit.escape),
-                None => Some(Failure::Bad(Flag::Empty)),
-            };
-            let restored = || {
-                let answer = self.answers.get(&sent.text)?;
-                restore::restore(&self.unit, segment, sent, answer)
-            };
-            if let Some(failure) = failure {
+            let answer = &self.answers[sent.asked];
+            if let Some(failure) = check::failure(sent, answer, self.unit.escape) {
                 failures.push((at, failure));
-            } else if restored().is_none() {
+            } else if restore::restore(&self.unit, segment, sent, answer).is_none() {
                 failures.push((at, Failure::Marks));
             }
         }
@@ -321,19 +344,30 @@ impl SentencePlan {
         for (_, failure) in failures {
             checks.note(failure.flag());
         }
-        let has_cuts = self.cut_marks && self.unit.marks() > 0 || self.split;
+        let in_parts = self.segments.iter().any(|segment| {
+            let sent = segment.sent.as_ref();
+            sent.is_some_and(|sent| self.answers[sent.asked].in_parts)
+        });
+        if in_parts {
+            checks.note(Flag::Truncated);
+        }
+        let has_cuts = self.cut_marks && self.unit.marks() > 0 || self.split || in_parts;
         checks.way = match () {
             () if has_cuts || self.modes.contains(&Mode::Cut) => Way::Cut,
             () if self.modes.contains(&Mode::StandIn) => Way::StandIn,
             () => Way::Whole,
         };
         let failed: Vec<usize> = failures.iter().map(|(at, _)| *at).collect();
+        self.uses = vec![Use::None; self.texts.len()];
         let translation = assemble::assemble(
             &self.text,
             &self.unit,
             &self.segments,
-            &self.answers,
-            &failed,
+            assemble::Answers {
+                all: &self.answers,
+                uses: &mut self.uses,
+                failed: &failed,
+            },
             &mut checks,
         );
         Step::Done {

@@ -1,9 +1,7 @@
 //! Puts the translation of a sentence together, and checks it as a whole.
 
-use std::collections::HashMap;
-
 use super::{
-    Answer, Checks, Flag, Way, check,
+    Answer, Checks, Flag, Use, Way, check,
     restore::{self, Out},
     segment::{Segment, Sent},
     slots,
@@ -15,13 +13,21 @@ use crate::{
     format::tags::Tags,
 };
 
-/// The translation of a unit; the segments in `failed` stay as they are.
+/// The answers to the texts of a plan.
+pub(super) struct Answers<'a> {
+    pub(super) all: &'a [Answer],
+    /// What becomes of each.
+    pub(super) uses: &'a mut [Use],
+    /// Segments that have no answer which passed; in order.
+    pub(super) failed: &'a [usize],
+}
+
+/// The translation of a unit; the segments that failed stay as they are.
 pub(super) fn assemble(
     text: &str,
     unit: &Unit,
     segments: &[Segment],
-    answers: &HashMap<String, Answer>,
-    failed: &[usize],
+    answers: Answers<'_>,
     checks: &mut Checks,
 ) -> Translation {
     let words = unit.parts.iter().filter_map(|part| {
@@ -36,14 +42,14 @@ pub(super) fn assemble(
     };
     // Whether nothing was translated, and whether every byte is the source's.
     let (mut is_source, mut is_verbatim) = (true, true);
-    let mut failed = failed.iter().peekable();
+    let mut failed = answers.failed.iter().peekable();
     for (at, segment) in segments.iter().enumerate() {
         let is_failed = failed.next_if_eq(&&at).is_some();
         let Some(sent) = &segment.sent else {
             assembly.source(segment);
             continue;
         };
-        let answer = answers.get(&sent.text).filter(|_| !is_failed);
+        let answer = (!is_failed).then(|| &answers.all[sent.asked]);
         // A half of a segment has no place of its own.
         let is_half = |next: &Segment| next.range.is_empty() && next.parts == segment.parts;
         let is_whole = !segment.range.is_empty() && !segments.get(at + 1).is_some_and(is_half);
@@ -55,9 +61,14 @@ pub(super) fn assemble(
             is_verbatim &= is_whole;
             continue;
         };
-        if check::is_copy(sent, &answer.text) {
+        let is_copy = check::is_copy(sent, &answer.text);
+        if is_copy {
             checks.note(Flag::Untranslated);
         }
+        answers.uses[sent.asked] = match is_copy {
+            true => Use::Doubtful,
+            false => Use::Passed,
+        };
         if answer.text.trim() == sent.text.trim() && is_whole {
             assembly.source(segment);
             continue;
@@ -71,6 +82,7 @@ pub(super) fn assemble(
         checks.note(Flag::Token);
         checks.note(Flag::SourceKept);
         checks.way = Way::Source;
+        answers.uses.fill(Use::None);
         return Translation {
             fragments: vec![Fragment::Source(unit.range.clone())],
         };

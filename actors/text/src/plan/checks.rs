@@ -88,6 +88,18 @@ impl Flag {
     }
 }
 
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Use {
+    /// It is not part of the translation.
+    #[default]
+    None,
+    /// It is part of the translation, and its text may well be untranslated.
+    Doubtful,
+    /// It passed all checks, and is part of the translation.
+    Passed,
+}
+
 /// How a translation came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checks {
@@ -125,11 +137,5 @@ impl Checks {
     #[must_use]
     pub fn has(&self, flag: Flag) -> bool {
         self.flags & (1 << flag as u8) != 0
-    }
-
-    /// Whether the translation may be cached: nothing of it was left untranslated for a failure.
-    #[must_use]
-    pub fn is_cacheable(&self) -> bool {
-        !self.has(Flag::SourceKept) && !self.has(Flag::Untranslated)
     }
 }

@@ -99,14 +99,15 @@ pub(super) fn run(
     mut model: impl FnMut(&str) -> Answer,
 ) -> (Translation, Checks) {
     let mut plan = SentencePlan::new(document, unit, profile);
-    let mut attempt = plan.first();
     for _ in 0..super::MAX_ATTEMPTS {
-        match plan.next(attempt.texts.iter().map(|text| model(text)).collect()) {
+        let asked = plan.asked().iter();
+        let answers = asked.map(|asked| model(&asked.text)).collect();
+        match plan.next(answers) {
             Step::Done {
                 translation,
                 checks,
             } => return (translation, checks),
-            Step::Retry(next) => attempt = next,
+            Step::Retry => {}
         }
     }
     panic!("no result after the last attempt: {:?}", document.text())

@@ -39,6 +39,8 @@ pub(super) struct Sent {
     pub(super) numbers: Vec<usize>,
     /// Whether it was written in capitals.
     pub(super) is_upper: bool,
+    /// Number of the text among those of the plan.
+    pub(super) asked: usize,
 }
 
 /// A token in a text that is sent.

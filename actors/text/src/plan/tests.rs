@@ -1,7 +1,7 @@
 //! Plans as a whole: marks by hand-made alignments, and the three ways.
 
 use super::{fake::*, *};
-use crate::format::Format;
+use crate::format::{Format, Options, parse};
 
 /// A message in HTML, a model's words for it, links by the numbers of words, and what must come out.
 #[track_caller]
@@ -23,10 +23,10 @@ fn check_marks(source: &str, answer: &str, links: &[(usize, usize)], expected: &
         };
         Answer {
             text: answer.to_owned(),
-            truncated: false,
             alignment: Some(Alignment {
                 links: links.iter().map(link).collect(),
             }),
+            ..Answer::default()
         }
     });
     assert_eq!(output, expected);
@@ -223,7 +223,9 @@ fn loops_and_truncated_answers_lead_to_smaller_texts_and_then_to_the_source() {
     );
     assert_eq!(output, "I THINK, THEREFORE I AM");
     assert!(
-        checks[0].has(Flag::Repetition) && checks[0].way == Way::Cut && checks[0].is_cacheable()
+        checks[0].has(Flag::Repetition)
+            && checks[0].way == Way::Cut
+            && !checks[0].has(Flag::SourceKept)
     );
     let (output, checks) = translate(
         "I think, therefore I am",
@@ -233,7 +235,48 @@ fn loops_and_truncated_answers_lead_to_smaller_texts_and_then_to_the_source() {
     );
     assert_eq!(output, "I think, therefore I am");
     assert_eq!(checks[0].way, Way::Source);
-    assert!(!checks[0].is_cacheable());
+    assert!(checks[0].has(Flag::SourceKept));
+}
+
+#[test]
+fn only_answers_that_passed_and_stand_in_the_translation_count_as_such() {
+    let document = parse(
+        "Ask @ana about the dinner of today.",
+        Format::Text,
+        &Options::default(),
+    );
+    let plan = || SentencePlan::new(&document, 0, &Arc::new(Profile::default()));
+    let uses = |plan: &SentencePlan| [0, 1, 2, 3].map(|text| plan.usage(text));
+
+    let mut whole = plan();
+    assert_eq!(whole.usage(0), Use::None);
+    whole.next(vec!["Demande à @ana le dîner.".into()]);
+    assert_eq!(uses(&whole), [Use::Passed, Use::None, Use::None, Use::None]);
+
+    let mut cut = plan();
+    cut.next(vec!["Demande le dîner.".into()]);
+    assert_eq!(cut.asked().len(), 2);
+    cut.next(vec!["Demande".into(), "about the dinner of today.".into()]);
+    assert_eq!(
+        uses(&cut),
+        [Use::None, Use::Passed, Use::Doubtful, Use::None]
+    );
+
+    let mut kept = plan();
+    kept.next(vec![Answer::default()]);
+    while let Step::Retry = kept.next(Vec::new()) {}
+    assert_eq!(uses(&kept), [Use::None; 4]);
+}
+
+#[test]
+fn an_answer_in_parts_is_a_cut_and_says_so() {
+    let (output, checks) = translate("one two", Format::Text, &aligned(), |text| Answer {
+        in_parts: true,
+        ..Fake::Upper.answer(text, true)
+    });
+    assert_eq!(output, "ONE TWO");
+    assert_eq!(checks[0].way, Way::Cut);
+    assert!(checks[0].has(Flag::Truncated) && checks[0].attempts == 1);
 }
 
 #[test]
