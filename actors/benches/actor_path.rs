@@ -75,6 +75,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         target: "fr".into(),
         align: false,
     };
+    let text = Arc::clone(&spec.text);
     let start = PoolStart {
         spec,
         engines: Arc::new(Fakes),
@@ -96,7 +97,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         model: Arc::from("bench"),
         ability,
         pool,
-        max_piece_tokens: 128,
+        text,
         space: None,
     }];
     let start = IntakeStart {

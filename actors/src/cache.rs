@@ -28,6 +28,15 @@ impl CacheKey {
         Self::first_half(hash)
     }
 
+    /// The key of the same piece with an alignment: one without any cannot take its place.
+    #[must_use]
+    pub fn with_alignment(&self) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update("aligned");
+        Self::first_half(hash)
+    }
+
     /// Some bits of it, spread evenly.
     pub(crate) const fn prefix(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;

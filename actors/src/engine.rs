@@ -10,7 +10,8 @@ use std::{error::Error, path::PathBuf, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 pub use babelmesh_engine_protocol::{
-    Completeness, Device, LoadReport, LoadRequest, Precision, Segment, Translation,
+    Alignment, Capabilities, CharacterSet, Completeness, Coverage, Device, LoadReport, LoadRequest,
+    Precision, Segment, Translation,
 };
 
 use crate::{domain::SpanRef, offload::PeerError};
@@ -65,6 +66,11 @@ pub type EngineEnd = Pin<Box<dyn Future<Output = EngineError> + Send>>;
 pub trait EngineFactory: Send + Sync {
     /// The engine's name: `firefox`, `ctranslate2`, `rust-bert` or `fake`.
     fn name(&self) -> &str;
+
+    /// Whether its engines are expected to tell alignments: what holds until one has reported its capabilities.
+    fn aligns(&self) -> bool {
+        false
+    }
 
     /// A new engine that is not loaded yet.
     fn create(&self) -> Box<dyn Engine>;

@@ -1,6 +1,8 @@
 //! Typed events of the actors. An [`Observer`] turns them into logs, metrics, traces or terminal output; the actors
 //! depend on none of these.
 
+mod sentences;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::{
@@ -8,6 +10,8 @@ use crate::{
     offload::{OffloadReason, PeerError, RemoteWorkerStop},
     scaling::{Bounds, Decision},
 };
+
+pub use sentences::SentenceCounts;
 
 /// Something that happened in a pool or its intake.
 #[derive(Debug, Clone)]
@@ -80,6 +84,13 @@ pub enum Event {
         source: PieceSource,
         /// How many.
         pieces: usize,
+    },
+    /// Sentences were translated and checked.
+    SentencesChecked {
+        /// Pool (model id).
+        pool: Arc<str>,
+        /// How many, and what was found.
+        counts: SentenceCounts,
     },
     /// A model could not take pieces of texts whole, or did not finish their translation. They are cut and translated again, or their texts
     /// answered with an error.

@@ -28,7 +28,8 @@ use crate::{
         deliver_all,
     },
     events::{Event, Observer, Stage},
-    pool::{Applied, PoolMessage, SegmentedText, Submission, Unloaded},
+    model_text::ModelText,
+    pool::{Applied, ParsedText, PoolMessage, Submission, Unloaded},
     remote_nodes::RemoteNodes,
     retry::{AfterError, RetryPolicy, decide},
     routing::Capability,
@@ -55,8 +56,8 @@ pub struct Route {
     pub ability: Capability,
     /// Its pool.
     pub pool: ActorRef<PoolMessage>,
-    /// Longest piece of text that the model takes at once, in estimated tokens.
-    pub max_piece_tokens: usize,
+    /// How texts are read for the model; its pool learns that from its engines.
+    pub text: Arc<ModelText>,
     /// Cache space: everything that translations depend on besides text and languages.
     pub space: Option<CacheSpace>,
 }
@@ -344,13 +345,13 @@ impl IntakeState {
                     accepted[job.lane()] += usize::from(tries == 0);
                     self.segment_in_background(myself, route, *job, tries);
                 }
-                Placement::In(route, mut job) => match self.cut(route, &job) {
-                    Ok(cut) => {
+                Placement::In(route, mut job) => match self.parse(route, &job) {
+                    Ok(text) => {
                         if may_retry {
                             wrapper.wrap(&mut job.order, tries);
                         }
                         accepted[job.lane()] += usize::from(tries == 0);
-                        submissions[route].push(Submission::new(*job, cut));
+                        submissions[route].push(Submission::new(*job, text));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
                 },
@@ -432,14 +433,10 @@ impl IntakeState {
         Ok(())
     }
 
-    /// Cuts a job's text into pieces for a route.
-    fn cut(&self, route: usize, job: &Job) -> Result<SegmentedText, RequestError> {
-        let Route {
-            max_piece_tokens,
-            space,
-            ..
-        } = &self.start.routes[route];
-        self.contained(|| SegmentedText::of(job, *max_piece_tokens, space.as_ref()))
+    /// Parses a job's text for a route.
+    fn parse(&self, route: usize, job: &Job) -> Result<ParsedText, RequestError> {
+        let Route { text, space, .. } = &self.start.routes[route];
+        self.contained(|| ParsedText::of(job, text, space.as_ref()))
     }
 
     /// Does something with the text of one order. A panic of it concerns this order alone.

@@ -38,7 +38,7 @@ pub use failure::{
 };
 pub use health::ConditionWatch;
 pub use item::Item;
-pub(crate) use jobs::SegmentedText;
+pub(crate) use jobs::ParsedText;
 pub use jobs::Submission;
 pub use lag::PoolLag;
 pub use message::PoolMessage;

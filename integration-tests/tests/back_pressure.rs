@@ -102,7 +102,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         model: Arc::from("fake"),
         ability,
         pool,
-        max_piece_tokens: 100,
+        text: Arc::default(),
         space: None,
     }];
     let start = IntakeStart {

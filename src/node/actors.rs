@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use babelmesh_actors::{
+    ModelText,
     cache::CacheSpace,
     domain::Language,
     engine::Segment,
@@ -311,6 +312,11 @@ pub(super) fn spec(
         unavailable_after: seconds(pool.unavailable_after_ms),
         min_piece_tokens: pool.min_piece_tokens,
         offload: config.offload.clone(),
+        // Estimates err by some tokens; a piece must not be cut by the engine.
+        text: Arc::new(ModelText::new(
+            model.manifest().limits.max_input_tokens.saturating_mul(3) / 4,
+            Arc::default(),
+        )),
     }
 }
 

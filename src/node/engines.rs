@@ -242,6 +242,10 @@ impl EngineFactory for FakeFactory {
         "fake"
     }
 
+    fn aligns(&self) -> bool {
+        true
+    }
+
     fn create(&self) -> Box<dyn Engine> {
         Box::new(FakeEngine::new(self.spec.clone()))
     }

@@ -119,14 +119,16 @@ impl Pools {
         let ability = actors::ability(model)?;
         let space = actors::space(&self.config, model, engines.name());
         let lag = PoolLag::default();
+        let spec = actors::spec(
+            &self.config,
+            model,
+            (ability.clone(), space.clone()),
+            models,
+            initial,
+        );
+        let text = Arc::clone(&spec.text);
         let start = PoolStart {
-            spec: actors::spec(
-                &self.config,
-                model,
-                (ability.clone(), space.clone()),
-                models,
-                initial,
-            ),
+            spec,
             engines,
             policy: actors::policy(&self.config),
             budget: Arc::clone(&self.budget),
@@ -144,13 +146,11 @@ impl Pools {
             licence: Arc::from(model.manifest().licence.as_str()),
             lag,
         };
-        let limit = model.manifest().limits.max_input_tokens;
         let route = Route {
             model: Arc::clone(&entry.model),
             ability,
             pool,
-            // Estimates err by some tokens; a piece must not be cut by the engine.
-            max_piece_tokens: (limit as usize * 3 / 4).max(1),
+            text,
             space: self.cache.is_some().then_some(space),
         };
         Ok((route, entry))

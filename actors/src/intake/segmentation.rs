@@ -9,7 +9,7 @@ use crate::{
     containment::{Contained, contain},
     domain::{ErrorCode, Job, Locality, Order, RequestError, deliver_all},
     events::{Event, Stage},
-    pool::{PoolMessage, SegmentedText, Submission, Unloaded},
+    pool::{ParsedText, PoolMessage, Submission, Unloaded},
 };
 
 use super::{
@@ -80,7 +80,7 @@ pub struct SegmentedJob {
     job: Job,
     tries: u32,
     /// None if the task was dropped before it ran.
-    cut: Option<Result<SegmentedText, Contained>>,
+    cut: Option<Result<ParsedText, Contained>>,
 }
 
 /// A segmentation task. The intake always gets the job back.
@@ -92,10 +92,8 @@ struct Task {
 impl Task {
     fn run(mut self, route: &Route) {
         if let Some(text) = &mut self.text {
-            let cut = contain(|| {
-                SegmentedText::of(&text.job, route.max_piece_tokens, route.space.as_ref())
-            });
-            text.cut = Some(cut);
+            let parsed = contain(|| ParsedText::of(&text.job, &route.text, route.space.as_ref()));
+            text.cut = Some(parsed);
         }
     }
 }

@@ -123,7 +123,7 @@ mod tests {
                 tier: ModelType::Basic,
             },
             pool,
-            max_piece_tokens: 128,
+            text: Arc::default(),
             space: None,
         };
         let start = IntakeStart {

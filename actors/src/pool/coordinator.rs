@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{JobOutcome, Lane, Lanes, Language, deliver_all},
-    events::{Event, PieceSource, Stage},
+    events::{Event, PieceSource, SentenceCounts, Stage},
     offload::PeerError,
     scaling::{Bounds, Totals},
 };
@@ -34,10 +34,10 @@ use super::{
     capacity::Capacity,
     closing::Closing,
     command::{Applied, BoundsError, Unloaded},
-    dedup::{CachedPieces, Found, SingleFlight},
+    dedup::{Found, SingleFlight},
     health::{ConditionWatch, Health, HealthLimits},
-    item::Item,
-    jobs::{Jobs, Origin, Submission, Worker},
+    item::{Answered, Item},
+    jobs::{Admission, Completed, Jobs, Origin, Submission, Worker},
     lag::PoolLag,
     message::PoolMessage,
     peer_queue::PeerQueue,
@@ -107,6 +107,9 @@ impl Pool {
             unavailable_after: spec.unavailable_after,
         };
         let target = spec.offload.target_delay();
+        if start.engines.aligns() {
+            spec.text.assume_alignments();
+        }
         Self {
             events: PoolEvents::new(start.observer, Arc::clone(&spec.model_id)),
             lag: start.lag,
@@ -141,6 +144,7 @@ impl Pool {
         let shared = self.dedup.is_shared();
         let (mut ended, mut asked) = (Vec::new(), Vec::new());
         let (mut at_hand, mut refused) = (0, 0);
+        let mut checked = SentenceCounts::default();
         for submission in submissions {
             self.note_arrival(&submission, now);
             let is_paused = self.queue.is_paused(submission.job.target);
@@ -151,14 +155,15 @@ impl Pool {
                 false => dedup.look_up(item),
             };
             let prepared = match self.jobs.prepare(submission, now, &worker, known) {
-                Ok(prepared) => prepared,
-                Err(outcome) => {
+                Admission::Open(prepared) => *prepared,
+                Admission::Ended(outcome, sentences) => {
                     at_hand += pieces;
+                    checked.add(&sentences);
                     ended.push(*outcome);
                     continue;
                 }
             };
-            at_hand += pieces - prepared.pieces();
+            at_hand += pieces.saturating_sub(prepared.pieces());
             // It is not known yet whether other nodes support it, and when it is resumed.
             if !shared && !is_paused {
                 let job = prepared.job();
@@ -175,6 +180,7 @@ impl Pool {
                     continue;
                 }
             }
+            checked.add(prepared.sentences());
             for item in self.jobs.accept(prepared) {
                 self.counters.totals.arrived_tokens += u64::from(item.tokens);
                 match shared && item.key.is_some() && !is_paused {
@@ -189,6 +195,7 @@ impl Pool {
         }
         self.autoscaler.note_work();
         self.events.pieces_known(PieceSource::Memory, at_hand);
+        self.events.sentences_checked(checked);
         self.finish(ended);
         if !asked.is_empty() {
             let pool = myself.clone();
@@ -214,7 +221,7 @@ impl Pool {
     /// Takes the answer of nodes that share translations: what was found is done, all else is queued.
     pub(super) fn found(&mut self, found: Found) {
         let (mut known, others) = self.dedup.found(found);
-        known.retain(|(item, _)| self.jobs.is_active(item.job));
+        known.retain(|answered| self.jobs.is_active(answered.item.job));
         for item in others {
             if self.jobs.is_active(item.job) {
                 self.queue.push(item);
@@ -224,15 +231,37 @@ impl Pool {
     }
 
     /// Takes translations that needed no engine.
-    fn finish_known(&mut self, source: PieceSource, known: CachedPieces) {
+    fn finish_known(&mut self, source: PieceSource, known: Vec<Answered>) {
         if known.is_empty() {
             return;
         }
         self.events.pieces_known(source, known.len());
         let worker = self.worker(Arc::from(""));
         let now = Instant::now();
-        let outcomes = self.jobs.complete(known, Origin::Cached, &worker, now);
+        let completed = self.jobs.complete(known, Origin::Cached, &worker, now);
+        self.take_completed(completed);
+    }
+
+    /// Goes on with what came of translations.
+    fn take_completed(&mut self, completed: Completed) {
+        let Completed {
+            outcomes,
+            items,
+            verified,
+            sentences,
+        } = completed;
+        self.dedup.store(verified);
+        self.queue_further(items);
+        self.events.sentences_checked(sentences);
         self.finish(outcomes);
+    }
+
+    /// Queues further pieces of jobs that have begun.
+    fn queue_further(&mut self, items: Vec<Item>) {
+        for item in items {
+            self.counters.totals.arrived_tokens += u64::from(item.tokens);
+            self.queue.push(item);
+        }
     }
 
     /// Ends jobs.

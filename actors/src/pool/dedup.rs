@@ -11,7 +11,7 @@
 mod recent;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -19,7 +19,7 @@ use babelmesh_engine_protocol::Translation;
 
 use crate::cache::{CacheKey, TranslationCache};
 
-use super::item::Item;
+use super::item::{Answered, Item, StoreKey, Verified};
 use recent::Recent;
 
 /// The cache, and texts in flight.
@@ -32,9 +32,6 @@ pub(super) struct SingleFlight {
     waiting: HashMap<CacheKey, Vec<Item>>,
     recent: Recent,
 }
-
-/// Pieces of a batch or an answer, with their translations.
-pub(super) type CachedPieces = Vec<(Item, Translation)>;
 
 impl SingleFlight {
     pub(super) fn new(cache: Option<Arc<dyn TranslationCache>>) -> Self {
@@ -70,14 +67,14 @@ impl SingleFlight {
 
     /// Removes the items of a batch that need no engine, and returns those that are cached by now. The others removed
     /// wait for the translation of an earlier batch or item.
-    pub(super) fn admit(&mut self, items: &mut Vec<Item>) -> CachedPieces {
+    pub(super) fn admit(&mut self, items: &mut Vec<Item>) -> Vec<Answered> {
         let mut known = Vec::new();
         items.retain_mut(|item| {
             let Some(key) = item.key else { return true };
             if self.recent.may_be_newer(&key, item.looked_up)
                 && let Some(translation) = self.look_up(item)
             {
-                known.push((*item, translation));
+                known.push(Answered::known(*item, translation));
                 return false;
             }
             match self.waiting.entry(key) {
@@ -94,27 +91,57 @@ impl SingleFlight {
         known
     }
 
-    /// Caches the translations of a batch, and returns their waiting duplicates.
+    /// Takes the translations of a batch; returns the duplicates that waited for them, then the batch itself.
     pub(super) fn complete(
         &mut self,
-        items: &[Item],
-        translations: &[Translation],
-    ) -> CachedPieces {
-        let Some(cache) = &self.cache else {
-            return Vec::new();
+        translated: impl IntoIterator<Item = (Item, Translation)>,
+    ) -> (Vec<Answered>, Vec<Answered>) {
+        let translated = translated.into_iter();
+        let (mut waited, mut made) = (Vec::new(), Vec::with_capacity(translated.size_hint().0));
+        for (item, translation) in translated {
+            let store = self.store_key(&item);
+            let answered = |item, translation| Answered {
+                item,
+                translation,
+                store,
+            };
+            if let Some(key) = item.key {
+                let same = self.waiting.remove(&key).unwrap_or_default();
+                waited.extend(
+                    same.into_iter()
+                        .map(|item| answered(item, translation.clone())),
+                );
+            }
+            made.push(answered(item, translation));
+        }
+        (waited, made)
+    }
+
+    /// Where a translation that engines made now is stored.
+    fn store_key(&self, item: &Item) -> Option<StoreKey> {
+        self.cache.as_ref()?;
+        let (piece, numeric) = (item.key?, self.numeric.as_deref()?);
+        Some(StoreKey {
+            piece,
+            made: piece.made_in(numeric),
+        })
+    }
+
+    /// Caches translations that have passed the checks.
+    pub(super) fn store(&mut self, verified: Vec<Verified>) {
+        let Some(cache) = self.cache.as_ref().filter(|_| !verified.is_empty()) else {
+            return;
         };
-        let (mut made, mut waited) = (Vec::with_capacity(items.len()), Vec::new());
-        for (item, translation) in items.iter().zip(translations) {
-            let Some(key) = item.key else { continue };
-            let same = self.waiting.remove(&key).unwrap_or_default();
-            waited.extend(same.into_iter().map(|item| (item, translation.clone())));
-            if let Some(numeric) = &self.numeric {
-                self.recent.note(&key);
-                made.push((key.made_in(numeric), translation.clone()));
+        // A piece and its duplicates have the same translation.
+        let mut seen = HashSet::with_capacity(verified.len());
+        let mut made = Vec::with_capacity(verified.len());
+        for Verified { store, translation } in verified {
+            if seen.insert(store.made) {
+                self.recent.note(&store.piece);
+                made.push((store.made, translation));
             }
         }
         cache.put(made);
-        waited
     }
 
     /// A batch will not be done now: returns the pieces that waited for it.
@@ -149,14 +176,14 @@ impl SingleFlight {
     }
 
     /// Takes the answer: the pieces that were found, and the others.
-    pub(super) fn found(&mut self, Found { items, answers }: Found) -> (CachedPieces, Vec<Item>) {
+    pub(super) fn found(&mut self, Found { items, answers }: Found) -> (Vec<Answered>, Vec<Item>) {
         let mut answers = answers.into_iter();
         let (mut known, mut others) = (Vec::new(), Vec::new());
         for item in items {
             match answers.next().flatten() {
                 Some(translation) if translation.is_whole() => {
                     item.key.iter().for_each(|key| self.recent.note(key));
-                    known.push((item, translation));
+                    known.push(Answered::known(item, translation));
                 }
                 _ => others.push(item),
             }

@@ -131,6 +131,7 @@ mod tests {
                 target: "fr".parse().unwrap(),
                 lane: Lane::Normal,
                 queued: now,
+                has_begun: false,
                 client: ClientId::default(),
                 key: None,
                 looked_up: LookedUp::default(),

@@ -1,5 +1,6 @@
 //! One piece of one job, as the queue, batches and the in-flight table know it.
 
+use babelmesh_engine_protocol::Translation;
 use tokio::time::Instant;
 
 use crate::{
@@ -22,12 +23,50 @@ pub struct Item {
     pub lane: Lane,
     /// Its client.
     pub client: ClientId,
-    /// When it was queued.
+    /// When its job was queued.
     pub queued: Instant,
+    /// Whether other pieces of its job are translated: it goes before the jobs of its client that have not begun.
+    pub has_begun: bool,
     /// Cache key of its text, if caching is enabled.
     pub key: Option<CacheKey>,
     /// What had been remembered when its translation was last looked for: see [`SingleFlight`](super::dedup::SingleFlight).
     pub(super) looked_up: LookedUp,
+}
+
+/// Where a translation is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoreKey {
+    /// Key of the piece.
+    pub(super) piece: CacheKey,
+    /// The same with the numeric type that the translation was made in.
+    pub(super) made: CacheKey,
+}
+
+/// A translation of a piece.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answered {
+    pub(super) item: Item,
+    pub(super) translation: Translation,
+    /// Where it is to be stored once it has passed the checks; `None` if it is known already, or not to be stored.
+    pub(super) store: Option<StoreKey>,
+}
+
+impl Answered {
+    /// A translation that is stored already.
+    pub(super) const fn known(item: Item, translation: Translation) -> Self {
+        Self {
+            item,
+            translation,
+            store: None,
+        }
+    }
+}
+
+/// A translation that has passed the checks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Verified {
+    pub(super) store: StoreKey,
+    pub(super) translation: Translation,
 }
 
 /// How far the memory of translations had come when a piece was looked for in it; zero for a piece that was not.

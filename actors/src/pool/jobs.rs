@@ -1,8 +1,13 @@
-//! The jobs of a pool: cut into pieces on their way in, put together on their way out.
+//! The jobs of a pool: parsed into sentences on their way in, put together on their way out.
+//!
+//! Each sentence has a plan, which says what a model is to translate of it, checks the translations, and asks for others where they do not pass.
+//! What it asks for are the pieces of the job; the queue and the batches know these only.
 
 mod assembly;
+mod sentence;
 mod splitting;
 mod submission;
+mod totals;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,16 +18,18 @@ use babelmesh_engine_protocol::Translation;
 use tokio::time::Instant;
 
 use crate::{
+    containment::Contained,
     domain::{ClientId, ErrorCode, Job, JobOutcome, Lane, Language, RequestError, Trace},
     engine::EngineBatch,
+    events::SentenceCounts,
 };
 
-use super::item::{Item, LookedUp};
-use assembly::Assembly;
+use super::item::{Answered, Item, LookedUp, Verified};
+use assembly::{Assembly, Progress, Split};
 pub(super) use assembly::{Origin, Worker};
-use splitting::Part;
+use sentence::PieceAnswer;
 pub(super) use splitting::Shortfall;
-pub(crate) use submission::SegmentedText;
+pub(crate) use submission::ParsedText;
 pub use submission::Submission;
 
 /// Jobs that wait for pieces.
@@ -53,6 +60,38 @@ pub(super) struct Prepared {
     assembly: Assembly,
     /// The pieces that need an engine.
     items: Vec<Item>,
+    /// Sentences that are translated without one.
+    sentences: SentenceCounts,
+}
+
+/// What came of a job that was looked through.
+pub(super) enum Admission {
+    /// It needs an engine.
+    Open(Box<Prepared>),
+    /// It needs none.
+    Ended(Box<JobOutcome>, SentenceCounts),
+}
+
+/// What came of some translations.
+#[derive(Default)]
+pub(super) struct Completed {
+    pub(super) outcomes: Vec<JobOutcome>,
+    /// Further pieces that need an engine.
+    pub(super) items: Vec<Item>,
+    /// Translations that have passed the checks and may be stored.
+    pub(super) verified: Vec<Verified>,
+    /// Sentences that are translated.
+    pub(super) sentences: SentenceCounts,
+}
+
+/// What comes of a piece that an engine could not take, or did not finish.
+pub(super) enum Shortened {
+    /// These pieces are in its place; none when its job has ended.
+    Parts(Vec<Item>),
+    /// Its sentence is to be tried another way: the pool has the job take note of the shortfall.
+    OtherWay,
+    /// It cannot be translated.
+    Impossible,
 }
 
 impl Prepared {
@@ -71,6 +110,11 @@ impl Prepared {
         self.assembly.job()
     }
 
+    /// Sentences that are translated without an engine.
+    pub(super) const fn sentences(&self) -> &SentenceCounts {
+        &self.sentences
+    }
+
     /// Ends the job with an error instead.
     pub(super) fn refuse(self, error: RequestError) -> JobOutcome {
         self.assembly.failed(error)
@@ -78,51 +122,51 @@ impl Prepared {
 }
 
 impl Jobs {
-    /// Looks a job through for pieces that `known` has a translation of. `Err` holds the outcome of a job that needs no more.
+    /// Looks a job through for pieces that `known` has a translation of.
     pub(super) fn prepare(
         &mut self,
         submission: Submission,
         now: Instant,
         worker: &Worker,
         mut known: impl FnMut(&mut Item) -> Option<Translation>,
-    ) -> Result<Prepared, Box<JobOutcome>> {
+    ) -> Admission {
         let key = self.next;
         self.next += 1;
-        let job = &submission.job;
-        let (target, lane, client) = (job.target, job.lane(), job.client());
-        if submission.cut.pieces.is_empty() {
-            return Err(Box::new(submission.job.untouched()));
+        if submission.pieces() == 0 {
+            let outcome = submission.job.untouched();
+            return Admission::Ended(Box::new(outcome), SentenceCounts::default());
         }
-        let (mut found, mut items) = (Vec::new(), Vec::new());
-        for (piece, text) in (0u32..).zip(&submission.cut.pieces) {
-            let mut item = Item {
-                job: key,
-                piece,
-                tokens: text.tokens,
-                target,
-                lane,
-                client,
-                queued: now,
-                key: text.key,
-                looked_up: LookedUp::default(),
+        let mut assembly = Assembly::new(submission, now);
+        let (mut items, mut progress) = (Vec::new(), Progress::default());
+        // What is known may lead to further pieces, which follow the others.
+        let mut numbers = 0u32..;
+        while let Some(number) = numbers.next()
+            && let Some(mut item) = item(key, &assembly, number)
+        {
+            let Some(translation) = known(&mut item) else {
+                items.push(item);
+                continue;
             };
-            match known(&mut item) {
-                Some(translation) => found.push((piece, translation)),
-                None => items.push(item),
+            let answer = PieceAnswer {
+                translation,
+                origin: Origin::Cached,
+                store: None,
+            };
+            if let Err(panic) = assembly.add(number, answer, &mut progress) {
+                let outcome = self.failed_by_panic(assembly, panic);
+                return Admission::Ended(Box::new(outcome), progress.sentences);
             }
         }
-        let mut assembly = Assembly::new(submission);
-        for (piece, translation) in found {
-            assembly.add(piece, translation, Origin::Cached);
-        }
         if assembly.is_complete() {
-            return Err(Box::new(self.finished(assembly, worker, now)));
+            let outcome = self.finished(assembly, worker, now);
+            return Admission::Ended(Box::new(outcome), progress.sentences);
         }
-        Ok(Prepared {
+        Admission::Open(Box::new(Prepared {
             key,
             assembly,
             items,
-        })
+            sentences: progress.sentences,
+        }))
     }
 
     /// Takes a job in, and returns its pieces that need an engine.
@@ -131,6 +175,7 @@ impl Jobs {
             key,
             assembly,
             items,
+            ..
         } = prepared;
         let deadline = assembly.job().deadline;
         self.deadlines.extend(deadline.map(|at| (at, key)));
@@ -143,6 +188,13 @@ impl Jobs {
         let (outcome, panic) = assembly.finish(worker, now);
         self.panics.extend(panic);
         outcome
+    }
+
+    /// A panic while its translations were checked concerns a job alone.
+    fn failed_by_panic(&mut self, assembly: Assembly, panic: Contained) -> JobOutcome {
+        self.panics.push(panic.to_string());
+        let message = "internal error while checking the translations";
+        assembly.failed(RequestError::new(ErrorCode::InternalError, message))
     }
 
     /// Panics since the last call.
@@ -240,28 +292,55 @@ impl Jobs {
         (batch, watched)
     }
 
-    /// Takes translations; returns the jobs that are complete with them.
+    /// Takes translations; returns the jobs that are complete with them, and what else is needed.
     pub(super) fn complete(
         &mut self,
-        translated: impl IntoIterator<Item = (Item, Translation)>,
+        answered: impl IntoIterator<Item = Answered>,
         origin: Origin,
         worker: &Worker,
         now: Instant,
-    ) -> Vec<JobOutcome> {
-        let translated = translated.into_iter();
-        let mut done = Vec::with_capacity(translated.size_hint().0);
-        for (item, translation) in translated {
+    ) -> Completed {
+        let answered = answered.into_iter();
+        let mut completed = Completed {
+            outcomes: Vec::with_capacity(answered.size_hint().0),
+            ..Completed::default()
+        };
+        let mut progress = Progress::default();
+        for Answered {
+            item,
+            translation,
+            store,
+        } in answered
+        {
             let Some(assembly) = self.active.get_mut(&item.job) else {
                 continue;
             };
-            assembly.add(item.piece, translation, origin);
-            if assembly.is_complete()
-                && let Some(assembly) = self.remove(item.job)
-            {
-                done.push(self.finished(assembly, worker, now));
+            let answer = PieceAnswer {
+                translation,
+                origin,
+                store,
+            };
+            let added = assembly.add(item.piece, answer, &mut progress);
+            let asked = progress.asked.drain(..);
+            let asked = asked.filter_map(|number| self::item(item.job, assembly, number));
+            completed.items.extend(asked.map(|item| Item {
+                has_begun: true,
+                ..item
+            }));
+            let is_complete = assembly.is_complete();
+            if added.is_ok() && !is_complete {
+                continue;
+            }
+            if let Some(assembly) = self.remove(item.job) {
+                completed.outcomes.push(match added {
+                    Ok(()) => self.finished(assembly, worker, now),
+                    Err(panic) => self.failed_by_panic(assembly, panic),
+                });
             }
         }
-        done
+        completed.verified = progress.verified;
+        completed.sentences = progress.sentences;
+        completed
     }
 
     /// Ends a job with an error, whatever pieces of it are still on their way.
@@ -306,38 +385,31 @@ impl Jobs {
             .collect()
     }
 
-    /// Cuts a piece, and returns the items of what it is cut into; none when its job has ended. `None` when it cannot be cut any further.
-    pub(super) fn split(
-        &mut self,
-        item: &Item,
-        shortfall: Shortfall,
-        smallest: u32,
-        now: Instant,
-    ) -> Option<Vec<Item>> {
+    /// Splits a piece that an engine could not take, or did not finish.
+    pub(super) fn split(&mut self, item: &Item, shortfall: Shortfall, smallest: u32) -> Shortened {
         let Some(assembly) = self.active.get_mut(&item.job) else {
-            return Some(Vec::new());
+            return Shortened::Parts(Vec::new());
         };
-        let text = assembly.text(item.piece)?;
-        let parts = match splitting::split(text, item.tokens, shortfall, smallest) {
-            Ok(parts) => parts?,
+        match assembly.split(item.piece, item.tokens, shortfall, smallest) {
+            Ok(Split::Parts(parts)) => {
+                let parts = parts.into_iter();
+                let items = parts.filter_map(|number| self::item(item.job, assembly, number));
+                Shortened::Parts(
+                    items
+                        .map(|item| Item {
+                            has_begun: true,
+                            ..item
+                        })
+                        .collect(),
+                )
+            }
+            Ok(Split::OtherWay) => Shortened::OtherWay,
+            Ok(Split::Impossible) => Shortened::Impossible,
             Err(panic) => {
                 self.panics.push(panic.to_string());
-                return None;
+                Shortened::Impossible
             }
-        };
-        let item_of = |part: &Part| Item {
-            tokens: part.tokens,
-            key: assembly.key(&text[part.range.clone()]),
-            queued: now,
-            looked_up: LookedUp::default(),
-            ..*item
-        };
-        let mut items: Vec<_> = parts.iter().map(item_of).collect();
-        let first = assembly.replace(item.piece, parts.into_iter().map(|part| part.range))?;
-        for (number, item) in (first..).zip(&mut items) {
-            item.piece = number;
         }
-        Some(items)
     }
 
     fn remove(&mut self, job: u64) -> Option<Assembly> {
@@ -363,4 +435,22 @@ impl Jobs {
     pub(super) fn len(&self) -> usize {
         self.active.len()
     }
+}
+
+/// A piece of a job for the queue.
+fn item(job: u64, assembly: &Assembly, piece: u32) -> Option<Item> {
+    let of = assembly.job();
+    let found = assembly.piece(piece)?;
+    Some(Item {
+        job,
+        piece,
+        tokens: found.tokens,
+        target: of.target,
+        lane: of.lane(),
+        client: of.client(),
+        queued: assembly.queued,
+        has_begun: false,
+        key: found.key,
+        looked_up: LookedUp::default(),
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::JobOutcome,
-    events::{BatchSpan, Event, Observer, PieceSource, TracedBatch},
+    events::{BatchSpan, Event, Observer, PieceSource, SentenceCounts, TracedBatch},
 };
 
 /// Reports events of a pool to the node's observer.
@@ -36,6 +36,14 @@ impl PoolEvents {
                 source,
                 pieces,
             });
+        }
+    }
+
+    /// Sentences were translated and checked.
+    pub(super) fn sentences_checked(&self, counts: SentenceCounts) {
+        if !counts.is_empty() {
+            let pool = self.pool();
+            self.observe(Event::SentencesChecked { pool, counts });
         }
     }
 

@@ -90,6 +90,7 @@ mod tests {
                 lane: *lane,
                 client: ClientId::default(),
                 queued: now,
+                has_begun: false,
                 key: None,
                 looked_up: LookedUp::default(),
             });

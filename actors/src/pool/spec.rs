@@ -7,6 +7,7 @@ use crate::{
     domain::{Lanes, ModelType},
     engine::{EngineFactory, Segment},
     events::Observer,
+    model_text::ModelText,
     offload::{OffloadConfig, Peers},
     routing::Capability,
     scaling::{Bounds, ScalingPolicy},
@@ -56,6 +57,8 @@ pub struct PoolSpec {
     pub min_piece_tokens: u32,
     /// Offload settings.
     pub offload: OffloadConfig,
+    /// How texts are read for the model; the pool learns it from its engines.
+    pub text: Arc<ModelText>,
 }
 
 impl PoolSpec {
@@ -83,6 +86,7 @@ impl PoolSpec {
             unavailable_after: Duration::from_secs(30),
             min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
             offload: OffloadConfig::default(),
+            text: Arc::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
+    ModelText,
     cache::{CacheSpace, TranslationCache},
     domain::{
         ErrorCode, JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
@@ -94,6 +95,10 @@ impl Engine for Recorder {
 impl EngineFactory for Fakes {
     fn name(&self) -> &'static str {
         "fake"
+    }
+
+    fn aligns(&self) -> bool {
+        true
     }
 
     fn create(&self) -> Box<dyn Engine> {
@@ -208,7 +213,9 @@ impl Bench {
         let mut spec = PoolSpec::new("fake-model", 2);
         spec.bounds.min = 2;
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
+        spec.text = Arc::new(ModelText::new(64, Arc::default()));
         change(&mut spec);
+        let text = Arc::clone(&spec.text);
         let engines = Arc::new(Fakes {
             spec: Mutex::new(fake),
             seen: Arc::default(),
@@ -226,7 +233,7 @@ impl Bench {
             model: Arc::from("fake-model"),
             ability,
             pool: pool.clone(),
-            max_piece_tokens: 64,
+            text,
             space,
         };
         let start = IntakeStart {

@@ -65,7 +65,7 @@ pub(crate) async fn load(
             tier: ModelType::Basic,
         },
         pool,
-        max_piece_tokens: 64,
+        text: Arc::default(),
         space: None,
     };
     ask(bench, |reply| IntakeMessage::Load(Box::new(route), reply)).await

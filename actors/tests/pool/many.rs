@@ -164,7 +164,7 @@ impl Node {
                     tier: ModelType::Basic,
                 },
                 pool,
-                max_piece_tokens: 64,
+                text: Arc::default(),
                 space: None,
             });
         }

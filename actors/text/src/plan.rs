@@ -212,6 +212,18 @@ impl SentencePlan {
         &self.texts[self.answers.len()..]
     }
 
+    /// What the model is expected to be able to do.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The text of this number, counted over all attempts.
+    #[must_use]
+    pub fn text(&self, text: usize) -> Option<&Asked> {
+        self.texts.get(text)
+    }
+
     /// What became of the answer to the text of this number, counted over all attempts. [`Use::None`] before the plan is done.
     #[must_use]
     pub fn usage(&self, text: usize) -> Use {

@@ -84,6 +84,10 @@ impl EngineFactory for ProcessFactory {
         self.form.kind.name()
     }
 
+    fn aligns(&self) -> bool {
+        self.form.kind == EngineKind::Firefox
+    }
+
     fn create(&self) -> Box<dyn Engine> {
         Box::new(FormEngine {
             form: Arc::clone(&self.form),

@@ -29,15 +29,19 @@ struct Message {
 }
 
 impl ClientQueue {
-    /// Queues an item behind those of its message.
+    /// Queues an item behind those of its message. One of a message that has begun goes before the messages that have not: it waited
+    /// its turn before.
     pub(super) fn push(&mut self, item: Item) {
-        let start = self.clock;
+        let (start, tokens) = match item.has_begun {
+            true => (0, 0),
+            false => (self.clock, item.tokens),
+        };
         let message = self.messages.entry(item.job).or_insert_with(|| Message {
             items: VecDeque::new(),
             tag: start,
         });
         self.order.remove(&(message.tag, item.job));
-        let cost = u64::from(item.tokens).saturating_mul(UNITS);
+        let cost = u64::from(tokens).saturating_mul(UNITS);
         message.tag = message.tag.saturating_add(cost);
         message.items.push_back(item);
         self.order.insert((message.tag, item.job));

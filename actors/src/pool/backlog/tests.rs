@@ -18,6 +18,7 @@ fn item(job: u64, tokens: u32, lane: Lane, start: Instant) -> Item {
         target: "fr".parse().unwrap(),
         lane,
         queued: start + Duration::from_micros(job),
+        has_begun: false,
         client: ClientId::of(&job.to_string()),
         key: None,
         looked_up: LookedUp::default(),

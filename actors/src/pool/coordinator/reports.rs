@@ -7,7 +7,7 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ErrorCode, JobOutcome},
+    domain::ErrorCode,
     engine::{EngineError, Usage},
     events::{Event, PieceSource, StopReason},
     offload::PeerError,
@@ -16,8 +16,8 @@ use crate::{
 use super::Pool;
 use crate::pool::{
     failure::{AfterFailure, Attempt, after_failure},
-    item::Item,
-    jobs::{Origin, Shortfall},
+    item::{Answered, Item},
+    jobs::{Origin, Shortened, Shortfall},
     message::{EngineReady, ModelReport},
     peer_queue::PeerBatchDone,
     remote_workers::{LostRemoteWorker, RemoteDone, peer_error},
@@ -61,6 +61,7 @@ impl Pool {
             warm_up,
         } = ready;
         let numeric = report.numeric.clone();
+        self.spec.text.learn(&report);
         let Some(actor) = self.workers.ready(id, report, usage, cold_start) else {
             return;
         };
@@ -164,11 +165,12 @@ impl Pool {
         let worker = self.worker(Arc::clone(&done.actor));
         let segments = attempt.items.len();
         let origin = Origin::Batch(u32::try_from(segments).unwrap_or(u32::MAX));
-        let (items, translations) = self.take_whole(attempt.items, translations);
-        let waited = self.dedup.complete(&items, &translations);
+        let translated = attempt.items.into_iter().zip(translations);
+        let (whole, mut other) = self.take_whole(translated.collect());
+        let (waited, mut made) = self.dedup.complete(whole);
         self.finish_known(PieceSource::Twin, waited);
-        let translated = items.into_iter().zip(translations);
-        let outcomes = self.jobs.complete(translated, origin, &worker, now);
+        made.append(&mut other);
+        let completed = self.jobs.complete(made, origin, &worker, now);
         self.events.observe(Event::BatchDone {
             pool: self.events.pool(),
             actor: done.actor,
@@ -177,28 +179,40 @@ impl Pool {
             elapsed: done.elapsed,
             waited: done.waited,
         });
-        self.finish(outcomes);
+        self.take_completed(completed);
     }
 
-    /// Leaves what is translated whole of a batch. All else is cut and queued again, with the pieces that waited for it because their text is the same.
+    /// Leaves what is translated whole of a batch. All else is split and queued again, with the pieces that waited for it because their text is
+    /// the same; what their sentences are to be told about, so that they are tried another way, is returned apart.
     fn take_whole(
         &mut self,
-        items: Vec<Item>,
-        translations: Vec<Translation>,
-    ) -> (Vec<Item>, Vec<Translation>) {
-        if translations.iter().all(Translation::is_whole) {
-            return (items, translations);
+        translated: Vec<(Item, Translation)>,
+    ) -> (Vec<(Item, Translation)>, Vec<Answered>) {
+        let is_whole = |(_, translation): &(Item, Translation)| translation.is_whole();
+        if translated.iter().all(is_whole) {
+            return (translated, Vec::new());
         }
-        let pairs = items.into_iter().zip(translations);
-        let (whole, short): (Vec<_>, Vec<_>) =
-            pairs.partition(|(_, translation)| translation.is_whole());
-        let (mut pieces, mut failed) = (0, Vec::new());
+        let (whole, short): (Vec<_>, Vec<_>) = translated.into_iter().partition(is_whole);
+        let (mut pieces, mut failed, mut other) = (0, Vec::new(), Vec::new());
         for (item, translation) in short {
             let shortfall = Shortfall::of(&translation);
             let same = self.dedup.release(&[item]);
             for item in [item].into_iter().chain(same) {
                 pieces += 1;
-                failed.extend(self.split(&item, shortfall));
+                match self
+                    .jobs
+                    .split(&item, shortfall, self.spec.min_piece_tokens)
+                {
+                    Shortened::Parts(items) => self.queue_further(items),
+                    Shortened::OtherWay => {
+                        other.push(Answered::known(item, translation.clone()));
+                    }
+                    Shortened::Impossible => {
+                        let message = shortfall.message(&self.spec.model_id);
+                        let code = ErrorCode::TextTooLong;
+                        failed.extend(self.jobs.fail(item.job, code, &message));
+                    }
+                }
             }
         }
         self.events.observe(Event::PiecesTruncated {
@@ -210,22 +224,7 @@ impl Pool {
             self.has_stale = true;
             self.finish(failed);
         }
-        whole.into_iter().unzip()
-    }
-
-    /// Cuts a piece and queues what comes of it; the job's outcome when that cannot be done.
-    fn split(&mut self, item: &Item, shortfall: Shortfall) -> Option<JobOutcome> {
-        let smallest = self.spec.min_piece_tokens;
-        let now = Instant::now();
-        let Some(items) = self.jobs.split(item, shortfall, smallest, now) else {
-            let message = shortfall.message(&self.spec.model_id);
-            return self.jobs.fail(item.job, ErrorCode::TextTooLong, &message);
-        };
-        for item in items {
-            self.counters.totals.arrived_tokens += u64::from(item.tokens);
-            self.queue.push(item);
-        }
-        None
+        (whole, other)
     }
 
     /// An actor failed: by a panic, or because its engine did.

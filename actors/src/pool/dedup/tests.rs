@@ -49,6 +49,7 @@ fn item(job: u64, text: u8) -> Item {
         lane: Lane::Normal,
         client: ClientId::default(),
         queued: Instant::now(),
+        has_begun: false,
         key: Some(CacheSpace::new(["model"]).key(en, fr, &text.to_string())),
         looked_up: LookedUp::default(),
     }
@@ -63,6 +64,21 @@ fn translation() -> Translation {
         completeness: Completeness::Whole,
         alignment: None,
     }
+}
+
+fn translated(batch: Vec<Item>) -> Vec<(Item, Translation)> {
+    batch
+        .into_iter()
+        .map(|item| (item, translation()))
+        .collect()
+}
+
+fn verified(made: &[Answered]) -> Vec<Verified> {
+    let stored = made.iter().filter_map(|answered| {
+        let translation = answered.translation.clone();
+        answered.store.map(|store| Verified { store, translation })
+    });
+    stored.collect()
 }
 
 fn single_flight() -> (SingleFlight, Arc<Memory>) {
@@ -81,7 +97,7 @@ proptest! {
         let (mut flight, _) = single_flight();
         let (mut next, mut done, mut back) = (0, HashSet::new(), Vec::new());
         let mut under_way: Vec<Vec<Item>> = Vec::new();
-        let mut end = |known: CachedPieces| known.into_iter().all(|(item, _)| done.insert(item.job));
+        let mut end = |known: Vec<Answered>| known.into_iter().all(|known| done.insert(known.item.job));
         for (texts, ends, well) in steps {
             let mut batch = std::mem::take(&mut back);
             for text in texts {
@@ -95,9 +111,9 @@ proptest! {
             if ends {
                 let batch = under_way.remove(0);
                 if well {
-                    let translations = vec![translation(); batch.len()];
-                    prop_assert!(end(flight.complete(&batch, &translations)));
-                    prop_assert!(end(batch.into_iter().map(|item| (item, translation())).collect()));
+                    let (waited, made) = flight.complete(translated(batch));
+                    flight.store(verified(&made));
+                    prop_assert!(end(waited) && end(made));
                 } else {
                     back = flight.release(&batch);
                     back.extend(batch);
@@ -105,9 +121,8 @@ proptest! {
             }
         }
         for batch in under_way {
-            let translations = vec![translation(); batch.len()];
-            prop_assert!(end(flight.complete(&batch, &translations)));
-            prop_assert!(end(batch.into_iter().map(|item| (item, translation())).collect()));
+            let (waited, made) = flight.complete(translated(batch));
+            prop_assert!(end(waited) && end(made));
         }
         prop_assert_eq!(done.len() + back.len(), next as usize);
         prop_assert!(flight.waiting.is_empty());
@@ -126,11 +141,12 @@ fn a_piece_is_looked_up_again_only_when_its_text_was_translated_meanwhile() {
     let mut batch = vec![a];
     assert!(flight.admit(&mut batch).is_empty());
     assert_eq!((batch.len(), looked_up()), (1, 0));
-    flight.complete(&batch, &[translation()]);
+    let (_, made) = flight.complete(translated(batch));
+    flight.store(verified(&made));
     let mut batch = vec![b, c];
     let known = flight.admit(&mut batch);
-    assert_eq!(known, [(known[0].0, translation())]);
-    assert_eq!((known[0].0.job, batch.len(), looked_up()), (3, 1, 1));
+    assert_eq!(known, [Answered::known(known[0].item, translation())]);
+    assert_eq!((known[0].item.job, batch.len(), looked_up()), (3, 1, 1));
 }
 
 #[test]
@@ -153,4 +169,34 @@ fn a_translation_without_its_end_is_not_taken() {
     };
     memory.put(vec![(item.key.unwrap().made_in("int8"), unfinished)]);
     assert_eq!(flight.look_up(&mut item), None);
+}
+
+#[test]
+fn nothing_is_cached_before_it_has_passed_the_checks() {
+    let (mut flight, memory) = single_flight();
+    let [a, b, mut later] = [item(1, 1), item(2, 1), item(3, 1)];
+    let mut batch = vec![a, b];
+    assert!(flight.admit(&mut batch).is_empty());
+    let (waited, made) = flight.complete(translated(batch));
+    assert_eq!((waited.len(), made.len()), (1, 1));
+    assert_eq!(waited[0].store, made[0].store);
+    assert_eq!(flight.look_up(&mut later), None);
+    flight.store(verified(&[waited, made].concat()));
+    assert_eq!(memory.all.lock().unwrap().len(), 1);
+    assert_eq!(flight.look_up(&mut later), Some(translation()));
+}
+
+#[test]
+fn a_translation_is_stored_with_the_numeric_type_that_it_was_made_in() {
+    let (mut flight, _) = single_flight();
+    let (_, made) = flight.complete(translated(vec![item(1, 1)]));
+    flight.set_numeric(Some("float32"));
+    flight.store(verified(&made));
+    let mut later = item(2, 1);
+    assert_eq!(flight.look_up(&mut later), None);
+    flight.set_numeric(Some("int8"));
+    assert_eq!(flight.look_up(&mut later), Some(translation()));
+    flight.set_numeric(None);
+    let (_, made) = flight.complete(translated(vec![item(3, 2)]));
+    assert_eq!(made[0].store, None);
 }

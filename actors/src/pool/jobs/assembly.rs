@@ -1,18 +1,29 @@
 //! One job in a pool: which of its pieces are translated, and how they are put together at the end.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-use babelmesh_engine_protocol::{Segment, Translation};
+use babelmesh_engine_protocol::Segment;
 use tokio::time::Instant;
 
 use crate::{
-    cache::{CacheKey, CacheSpace},
-    containment::contain,
+    cache::CacheSpace,
+    containment::{Contained, contain},
     domain::{ErrorCode, Job, JobOutcome, ModelType, RequestError, Trace, Translated},
-    text,
+    events::SentenceCounts,
+    pool::item::Verified,
+    text::{
+        self, Document,
+        plan::{Answer, SentencePlan, Use},
+    },
 };
 
-use super::submission::{CutPiece, SegmentedText, Submission};
+use super::{
+    Shortfall,
+    sentence::{Piece, PieceAnswer, PieceMaker, PieceState, Sentence, SentenceStep},
+    splitting,
+    submission::{ParsedText, Submission},
+    totals::{self, JobChecks},
+};
 
 /// Which model and actor did the work, for results.
 #[derive(Debug, Clone)]
@@ -31,54 +42,79 @@ pub(in crate::pool) enum Origin {
     Cached,
 }
 
-/// A piece of the text.
-struct TextPiece {
-    range: Range<usize>,
-    state: PieceState,
-}
-
-/// State of a piece.
-enum PieceState {
-    Missing,
-    Translated(String),
-    /// Cut into pieces that come after all others.
-    Split,
-}
-
 /// A job that waits for pieces.
 pub(super) struct Assembly {
     job: Job,
-    pieces: Vec<TextPiece>,
+    document: Document,
+    sentences: Vec<Sentence>,
+    pieces: Vec<Piece>,
     space: Option<CacheSpace>,
+    /// When it was queued.
+    pub(super) queued: Instant,
+    /// Sentences that are not translated yet.
     missing: usize,
-    translated: u32,
-    /// Those of them that needed no batch.
-    known: u32,
-    /// Sum of log-probabilities, and of the tokens they are of.
-    log_probability: f64,
-    tokens: u64,
-    batch_size: u32,
+    checks: JobChecks,
+    statistics: Statistics,
     started: Option<Instant>,
     /// Round of its last abandonment check: see [`is_wanted`](Self::is_wanted).
     asked: u64,
 }
 
+/// Of the translations that a text is put together from.
+#[derive(Default)]
+struct Statistics {
+    translations: u32,
+    /// Sum of log-probabilities, and of the tokens they are of.
+    log_probability: f64,
+    tokens: u64,
+    /// Of all translations, those included that did not pass the checks.
+    batch_size: u32,
+}
+
+/// What came of some translations.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// New pieces that need an engine.
+    pub(super) asked: Vec<u32>,
+    /// Translations that have passed the checks.
+    pub(super) verified: Vec<Verified>,
+    /// Sentences that are translated.
+    pub(super) sentences: SentenceCounts,
+}
+
+/// What comes of a piece that an engine could not take, or did not finish.
+pub(super) enum Split {
+    /// These pieces are in its place.
+    Parts(Vec<u32>),
+    /// Its sentence is to be tried another way.
+    OtherWay,
+    /// It cannot be translated.
+    Impossible,
+}
+
 impl Assembly {
     /// A job of which nothing is translated.
-    pub(super) fn new(submission: Submission) -> Self {
-        let Submission { job, cut } = submission;
-        let SegmentedText { pieces, space } = cut;
-        let missing = |piece: CutPiece| TextPiece::missing(piece.range);
-        Self {
-            missing: pieces.len(),
-            job,
-            pieces: pieces.into_iter().map(missing).collect(),
+    pub(super) fn new(submission: Submission, queued: Instant) -> Self {
+        let Submission { job, text } = submission;
+        let ParsedText {
+            document,
+            sentences,
+            pieces,
             space,
-            translated: 0,
-            known: 0,
-            log_probability: 0.0,
-            tokens: 0,
-            batch_size: 0,
+        } = text;
+        let missing = sentences
+            .iter()
+            .filter(|sentence| !sentence.is_translated());
+        Self {
+            missing: missing.count(),
+            job,
+            document,
+            sentences,
+            pieces,
+            space,
+            queued,
+            checks: JobChecks::default(),
+            statistics: Statistics::default(),
             started: None,
             asked: 0,
         }
@@ -88,13 +124,7 @@ impl Assembly {
         &self.job
     }
 
-    /// Cache key of a piece, if caching is enabled.
-    pub(super) fn key(&self, text: &str) -> Option<CacheKey> {
-        let space = self.space.as_ref()?;
-        Some(space.key(self.job.source, self.job.target, text))
-    }
-
-    /// Whether no piece is missing.
+    /// Whether every sentence is translated.
     pub(super) const fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -105,20 +135,20 @@ impl Assembly {
         std::mem::replace(&mut self.asked, round) == round || order.sink.wants(order.ticket)
     }
 
-    /// The text of a piece.
-    pub(super) fn text(&self, piece: u32) -> Option<&str> {
-        let piece = self.pieces.get(piece as usize)?;
-        self.job.order.request.text.get(piece.range.clone())
+    /// A piece.
+    pub(super) fn piece(&self, number: u32) -> Option<&Piece> {
+        self.pieces.get(number as usize)
     }
 
     /// What an engine gets of a piece. The job counts as started from now on.
-    pub(super) fn segment(&mut self, piece: u32, now: Instant) -> Option<Segment> {
+    pub(super) fn segment(&mut self, number: u32, now: Instant) -> Option<Segment> {
         self.started.get_or_insert(now);
+        let piece = self.pieces.get(number as usize)?;
         Some(Segment {
-            text: self.text(piece)?.to_owned(),
+            text: text_of(piece, &self.sentences)?.to_owned(),
             source: self.job.source.as_str().to_owned(),
             target: self.job.target.as_str().to_owned(),
-            align: false,
+            align: piece.align,
         })
     }
 
@@ -128,43 +158,177 @@ impl Assembly {
         trace.filter(|trace| trace.watched.is_some())
     }
 
-    /// Puts smaller pieces, whose bytes in the piece are given, in the place of one that is missing. Their numbers follow those that there are;
-    /// returns the first of them.
-    pub(super) fn replace(
+    /// Splits a piece that is missing and that was estimated to have so many tokens.
+    pub(super) fn split(
         &mut self,
-        piece: u32,
-        by: impl IntoIterator<Item = Range<usize>>,
-    ) -> Option<u32> {
-        let first = self.pieces.len();
-        let whole = self.missing_piece(piece)?;
-        whole.state = PieceState::Split;
-        let start = whole.range.start;
-        let in_text = |range: Range<usize>| start + range.start..start + range.end;
-        let new = by.into_iter().map(in_text).map(TextPiece::missing);
-        self.pieces.extend(new);
-        self.missing = self.missing - 1 + (self.pieces.len() - first);
-        u32::try_from(first).ok()
-    }
-
-    fn missing_piece(&mut self, piece: u32) -> Option<&mut TextPiece> {
-        let piece = self.pieces.get_mut(piece as usize)?;
-        matches!(piece.state, PieceState::Missing).then_some(piece)
-    }
-
-    /// Takes the translation of a piece, unless it is not missing.
-    pub(super) fn add(&mut self, piece: u32, translation: Translation, origin: Origin) {
-        let Some(piece) = self.missing_piece(piece) else {
-            return;
+        number: u32,
+        tokens: u32,
+        shortfall: Shortfall,
+        smallest: u32,
+    ) -> Result<Split, Contained> {
+        let found = self.pieces.get(number as usize);
+        let missing = found.filter(|piece| matches!(piece.state, PieceState::Missing));
+        let Some(piece) = missing else {
+            return Ok(Split::Parts(Vec::new()));
         };
-        piece.state = PieceState::Translated(translation.text);
-        self.missing -= 1;
-        self.translated += 1;
-        let tokens = translation.output_tokens.max(1);
-        self.log_probability += f64::from(translation.score) * f64::from(tokens);
-        self.tokens += u64::from(tokens);
-        match origin {
-            Origin::Batch(size) => self.batch_size = self.batch_size.max(size),
-            Origin::Cached => self.known += 1,
+        let asked = self.sentences[piece.sentence].asked(piece.asked);
+        if !asked.is_some_and(|asked| asked.is_plain) {
+            return Ok(Split::OtherWay);
+        }
+        let text = text_of(piece, &self.sentences).unwrap_or_default();
+        let Some(parts) = splitting::split(text, tokens, shortfall, smallest)? else {
+            return Ok(Split::Impossible);
+        };
+        let maker = PieceMaker {
+            space: self.space.as_ref(),
+            source: self.job.source,
+            target: self.job.target,
+        };
+        let (whole, start) = (piece.whole.unwrap_or(number), piece.range.start);
+        let parts: Vec<Piece> = parts
+            .into_iter()
+            .map(|part| Piece {
+                sentence: piece.sentence,
+                asked: piece.asked,
+                range: start + part.range.start..start + part.range.end,
+                whole: Some(whole),
+                tokens: part.tokens,
+                key: maker.key(&text[part.range], false),
+                align: false,
+                state: PieceState::Missing,
+            })
+            .collect();
+        let first = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
+        let numbers: Vec<u32> = (first..).take(parts.len()).collect();
+        self.pieces.extend(parts);
+        self.pieces[number as usize].state = match whole == number {
+            true => PieceState::Split {
+                parts: Vec::new(),
+                missing: 1,
+            },
+            false => PieceState::Replaced,
+        };
+        if let PieceState::Split { parts, missing } = &mut self.pieces[whole as usize].state {
+            *missing = *missing - 1 + numbers.len();
+            parts.extend(&numbers);
+        }
+        Ok(Split::Parts(numbers))
+    }
+
+    /// Takes the translation of a piece, unless it is not missing. A sentence all of whose pieces are translated is checked, which
+    /// completes it or asks for more.
+    pub(super) fn add(
+        &mut self,
+        number: u32,
+        answer: PieceAnswer,
+        progress: &mut Progress,
+    ) -> Result<(), Contained> {
+        let piece = self.pieces.get_mut(number as usize);
+        let Some(piece) = piece.filter(|piece| matches!(piece.state, PieceState::Missing)) else {
+            return Ok(());
+        };
+        if let Origin::Batch(size) = answer.origin {
+            self.statistics.batch_size = self.statistics.batch_size.max(size);
+        }
+        piece.state = PieceState::Answered(answer);
+        let (sentence, whole) = (piece.sentence, piece.whole);
+        if let Some(whole) = whole.and_then(|whole| self.pieces.get_mut(whole as usize))
+            && let PieceState::Split { missing, .. } = &mut whole.state
+        {
+            *missing -= 1;
+            if *missing > 0 {
+                return Ok(());
+            }
+        }
+        match self.sentences[sentence].note_answer() {
+            true => self.advance(sentence, progress),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks the translations of a sentence.
+    fn advance(&mut self, number: usize, progress: &mut Progress) -> Result<(), Contained> {
+        let unanswered = self.sentences[number].unanswered().to_vec();
+        let step = contain(|| {
+            let answers = unanswered.iter().map(|piece| self.answer(*piece));
+            let answers = answers.collect();
+            let maker = PieceMaker {
+                space: self.space.as_ref(),
+                source: self.job.source,
+                target: self.job.target,
+            };
+            let before = self.pieces.len();
+            let step = self.sentences[number].advance(number, answers, &maker, &mut self.pieces);
+            (before..self.pieces.len(), step)
+        })?;
+        let (new, step) = step;
+        let new = new.map(|piece| u32::try_from(piece).unwrap_or(u32::MAX));
+        progress.asked.extend(new);
+        if let Some(SentenceStep::Translated(checks, plan)) = step {
+            self.missing -= 1;
+            self.checks.add(&checks);
+            totals::count(&mut progress.sentences, &checks);
+            self.settle(number, &plan, progress);
+        }
+        Ok(())
+    }
+
+    /// The answer to a text of a plan.
+    fn answer(&mut self, number: u32) -> Answer {
+        let piece = &mut self.pieces[number as usize];
+        let PieceState::Split { parts, .. } = &mut piece.state else {
+            return piece.answer();
+        };
+        let mut parts = parts.clone();
+        parts.retain(|part| {
+            let state = &self.pieces[*part as usize].state;
+            matches!(state, PieceState::Answered(_))
+        });
+        parts.sort_by_key(|part| self.pieces[*part as usize].range.start);
+        let mut joined = Answer {
+            in_parts: true,
+            ..Answer::default()
+        };
+        let mut end = 0;
+        for part in parts {
+            let piece = &mut self.pieces[part as usize];
+            let answer = piece.answer();
+            let asked = self.sentences[piece.sentence].asked(piece.asked);
+            let between = asked.and_then(|asked| asked.text.get(end..piece.range.start));
+            joined.text.push_str(between.unwrap_or_default());
+            joined.text.push_str(&answer.text);
+            end = piece.range.end;
+        }
+        let whole = &self.pieces[number as usize];
+        let asked = self.sentences[whole.sentence].asked(whole.asked);
+        let rest = asked.and_then(|asked| asked.text.get(end..));
+        joined.text.push_str(rest.unwrap_or_default());
+        joined
+    }
+
+    /// Counts the translations that a sentence is put together from, and takes out those that may be stored. The others are dropped.
+    fn settle(&mut self, number: usize, plan: &SentencePlan, progress: &mut Progress) {
+        for (text, piece) in self.sentences[number].pieces().iter().enumerate() {
+            let usage = plan.usage(text);
+            let parts = match &mut self.pieces[*piece as usize].state {
+                PieceState::Split { parts, .. } => std::mem::take(parts),
+                _ => vec![*piece],
+            };
+            for part in parts {
+                let state = &mut self.pieces[part as usize].state;
+                let PieceState::Answered(answer) = std::mem::replace(state, PieceState::Replaced)
+                else {
+                    continue;
+                };
+                if usage == Use::None {
+                    continue;
+                }
+                self.statistics.count(&answer);
+                if let (Use::Passed, Some(store)) = (usage, answer.store) {
+                    let translation = answer.translation;
+                    progress.verified.push(Verified { store, translation });
+                }
+            }
         }
     }
 
@@ -175,8 +339,15 @@ impl Assembly {
 
     /// The outcome, and what a panic said that made it an error.
     pub(super) fn finish(self, worker: &Worker, now: Instant) -> (JobOutcome, Option<String>) {
-        let text = &self.job.order.request.text;
-        let joined = match contain(|| joined(text, self.pieces)) {
+        let (document, sentences) = (self.document, self.sentences);
+        let joined = contain(|| {
+            let translations: Vec<text::Translation> = sentences
+                .into_iter()
+                .filter_map(Sentence::translation)
+                .collect();
+            document.join(&translations)
+        });
+        let joined = match joined {
             Ok(joined) => joined,
             Err(panic) => {
                 let message = "internal error while joining the translations";
@@ -187,19 +358,17 @@ impl Assembly {
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
-            confidence: (self.log_probability / self.tokens.max(1) as f64)
-                .exp()
-                .clamp(0.0, 1.0),
+            confidence: self.statistics.confidence(),
             source: self.job.source,
             target: self.job.target,
             detected: self.job.detected,
             model_id: Arc::clone(&worker.model_id),
             model_type: worker.model_type,
             worker: Arc::clone(&worker.actor),
-            batch_size: self.batch_size,
-            segments: self.translated,
-            from_cache: self.known == self.translated,
-            checks: None,
+            batch_size: self.statistics.batch_size,
+            segments: self.statistics.translations,
+            from_cache: self.statistics.batch_size == 0,
+            checks: self.checks.result(),
             queue_time: started.saturating_duration_since(self.job.order.submitted),
             processing_time: now.saturating_duration_since(started),
         };
@@ -211,24 +380,25 @@ impl Assembly {
     }
 }
 
-impl TextPiece {
-    const fn missing(range: Range<usize>) -> Self {
-        Self {
-            range,
-            state: PieceState::Missing,
+impl Statistics {
+    fn count(&mut self, answer: &PieceAnswer) {
+        self.translations += 1;
+        let tokens = answer.translation.output_tokens.max(1);
+        self.log_probability += f64::from(answer.translation.score) * f64::from(tokens);
+        self.tokens += u64::from(tokens);
+    }
+
+    /// Geometric mean of the token probabilities; 0 where no translation passed the checks.
+    fn confidence(&self) -> f64 {
+        match self.tokens {
+            0 => 0.0,
+            tokens => (self.log_probability / tokens as f64).exp().clamp(0.0, 1.0),
         }
     }
 }
 
-/// The text with its translated pieces replaced.
-fn joined(text: &str, pieces: Vec<TextPiece>) -> String {
-    let translated = |piece: TextPiece| match piece.state {
-        PieceState::Translated(text) => Some((piece.range, text)),
-        PieceState::Missing | PieceState::Split => None,
-    };
-    let mut pieces: Vec<_> = pieces.into_iter().filter_map(translated).collect();
-    // They are in order already, but for those of pieces that were split.
-    pieces.sort_by_key(|(range, _)| range.start);
-    let (ranges, translations): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
-    text::join(&text::pieces(text, ranges), translations)
+/// The text of a piece, while its sentence is not translated.
+fn text_of<'a>(piece: &Piece, sentences: &'a [Sentence]) -> Option<&'a str> {
+    let asked = sentences.get(piece.sentence)?.asked(piece.asked)?;
+    asked.text.get(piece.range.clone())
 }

@@ -1,39 +1,34 @@
-//! A job on its way into a pool: its text is cut into pieces already.
-
-use std::ops::Range;
+//! A job on its way into a pool: its text is parsed already.
 
 use crate::{
-    cache::{CacheKey, CacheSpace},
+    cache::CacheSpace,
     domain::{Job, JobOutcome, Lane, RequestError},
-    text::{self, Piece},
+    model_text::ModelText,
+    text::Document,
 };
 
-/// A job with its text cut into pieces: whole sentences where they fit.
+use super::sentence::{Piece, PieceMaker, Sentence};
+
+/// A job with its text parsed into sentences.
 pub struct Submission {
     pub(crate) job: Job,
-    pub(super) cut: SegmentedText,
+    pub(super) text: ParsedText,
 }
 
-/// The pieces of a job's text.
-pub(crate) struct SegmentedText {
-    /// Those that need translation. What lies between them goes out as it came in.
-    pub(super) pieces: Vec<CutPiece>,
+/// The sentences of a job's text, and what a model is to translate of them.
+pub(crate) struct ParsedText {
+    pub(super) document: Document,
+    /// One for each unit of the document.
+    pub(super) sentences: Vec<Sentence>,
+    /// What needs a model, those of each sentence one after the other.
+    pub(super) pieces: Vec<Piece>,
     /// Cache space; none if caching is disabled.
     pub(super) space: Option<CacheSpace>,
 }
 
-/// A piece of a text that needs translation.
-pub(super) struct CutPiece {
-    /// Its bytes in the text.
-    pub(super) range: Range<usize>,
-    /// Estimated tokens, at least 1.
-    pub(super) tokens: u32,
-    pub(super) key: Option<CacheKey>,
-}
-
 impl Submission {
-    pub(crate) const fn new(job: Job, cut: SegmentedText) -> Self {
-        Self { job, cut }
+    pub(crate) const fn new(job: Job, text: ParsedText) -> Self {
+        Self { job, text }
     }
 
     /// The lane it travels in.
@@ -48,33 +43,31 @@ impl Submission {
     }
 
     /// Number of pieces that need translation.
-    pub(in crate::pool) fn pieces(&self) -> usize {
-        self.cut.pieces.len()
+    pub(in crate::pool) const fn pieces(&self) -> usize {
+        self.text.pieces.len()
     }
 }
 
-impl SegmentedText {
-    /// Cuts the job's text into pieces of at most `max_tokens` estimated tokens. Done by the caller, not by the pool: it is the costliest step
-    /// on a message's way and needs no shared state. Where translations are remembered, `space` names the pieces.
-    pub(crate) fn of(job: &Job, max_tokens: usize, space: Option<&CacheSpace>) -> Self {
-        let mut end = 0;
+impl ParsedText {
+    /// Parses the job's text as its model needs it. Done by the caller, not by the pool: it is the costliest step on a message's way and needs
+    /// no shared state. Where translations are remembered, `space` names the pieces.
+    pub(crate) fn of(job: &Job, model: &ModelText, space: Option<&CacheSpace>) -> Self {
         let space = space.filter(|_| !job.order.fresh);
-        let pieces = text::segment(&job.order.request.text, max_tokens)
-            .into_iter()
-            .filter_map(|piece| {
-                let start = end;
-                end += piece.as_str().len();
-                let Piece::Translatable(text) = piece else {
-                    return None;
-                };
-                Some(CutPiece {
-                    range: start..end,
-                    tokens: text::estimate_tokens(text).max(1),
-                    key: space.map(|space| space.key(job.source, job.target, text)),
-                })
-            })
+        let (document, profile) = model.parse(&job.order.request);
+        let maker = PieceMaker {
+            space,
+            source: job.source,
+            target: job.target,
+        };
+        let mut pieces = Vec::with_capacity(document.units().len());
+        let sentences = (0..document.units().len())
+            .map(|number| Sentence::new(&document, number, &profile, &maker, &mut pieces))
             .collect();
-        let space = space.cloned();
-        Self { pieces, space }
+        Self {
+            sentences,
+            pieces,
+            space: space.cloned(),
+            document,
+        }
     }
 }

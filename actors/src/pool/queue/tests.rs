@@ -19,6 +19,7 @@ fn item(job: u64, target: &str, start: Instant) -> Item {
         lane: Lane::Normal,
         client: ClientId::default(),
         queued: start + Duration::from_micros(job),
+        has_begun: false,
         key: None,
         looked_up: LookedUp::default(),
     }

@@ -17,6 +17,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// All ways.
+    pub const ALL: [Self; 4] = [Self::Whole, Self::StandIn, Self::Cut, Self::Source];
+
     /// Name for metrics and results.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -124,6 +127,12 @@ impl Default for Checks {
 }
 
 impl Checks {
+    /// Takes over what another sentence's checks found; the way and the attempts stay.
+    pub fn add(&mut self, other: &Self) {
+        self.flags |= other.flags;
+        self.kinds = self.kinds.union(other.kinds);
+    }
+
     pub(super) fn note(&mut self, flag: Flag) {
         self.flags |= 1 << flag as u8;
     }

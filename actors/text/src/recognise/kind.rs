@@ -127,6 +127,19 @@ impl KindSet {
         Self(self.0 & !(1 << kind as u8))
     }
 
+    /// The kinds that are in this set or in another one.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The kinds in the set.
+    pub fn kinds(self) -> impl Iterator<Item = TokenKind> {
+        TokenKind::ALL
+            .into_iter()
+            .filter(move |kind| self.contains(*kind))
+    }
+
     /// Whether the kind is in the set.
     #[must_use]
     pub const fn contains(self, kind: TokenKind) -> bool {

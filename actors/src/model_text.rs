@@ -1,0 +1,219 @@
+//! How texts are read for a model: what is configured, and what its engines have reported of it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{
+    domain::TranslationRequest,
+    engine::{CharacterSet, Coverage, LoadReport},
+    text::{
+        Document,
+        format::{Options, parse},
+        plan::Profile,
+        recognise::Patterns,
+    },
+};
+
+/// Longest sentence that a model takes at once unless told otherwise, in estimated tokens.
+const DEFAULT_MAX_TOKENS: u32 = 128;
+
+/// Settings of all models of a node.
+#[derive(Debug, Clone, Default)]
+pub struct TextOptions {
+    /// What is not translated, besides the tokens that every text may hold.
+    pub patterns: Option<Patterns>,
+    /// Whether the attributes `alt`, `title`, `placeholder` and `aria-label` of HTML are translated.
+    pub attributes: bool,
+}
+
+/// How texts are read for a model. Shared by its pool, which learns what its engines report, and by the intake, which reads texts.
+#[derive(Debug)]
+pub struct ModelText {
+    options: Arc<TextOptions>,
+    max_tokens: u32,
+    learned: RwLock<Learned>,
+}
+
+/// What is known of a model.
+#[derive(Debug, Clone)]
+struct Learned {
+    profile: Arc<Profile>,
+    /// Characters of its vocabulary; `None` when nothing is known to be missing.
+    characters: Option<Arc<Characters>>,
+}
+
+/// Characters that a model can read and write.
+#[derive(Debug)]
+struct Characters {
+    coverage: Coverage,
+    /// One bit for each character of the basic plane: nearly every character is one of those, and each character of a text is looked up.
+    basic: Vec<u64>,
+}
+
+impl Default for ModelText {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_TOKENS, Arc::default())
+    }
+}
+
+impl ModelText {
+    /// A model that takes sentences of at most so many estimated tokens at once. Nothing else is known of it.
+    #[must_use]
+    pub fn new(max_tokens: u32, options: Arc<TextOptions>) -> Self {
+        Self {
+            options,
+            max_tokens: max_tokens.max(1),
+            learned: RwLock::new(Learned {
+                profile: Arc::default(),
+                characters: None,
+            }),
+        }
+    }
+
+    /// Assumes that its engines can tell alignments, until one reports its capabilities.
+    pub(crate) fn assume_alignments(&self) {
+        self.change_profile(|profile| profile.alignments = true);
+    }
+
+    /// Takes what an engine reported of the model. Texts that were read before keep what was known at that time.
+    pub(crate) fn learn(&self, report: &LoadReport) {
+        let alignments = report.capabilities.alignments;
+        if self.learned().profile.alignments != alignments {
+            self.change_profile(|profile| profile.alignments = alignments);
+        }
+        let known = self.learned().characters;
+        let is_known = match &known {
+            Some(characters) => characters.coverage == report.coverage,
+            None => report.coverage == Coverage::default(),
+        };
+        if !is_known {
+            let has_all = report.coverage == Coverage::default();
+            let characters = (!has_all).then(|| Arc::new(Characters::new(report.coverage.clone())));
+            self.write(|learned| learned.characters = characters);
+        }
+    }
+
+    /// The sentences of a request's text, and what is known of the model that translates them.
+    pub(crate) fn parse(&self, request: &TranslationRequest) -> (Document, Arc<Profile>) {
+        let Learned {
+            profile,
+            characters,
+        } = self.learned();
+        let known = characters.map(|characters| move |c: char| characters.contains(c));
+        let options = Options {
+            max_tokens: self.max_tokens,
+            attributes: self.options.attributes,
+            splitting: request.splitting,
+            xml: request.xml.as_deref(),
+            patterns: self.options.patterns.as_ref(),
+            known: known.as_ref().map(|known| known as _),
+        };
+        let document = parse(request.text.as_str(), request.format, &options);
+        (document, profile)
+    }
+
+    fn learned(&self) -> Learned {
+        let learned = self.learned.read();
+        learned.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_profile(&self, change: impl FnOnce(&mut Profile)) {
+        self.write(|learned| change(Arc::make_mut(&mut learned.profile)));
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Learned)) {
+        let learned = self.learned.write();
+        change(&mut learned.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Characters {
+    fn new(coverage: Coverage) -> Self {
+        let sets = [&coverage.source, &coverage.target].map(basic);
+        let [source, target] = &sets;
+        Self {
+            basic: source.iter().zip(target).map(|(a, b)| a & b).collect(),
+            coverage,
+        }
+    }
+
+    fn contains(&self, character: char) -> bool {
+        let at = character as usize;
+        let word = self.basic.get(at / u64::BITS as usize);
+        word.map_or_else(
+            || self.coverage.contains(character),
+            |word| word >> (at % u64::BITS as usize) & 1 == 1,
+        )
+    }
+}
+
+/// The bits of the characters of the basic plane that are in a set.
+fn basic(set: &CharacterSet) -> Vec<u64> {
+    let last = u32::from(u16::MAX);
+    let mut words = vec![0; (last + 1).div_ceil(u64::BITS) as usize];
+    for &(start, end) in set.ranges() {
+        for character in start..=end.min(last) {
+            words[(character / u64::BITS) as usize] |= 1 << (character % u64::BITS);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::Capabilities;
+
+    fn report(alignments: bool, coverage: Coverage) -> LoadReport {
+        LoadReport {
+            capabilities: Capabilities {
+                alignments,
+                ..Capabilities::default()
+            },
+            coverage,
+            ..LoadReport::default()
+        }
+    }
+
+    fn letters() -> Coverage {
+        Coverage {
+            source: ('a'..='z').chain(['.', ' ', '😀']).collect(),
+            target: ('a'..='z').chain(['.', ' ', '😀', 'é']).collect(),
+        }
+    }
+
+    #[test]
+    fn what_an_engine_reports_holds_for_texts_that_are_read_later() {
+        let model = ModelText::default();
+        let request = TranslationRequest::new("1", "the café is here.", "fr");
+        let tokens = |model: &ModelText| {
+            let (document, profile) = model.parse(&request);
+            let count: usize = document
+                .units()
+                .iter()
+                .map(|unit| unit.tokens().count())
+                .sum();
+            (count, profile.alignments)
+        };
+        assert_eq!(tokens(&model), (0, false));
+        model.assume_alignments();
+        assert_eq!(tokens(&model), (0, true));
+        model.learn(&report(false, letters()));
+        assert_eq!(tokens(&model), (1, false));
+        model.learn(&report(true, Coverage::default()));
+        assert_eq!(tokens(&model), (0, true));
+    }
+
+    proptest! {
+        #[test]
+        fn each_character_is_known_as_the_model_reported_it(covered: Vec<char>, others: Vec<char>) {
+            let set: Vec<char> = covered.iter().copied().chain("\u{ffff}\u{10000}a".chars()).collect();
+            let coverage = Coverage { source: set.iter().copied().collect(), target: set.iter().copied().collect() };
+            let characters = Characters::new(coverage.clone());
+            for character in set.into_iter().chain(others).chain(['\0', 'b', '\u{fffe}', '\u{10001}']) {
+                prop_assert_eq!(characters.contains(character), coverage.contains(character));
+            }
+        }
+    }
+}
