@@ -12,7 +12,8 @@ use crate::{
     },
     events::{Event, Stage},
     remote_nodes::ForwardedJob,
-    routing, text,
+    routing,
+    text::format::{Options, parse},
 };
 
 use super::{IntakeMessage, IntakeState, resolution::PlacementFailure, retrying::Run};
@@ -29,7 +30,8 @@ impl IntakeState {
         order: &Order,
         target: Language,
     ) -> Result<Detected, PlacementFailure> {
-        let text = &order.request.text;
+        let request = &order.request;
+        let (text, format) = (request.text.as_str(), request.format);
         let remote_capabilities = self.start.remote_nodes.remote_capabilities();
         if remote_capabilities.is_incomplete() && !matches!(order.locality, Locality::Model(_)) {
             return Err(PlacementFailure::early());
@@ -37,12 +39,12 @@ impl IntakeState {
         let mut sources = [self.sources.as_slice(), remote_capabilities.sources()].concat();
         sources.sort_unstable();
         sources.dedup();
-        match detect(text, &sources, target) {
+        match detect(text, format, &sources, target) {
             Some(Finding::Candidate(found)) => return Ok(found),
             Some(Finding::Foreign(language)) => return Err(unread(language, &sources).into()),
             None => {}
         }
-        if !text::has_prose(text) {
+        if !parse(text, format, &Options::default()).has_prose() {
             return Ok(Detected {
                 language: target,
                 confidence: 0.0,

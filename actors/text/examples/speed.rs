@@ -1,4 +1,4 @@
-//! Measures the cost of parsing and of plans on chat text, against `segment`.
+//! Measures the cost of parsing and of plans on chat text.
 //!
 //! `cargo run --release -p babelmesh-text --example speed`
 #![allow(clippy::print_stdout)]
@@ -9,7 +9,6 @@ use babelmesh_text::{
     estimate_tokens,
     format::{Format, Options, parse},
     plan::{Answer, Asked, Profile, SentencePlan, Step},
-    segment,
 };
 
 const PLAIN: &[&str] = &[
@@ -45,7 +44,6 @@ fn main() {
             }
             println!("{name:7} {what:28} {best:6.1} ns per character");
         };
-        measure("segment", &|text| drop(black_box(segment(text, 128))));
         measure("estimate_tokens", &|text| {
             black_box(estimate_tokens(text));
         });

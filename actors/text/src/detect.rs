@@ -8,15 +8,18 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use whatlang::{Detector, Info, Lang};
 
-use babelmesh_domain::Language;
+use babelmesh_domain::{Format, Language};
+
+use crate::format::{Options, parse};
 
 use self::decision::{Choice, Evidence, Opinion};
 
 /// Characters of prose that are looked at; what follows adds nothing.
 const SAMPLE_CHARS: usize = 2_000;
-/// Bytes of lines that are searched for prose: a message that has less than [`SAMPLE_CHARS`] characters of it there is judged by those.
-const SEARCHED_BYTES: usize = 16 << 10;
-/// Bytes in which such lines are looked for: code blocks and lines without a letter are passed over.
+/// Bytes that are parsed of a text at first.
+const FIRST_BYTES: usize = 8 << 10;
+/// Bytes that are parsed of all texts, where there is too little prose in their beginnings: code and markup are passed over. What is found by
+/// then decides.
 const SKIMMED_BYTES: usize = 128 << 10;
 
 /// A language that a text seems to be in.
@@ -52,14 +55,19 @@ impl Finding {
 /// evidence, a source is preferred to the target: returning such a text untranslated is worse than translating it from a guessed language.
 /// `None` when the text has no prose in a script of a candidate.
 #[must_use]
-pub fn detect(text: &str, sources: &[Language], target: Language) -> Option<Finding> {
+pub fn detect(
+    text: &str,
+    format: Format,
+    sources: &[Language],
+    target: Language,
+) -> Option<Finding> {
     let others: Vec<_> = sources
         .iter()
         .copied()
         .filter(|source| *source != target)
         .collect();
     let all: Vec<_> = others.iter().copied().chain([target]).collect();
-    let prose = Sample::of([text]).prose;
+    let prose = Sample::of([text], format).prose;
     match find(&prose, &all)? {
         Found::Foreign(language) => Some(Finding::Foreign(language)),
         Found::Candidate(found) if found.language == target => {
@@ -86,13 +94,13 @@ const fn guess(language: Language) -> Finding {
     })
 }
 
-/// The likeliest of some languages for texts that are in the same one. `None` when the language cannot be detected.
+/// The likeliest of some languages for plain texts that are in the same one. `None` when the language cannot be detected.
 #[must_use]
 pub fn identify<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     candidates: &[Language],
 ) -> Option<Detected> {
-    let prose = Sample::of(texts).prose;
+    let prose = Sample::of(texts, Format::Text).prose;
     let unsure = |language| Detected {
         language,
         confidence: 0.0,
@@ -107,47 +115,57 @@ pub fn identify<'a>(
 /// The beginning of what a model would see of some texts: words without markup, addresses, code, placeholders, emoji and numbers.
 struct Sample {
     prose: String,
-    /// Bytes of lines that were searched for it.
-    searched: usize,
+    /// Bytes that were parsed for it.
+    parsed: usize,
+    /// Characters that may follow.
+    room: usize,
 }
 
 impl Sample {
-    fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+    fn of<'a>(texts: impl IntoIterator<Item = &'a str>, format: Format) -> Self {
         let mut sample = Self {
             prose: String::new(),
-            searched: 0,
+            parsed: 0,
+            room: SAMPLE_CHARS,
         };
-        let mut left = SAMPLE_CHARS;
-        let mut skimmed = 0;
-        let texts = texts.into_iter().map(|text| {
-            let start = &text[..text.floor_char_boundary(SKIMMED_BYTES - skimmed)];
-            skimmed += start.len();
-            start
-        });
-        for line in texts.flat_map(crate::prose_lines) {
-            let room = SEARCHED_BYTES - sample.searched;
-            let start = &line[..line.floor_char_boundary(room)];
-            for words in crate::prose_of(start) {
-                sample.prose.extend(words.chars().take(left));
-                sample.prose.push(' ');
-                left = left.saturating_sub(words.chars().count());
-                if left == 0 {
-                    sample.searched += end_of(words, start);
-                    return sample;
+        for text in texts {
+            // Nearly always, there is prose enough in the beginning.
+            for most in [FIRST_BYTES, SKIMMED_BYTES] {
+                let most = most.min(SKIMMED_BYTES.saturating_sub(sample.parsed));
+                let start = &text[..text.floor_char_boundary(most)];
+                let (length, room) = (sample.prose.len(), sample.room);
+                sample.add(start, format);
+                if sample.room == 0 || start.len() == text.len() {
+                    break;
+                }
+                if most == FIRST_BYTES {
+                    sample.prose.truncate(length);
+                    sample.room = room;
                 }
             }
-            sample.searched += start.len();
-            if start.len() < line.len() {
+            if sample.room == 0 {
                 break;
             }
         }
         sample
     }
-}
 
-/// Where a part of a line ends in it.
-fn end_of(part: &str, line: &str) -> usize {
-    part.as_ptr().addr() + part.len() - line.as_ptr().addr()
+    fn add(&mut self, text: &str, format: Format) {
+        self.parsed += text.len();
+        let document = parse(text, format, &Options::default());
+        for unit in document.units() {
+            for words in document.prose(unit) {
+                let mut chars = words.chars();
+                self.prose.extend(chars.by_ref().take(self.room));
+                let taken = words.len() - chars.as_str().len();
+                self.room -= words[..taken].chars().count();
+            }
+            self.prose.push(' ');
+            if self.room == 0 {
+                return;
+            }
+        }
+    }
 }
 
 /// What is found among candidates.

@@ -129,15 +129,23 @@ impl Document {
         &self.text[unit.range.clone()]
     }
 
-    /// The words of all units, without markup and tokens: what a language is detected from.
-    pub fn prose(&self) -> impl Iterator<Item = &str> {
-        self.units.iter().flat_map(|unit| {
-            unit.parts.iter().filter_map(|part| match &part.kind {
-                PartKind::Text { decoded } => {
-                    Some(decoded.as_deref().unwrap_or(&self.text[part.range.clone()]))
-                }
-                _ => None,
-            })
+    /// The words of a unit, without markup and tokens: what a language is detected from.
+    pub fn prose<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = &'a str> {
+        unit.parts.iter().filter_map(|part| match &part.kind {
+            PartKind::Text { decoded } => {
+                Some(decoded.as_deref().unwrap_or(&self.text[part.range.clone()]))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether there are words in any unit.
+    #[must_use]
+    pub fn has_prose(&self) -> bool {
+        let mut units = self.units.iter();
+        units.any(|unit| {
+            self.prose(unit)
+                .any(|words| words.contains(char::is_alphabetic))
         })
     }
 

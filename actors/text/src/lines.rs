@@ -3,32 +3,9 @@
 use std::ops::Range;
 
 /// The ranges of `text` that hold prose, at most one a line: without line breaks, the white space
-/// around the line, its list markers, code blocks, and lines that hold no letter.
-pub(super) fn prose(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut fence: Option<Fence> = None;
-    let mut next_start = 0;
-    text.split_inclusive(is_line_break).filter_map(move |line| {
-        let line_start = next_start;
-        next_start += line.len();
-        if let Some(open) = fence {
-            if open.is_closed_by(line) {
-                fence = None;
-            }
-            return None;
-        }
-        fence = Fence::opened_by(line);
-        if fence.is_some() || !line.contains(char::is_alphabetic) {
-            return None;
-        }
-        let start = line_start + markers_len(line);
-        let end = line_start + line.trim_end().len();
-        (start < end).then_some(start..end)
-    })
-}
-
-/// The same, but a fence that is never closed is prose with the rest: a forgotten fence must not
-/// leave half a message untranslated.
-pub(crate) fn prose_or_unclosed(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+/// around the line, its list markers, code blocks, and lines that hold no letter. A fence that is
+/// never closed is prose with the rest: a forgotten fence must not leave half a message untranslated.
+pub(crate) fn prose(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     // For the end of each line, the longest fence of each mark that some later line closes.
     let closers: Vec<[usize; 2]> = if text.contains("```") || text.contains("~~~") {
         let lines: Vec<&str> = text.split_inclusive(is_line_break).collect();
@@ -216,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unclosed_fence_reaches_to_the_end() {
-        assert_eq!(prose_of("a\n````\nb\n```\nc"), ["a"]);
+    fn an_unclosed_fence_is_prose_with_the_rest() {
+        assert_eq!(prose_of("a\n````\nb\n```\nc"), ["a", "b", "c"]);
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Cluster {
         );
         let target: Language = target.parse()?;
         let source = match request.source_language.as_str() {
-            tag if tag.eq_ignore_ascii_case("auto") => self.detected(&request.text, target),
+            tag if tag.eq_ignore_ascii_case("auto") => self.detected(request, target),
             tag => Some(tag.parse::<Language>()?),
         };
         // A text in the target language needs no model.
@@ -191,7 +191,7 @@ impl Cluster {
     }
 
     /// The language of a text, where nodes differ in what they read; none where any of them will do.
-    fn detected(&self, text: &str, target: Language) -> Option<Language> {
+    fn detected(&self, request: &TranslationRequest, target: Language) -> Option<Language> {
         let node_snapshot = self.shared.node_snapshot();
         let capabilities = &node_snapshot.capabilities;
         let all = capabilities.iter().flat_map(|ability| &ability.sources);
@@ -202,7 +202,7 @@ impl Cluster {
             return None;
         }
         let sources: Vec<_> = sources.into_iter().collect();
-        let found = detect(text, &sources, target)?.candidate()?;
+        let found = detect(&request.text, request.format, &sources, target)?.candidate()?;
         Some(found.language)
     }
 

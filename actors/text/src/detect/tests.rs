@@ -7,7 +7,7 @@ fn languages(tags: &[&str]) -> Vec<Language> {
 }
 
 fn candidate(text: &str, sources: &[Language], target: Language) -> Option<String> {
-    let found = detect(text, sources, target)?.candidate()?;
+    let found = detect(text, Format::Text, sources, target)?.candidate()?;
     Some(found.language.to_string())
 }
 
@@ -24,7 +24,7 @@ fn chat_messages_in_the_target_language_are_recognised_among_all_sources() {
     ] {
         let all = languages(&["en", "de", "fr"]);
         for target in &all {
-            let found = detect(text, &all, *target).and_then(Finding::candidate);
+            let found = detect(text, Format::Text, &all, *target).and_then(Finding::candidate);
             let found = found.unwrap();
             assert_eq!(found.language.as_str(), language, "{text} into {target}");
         }
@@ -50,7 +50,11 @@ fn a_text_in_a_language_that_nothing_reads_is_foreign() {
         ),
     ] {
         let foreign = Finding::Foreign(language.parse().ok());
-        assert_eq!(detect(text, &english, french), Some(foreign), "{text}");
+        assert_eq!(
+            detect(text, Format::Text, &english, french),
+            Some(foreign),
+            "{text}"
+        );
     }
 }
 
@@ -115,7 +119,12 @@ fn a_clear_sentence_is_identified_with_confidence() {
 #[test]
 fn text_without_language_is_not_guessed() {
     assert_eq!(
-        detect("12345", &languages(&["en"]), "fr".parse().unwrap()),
+        detect(
+            "12345",
+            Format::Text,
+            &languages(&["en"]),
+            "fr".parse().unwrap()
+        ),
         None
     );
 }
@@ -210,13 +219,13 @@ fn a_long_text_costs_no_more_than_its_beginning() {
     let line = "Where is the train station, please? ".repeat(60_000);
     let without_ends = "where is the train station ".repeat(80_000);
     for text in [lines, line, without_ends] {
-        let sample = Sample::of([text.as_str()]);
+        let sample = Sample::of([text.as_str()], Format::Text);
         let length = sample.prose.chars().count();
         assert!(
             (SAMPLE_CHARS..=2 * SAMPLE_CHARS).contains(&length),
             "{length}"
         );
-        assert!(sample.searched <= 5 * SAMPLE_CHARS, "{}", sample.searched);
+        assert!(sample.parsed <= FIRST_BYTES, "{}", sample.parsed);
     }
 }
 
@@ -226,12 +235,33 @@ fn the_search_for_prose_is_bounded_over_all_texts() {
         "😀 @who https://example.com/a ".repeat(50_000),
         "😀 @who\n".repeat(90_000),
     ];
-    let sample = Sample::of(nothing.iter().map(String::as_str));
+    let sample = Sample::of(nothing.iter().map(String::as_str), Format::Text);
     assert_eq!(sample.prose, "");
-    assert!(sample.searched <= 16 << 10);
+    assert!(sample.parsed <= FIRST_BYTES + SKIMMED_BYTES);
     let short = vec!["@who"; 1_000];
-    let sample = Sample::of(short.iter().copied().chain(["Bonjour."]));
+    let texts = short.iter().copied().chain(["Bonjour."]);
+    let sample = Sample::of(texts, Format::Text);
     assert_eq!(sample.prose, "Bonjour. ");
+}
+
+#[test]
+fn the_words_of_a_text_are_found_in_its_format() {
+    let candidates = languages(&["en", "fr"]);
+    let french = "fr".parse().unwrap();
+    let html = "<p title=\"what is the weather like today\">O&ugrave; est la gare&nbsp;?</p><script>where is the station</script>";
+    let subtitles =
+        "1\n00:00:01,000 --> 00:00:02,000\nOù est la gare,\ns'il vous plaît ?\n\nNOTE the";
+    for (text, format) in [(html, Format::Html), (subtitles, Format::Srt)] {
+        let found = detect(text, format, &candidates, french).and_then(Finding::candidate);
+        assert_eq!(found.unwrap().language.as_str(), "fr", "{text}");
+    }
+    // There is a lot before the words.
+    let style = format!(
+        "<style>{}</style><p>Où est la gare ?</p>",
+        "a{b:c}".repeat(9_000)
+    );
+    let sample = Sample::of([style.as_str()], Format::Html);
+    assert_eq!(sample.prose, "Où est la gare ? ");
 }
 
 proptest! {
@@ -239,7 +269,7 @@ proptest! {
     fn a_detected_language_is_a_candidate_or_its_other_script(text in "\\PC{0,200}", target in 0..4_usize) {
         let candidates = languages(&["en", "zh", "ru", "fa"]);
         let target = candidates[target];
-        if let Some(found) = detect(&text, &candidates, target).and_then(Finding::candidate) {
+        if let Some(found) = detect(&text, Format::Text, &candidates, target).and_then(Finding::candidate) {
             let language = found.language;
             let known = candidates.contains(&language) || target.other_script() == Some(language);
             prop_assert!(known, "{language}");

@@ -21,7 +21,7 @@ pub(super) fn read(builder: &mut Builder<'_>) {
     let text = builder.text;
     let tags = Tags::new(text);
     let mut last_end = None;
-    for line in lines::prose_or_unclosed(text) {
+    for line in lines::prose(text) {
         if let Some(end) = last_end {
             let gap = &text[end..line.start];
             let is_wrapped = builder.options.splitting == Splitting::IgnoreLineBreaks

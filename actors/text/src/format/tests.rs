@@ -448,7 +448,11 @@ fn only_prose_is_left_for_detection() {
     let html = "<div class=\"main content\">Bonjour <b>à tous</b> <code>let the</code> https://a.io/what-is</div>";
     let document = parse(html, Format::Html, &Options::default());
     assert_eq!(
-        document.prose().collect::<Vec<_>>().concat().trim(),
+        document
+            .prose(&document.units()[0])
+            .collect::<Vec<_>>()
+            .concat()
+            .trim(),
         "Bonjour à tous"
     );
 }

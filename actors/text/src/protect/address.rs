@@ -207,10 +207,18 @@ fn take_one(count: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spans;
+    use crate::recognise::{Options, TokenKind, tokens};
 
     fn protected(line: &str) -> Vec<&str> {
-        spans(line).map(|span| &line[span]).collect()
+        let is_address = |kind| {
+            matches!(
+                kind,
+                TokenKind::Url | TokenKind::Email | TokenKind::Mention | TokenKind::Hashtag
+            )
+        };
+        let found = tokens(line, &Options::default()).into_iter();
+        let addresses = found.filter(|token| is_address(token.kind));
+        addresses.map(|token| &line[token.range]).collect()
     }
 
     #[test]
