@@ -49,11 +49,17 @@ pub(crate) struct Fakes {
     pub(crate) seen: Arc<Mutex<Vec<(Instant, String)>>>,
     /// Ends one engine for each unit, whatever it does.
     pub(crate) kills: Arc<Semaphore>,
+    /// What becomes of each translation.
+    pub(crate) flaw: Arc<Mutex<Option<Flaw>>>,
 }
+
+/// Changes the translation of a text.
+pub(crate) type Flaw = Box<dyn FnMut(&str, &mut Translation) + Send>;
 
 /// A fake that remembers what it was given.
 struct Recorder {
     fake: FakeEngine,
+    flaw: Arc<Mutex<Option<Flaw>>>,
     seen: Arc<Mutex<Vec<(Instant, String)>>>,
     kills: Arc<Semaphore>,
 }
@@ -72,7 +78,14 @@ impl Engine for Recorder {
                 .filter(|text| *text != WARM_UP)
                 .map(|text| (now, text.clone())),
         );
-        self.fake.translate(batch).await
+        let texts: Vec<_> = batch.segments.iter().map(|s| s.text.clone()).collect();
+        let mut translations = self.fake.translate(batch).await?;
+        if let Some(flaw) = self.flaw.lock().unwrap().as_mut() {
+            for (text, translation) in texts.iter().zip(&mut translations) {
+                flaw(text, translation);
+            }
+        }
+        Ok(translations)
     }
 
     fn usage(&self) -> Usage {
@@ -104,6 +117,7 @@ impl EngineFactory for Fakes {
     fn create(&self) -> Box<dyn Engine> {
         Box::new(Recorder {
             fake: FakeEngine::new(self.spec.lock().unwrap().clone()),
+            flaw: Arc::clone(&self.flaw),
             seen: Arc::clone(&self.seen),
             kills: Arc::clone(&self.kills),
         })
@@ -220,6 +234,7 @@ impl Bench {
             spec: Mutex::new(fake),
             seen: Arc::default(),
             kills: Arc::new(Semaphore::new(0)),
+            flaw: Arc::default(),
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
@@ -350,6 +365,7 @@ impl Bench {
             spec: Mutex::new(fake),
             seen: Arc::default(),
             kills: Arc::new(Semaphore::new(0)),
+            flaw: Arc::default(),
         });
         let mut spec = PoolSpec::new(model, 1);
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));

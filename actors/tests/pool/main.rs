@@ -15,6 +15,7 @@ mod remote_nodes;
 mod retries;
 mod segmentation;
 mod splitting;
+mod text;
 
 use std::collections::BTreeMap;
 

@@ -379,3 +379,23 @@ fn forgotten_items_are_not_counted_and_leave_no_client() {
     assert_eq!(backlog.clients(Lane::Interactive), 0);
     assert_eq!(backlog.oldest(Lane::Interactive), None);
 }
+
+#[test]
+fn a_message_that_has_begun_goes_before_those_of_its_client_that_have_not() {
+    let start = Instant::now();
+    let mut backlog = Backlog::new(DEFAULT_WEIGHTS);
+    for job in 1..200 {
+        backlog.push(piece(1, job, 0, 10, start));
+        backlog.push(piece(2, 1_000 + job, 0, 10, start));
+    }
+    let first = backlog.take(|_| BUDGET.into(), |_| true, true);
+    assert!(first.iter().any(|item| item.job == 1));
+    backlog.push(Item {
+        has_begun: true,
+        ..piece(1, 1, 1, 30, start)
+    });
+    let batch = backlog.take(|_| BUDGET.into(), |_| true, true);
+    assert!(batch.iter().any(|item| item.job == 1), "{batch:?}");
+    let others = batch.iter().filter(|item| item.job > 1_000).count();
+    assert!(others > 0, "another client has its turn all the same");
+}

@@ -32,11 +32,11 @@ impl Failure {
 /// What is wrong with an answer.
 pub(super) fn failure(sent: &Sent, answer: &Answer, escape: Escape) -> Option<Failure> {
     let text = answer.text.as_str();
-    if !text.contains(|c: char| !c.is_whitespace()) {
-        return Some(Failure::Bad(Flag::Empty));
-    }
     if answer.truncated {
         return Some(Failure::Bad(Flag::Truncated));
+    }
+    if !text.contains(|c: char| !c.is_whitespace()) {
+        return Some(Failure::Bad(Flag::Empty));
     }
     if !has_plausible_length(&sent.text, text) {
         return Some(Failure::Bad(Flag::Length));
