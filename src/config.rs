@@ -16,7 +16,7 @@ pub use load::{load, load_with_deprecations};
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
     LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig,
-    StatusConfig,
+    StatusConfig, TextConfig,
 };
 
 pub use crate::{

@@ -34,6 +34,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How models are run.
     pub engine: EngineConfig,
+    /// How texts are read.
+    pub text: TextConfig,
     /// Pools of model actors.
     pub pool: PoolConfig,
     /// Retries.
@@ -119,6 +121,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How texts are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TextConfig {
+    /// Regular expressions for what is not translated.
+    pub patterns: Vec<String>,
+    /// Whether the attributes `alt`, `title`, `placeholder` and `aria-label` of HTML are translated.
+    pub attributes: bool,
 }
 
 /// Intake limits and back-pressure.

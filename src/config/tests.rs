@@ -151,6 +151,23 @@ fn origins_are_what_browsers_send() {
 }
 
 #[test]
+fn patterns_of_tokens_are_regular_expressions_that_match_something() {
+    let set = |pattern: &str| {
+        let value = format!("[\"ACME\", {pattern:?}]");
+        load(None, &[], &[("text.patterns", &value)])
+    };
+    for good in ["[A-Z]{2,}-\\d+", "foo|bar"] {
+        assert!(set(good).is_ok(), "{good}");
+    }
+    for bad in ["(", "", "x*", "(a{9}{99}{999})"] {
+        let errors = set(bad).expect_err(bad);
+        assert_eq!(errors.0.len(), 1, "{errors}");
+        assert_eq!(errors.0[0].path, "text.patterns", "{bad}");
+        assert!(!errors.0[0].message.contains('\n'), "{errors}");
+    }
+}
+
+#[test]
 fn bodies_in_memory_have_room_for_the_largest() {
     for key in ["http.max_buffered_bytes", "http.max_unauthenticated_bytes"] {
         assert!(load(None, &[], &[(key, "2097152")]).is_ok(), "{key}");

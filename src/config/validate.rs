@@ -7,10 +7,11 @@ use std::time::Duration;
 use babelmesh_actors::{
     engine::{Device, Precision},
     scaling::Quantization,
+    text::recognise::Patterns,
 };
 use babelmesh_settings::{ConfigError, MAX_THREADS, mistake};
 
-use super::model::{Config, EngineConfig};
+use super::model::{Config, EngineConfig, TextConfig};
 
 /// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
 const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
@@ -118,6 +119,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "models.directories",
         "must name a folder",
     );
+    check_text(&config.text, &mut refuse_if);
     check_engine(&config.engine, &mut refuse_if);
     let pool = &config.pool;
     refuse_if(
@@ -196,6 +198,25 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     config.kafka.check(errors);
     config.models.fetch.check(errors);
     sizes::check(config, errors);
+}
+
+/// Most patterns for what is not translated: each is searched for in every text.
+const MOST_PATTERNS: usize = 100;
+
+fn check_text(text: &TextConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    refuse_if(
+        text.patterns.len() > MOST_PATTERNS,
+        "text.patterns",
+        "must be at most 100",
+    );
+    for pattern in text.patterns.iter().take(MOST_PATTERNS) {
+        if let Err(error) = Patterns::new([pattern]) {
+            // Regular expressions are described over several lines.
+            let error = error.to_string();
+            let reason = error.split_whitespace().collect::<Vec<_>>().join(" ");
+            refuse_if(true, "text.patterns", &reason);
+        }
+    }
 }
 
 fn check_engine(engine: &EngineConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use babelmesh_actors::{
-    ModelText,
+    ModelText, TextOptions,
     cache::CacheSpace,
     domain::Language,
     engine::Segment,
@@ -19,6 +19,7 @@ use babelmesh_actors::{
     retry::RetryPolicy,
     routing::Capability,
     scaling::{Bounds, DelayTarget, ScalingPolicy, Threshold},
+    text::recognise::Patterns,
 };
 use babelmesh_models::Model;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, rpc::CallResult};
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     cache::Cache,
-    config::{Config, PolicyKind},
+    config::{Config, PolicyKind, TextConfig},
     failure::Failures,
 };
 
@@ -81,6 +82,7 @@ impl Actors {
             budget: limits::budget(&config.limits),
             peers,
             cache: Cache::start(&config.cache)?,
+            text: text_options(&config.text)?,
             root: root.get_cell(),
             entries: RwLock::default(),
             version: AtomicU64::default(),
@@ -312,12 +314,27 @@ pub(super) fn spec(
         unavailable_after: seconds(pool.unavailable_after_ms),
         min_piece_tokens: pool.min_piece_tokens,
         offload: config.offload.clone(),
-        // Estimates err by some tokens; a piece must not be cut by the engine.
-        text: Arc::new(ModelText::new(
-            model.manifest().limits.max_input_tokens.saturating_mul(3) / 4,
-            Arc::default(),
-        )),
+        text: Arc::default(),
     }
+}
+
+/// How texts are read for all models.
+fn text_options(config: &TextConfig) -> Result<Arc<TextOptions>> {
+    let patterns = match config.patterns.as_slice() {
+        [] => None,
+        patterns => Some(Patterns::new(patterns).map_err(anyhow::Error::msg)?),
+    };
+    Ok(Arc::new(TextOptions {
+        patterns,
+        attributes: config.attributes,
+    }))
+}
+
+/// How texts are read for a model.
+pub(super) fn model_text(model: &Model, options: &Arc<TextOptions>) -> Arc<ModelText> {
+    // Estimates err by some tokens; a piece must not be cut by the engine.
+    let most = model.manifest().limits.max_input_tokens.saturating_mul(3) / 4;
+    Arc::new(ModelText::new(most, Arc::clone(options)))
 }
 
 /// What translations of a model depend on beside text, languages and the numeric type, which engines report: the one that is configured may be "auto",

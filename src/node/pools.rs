@@ -10,11 +10,14 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use babelmesh_actors::{
+    TextOptions,
     domain::Language,
     events::Observer,
     intake::{IntakeMessage, Route},
     offload::Peers,
-    pool::{Applied, NodeBudget, PoolLag, PoolMessage, PoolStart, PoolSupervisor, Unloaded},
+    pool::{
+        Applied, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor, Unloaded,
+    },
     routing::Capability,
 };
 use babelmesh_models::Model;
@@ -47,6 +50,8 @@ pub(super) struct Pools {
     pub(super) peers: Arc<dyn Peers>,
     /// The cache, if enabled.
     pub(super) cache: Option<Arc<Cache>>,
+    /// How texts are read for all models.
+    pub(super) text: Arc<TextOptions>,
     /// Supervises them.
     pub(super) root: ActorCell,
     pub(super) entries: RwLock<Vec<PoolEntry>>,
@@ -119,14 +124,17 @@ impl Pools {
         let ability = actors::ability(model)?;
         let space = actors::space(&self.config, model, engines.name());
         let lag = PoolLag::default();
-        let spec = actors::spec(
-            &self.config,
-            model,
-            (ability.clone(), space.clone()),
-            models,
-            initial,
-        );
-        let text = Arc::clone(&spec.text);
+        let text = actors::model_text(model, &self.text);
+        let spec = PoolSpec {
+            text: Arc::clone(&text),
+            ..actors::spec(
+                &self.config,
+                model,
+                (ability.clone(), space.clone()),
+                models,
+                initial,
+            )
+        };
         let start = PoolStart {
             spec,
             engines,

@@ -9,7 +9,7 @@ use std::{
 
 use babelmesh_actors::{
     domain::{ErrorCode, JobOutcome, Language},
-    events::{Event, Observer, Stage, StopReason},
+    events::{Event, Observer, SentenceCounts, Stage, StopReason},
 };
 use prometheus_client::{
     metrics::{
@@ -21,8 +21,8 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    CodeLabel, HttpLabels, JobLabels, LaneLabel, ModelLabel, OutcomeLabels, PieceLabels,
-    RouteLabel, ScalingLabels, StageLabel, StopLabels,
+    CodeLabel, FlagLabels, HttpLabels, JobLabels, KindLabels, LaneLabel, ModelLabel, OutcomeLabels,
+    PieceLabels, RouteLabel, ScalingLabels, StageLabel, StopLabels, WayLabels,
 };
 
 /// From a millisecond to about a minute.
@@ -63,6 +63,9 @@ pub struct Metrics {
     poisoned: Counters<ModelLabel>,
     truncated: Counters<ModelLabel>,
     pieces: Counters<PieceLabels>,
+    sentences: Counters<WayLabels>,
+    failed_checks: Counters<FlagLabels>,
+    lost_tokens: Counters<KindLabels>,
     batches: Histograms<ModelLabel>,
     batch_segments: Histograms<ModelLabel>,
     batch_tokens: Histograms<ModelLabel>,
@@ -106,6 +109,9 @@ impl Metrics {
             poisoned: Family::default(),
             truncated: Family::default(),
             pieces: Family::default(),
+            sentences: Family::default(),
+            failed_checks: Family::default(),
+            lost_tokens: Family::default(),
             batches: histograms(seconds),
             batch_segments: histograms(segments),
             batch_tokens: histograms(tokens),
@@ -198,6 +204,21 @@ impl Metrics {
             "pieces",
             "Translated pieces (mostly sentences), by source of the translation",
             self.pieces.clone(),
+        );
+        to.register(
+            "text_sentences",
+            "Translated sentences, by the way: whole, stand_in, cut, or source where a part stayed untranslated",
+            self.sentences.clone(),
+        );
+        to.register(
+            "text_checks_failed",
+            "Sentences with an answer that failed a check",
+            self.failed_checks.clone(),
+        );
+        to.register(
+            "text_tokens_lost",
+            "Sentences with a token of a kind that the model did not copy",
+            self.lost_tokens.clone(),
         );
         to.register(
             "intake_pauses",
@@ -363,6 +384,7 @@ impl Observer for Metrics {
             Event::PiecesTruncated { pool, pieces, .. } => {
                 count(&self.truncated, pool, *pieces);
             }
+            Event::SentencesChecked { pool, counts } => self.sentences(pool, counts),
             Event::TextPoisoned { pool, .. } => count(&self.poisoned, pool, 1),
             Event::Scaled {
                 pool,
@@ -442,6 +464,27 @@ impl Observer for Metrics {
 }
 
 impl Metrics {
+    fn sentences(&self, pool: &Arc<str>, counts: &SentenceCounts) {
+        let model = || Arc::clone(pool);
+        for (way, count) in counts.by_way().filter(|(_, count)| *count > 0) {
+            let (model, way) = (model(), way.label());
+            let labels = WayLabels { model, way };
+            self.sentences.get_or_create(&labels).inc_by(count.into());
+        }
+        for (flag, count) in counts.by_flag().filter(|(_, count)| *count > 0) {
+            let (model, flag) = (model(), flag.label());
+            let labels = FlagLabels { model, flag };
+            self.failed_checks
+                .get_or_create(&labels)
+                .inc_by(count.into());
+        }
+        for (kind, count) in counts.by_kind().filter(|(_, count)| *count > 0) {
+            let (model, kind) = (model(), kind.label());
+            let labels = KindLabels { model, kind };
+            self.lost_tokens.get_or_create(&labels).inc_by(count.into());
+        }
+    }
+
     fn error(&self, labels: &JobLabels, code: ErrorCode) {
         self.jobs.get_or_create(&labels.ended(code.name())).inc();
     }

@@ -13,7 +13,7 @@ use babelmesh_actors::{
         ErrorCode, JobOutcome, Lanes, Locality, Order, OutcomeSink, Priority, RequestError, Ticket,
         Translated, TranslationRequest,
     },
-    events::{Event, Observer, PieceSource, Stage, StopReason},
+    events::{Event, Observer, PieceSource, SentenceCounts, Stage, StopReason},
     offload::{Offer, OffloadReason},
     pool::{ActorPhase, ActorStatus, LaneStatus, PausedStatus, PeerQueueStatus, PoolStatus},
     scaling::{Decision, Estimates, Inputs, Reason},
@@ -156,6 +156,14 @@ fn node() -> (Telemetry, NodeStatus) {
             pool: Arc::clone(&pool),
             pieces: 3,
             given_up: 1,
+        },
+        Event::SentencesChecked {
+            pool: Arc::clone(&pool),
+            counts: SentenceCounts {
+                ways: [5, 0, 2, 0],
+                flags: [2, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                kinds: std::array::from_fn(|kind| u32::from(kind == 4) * 2),
+            },
         },
         Event::TextPoisoned {
             pool: Arc::clone(&pool),
@@ -310,6 +318,18 @@ fn events_and_status_are_counted_where_a_dashboard_looks_for_them() {
             1.0,
         ),
         (format!("babelmesh_job_queue_seconds_count{{{job}}}"), 3.0),
+        (
+            "babelmesh_text_sentences_total{model=\"m\",way=\"cut\"}".to_owned(),
+            2.0,
+        ),
+        (
+            "babelmesh_text_checks_failed_total{model=\"m\",flag=\"token\"}".to_owned(),
+            2.0,
+        ),
+        (
+            "babelmesh_text_tokens_lost_total{model=\"m\",kind=\"mention\"}".to_owned(),
+            2.0,
+        ),
         (
             "babelmesh_accepted_jobs_total{lane=\"any\"}".to_owned(),
             7.0,

@@ -52,6 +52,24 @@ pub(super) struct ScalingLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WayLabels {
+    pub(super) model: Arc<str>,
+    pub(super) way: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FlagLabels {
+    pub(super) model: Arc<str>,
+    pub(super) flag: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct KindLabels {
+    pub(super) model: Arc<str>,
+    pub(super) kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct PieceLabels {
     pub(super) model: Arc<str>,
     pub(super) source: &'static str,
