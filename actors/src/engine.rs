@@ -72,6 +72,11 @@ pub trait EngineFactory: Send + Sync {
         false
     }
 
+    /// Whether an idle engine is asked once which stand-ins for tokens its model copies. Without that, none are used.
+    fn is_probed(&self) -> bool {
+        false
+    }
+
     /// A new engine that is not loaded yet.
     fn create(&self) -> Box<dyn Engine>;
 }

@@ -16,6 +16,9 @@ use crate::{
 /// Longest sentence that a model takes at once unless told otherwise, in estimated tokens.
 const DEFAULT_MAX_TOKENS: u32 = 128;
 
+/// Most times that engines are asked for the stand-ins of a model.
+const MOST_PROBES: u8 = 3;
+
 /// Settings of all models of a node.
 #[derive(Debug, Clone, Default)]
 pub struct TextOptions {
@@ -39,6 +42,8 @@ struct Learned {
     profile: Arc<Profile>,
     /// Characters of its vocabulary; `None` when nothing is known to be missing.
     characters: Option<Arc<Characters>>,
+    /// How many engines may still be asked for its stand-ins.
+    probes_left: u8,
 }
 
 /// Characters that a model can read and write.
@@ -65,6 +70,7 @@ impl ModelText {
             learned: RwLock::new(Learned {
                 profile: Arc::default(),
                 characters: None,
+                probes_left: MOST_PROBES,
             }),
         }
     }
@@ -92,11 +98,29 @@ impl ModelText {
         }
     }
 
+    /// Whether it is to be found out which stand-ins for tokens the model copies.
+    pub(crate) fn lacks_stand_ins(&self) -> bool {
+        let learned = self.learned.read();
+        learned.unwrap_or_else(PoisonError::into_inner).probes_left > 0
+    }
+
+    /// An engine is asked which stand-ins it copies. Engines that fail meanwhile do so a few times at most.
+    pub(crate) fn begin_probe(&self) {
+        self.write(|learned| learned.probes_left = learned.probes_left.saturating_sub(1));
+    }
+
+    /// Takes the stand-ins for tokens that the model was found to copy.
+    pub(crate) fn learn_stand_ins(&self, stand_ins: Vec<String>) {
+        self.write(|learned| learned.probes_left = 0);
+        self.change_profile(|profile| profile.stand_ins = stand_ins);
+    }
+
     /// The sentences of a request's text, and what is known of the model that translates them.
     pub(crate) fn parse(&self, request: &TranslationRequest) -> (Document, Arc<Profile>) {
         let Learned {
             profile,
             characters,
+            ..
         } = self.learned();
         let known = characters.map(|characters| move |c: char| characters.contains(c));
         let options = Options {

@@ -24,6 +24,9 @@ pub struct FakeSpec {
     /// The numeric type that it reports; "none" when empty. Not configurable: only tests of caches need another one.
     #[serde(skip)]
     pub numeric: String,
+    /// Whether it is asked which stand-ins it copies. Not configurable: it delays other work, and the fake copies all of them.
+    #[serde(skip)]
+    pub probed: bool,
     /// Whether loading fails.
     pub fail_load: bool,
     /// Whether loading fails permanently.

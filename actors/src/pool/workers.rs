@@ -207,6 +207,11 @@ impl Workers {
         self.engines.name()
     }
 
+    /// Whether an engine is asked which stand-ins for tokens it copies.
+    pub(super) fn is_probed(&self) -> bool {
+        self.engines.is_probed()
+    }
+
     /// A text that every engine can translate.
     pub(super) fn warm_up(&self) -> Arc<Segment> {
         Arc::clone(&self.warm_up)

@@ -31,6 +31,7 @@ use babelmesh_actors::{
     retry::RetryPolicy,
     routing::Capability,
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
+    text::plan::stand_ins,
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
 use tokio::{
@@ -51,6 +52,8 @@ pub(crate) struct Fakes {
     pub(crate) kills: Arc<Semaphore>,
     /// What becomes of each translation.
     pub(crate) flaw: Arc<Mutex<Option<Flaw>>>,
+    /// Whether an engine was asked for its stand-ins.
+    pub(crate) is_probed: Arc<AtomicBool>,
 }
 
 /// Changes the translation of a text.
@@ -60,6 +63,7 @@ pub(crate) type Flaw = Box<dyn FnMut(&str, &mut Translation) + Send>;
 struct Recorder {
     fake: FakeEngine,
     flaw: Arc<Mutex<Option<Flaw>>>,
+    is_probed: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<(Instant, String)>>>,
     kills: Arc<Semaphore>,
 }
@@ -75,10 +79,13 @@ impl Engine for Recorder {
         let texts = batch.segments.iter().map(|segment| &segment.text);
         self.seen.lock().unwrap().extend(
             texts
-                .filter(|text| *text != WARM_UP)
+                .filter(|text| *text != WARM_UP && **text != stand_ins::probe())
                 .map(|text| (now, text.clone())),
         );
         let texts: Vec<_> = batch.segments.iter().map(|s| s.text.clone()).collect();
+        if texts.contains(&stand_ins::probe()) {
+            self.is_probed.store(true, Ordering::SeqCst);
+        }
         let mut translations = self.fake.translate(batch).await?;
         if let Some(flaw) = self.flaw.lock().unwrap().as_mut() {
             for (text, translation) in texts.iter().zip(&mut translations) {
@@ -114,10 +121,15 @@ impl EngineFactory for Fakes {
         true
     }
 
+    fn is_probed(&self) -> bool {
+        self.spec.lock().unwrap().probed
+    }
+
     fn create(&self) -> Box<dyn Engine> {
         Box::new(Recorder {
             fake: FakeEngine::new(self.spec.lock().unwrap().clone()),
             flaw: Arc::clone(&self.flaw),
+            is_probed: Arc::clone(&self.is_probed),
             seen: Arc::clone(&self.seen),
             kills: Arc::clone(&self.kills),
         })
@@ -235,6 +247,7 @@ impl Bench {
             seen: Arc::default(),
             kills: Arc::new(Semaphore::new(0)),
             flaw: Arc::default(),
+            is_probed: Arc::default(),
         });
         let events = Arc::new(Events::default());
         let language = |tag: &str| tag.parse().unwrap();
@@ -366,6 +379,7 @@ impl Bench {
             seen: Arc::default(),
             kills: Arc::new(Semaphore::new(0)),
             flaw: Arc::default(),
+            is_probed: Arc::default(),
         });
         let mut spec = PoolSpec::new(model, 1);
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use babelmesh_actors::{
     domain::{Format, TextChecks, Translated, TranslationRequest},
     engine::{Completeness, FakeSpec, Translation},
     events::{Event, SentenceCounts},
-    pool::PoolSpec,
+    pool::{ActorPhase, ActorStatus, PoolSpec, PoolStatus},
     retry::RetryPolicy,
     text::plan::{Flag, Way},
 };
@@ -55,7 +55,11 @@ impl Memory {
 }
 
 async fn start(change: impl FnOnce(&mut PoolSpec)) -> (Bench, Arc<Memory>) {
-    start_as(FakeSpec::default(), change).await
+    let fake = FakeSpec {
+        probed: true,
+        ..FakeSpec::default()
+    };
+    start_as(fake, change).await
 }
 
 async fn start_as(fake: FakeSpec, change: impl FnOnce(&mut PoolSpec)) -> (Bench, Arc<Memory>) {
@@ -66,7 +70,15 @@ async fn start_as(fake: FakeSpec, change: impl FnOnce(&mut PoolSpec)) -> (Bench,
     };
     let cache = Some(Arc::clone(&memory) as _);
     let bench = Bench::start_whole(fake, retry, (Arc::new(()), cache), change).await;
-    bench.until("warm", |status| warm(status) == 2).await;
+    let all = bench.status().await.bounds[0] as usize;
+    bench.until("warm", |status| warm(status) == all).await;
+    let probed = |status: &PoolStatus| {
+        let is_idle = |actor: &ActorStatus| actor.phase == ActorPhase::Idle;
+        all == 0
+            || !bench.engines.spec.lock().unwrap().probed
+            || bench.engines.is_probed.load(Ordering::SeqCst) && status.actors.iter().all(is_idle)
+    };
+    bench.until("probed", probed).await;
     (bench, memory)
 }
 
@@ -137,12 +149,56 @@ async fn a_sentence_is_translated_whole_with_its_tokens_and_markup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sentence_that_loses_a_token_is_cut_at_it_and_only_what_passed_is_remembered() {
+async fn a_token_that_is_not_copied_travels_as_a_stand_in_that_is() {
     let (mut bench, memory) = start(|_| {}).await;
     set(&bench, |_, translation| {
         translation.text = translation.text.replace('@', "");
     });
     let text = "Hello @ana, welcome here!";
+    let translated = translate(&mut bench, text, Format::Text).await;
+    assert_eq!(translated.text, "fr:Hello @ana, welcome here!");
+    let checks = TextChecks {
+        stand_in: 1,
+        flags: labels(&["token"]),
+        kinds: labels(&["mention"]),
+        ..TextChecks::default()
+    };
+    assert_eq!(translated.checks, Some(checks));
+    assert_eq!(seen(&bench), [text, "Hello Xq1, welcome here!"]);
+    assert_eq!(memory.texts(), ["fr:Hello Xq1, welcome here!"]);
+    assert_eq!(counts(&bench).ways, [0, 1, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_copies_no_stand_in_is_asked_for_none() {
+    let (mut bench, _) = start(|spec| spec.bounds.min = 0).await;
+    set(&bench, |_, translation| {
+        let words = translation.text.split(' ');
+        let words = words.filter(|word| !word.contains(|c: char| "@XQK".contains(c)));
+        translation.text = words.collect::<Vec<_>>().join(" ");
+    });
+    // The pool has no engine before.
+    for text in ["Hello @ana, welcome here!", "Goodbye @ana, come again!"] {
+        let cut = translate(&mut bench, text, Format::Text).await;
+        assert_eq!(cut.text.replace("fr:", ""), text);
+        assert_eq!(cut.checks.unwrap().cut, 1);
+    }
+    let seen = seen(&bench);
+    assert!(
+        !seen.iter().any(|text| text.contains(['X', 'Q', 'K'])),
+        "{seen:?}"
+    );
+    assert_eq!(seen.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentence_that_loses_a_token_is_cut_at_it_and_only_what_passed_is_remembered() {
+    let (mut bench, memory) = start(|_| {}).await;
+    set(&bench, |_, translation| {
+        translation.text = translation.text.replace(['@', 'X'], "");
+    });
+    let text = "Hello @ana, welcome here!";
+    let stand_in = "Hello Xq1, welcome here!";
     let first = translate(&mut bench, text, Format::Text).await;
     assert_eq!(first.text, "fr:Hello @ana, fr:welcome here!");
     let checks = TextChecks {
@@ -153,11 +209,11 @@ async fn a_sentence_that_loses_a_token_is_cut_at_it_and_only_what_passed_is_reme
     };
     assert_eq!(first.checks, Some(checks.clone()));
     assert_eq!(first.segments, 2, "an answer that failed does not count");
-    assert_eq!(seen(&bench), [text, "Hello", "welcome here!"]);
+    assert_eq!(seen(&bench), [text, stand_in, "Hello", "welcome here!"]);
     assert_eq!(memory.texts(), ["fr:Hello", "fr:welcome here!"]);
     let again = translate(&mut bench, text, Format::Text).await;
     assert_eq!((again.text, again.checks), (first.text, Some(checks)));
-    assert_eq!(seen(&bench)[3..], [text], "the parts are known");
+    assert_eq!(seen(&bench)[4..], [text, stand_in], "the parts are known");
     assert_eq!(counts(&bench).ways[Way::Cut as usize], 2);
     assert_eq!(counts(&bench).flags[Flag::Token as usize], 2);
 }
@@ -239,7 +295,10 @@ async fn patterns_of_the_operator_and_characters_that_the_model_lacks_are_tokens
     })
     .await;
     set(&bench, |_, translation| {
-        translation.text = translation.text.replace("ACME", "SOMMET");
+        translation.text = translation
+            .text
+            .replace("ACME", "SOMMET")
+            .replace("Xq1", "");
     });
     let text = "Ask about ACME-12 today.";
     let translated = translate(&mut bench, text, Format::Text).await;

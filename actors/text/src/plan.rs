@@ -34,6 +34,7 @@ mod places;
 mod restore;
 mod segment;
 mod slots;
+pub mod stand_ins;
 mod writer;
 
 #[cfg(test)]

@@ -84,6 +84,10 @@ impl EngineFactory for ProcessFactory {
         self.form.kind.name()
     }
 
+    fn is_probed(&self) -> bool {
+        true
+    }
+
     fn aligns(&self) -> bool {
         self.form.kind == EngineKind::Firefox
     }

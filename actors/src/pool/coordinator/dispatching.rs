@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{Lane, Trace},
-    engine::EngineBatch,
+    engine::{EngineBatch, Segment},
     events::{BatchSpan, Event, PieceSource, TracedBatch},
+    text::{self, plan::stand_ins},
 };
 
 use super::Pool;
@@ -34,7 +35,9 @@ impl Pool {
         self.drop_stale();
         while let Some(id) = self.workers.idle() {
             if !self.has_work() {
-                self.note_idleness();
+                if !self.probe(id) {
+                    self.note_idleness();
+                }
                 break;
             }
             let lane = self.queue.first_lane().unwrap_or(Lane::Any);
@@ -50,10 +53,45 @@ impl Pool {
             match work {
                 Work::Own(attempt) => self.assign(id, attempt, slot),
                 Work::Lent(batch) => self.assign_lent(id, batch, slot),
+                Work::Probe => {}
             }
         }
         self.settle_budget();
         self.dispatch_remotely();
+    }
+
+    /// Finds out which stand-ins for tokens the model copies, while an actor has nothing else to do. Whether it does now.
+    fn probe(&mut self, id: ActorId) -> bool {
+        let is_wanted = self.workers.is_probed() && self.spec.text.lacks_stand_ins();
+        if !is_wanted || self.closing.is_closing() {
+            return false;
+        }
+        let Some(slot) = self.capacity.take_slot(Lane::Any) else {
+            return false;
+        };
+        self.spec.text.begin_probe();
+        let segment = Segment {
+            text: stand_ins::probe(),
+            ..Segment::clone(&self.workers.warm_up())
+        };
+        let tokens = text::estimate_tokens(&segment.text);
+        let batch = EngineBatch {
+            segments: vec![segment],
+            tokens,
+            span: None,
+        };
+        let now = Instant::now();
+        let in_flight = InFlight {
+            tokens,
+            lane: Lane::Any,
+            oldest: now,
+            since: now,
+            work: Work::Probe,
+            _slot: slot,
+            watch: None,
+        };
+        self.workers.assign(id, batch, in_flight);
+        true
     }
 
     /// Returns unused resources.

@@ -11,6 +11,7 @@ use crate::{
     engine::{EngineError, Usage},
     events::{Event, PieceSource, StopReason},
     offload::PeerError,
+    text::plan::stand_ins,
 };
 
 use super::Pool;
@@ -88,6 +89,10 @@ impl Pool {
         let Some((actor, mut batch)) = self.workers.answered(id, usage) else {
             return;
         };
+        if let Work::Probe = batch.work {
+            self.probed(answer);
+            return;
+        }
         batch.unwatch(answer.as_ref().err().map(|error| error as _));
         self.counters.totals.busy += elapsed;
         self.health.batch_answered(answer.is_ok(), Instant::now());
@@ -123,11 +128,21 @@ impl Pool {
                 };
                 self.peer_queue.answered(done, &self.events);
             }
+            (Work::Probe, _) => {}
         }
         if usage.resident_bytes > self.spec.memory_limit {
             self.retire(id, StopReason::MemoryLimit);
         } else if self.capacity.must_evict() {
             self.evict(true);
+        }
+    }
+
+    /// Takes the translation of the text that shows which stand-ins the model copies. One that it refuses shows nothing.
+    fn probed(&self, answer: Result<Vec<Translation>, EngineError>) {
+        let translations = answer.unwrap_or_default();
+        if let Some(translation) = translations.first().filter(|first| first.is_whole()) {
+            let copied = stand_ins::copied(&translation.text);
+            self.spec.text.learn_stand_ins(copied);
         }
     }
 
@@ -256,6 +271,7 @@ impl Pool {
                     let error = PeerError::Failed(error.to_string());
                     self.peer_queue.failed(batch, error, &self.events);
                 }
+                Work::Probe => {}
             }
         }
     }

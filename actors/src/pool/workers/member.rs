@@ -60,6 +60,8 @@ pub(in crate::pool) enum Work {
     Own(Attempt),
     /// A peer's.
     Lent(PeerBatch),
+    /// Nobody's: it shows which stand-ins for tokens the model copies.
+    Probe,
 }
 
 /// A model actor that failed.
@@ -83,7 +85,7 @@ impl InFlight {
     pub(in crate::pool) fn own_items(&self) -> usize {
         match &self.work {
             Work::Own(attempt) => attempt.items.len(),
-            Work::Lent(_) => 0,
+            Work::Lent(_) | Work::Probe => 0,
         }
     }
 }

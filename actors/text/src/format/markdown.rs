@@ -68,6 +68,7 @@ impl Reader<'_, '_> {
             Event::End(tag) => self.end(tag, range),
             Event::Text(_) => self.text(range),
             Event::Code(code) => self.opaque(range, &code, TokenKind::Code),
+            Event::InlineMath(_) if self.is_in_placeholder(range.start) => self.text(range),
             Event::InlineMath(math) | Event::DisplayMath(math) => {
                 self.opaque(range, &math, TokenKind::Math);
             }
@@ -113,6 +114,13 @@ impl Reader<'_, '_> {
         if self.advance(&range) {
             self.builder.escaped(range);
         }
+    }
+
+    /// Whether a dollar sign belongs to a placeholder such as `%1$s`: two of them are no formula.
+    fn is_in_placeholder(&self, dollar: usize) -> bool {
+        let before = &self.builder.text[..dollar];
+        let rest = before.trim_end_matches(|c: char| c.is_ascii_digit());
+        rest.len() < before.len() && rest.ends_with('%')
     }
 
     fn opaque(&mut self, range: Range<usize>, visible: &str, kind: TokenKind) {

@@ -1,5 +1,6 @@
 //! What holds for every format: nothing is lost, and the cost is linear.
 
+use crate::recognise::TokenKind;
 use proptest::prelude::*;
 
 use super::*;
@@ -455,4 +456,17 @@ fn only_prose_is_left_for_detection() {
             .trim(),
         "Bonjour à tous"
     );
+}
+
+#[test]
+fn numbered_placeholders_are_no_formula() {
+    let text = "Ask %1$d about $x + y$ and %2$s today.";
+    let document = parse(text, Format::Markdown, &Options::default());
+    let kinds: Vec<_> = document.units()[0].tokens().collect();
+    let expected = [
+        TokenKind::Placeholder,
+        TokenKind::Math,
+        TokenKind::Placeholder,
+    ];
+    assert_eq!(kinds, expected);
 }
