@@ -3,6 +3,7 @@
 //! Each sentence has a plan, which says what a model is to translate of it, checks the translations, and asks for others where they do not pass.
 //! What it asks for are the pieces of the job; the queue and the batches know these only.
 
+mod admission;
 mod assembly;
 mod sentence;
 mod splitting;
@@ -19,12 +20,13 @@ use tokio::time::Instant;
 
 use crate::{
     containment::Contained,
-    domain::{ClientId, ErrorCode, Job, JobOutcome, Lane, Language, RequestError, Trace},
+    domain::{ClientId, ErrorCode, JobOutcome, Lane, Language, RequestError, Trace},
     engine::EngineBatch,
     events::SentenceCounts,
 };
 
 use super::item::{Answered, Item, LookedUp, Verified};
+pub(super) use admission::{Admission, Prepared};
 use assembly::{Assembly, Progress, Split};
 pub(super) use assembly::{Origin, Worker};
 use sentence::PieceAnswer;
@@ -54,24 +56,6 @@ pub(super) struct EndedJob {
     pub(super) client: ClientId,
 }
 
-/// A job that was checked against the cache and not admitted yet.
-pub(super) struct Prepared {
-    key: u64,
-    assembly: Assembly,
-    /// The pieces that need an engine.
-    items: Vec<Item>,
-    /// Sentences that are translated without one.
-    sentences: SentenceCounts,
-}
-
-/// What came of a job that was looked through.
-pub(super) enum Admission {
-    /// It needs an engine.
-    Open(Box<Prepared>),
-    /// It needs none.
-    Ended(Box<JobOutcome>, SentenceCounts),
-}
-
 /// What came of some translations.
 #[derive(Default)]
 pub(super) struct Completed {
@@ -92,33 +76,6 @@ pub(super) enum Shortened {
     OtherWay,
     /// It cannot be translated.
     Impossible,
-}
-
-impl Prepared {
-    /// Estimated tokens that need an engine.
-    pub(super) fn tokens(&self) -> u64 {
-        let tokens = self.items.iter().map(|item| u64::from(item.tokens));
-        tokens.sum()
-    }
-
-    /// Number of pieces that need an engine.
-    pub(super) fn pieces(&self) -> usize {
-        self.items.len()
-    }
-
-    pub(super) const fn job(&self) -> &Job {
-        self.assembly.job()
-    }
-
-    /// Sentences that are translated without an engine.
-    pub(super) const fn sentences(&self) -> &SentenceCounts {
-        &self.sentences
-    }
-
-    /// Ends the job with an error instead.
-    pub(super) fn refuse(self, error: RequestError) -> JobOutcome {
-        self.assembly.failed(error)
-    }
 }
 
 impl Jobs {

@@ -1,0 +1,54 @@
+//! A job that was looked through for pieces that are known.
+
+use crate::{
+    domain::{Job, JobOutcome, RequestError},
+    events::SentenceCounts,
+    pool::item::Item,
+};
+
+use super::assembly::Assembly;
+
+/// A job that was checked against the cache and not admitted yet.
+pub(in crate::pool) struct Prepared {
+    pub(super) key: u64,
+    pub(super) assembly: Assembly,
+    /// The pieces that need an engine.
+    pub(super) items: Vec<Item>,
+    /// Sentences that are translated without one.
+    pub(super) sentences: SentenceCounts,
+}
+
+/// What came of a job that was looked through.
+pub(in crate::pool) enum Admission {
+    /// It needs an engine.
+    Open(Box<Prepared>),
+    /// It needs none.
+    Ended(Box<JobOutcome>, SentenceCounts),
+}
+
+impl Prepared {
+    /// Estimated tokens that need an engine.
+    pub(in crate::pool) fn tokens(&self) -> u64 {
+        let tokens = self.items.iter().map(|item| u64::from(item.tokens));
+        tokens.sum()
+    }
+
+    /// Number of pieces that need an engine.
+    pub(in crate::pool) fn pieces(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(in crate::pool) const fn job(&self) -> &Job {
+        self.assembly.job()
+    }
+
+    /// Sentences that are translated without an engine.
+    pub(in crate::pool) const fn sentences(&self) -> &SentenceCounts {
+        &self.sentences
+    }
+
+    /// Ends the job with an error instead.
+    pub(in crate::pool) fn refuse(self, error: RequestError) -> JobOutcome {
+        self.assembly.failed(error)
+    }
+}
