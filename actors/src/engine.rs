@@ -10,8 +10,7 @@ use std::{error::Error, path::PathBuf, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 pub use babelmesh_engine_protocol::{
-    Alignment, Capabilities, CharacterSet, Completeness, Coverage, Device, LoadReport, LoadRequest,
-    Precision, Segment, Translation,
+    Completeness, Device, LoadReport, LoadRequest, Precision, Segment, Translation,
 };
 
 use crate::{domain::SpanRef, offload::PeerError};

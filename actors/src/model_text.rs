@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use babelmesh_engine_protocol::{CharacterSet, Coverage, LoadReport};
+
 use crate::{
     domain::TranslationRequest,
-    engine::{CharacterSet, Coverage, LoadReport},
     text::{
         Document,
         format::{Options, parse},
@@ -184,10 +185,10 @@ fn basic(set: &CharacterSet) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use babelmesh_engine_protocol::Capabilities;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::Capabilities;
 
     fn report(alignments: bool, coverage: Coverage) -> LoadReport {
         LoadReport {
