@@ -102,6 +102,39 @@ fn cases() -> Vec<Bad> {
             &[""],
         ),
         answered(
+            "an unknown format",
+            r#"{"messageId":"an unknown format","text":"hi","format":"docx","targetLanguages":["fr","de"]}"#,
+            "invalid_request",
+            &["fr", "de"],
+        ),
+        answered(
+            "a format of another type",
+            r#"{"messageId":"a format of another type","text":"hi","format":7,"targetLanguage":"fr"}"#,
+            "invalid_request",
+            &["fr"],
+        ),
+        answered(
+            "an unknown splitting",
+            r#"{"messageId":"an unknown splitting","text":"hi","splitting":"lines","targetLanguage":"fr"}"#,
+            "invalid_request",
+            &["fr"],
+        ),
+        refused(
+            "XML options of another format",
+            &json!({"format": "html", "xml": {"ignoreTags": ["x"]}}),
+            "invalid_request",
+        ),
+        refused(
+            "an impossible name of an element",
+            &json!({"format": "xml", "xml": {"ignoreTags": ["<x>"]}}),
+            "invalid_request",
+        ),
+        refused(
+            "too many names of elements",
+            &json!({"format": "xml", "xml": {"splittingTags": vec!["x"; 257]}}),
+            "invalid_request",
+        ),
+        answered(
             "a negative deadline",
             r#"{"messageId":"a negative deadline","text":"hi","targetLanguage":"fr","deadlineMs":-1}"#,
             "invalid_request",

@@ -1,12 +1,19 @@
 //! Formats of texts, and how they are divided into sentences.
 
+mod xml;
+
 use std::{error::Error, fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+pub use xml::{InvalidElements, XmlOptions};
+
+/// Characters of an unknown name that its error repeats.
+const SHOWN_CHARS: usize = 40;
 
 /// Format of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Plain text, as people write it in a chat. Tags in it are markup all the same.
@@ -75,29 +82,19 @@ impl FromStr for Format {
         Self::ALL
             .into_iter()
             .find(|format| format.as_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownFormat(name.to_owned()))
+            .ok_or_else(|| UnknownFormat(beginning(name)))
     }
 }
 
-/// How XML elements divide a text, as in DeepL's API.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct XmlOptions {
-    /// Elements whose content stays as it is.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ignore_tags: Vec<String>,
-    /// Elements that end a sentence.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub splitting_tags: Vec<String>,
-    /// Elements that never end a sentence.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub non_splitting_tags: Vec<String>,
-    /// Only `splittingTags` end sentences; otherwise elements that stand among elements alone do as well.
-    pub no_outline_detection: bool,
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        name.parse().map_err(de::Error::custom)
+    }
 }
 
 /// How sentences are told apart, as in DeepL's `split_sentences`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Splitting {
     /// At sentence ends, and in plain text at line breaks.
@@ -107,4 +104,88 @@ pub enum Splitting {
     IgnoreLineBreaks,
     /// Not at all: blocks, and in plain text lines, stay whole.
     Off,
+}
+
+impl Splitting {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Sentences, Self::IgnoreLineBreaks, Self::Off];
+
+    /// Name in requests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sentences => "sentences",
+            Self::IgnoreLineBreaks => "ignoreLineBreaks",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// A kind of splitting that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownSplitting(String);
+
+impl fmt::Display for UnknownSplitting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Splitting::ALL.map(Splitting::as_str).join(", ");
+        write!(f, "unknown splitting {:?}; supported: {known}", self.0)
+    }
+}
+
+impl Error for UnknownSplitting {}
+
+impl FromStr for Splitting {
+    type Err = UnknownSplitting;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|splitting| splitting.as_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| UnknownSplitting(beginning(name)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Splitting {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        name.parse().map_err(de::Error::custom)
+    }
+}
+
+fn beginning(name: &str) -> String {
+    name.chars().take(SHOWN_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_in_any_case_and_written_in_one() {
+        for format in Format::ALL {
+            let upper = format.as_str().to_uppercase();
+            assert_eq!(upper.parse(), Ok(format));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.as_str());
+        }
+        for splitting in Splitting::ALL {
+            let upper = splitting.as_str().to_uppercase();
+            assert_eq!(upper.parse(), Ok(splitting));
+            assert_eq!(serde_json::to_value(splitting).unwrap(), splitting.as_str());
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_those_that_exist_and_cut() {
+        let long = "d".repeat(1_000);
+        let error = long.parse::<Format>().unwrap_err().to_string();
+        assert!(error.len() < 120, "{error}");
+        for format in Format::ALL {
+            assert!(error.contains(format.as_str()), "{error}");
+        }
+        let error = "lines".parse::<Splitting>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown splitting \"lines\"; supported: sentences, ignoreLineBreaks, off"
+        );
+    }
 }

@@ -12,7 +12,7 @@ mod trace;
 
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
-pub use format::{Format, Splitting, UnknownFormat, XmlOptions};
+pub use format::{Format, InvalidElements, Splitting, UnknownFormat, UnknownSplitting, XmlOptions};
 pub use job::{Job, JobOutcome, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};

@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use wire::present;
+
 use super::{ClientId, ErrorCode, Format, Lane, Language, RequestError, Splitting, XmlOptions};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
@@ -42,8 +44,12 @@ pub struct TranslationRequest {
         deserialize_with = "wire::name"
     )]
     pub splitting: Splitting,
-    /// How elements divide an XML text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How elements divide an XML text; only with the format `xml`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "wire::optional_object"
+    )]
     pub xml: Option<Box<XmlOptions>>,
     /// BCP 47 tag of the text's language, or `auto`.
     #[serde(default = "auto", deserialize_with = "wire::tag_or_auto")]
@@ -275,7 +281,8 @@ impl TranslationRequest {
     /// Validates the request as a whole.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidRequest`] without message id or target, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
+    /// [`ErrorCode::InvalidRequest`] without message id or target, and for [`xml`](Self::xml) of a text that is not XML or with invalid
+    /// names, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
     /// [`ErrorCode::InvalidLanguage`] for a source that is no tag.
     pub fn validate(&self, max_text_chars: usize) -> Result<(), RequestError> {
         if self.message_id.is_empty() {
@@ -290,6 +297,7 @@ impl TranslationRequest {
                 "no target language: set targetLanguages or targetLanguage",
             ));
         }
+        self.validate_xml()?;
         if self.text.trim().is_empty() {
             return Err(RequestError::new(ErrorCode::EmptyText, "the text is empty"));
         }
@@ -304,6 +312,23 @@ impl TranslationRequest {
             }
         }
         self.source().map(|_| ())
+    }
+
+    fn validate_xml(&self) -> Result<(), RequestError> {
+        let Some(options) = &self.xml else {
+            return Ok(());
+        };
+        let invalid = |message| Err(RequestError::new(ErrorCode::InvalidRequest, message));
+        if self.format != Format::Xml {
+            return invalid(format!(
+                "xml is only possible with the format xml, the format is {}",
+                self.format
+            ));
+        }
+        match options.validate() {
+            Ok(()) => Ok(()),
+            Err((list, error)) => invalid(format!("xml.{list}: {error}")),
+        }
     }
 
     /// The source language; `None` for `auto`.
@@ -344,6 +369,18 @@ mod tests {
 
     use super::*;
 
+    fn xml_options() -> impl Strategy<Value = XmlOptions> {
+        let names = || prop::collection::vec(".*", 0..3);
+        (names(), names(), names(), any::<bool>()).prop_map(
+            |(ignore_tags, splitting_tags, non_splitting_tags, no_outline_detection)| XmlOptions {
+                ignore_tags,
+                splitting_tags,
+                non_splitting_tags,
+                no_outline_detection,
+            },
+        )
+    }
+
     fn request() -> impl Strategy<Value = TranslationRequest> {
         let tag =
             || prop::sample::select(vec!["en", "fr", "de-AT", "auto"]).prop_map(str::to_owned);
@@ -355,6 +392,11 @@ mod tests {
         let priority = prop::sample::select(vec![Priority::High, Priority::Normal, Priority::Low]);
         (
             (prop::option::of(".*"), ".*", ".*", tag()),
+            (
+                prop::sample::select(Format::ALL.to_vec()),
+                prop::sample::select(Splitting::ALL.to_vec()),
+                prop::option::of(xml_options().prop_map(Box::new)),
+            ),
             (
                 prop::collection::vec(tag(), 0..4),
                 prop::option::of(tag()),
@@ -369,6 +411,7 @@ mod tests {
             .prop_map(
                 |(
                     (task_id, message_id, text, source_language),
+                    (format, splitting, xml),
                     (target_languages, target_language, model_type),
                     (conversation_id, priority, deadline_ms),
                 )| {
@@ -376,9 +419,9 @@ mod tests {
                         task_id,
                         message_id,
                         text,
-                        format: Format::default(),
-                        splitting: Splitting::default(),
-                        xml: None,
+                        format,
+                        splitting,
+                        xml,
                         source_language,
                         target_languages,
                         target_language,
@@ -425,8 +468,12 @@ mod tests {
         assert_eq!(code(b"{\"text\":\"\xff\"}").code, ErrorCode::InvalidJson);
         assert_eq!(code(b"").code, ErrorCode::InvalidJson);
         assert_eq!(code(br#"{"text":"x"}"#).code, ErrorCode::InvalidRequest);
-        for field in ["modelType", "priority"] {
-            for value in ["true", "7", "[[]]", "{}", "\"huge\""] {
+        for field in ["modelType", "priority", "format", "splitting", "xml"] {
+            for value in ["true", "7", "[[]]", "[]", "{}", "\"huge\""] {
+                // An object is a value of this one field.
+                if (field, value) == ("xml", "{}") {
+                    continue;
+                }
                 let json = format!(r#"{{"messageId":"m","text":"x","{field}":{value}}}"#);
                 assert_eq!(
                     code(json.as_bytes()).code,
@@ -438,6 +485,60 @@ mod tests {
         let error = code(br#"{"messageId":"m","text":"x","targetLanguages":"a \"secret\" thing"}"#);
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         assert!(!error.message.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn formats_and_splittings_are_read_in_any_case_and_null_is_the_default() {
+        let read = |fields: &str| {
+            let json = format!(r#"{{"messageId":"m","text":"x","targetLanguage":"fr",{fields}}}"#);
+            TranslationRequest::decode(json.as_bytes()).unwrap()
+        };
+        let plain = TranslationRequest::new("m", "x", "fr");
+        assert_eq!(read(r#""format":null,"splitting":null,"xml":null"#), plain);
+        let request = read(
+            r#""format":"XML","splitting":"OFF","xml":{"ignoreTags":null,"splittingTags":["p"],"unknown":1}"#,
+        );
+        assert_eq!(
+            (request.format, request.splitting),
+            (Format::Xml, Splitting::Off)
+        );
+        assert_eq!(request.xml.unwrap().splitting_tags, ["p"]);
+    }
+
+    #[test]
+    fn an_unknown_format_is_an_invalid_request_that_lists_the_formats() {
+        let json =
+            br#"{"messageId":"m","text":"x","targetLanguage":"fr","format":"secret \"docx\""}"#;
+        let error = TranslationRequest::decode(json).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        for format in Format::ALL {
+            assert!(error.message.contains(format.as_str()), "{error}");
+        }
+        assert!(!error.message.contains("secret"), "{error}");
+        let salvaged = TranslationRequest::salvage(json, 64).unwrap();
+        assert_eq!(salvaged.message_id, "m");
+    }
+
+    #[test]
+    fn xml_options_need_the_format_and_names_of_elements() {
+        let refused = |format, ignore_tags| {
+            let request = TranslationRequest {
+                format,
+                xml: Some(Box::new(XmlOptions {
+                    ignore_tags,
+                    ..XmlOptions::default()
+                })),
+                ..TranslationRequest::new("m", "x", "fr")
+            };
+            request.validate(100).err()
+        };
+        assert_eq!(refused(Format::Xml, vec!["x".to_owned()]), None);
+        let error = refused(Format::Html, Vec::new()).unwrap();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(error.message.contains("the format is html"), "{error}");
+        let error = refused(Format::Xml, vec!["<x>".to_owned()]).unwrap();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(error.message.starts_with("xml.ignoreTags: "), "{error}");
     }
 
     #[test]

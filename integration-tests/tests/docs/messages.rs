@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, env, fs, process::Command};
 
 use babelmesh::kafka::{record, topics::TopicNames};
-use babelmesh_actors::domain::{ErrorCode, Lane, TranslationRequest, TranslationResult};
+use babelmesh_actors::domain::{
+    ErrorCode, Lane, TextChecks, TranslationRequest, TranslationResult,
+};
 use babelmesh_integration_tests::{executables, repository};
 use serde_json::Value;
 
@@ -109,13 +111,32 @@ fn every_header_is_described() {
 }
 
 #[test]
+fn every_field_of_an_object_in_a_message_is_described() {
+    let page = page();
+    for (message, heading, object) in [
+        ("request", "### Formats", "XmlOptions"),
+        ("result", "### Checks", "TextChecks"),
+    ] {
+        let described: BTreeSet<_> = code(first_cells(&page, heading)).into_iter().collect();
+        let schema = schema(message);
+        let definition = &schema["$defs"][object]["properties"];
+        assert_eq!(described, properties(definition), "{message}");
+    }
+}
+
+#[test]
 fn the_examples_on_the_page_are_messages() {
     let page = page();
     let mut blocks = page.split("\n```json\n").skip(1);
     let mut next = || blocks.next().unwrap().split("```").next().unwrap();
-    let request = TranslationRequest::decode(next().as_bytes()).unwrap();
-    request.validate(100).unwrap();
+    for _ in 0..2 {
+        let request = TranslationRequest::decode(next().as_bytes()).unwrap();
+        request.validate(100).unwrap();
+    }
     let _: TranslationResult = serde_json::from_str(next()).unwrap();
+    let fragment: Value = serde_json::from_str(next()).unwrap();
+    let checks: TextChecks = serde_json::from_value(fragment["checks"].clone()).unwrap();
+    assert_eq!(serde_json::to_value(checks).unwrap(), fragment["checks"]);
 }
 
 #[test]

@@ -4,11 +4,14 @@
 //! with which Confluent's serialisers frame a value. All of these are accepted. Of a request that cannot be read as a whole, [`salvage`]
 //! reads what its answer needs.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+    de::{
+        self, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
 };
 
 use super::TranslationRequest;
@@ -80,7 +83,7 @@ fn is_low(json: &[u8]) -> bool {
 }
 
 /// Reads a field for which `null` means absent.
-pub(super) fn present<'de, D, T>(from: D) -> Result<T, D::Error>
+pub(crate) fn present<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -111,6 +114,38 @@ where
     let name = Option::<String>::deserialize(from)?;
     name.map(|name| T::deserialize(name.into_deserializer()))
         .transpose()
+}
+
+/// Reads an object that may be absent. serde would read a list as one, by position.
+pub(super) fn optional_object<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let object = Option::<Object<T>>::deserialize(from)?;
+    Ok(object.map(|object| object.0))
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// The error for a value that is not an id.
