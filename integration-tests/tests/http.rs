@@ -220,7 +220,7 @@ fn errors_use_the_format_of_the_api_that_was_called() {
         (
             json!({"q": "a", "source": "en", "target": "fr", "format": "pdf"}),
             400,
-            "pdf format is not supported",
+            "pdf format is not supported; supported: text, html, xml, markdown, srt, vtt",
         ),
         (
             json!({"q": "a", "source": "en", "target": "fr", "alternatives": "x"}),

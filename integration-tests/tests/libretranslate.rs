@@ -149,8 +149,8 @@ fn wrong_requests_are_refused_in_its_words() {
             "Invalid request: missing target parameter",
         ),
         (
-            "q=Bread&source=en&target=es&format=xml",
-            "xml format is not supported",
+            "q=Bread&source=en&target=es&format=pdf",
+            "pdf format is not supported; supported: text, html, xml, markdown, srt, vtt",
         ),
         (
             "q=Bread&source=en&target=es&alternatives=few",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api_parity;
 mod back_pressure;
 mod bad_input;
 mod cache;

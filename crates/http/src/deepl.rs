@@ -1,5 +1,7 @@
 //! The part of DeepL's API that its clients need to translate texts.
 
+mod options;
+
 use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,22 +15,53 @@ use super::{
     edge::{get, post},
     error::{ApiError, Dialect},
     state::{Api, Requester},
+    translation::TranslationOptions,
 };
+use options::{Options, unsupported};
 
 /// DeepL's own number for "no limit".
 const NO_LIMIT: u64 = 1_000_000_000_000;
 
-/// Texts to translate. What DeepL knows beyond this is ignored.
+/// Texts to translate. A parameter that would change the translation and is not supported is refused.
 #[derive(ToSchema)]
+#[schema(as = deepl::TranslateBody)]
 #[expect(dead_code, reason = "it only describes what is read by hand")]
 pub(super) struct TranslateBody {
     /// The texts.
     text: Vec<String>,
-    /// Their language; it is detected where it is not told.
+    /// Their language; it is detected if omitted.
     source_lang: Option<String>,
     /// The language wanted.
-    #[schema(example = "FR")]
     target_lang: String,
+    /// "xml" or "html"; the texts are plain if omitted.
+    tag_handling: Option<String>,
+    /// "v1" or "v2"; both are handled alike.
+    tag_handling_version: Option<String>,
+    /// Elements whose content stays as it is; with `tag_handling=xml`.
+    ignore_tags: Option<Vec<String>>,
+    /// Elements that end a sentence; with `tag_handling=xml`.
+    splitting_tags: Option<Vec<String>>,
+    /// Elements that never end a sentence; with `tag_handling=xml`.
+    non_splitting_tags: Option<Vec<String>>,
+    /// Whether elements that stand among elements alone end a sentence (the default); with `tag_handling=xml`.
+    outline_detection: Option<bool>,
+    /// "1": at sentence ends and line breaks; "nonewlines": at sentence ends; "0": not at all. By default "nonewlines" with
+    /// `tag_handling=html`, else "1".
+    split_sentences: Option<String>,
+    /// "quality_optimized" and "prefer_quality_optimized" select models of the tier `premium`, "latency_optimized" those of `basic`.
+    model_type: Option<String>,
+    /// Whether the answer has `billed_characters` (the default).
+    show_billed_characters: Option<bool>,
+    /// "default", "prefer_more" or "prefer_less", without effect.
+    formality: Option<String>,
+    /// Accepted without effect: formatting is always preserved.
+    preserve_formatting: Option<bool>,
+    /// Accepted without effect.
+    context: Option<String>,
+    /// Accepted without effect.
+    enable_beta_languages: Option<bool>,
+    /// API key, where one is needed and no header has it.
+    auth_key: Option<String>,
 }
 
 /// Translated texts.
@@ -44,8 +77,9 @@ pub(super) struct TranslationBody {
     detected_source_language: String,
     /// The translation.
     text: String,
-    /// Characters of the text.
-    billed_characters: u64,
+    /// Characters of the text, unless `show_billed_characters` is false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billed_characters: Option<u64>,
     /// Kind of the model that was used, where `model_type` asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     model_type_used: Option<&'static str>,
@@ -53,6 +87,7 @@ pub(super) struct TranslationBody {
 
 /// A language.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = deepl::LanguageBody)]
 pub(super) struct LanguageBody {
     language: String,
     name: String,
@@ -61,7 +96,15 @@ pub(super) struct LanguageBody {
 
 /// Translates texts.
 #[utoipa::path(
-    post, path = "/v2/translate", tag = "DeepL", request_body = TranslateBody,
+    post, path = "/v2/translate", tag = "DeepL",
+    request_body(content = TranslateBody, examples(
+        ("Texts" = (value = json!({"text": ["Good morning!", "Where is the train station?"], "target_lang": "FR"}))),
+        ("HTML" = (value = json!({"text": ["<p>Open <b>this door</b>.</p>"], "source_lang": "EN", "target_lang": "FR", "tag_handling": "html"}))),
+        ("XML with elements that stay as they are" = (value = json!({
+            "text": ["<par>Run <code>make build</code> first.</par>"], "source_lang": "EN", "target_lang": "FR", "tag_handling": "xml",
+            "ignore_tags": ["code"], "outline_detection": false, "splitting_tags": ["par"],
+        }))),
+    )),
     responses(
         (status = 200, description = "The translations", body = Translations),
         (status = 400, description = "Invalid request"),
@@ -77,18 +120,18 @@ pub(super) async fn translate(
     api: web::Data<Api>,
 ) -> HttpResponse {
     let answer = async |parameters: Parameters, requester: &Requester| {
-        check_options(&parameters)?;
         let (texts, source, target) = read(&api, &parameters)?;
+        let options = Options::read(&parameters, &target)?;
         let count = |text: &String| text.chars().count() as u64;
         requester.client.bill(texts.iter().map(count).sum());
-        let asked = given(&parameters, "model_type")?;
-        let tier = match asked.as_deref() {
-            Some("quality_optimized" | "prefer_quality_optimized") => ModelType::Premium,
-            _ => ModelType::Basic,
+        let wanted = TranslationOptions {
+            tier: options.tier,
+            format: options.format,
+            splitting: options.splitting,
+            xml: options.xml,
+            ..TranslationOptions::new(&source, &target)
         };
-        let translations = api
-            .translate_all(&texts, (&source, &target), tier, requester.id)
-            .await;
+        let translations = api.translate_all(&texts, &wanted, requester.id).await;
         let translations = translations.map_err(|error| match error.code() {
             Some(ErrorCode::UnsupportedPair) => unsupported("source_lang"),
             _ => error,
@@ -104,10 +147,10 @@ pub(super) async fn translate(
             TranslationBody {
                 detected_source_language: language.to_ascii_uppercase(),
                 text: translation.text,
-                billed_characters: count(text),
-                model_type_used: asked
-                    .as_ref()
-                    .map(|_| model_type(made.map_or(tier, |made| made.tier))),
+                billed_characters: options.shows_billed_characters.then(|| count(text)),
+                model_type_used: options
+                    .shows_model_type
+                    .then(|| model_type(made.map_or(wanted.tier, |made| made.tier))),
             }
         });
         Ok(HttpResponse::Ok().json(Translations {
@@ -160,54 +203,14 @@ const fn model_type(tier: ModelType) -> &'static str {
     }
 }
 
-/// Refuses options that would change the translation and are not supported. Hints are ignored.
-fn check_options(parameters: &Parameters) -> Result<(), ApiError> {
-    if given(parameters, "glossary_id")?.is_some() {
-        let missing = actix_web::http::StatusCode::NOT_FOUND;
-        return Err(ApiError::new(missing, "Glossary not found"));
-    }
-    for name in [
-        "ignore_tags",
-        "splitting_tags",
-        "non_splitting_tags",
-        "style_id",
-        "custom_instructions",
-    ] {
-        if parameters.has_value(name) {
-            return Err(ApiError::bad(format!("'{name}' is not supported.")));
-        }
-    }
-    for (name, known) in [
-        ("formality", ["default", "prefer_more", "prefer_less"]),
-        ("split_sentences", ["0", "1", "nonewlines"]),
-        (
-            "model_type",
-            [
-                "quality_optimized",
-                "prefer_quality_optimized",
-                "latency_optimized",
-            ],
-        ),
-        ("tag_handling", ["xml", "html", ""]),
-    ] {
-        let value = given(parameters, name)?;
-        if value.is_some_and(|value| !known.contains(&value.as_str())) {
-            return Err(unsupported(name));
-        }
-    }
-    Ok(())
-}
-
-fn given(parameters: &Parameters, name: &str) -> Result<Option<String>, ApiError> {
-    Ok(parameters.text(name)?.filter(|value| !value.is_empty()))
-}
-
-/// Paths of what DeepL has beyond texts: glossaries, of which there are none, and documents.
+/// Paths of what DeepL has beyond texts: lists, which are empty, and documents.
 pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
     for (path, list) in [
         ("/v2/glossaries", "glossaries"),
         ("/v3/glossaries", "glossaries"),
         ("/v2/glossary-language-pairs", "supported_languages"),
+        ("/v3/style_rules", "style_rules"),
+        ("/v3/translation_memories", "translation_memories"),
     ] {
         let none = move || async move { HttpResponse::Ok().json(json!({ list: [] })) };
         to.service(get(path, none));
@@ -217,10 +220,6 @@ pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
         api.answer("unsupported", Dialect::DeepL, answer).await
     };
     to.service(post("/v2/document", documents));
-}
-
-fn unsupported(name: &str) -> ApiError {
-    ApiError::bad(format!("Value for '{name}' not supported."))
 }
 
 /// Tells how many characters this key had translated since the node started.

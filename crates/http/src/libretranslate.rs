@@ -7,7 +7,7 @@ use actix_web::{
     http::{StatusCode, header::ContentType},
     web,
 };
-use babelmesh_actors::domain::{ClientId, ErrorCode, Language, ModelType};
+use babelmesh_actors::domain::{ClientId, ErrorCode, Format, Language, UnknownFormat};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -18,10 +18,12 @@ use super::{
     error::{ApiError, Dialect},
     meeshy,
     state::{Api, Requester},
+    translation::TranslationOptions,
 };
 
 /// A text to translate.
 #[derive(ToSchema)]
+#[schema(as = libretranslate::TranslateBody)]
 #[expect(dead_code, reason = "it only describes what is read by hand")]
 pub(super) struct TranslateBody {
     /// The text, or a list of texts.
@@ -33,7 +35,7 @@ pub(super) struct TranslateBody {
     /// The language wanted.
     #[schema(example = "fr")]
     target: String,
-    /// "text" or "html"; markup comes out as it went in with both.
+    /// "text", "html", "xml", "markdown", "srt" or "vtt"; "text" by default.
     format: Option<String>,
     /// Further translations wanted; there are none.
     alternatives: Option<u32>,
@@ -59,7 +61,14 @@ pub(super) struct ErrorBody {
 
 /// Translates a text or several.
 #[utoipa::path(
-    post, path = "/translate", tag = "LibreTranslate", request_body = TranslateBody,
+    post, path = "/translate", tag = "LibreTranslate",
+    request_body(content = TranslateBody, examples(
+        ("A text" = (value = json!({"q": "Where is the train station?", "source": "en", "target": "fr"}))),
+        ("HTML" = (value = json!({"q": "<p>I don&#39;t know <b>this door</b>.</p>", "source": "en", "target": "fr", "format": "html"}))),
+        ("Several texts in Markdown" = (value = json!({
+            "q": ["# The door", "Read [our guide](docs/set-up.md) first."], "source": "auto", "target": "fr", "format": "markdown",
+        }))),
+    )),
     responses(
         (status = 200, description = "`translatedText`, and `detectedLanguage` if the source is \"auto\"",
          content_type = "application/json", body = serde_json::Value, example = json!({"translatedText": "Où est la gare ?"})),
@@ -94,6 +103,7 @@ struct Asked {
     texts: Texts,
     source: String,
     target: Language,
+    format: Format,
     alternatives: bool,
 }
 
@@ -118,16 +128,11 @@ impl Asked {
                 tag => language(tag, is_known)?.to_string(),
             },
             target: language(&target, is_known)?,
+            format: format(parameters)?,
             alternatives: alternatives >= 1.0,
         };
         asked.texts.check_lengths(api.parts.max_text_chars)?;
-        match parameters.text("format")?.as_deref() {
-            None | Some("" | "text" | "html") => Ok(asked),
-            Some(format) => {
-                let format: String = format.chars().take(40).collect();
-                Err(ApiError::bad(format!("{format} format is not supported")))
-            }
-        }
+        Ok(asked)
     }
 
     fn characters(&self) -> u64 {
@@ -139,15 +144,11 @@ impl Asked {
     }
 
     async fn translate(&self, api: &Api, client: ClientId) -> Result<HttpResponse, ApiError> {
-        let target = self.target.to_string();
-        let translations = api
-            .translate_all(
-                self.texts.list(),
-                (&self.source, &target),
-                ModelType::Basic,
-                client,
-            )
-            .await;
+        let options = TranslationOptions {
+            format: self.format,
+            ..TranslationOptions::new(&self.source, self.target.to_string())
+        };
+        let translations = api.translate_all(self.texts.list(), &options, client).await;
         let translations = translations.map_err(|error| self.explain(error))?;
         let auto = self.source == "auto";
         let detections = || {
@@ -198,6 +199,21 @@ impl Asked {
 fn required(parameters: &Parameters, name: &str) -> Result<String, ApiError> {
     let value = parameters.text(name)?.filter(|value| !value.is_empty());
     value.ok_or_else(|| ApiError::missing(name))
+}
+
+/// The format of the texts; an error is in LibreTranslate's words, followed by the formats that exist.
+fn format(parameters: &Parameters) -> Result<Format, ApiError> {
+    let name = parameters.text("format")?.unwrap_or_default();
+    if name.is_empty() {
+        return Ok(Format::default());
+    }
+    name.parse().map_err(|_: UnknownFormat| {
+        let name: String = name.chars().take(40).collect();
+        let known = Format::ALL.map(Format::as_str).join(", ");
+        ApiError::bad(format!(
+            "{name} format is not supported; supported: {known}"
+        ))
+    })
 }
 
 fn exceeds(size: usize, limit: usize) -> ApiError {

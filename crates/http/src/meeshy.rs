@@ -1,7 +1,7 @@
 //! The API of Meeshy's translator 0.4.9.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ClientId, ModelType};
+use babelmesh_actors::domain::{ClientId, Format, ModelType, TextChecks, UnknownFormat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use super::{
     body::Parameters,
     error::{ApiError, Dialect},
     state::{Api, Requester},
+    translation::TranslationOptions,
 };
 
 /// A text to translate.
@@ -27,6 +28,25 @@ pub(super) struct Item {
     #[serde(default, alias = "modelType")]
     #[schema(value_type = String, example = "basic")]
     model_type: ModelType,
+    /// "text", "html", "xml", "markdown", "srt" or "vtt"; "text" by default.
+    #[schema(example = "text")]
+    format: Option<String>,
+}
+
+impl Item {
+    fn options(&self) -> Result<TranslationOptions, ApiError> {
+        let format = match self.format.as_deref() {
+            None | Some("") => Format::default(),
+            Some(name) => name
+                .parse()
+                .map_err(|error: UnknownFormat| ApiError::bad(error.to_string()))?,
+        };
+        Ok(TranslationOptions {
+            tier: self.model_type,
+            format,
+            ..TranslationOptions::new(&self.source_language, &self.target_language)
+        })
+    }
 }
 
 fn auto() -> String {
@@ -47,7 +67,39 @@ pub(super) struct ItemAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     model_type_used: Option<ModelType>,
     from_cache: bool,
+    /// What the checks of the translation found; absent when every sentence was translated whole and passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<ChecksBody>,
     processing_time_ms: f64,
+}
+
+/// What the checks of a text's sentences found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ChecksBody {
+    /// Number of sentences that were translated with stand-ins for some of their tokens.
+    stand_in: u32,
+    /// Number of sentences that were cut at tokens or markup, and translated in parts.
+    cut: u32,
+    /// Number of sentences of which a part was left untranslated.
+    source: u32,
+    /// What failed a check in some sentence.
+    #[schema(example = json!(["token"]))]
+    flags: Vec<String>,
+    /// Kinds of the tokens that the model did not copy.
+    #[schema(example = json!(["placeholder"]))]
+    kinds: Vec<String>,
+}
+
+impl From<&TextChecks> for ChecksBody {
+    fn from(checks: &TextChecks) -> Self {
+        Self {
+            stand_in: checks.stand_in,
+            cut: checks.cut,
+            source: checks.source,
+            flags: checks.flags.clone(),
+            kinds: checks.kinds.clone(),
+        }
+    }
 }
 
 /// A model.
@@ -65,10 +117,8 @@ pub(super) struct ModelBody {
 }
 
 async fn translate(api: &Api, item: Item, client: ClientId) -> Result<Value, ApiError> {
-    let pair = (item.source_language.as_str(), item.target_language.as_str());
-    let translation = api
-        .translate(&item.text, pair, item.model_type, client)
-        .await?;
+    let options = item.options()?;
+    let translation = api.translate(&item.text, &options, client).await?;
     let made = translation.made.as_ref();
     let answer = ItemAnswer {
         detected_language: made
@@ -80,6 +130,9 @@ async fn translate(api: &Api, item: Item, client: ClientId) -> Result<Value, Api
             .filter(|made| !made.model_id.is_empty())
             .map(|made| made.tier),
         from_cache: made.is_some_and(|made| made.from_cache),
+        checks: made
+            .and_then(|made| made.checks.as_ref())
+            .map(ChecksBody::from),
         processing_time_ms: made.map_or(0.0, |made| made.took_ms),
         translated_text: translation.text,
         source_language: item.source_language,
@@ -92,7 +145,7 @@ fn read(value: Value) -> Result<Item, ApiError> {
     // The parser's message may repeat what was sent.
     serde_json::from_value(value).map_err(|_| {
         ApiError::bad(
-            "an item has text and target_language, and may have source_language and model_type",
+            "an item has text and target_language, and may have source_language, model_type and format",
         )
     })
 }

@@ -1,8 +1,42 @@
-//! Result of a translation, on any node.
+//! A translation: how it is wanted, and its result, on any node.
 
-use babelmesh_actors::domain::{ModelType, RequestError, Translated, TranslationResult};
+use babelmesh_actors::domain::{
+    Format, ModelType, RequestError, Splitting, TextChecks, Translated, TranslationResult,
+    XmlOptions,
+};
 
 use super::error::ApiError;
+
+/// How the texts of a request are translated.
+#[derive(Debug, Clone)]
+pub(super) struct TranslationOptions {
+    /// Tag of their language, or `auto`.
+    pub(super) source: String,
+    /// Tag of the language wanted.
+    pub(super) target: String,
+    /// Quality tier wanted.
+    pub(super) tier: ModelType,
+    /// Their format.
+    pub(super) format: Format,
+    /// How sentences are told apart.
+    pub(super) splitting: Splitting,
+    /// How elements divide an XML text.
+    pub(super) xml: Option<Box<XmlOptions>>,
+}
+
+impl TranslationOptions {
+    /// Plain text, by a model of the basic tier.
+    pub(super) fn new(source: impl Into<String>, target: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            tier: ModelType::default(),
+            format: Format::default(),
+            splitting: Splitting::default(),
+            xml: None,
+        }
+    }
+}
 
 /// A text that was translated, or needs no translation.
 #[derive(Debug, Clone)]
@@ -27,6 +61,8 @@ pub(super) struct ModelOutput {
     pub(super) tier: ModelType,
     /// Whether all of it was translated before, or is just then for another request.
     pub(super) from_cache: bool,
+    /// What its checks found, if anything.
+    pub(super) checks: Option<TextChecks>,
     /// From the request to the end of the last batch, in milliseconds.
     pub(super) took_ms: f64,
 }
@@ -56,6 +92,7 @@ impl Translation {
                 model_id: result.model_id,
                 tier: result.model_type,
                 from_cache: result.from_cache,
+                checks: result.checks,
                 took_ms: result.queue_time_ms + result.processing_time_ms,
             }),
         })
@@ -73,6 +110,7 @@ impl From<Translated> for Translation {
                 model_id: translated.model_id.to_string(),
                 tier: translated.model_type,
                 from_cache: translated.from_cache,
+                checks: translated.checks,
                 took_ms: took.as_secs_f64() * 1e3,
             }),
             text: translated.text,

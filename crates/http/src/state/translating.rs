@@ -1,0 +1,92 @@
+//! Translating, by this node or another one.
+
+use std::sync::atomic::Ordering;
+
+use babelmesh_actors::{
+    caller,
+    domain::{ClientId, ErrorCode, Priority, TranslationRequest},
+};
+
+use super::Api;
+use crate::{
+    error::ApiError,
+    translation::{Translation, TranslationOptions},
+};
+
+impl Api {
+    /// Translates a text interactively.
+    pub(crate) async fn translate(
+        &self,
+        text: &str,
+        options: &TranslationOptions,
+        client: ClientId,
+    ) -> Result<Translation, ApiError> {
+        if text.trim().is_empty() {
+            return Ok(Translation::untouched(text));
+        }
+        let number = self.orders.fetch_add(1, Ordering::Relaxed);
+        let order = TranslationRequest {
+            source_language: options.source.clone(),
+            model_type: options.tier,
+            format: options.format,
+            splitting: options.splitting,
+            xml: options.xml.clone(),
+            priority: Some(Priority::High),
+            // By which clients take turns, on another node too.
+            conversation_id: Some(format!("http-{client}")),
+            deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
+            ..TranslationRequest::new(format!("http-{number}"), text, &options.target)
+        };
+        let Some(cluster) = &self.parts.cluster else {
+            return self.translate_here(order).await;
+        };
+        let nodes = cluster.candidate_nodes(&order);
+        if nodes.is_better_elsewhere() {
+            let answer = cluster.translate_among(order, nodes).await;
+            return answer.map_or_else(
+                || Err(ApiError::unavailable("no node supports the request")),
+                Translation::of,
+            );
+        }
+        let here = self.translate_here(order.clone()).await;
+        match &here {
+            // Another node may have what this one lacks.
+            Err(error) if error.is_worth_another_node() => {
+                let remote_nodes = cluster.translate_among(order, nodes.others()).await;
+                remote_nodes.map_or(here, Translation::of)
+            }
+            _ => here,
+        }
+    }
+
+    /// Translates the texts of one request. One in an unknown language does not spoil the others, nor does one that is detected in a language that no
+    /// model reads: it comes back as it is.
+    pub(crate) async fn translate_all(
+        &self,
+        texts: &[String],
+        options: &TranslationOptions,
+        client: ClientId,
+    ) -> Result<Vec<Translation>, ApiError> {
+        let has_others = texts.len() > 1 && options.source == "auto";
+        let spoils = |error: &ApiError| match error.code() {
+            Some(ErrorCode::UndetectedLanguage) => false,
+            Some(ErrorCode::UnsupportedPair) => !has_others,
+            _ => true,
+        };
+        let one = async |text: &String| match self.translate(text, options, client).await {
+            Err(error) if !spoils(&error) => Ok(Translation::untouched(text)),
+            answer => answer,
+        };
+        futures_util::future::try_join_all(texts.iter().map(one)).await
+    }
+
+    async fn translate_here(&self, order: TranslationRequest) -> Result<Translation, ApiError> {
+        let traces = &self.parts.traces;
+        let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
+        let outcome = answer.await.map_err(|_| ApiError::ending())?;
+        if let Some(request_trace) = traces.answered(&outcome, None) {
+            request_trace.delivered();
+        }
+        Ok(outcome.result?.into())
+    }
+}
