@@ -21,8 +21,12 @@ use std::{
 };
 
 use anyhow::Result;
-use babelmesh_actors::domain::{TranslationRequest, TranslationResult};
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use babelmesh_actors::domain::{Format, TranslationRequest, TranslationResult};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
 use clap_complete::Shell;
 
 use crate::node::registry;
@@ -53,7 +57,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node (Ctrl-C or SIGTERM drains and stops it)
     Node,
-    /// Translate a text, or standard input line by line
+    /// Translate a text, or standard input: line by line, or as one document with --format
     Translate(translate::TranslateArgs),
     /// Measure a cluster: publish messages, count the answers, report latencies
     #[command(alias = "load")]
@@ -155,6 +159,12 @@ fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
+
+/// Reads the name of a format, and lists the names to the user and to shells.
+fn format_names() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::as_str))
+        .try_map(|name| name.parse::<Format>())
+}
 
 fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()

@@ -12,11 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use babelmesh_actors::domain::Language;
+use babelmesh_actors::domain::{Format, Language};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Globals, runtime, stop_requested, usage};
+use super::{Globals, format_names, runtime, stop_requested, usage};
 use crate::{
     events::EventLog,
     kafka::client::Clients,
@@ -47,6 +47,9 @@ pub(super) struct BenchArgs {
     duration: Option<f64>,
     #[command(flatten)]
     texts: TextArgs,
+    /// Format of the texts
+    #[arg(long, value_name = "FORMAT", default_value_t, ignore_case = true, value_parser = format_names())]
+    format: Format,
     /// Repeat the texts unchanged; by default each message is distinct, so that no cache answers it
     #[arg(long)]
     repeat_texts: bool,
@@ -101,7 +104,8 @@ impl BenchArgs {
             texts: match self.repeat_texts {
                 true => Texts::repeated(self.texts.read()?),
                 false => Texts::distinct(self.texts.read()?),
-            },
+            }
+            .in_format(self.format),
             source: self.texts.from.clone(),
             targets: self.texts.targets(&["fr".to_owned(), "de".to_owned()])?,
             phases: vec![Phase { messages, pace }],

@@ -1,22 +1,22 @@
 //! `babelmesh translate`
 
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use babelmesh_actors::{
     caller,
-    domain::{Locality, Priority, TranslationRequest},
+    domain::{Format, Locality, Priority, TranslationRequest},
     events::{Event, Observer},
 };
 use clap::Args;
 
-use super::{Globals, runtime, usage};
+use super::{Globals, format_names, runtime, usage};
 use crate::{
     failure::Failures,
     node::{Actors, ask_translation, select_models},
@@ -24,10 +24,13 @@ use crate::{
 
 /// Lines of standard input that are translated together.
 const LINES: usize = 256;
+/// Longest document on standard input, in bytes. `intake.max_text_chars` of the node is usually less.
+const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without --via-node, --node or --socket, models are loaded into this process."
+    after_help = "Without --via-node, --node or --socket, models are loaded into this process.\n\
+                  A document may have intake.max_text_chars characters; in this process, --set intake.max_text_chars=N changes that."
 )]
 pub(super) struct TranslateArgs {
     /// Source language, or "auto" to detect it
@@ -39,7 +42,10 @@ pub(super) struct TranslateArgs {
     /// Have a node of the cluster translate: its name, or "any" for the shortest expected completion time
     #[arg(long, value_name = "NAME")]
     via_node: Option<String>,
-    /// Text; when it is absent or -, standard input is translated line by line
+    /// Format of the text; with any but "text", standard input is one document
+    #[arg(long, value_name = "FORMAT", default_value_t, ignore_case = true, value_parser = format_names())]
+    format: Format,
+    /// Text; when it is absent or -, standard input is translated: line by line, or as one document with --format
     text: Option<String>,
 }
 
@@ -48,6 +54,27 @@ impl TranslateArgs {
     fn text(&self) -> Option<&str> {
         self.text.as_deref().filter(|text| *text != "-")
     }
+
+    /// Whether standard input is one text; else each of its lines is.
+    fn reads_document(&self) -> bool {
+        self.format != Format::Text
+    }
+}
+
+/// All of standard input.
+fn document() -> Result<String> {
+    let mut document = Vec::new();
+    let mut input = io::stdin().lock().take(MAX_DOCUMENT_BYTES + 1);
+    input.read_to_end(&mut document)?;
+    ensure!(
+        document.len() as u64 <= MAX_DOCUMENT_BYTES,
+        "standard input exceeds {MAX_DOCUMENT_BYTES} bytes"
+    );
+    String::from_utf8(document).map_err(|_| not_utf8())
+}
+
+fn not_utf8() -> anyhow::Error {
+    anyhow!("standard input is not UTF-8")
 }
 
 pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
@@ -89,7 +116,7 @@ pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
     })
 }
 
-/// Has a running node translate, each line on its own.
+/// Has a running node translate, a document as a whole and else each line on its own.
 fn translate_elsewhere(
     args: &TranslateArgs,
     socket: &Path,
@@ -114,6 +141,10 @@ fn translate_elsewhere(
         writeln!(output, "{}", translate(text)?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.reads_document() {
+        write!(output, "{}", translate(&document()?)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut input = io::stdin().lock();
     let mut line = String::new();
     while input.read_line(&mut line)? > 0 {
@@ -126,6 +157,7 @@ fn translate_elsewhere(
 fn request(args: &TranslateArgs, text: &str) -> TranslationRequest {
     TranslationRequest {
         source_language: args.from.clone(),
+        format: args.format,
         priority: Some(Priority::High),
         ..TranslationRequest::new("command-line", text, &args.to)
     }
@@ -137,13 +169,17 @@ async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
         let translated = translate(args, actors, text).await?;
         return Ok(writeln!(output, "{translated}")?);
     }
+    if args.reads_document() {
+        let translated = translate(args, actors, &document()?).await?;
+        return Ok(write!(output, "{translated}")?);
+    }
     let mut input = io::stdin().lock();
     loop {
         let mut lines = Vec::new();
         let mut line = Vec::new();
         while lines.len() < LINES && input.read_until(b'\n', &mut line)? > 0 {
             let text = String::from_utf8(std::mem::take(&mut line));
-            lines.push(text.map_err(|_| anyhow!("standard input is not UTF-8"))?);
+            lines.push(text.map_err(|_| not_utf8())?);
         }
         if lines.is_empty() {
             return Ok(());

@@ -177,6 +177,7 @@ impl Run<'_> {
             target_languages: self.plan.targets.clone(),
             target_language: None,
             conversation_id: Some(conversation),
+            format: self.plan.texts.format(),
             ..TranslationRequest::new(id, text, "")
         };
         let payload = serde_json::to_vec(&request)?;

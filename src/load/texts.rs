@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use babelmesh_actors::domain::Format;
+
 /// Syllables of the names that make texts distinct. A number is written in base 64 with them.
 const CONSONANTS: [&str; 16] = [
     "b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z",
@@ -13,6 +15,7 @@ const VOWELS: [&str; 4] = ["a", "e", "i", "o"];
 pub struct Texts {
     lines: Vec<String>,
     distinct: bool,
+    format: Format,
 }
 
 impl Texts {
@@ -22,6 +25,7 @@ impl Texts {
         Self {
             lines,
             distinct: false,
+            format: Format::Text,
         }
     }
 
@@ -32,7 +36,20 @@ impl Texts {
         Self {
             lines,
             distinct: true,
+            format: Format::Text,
         }
+    }
+
+    /// The same texts in this format. Names stand where the words begin, so that they are in the first sentence.
+    #[must_use]
+    pub fn in_format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// The format of the texts.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
     }
 
     /// The text of message `number`, from 0. Empty if there are no lines.
@@ -42,8 +59,28 @@ impl Texts {
         let index = usize::try_from(number % count).unwrap_or_default();
         let line = self.lines.get(index).map_or("", String::as_str);
         match number / count {
-            round if self.distinct && round > 0 => Cow::Owned(format!("{}, {line}", name(round))),
+            round if self.distinct && round > 0 => {
+                let (markup, words) = line.split_at(self.beginning(line));
+                Cow::Owned(format!("{markup}{}, {words}", name(round)))
+            }
             _ => Cow::Borrowed(line),
+        }
+    }
+}
+
+impl Texts {
+    /// Where the words of a line begin: behind the tags and marks at its start, unless it is plain text.
+    fn beginning(&self, line: &str) -> usize {
+        if self.format == Format::Text {
+            return 0;
+        }
+        let mut rest = line;
+        loop {
+            rest = rest.trim_start_matches(|c: char| c != '<' && !c.is_alphanumeric());
+            match rest.strip_prefix('<').and_then(|tag| tag.split_once('>')) {
+                Some((_, after)) => rest = after,
+                None => return line.len() - rest.len(),
+            }
         }
     }
 }
@@ -82,6 +119,32 @@ mod tests {
         assert_eq!(sent.len(), 20_000);
         assert_eq!(texts.nth(1), "Thank you.");
         assert_eq!(texts.nth(2), "Beba, Good morning!");
+    }
+
+    #[test]
+    fn names_stand_behind_the_markup_at_the_beginning() {
+        let second = |line: &str, format| {
+            let texts = Texts::distinct(vec![line.to_owned()]).in_format(format);
+            texts.nth(1).into_owned()
+        };
+        for (line, format, expected) in [
+            (
+                "<p>Good <b>morning</b></p>",
+                Format::Html,
+                "<p>Beba, Good <b>morning</b></p>",
+            ),
+            ("## Good morning", Format::Markdown, "## Beba, Good morning"),
+            (
+                "**Good** morning",
+                Format::Markdown,
+                "**Beba, Good** morning",
+            ),
+            ("<a> <b>", Format::Xml, "<a> <b>Beba, "),
+            ("<unclosed", Format::Html, "Beba, <unclosed"),
+            ("<p>Good</p>", Format::Text, "Beba, <p>Good</p>"),
+        ] {
+            assert_eq!(second(line, format), expected);
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::{
 };
 
 use anyhow::Result;
+use babelmesh_actors::domain::Format;
 use comfy_table::ContentArrangement;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::table::{lines as lines_of, table},
@@ -33,6 +34,9 @@ pub(super) struct Line {
     origin: Option<Origin>,
     node: String,
     key: String,
+    /// The format that the request names; absent where it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
     /// Of the record, whether the letter holds all of it or not.
     bytes: u64,
     truncated: bool,
@@ -84,6 +88,7 @@ impl Line {
             origin,
             node: cut(&letter.node, longest),
             key: beginning(&letter.key, longest),
+            format: format(&letter.payload).map(|format| cut(&format, longest)),
             bytes: letter.original_bytes.unwrap_or(held as u64),
             truncated: letter.original_bytes.is_some(),
             replays: letter.replays,
@@ -100,6 +105,17 @@ impl Line {
             |o| format!("{}/{}:{}", o.topic, o.partition, o.offset),
         )
     }
+}
+
+/// The format that a request names, whether it exists or not; `text` where it names none.
+fn format(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        format: Option<String>,
+    }
+    let named: Named = serde_json::from_slice(payload).ok()?;
+    let default = || Format::default().to_string();
+    Some(named.format.unwrap_or_else(default))
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -219,6 +235,7 @@ pub(super) fn fields(line: &Line) -> String {
         ("origin", &origin),
         ("node", &line.node),
         ("key", &line.key),
+        ("format", line.format.as_deref().unwrap_or("-")),
         ("bytes", &size),
         ("replays", &replays),
         ("handled", handled),
@@ -252,6 +269,7 @@ mod tests {
             origin: None,
             node: payload.to_owned(),
             key: payload.to_owned(),
+            format: format(payload.as_bytes()),
             bytes: 3,
             truncated: false,
             replays: 0,
@@ -293,6 +311,21 @@ mod tests {
         let payload = "y".repeat(5_000);
         assert!(fields(&line(&payload)).contains(&payload));
         assert!(fields(&line("a\nb")).ends_with("\na\nb\n"));
+    }
+
+    #[test]
+    fn the_format_of_a_request_is_shown() {
+        for (payload, shown) in [
+            (r#"{"text":"a","format":"html"}"#, "html"),
+            (r#"{"text":"a","format":"docx"}"#, "docx"),
+            (r#"{"text":"a","format":null}"#, "text"),
+            (r#"{"text":"a"}"#, "text"),
+            (r#"{"format":7}"#, "-"),
+            ("hello", "-"),
+        ] {
+            let fields = fields(&line(payload));
+            assert!(fields.contains(&format!("format    {shown}\n")), "{fields}");
+        }
     }
 
     #[test]
