@@ -26,6 +26,7 @@ mod fairness;
 mod firefox_alignment;
 mod firefox_engine;
 mod firefox_node;
+mod formats;
 mod fuzz_records;
 mod hostile_headers;
 mod http;

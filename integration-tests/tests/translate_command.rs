@@ -2,11 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::{Command, Output, Stdio},
+    process::Stdio,
     thread,
 };
 
-use babelmesh_integration_tests::{Sandbox, executables};
+use babelmesh_integration_tests::{Sandbox, executables, piped};
 
 fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
@@ -28,20 +28,6 @@ fn translate(sandbox: &Sandbox, text_to_translate: &str) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     text(&output.stdout).to_owned()
-}
-
-/// The output of a command with this standard input.
-fn piped(mut command: Command, lines: String) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let writer = thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
 }
 
 #[test]
