@@ -14,9 +14,10 @@ use babelmesh_integration_tests::{
 const PYTHON: [&str; 1] = ["confluent-kafka==2.16.1"];
 const NODE: [&str; 1] = ["kafkajs@2.2.4"];
 /// Programs for which a test has an interpreter, in folders of `examples/`.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     "java/KafkaExample.java",
     "nodejs/kafka.mjs",
+    "python/html.py",
     "python/kafka.py",
     "rust/kafka.rs",
 ];
@@ -166,6 +167,28 @@ fn the_request_over_http_is_answered() {
     let answer = node.http().form("/translate", &form(&commands[0]));
     let expected = serde_json::json!({"translatedText": "fr:Where is the train station?"});
     assert_eq!((answer.status, answer.json()), (200, expected));
+}
+
+#[test]
+fn a_program_gets_a_translation_over_http() {
+    const ADDRESS: &str = "http://127.0.0.1:8080";
+    let sandbox = Sandbox::new();
+    let settings = sandbox.node().set("http.listen", "\"127.0.0.1:0\"");
+    let node = LocalNode::start(&settings);
+    let Some(python) = Interpreter::python("readme-python", &PYTHON) else {
+        return;
+    };
+    let program = example("python/html.py");
+    assert!(program.contains(ADDRESS), "{program}");
+    let address = format!("http://{}", node.http().0);
+    let said = python.run(&program.replace(ADDRESS, &address), &[]);
+    for kept in [
+        "<h1>fr:Good morning!</h1>",
+        "<a href=\"/map\">",
+        "<code>make</code>",
+    ] {
+        assert!(said.contains(kept), "{kept}: {said}");
+    }
 }
 
 #[test]
