@@ -19,12 +19,14 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{
+        JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
+    },
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Capability,
+    routing::{Capability, PivotPolicy},
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -105,6 +107,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         max_text_chars: 10_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        pivot: PivotPolicy::default(),
         remote_nodes: Arc::new(()),
         max_wait: Duration::from_secs(30),
     };
@@ -129,6 +132,7 @@ fn order(number: u64, sink: &Arc<dyn OutcomeSink>) -> Order {
         replays: 0,
         fresh: false,
         locality: Locality::Node,
+        leg: Leg::Whole,
         sink: Arc::clone(sink),
     }
 }

@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     domain::{
-        JobOutcome, Locality, Order, OutcomeSink, RequestError, Ticket, Trace, Translated,
+        JobOutcome, Leg, Locality, Order, OutcomeSink, RequestError, Ticket, Trace, Translated,
         TranslationRequest,
     },
     intake::IntakeMessage,
@@ -31,16 +31,17 @@ pub async fn translate(
     Ok(offer(intake, request, None, (true, locality)).await?.result)
 }
 
-/// The same with the cache, and with the request in the answer.
+/// The same with the cache, and with the request in the answer. Another node may do it where `locality` says so.
 ///
 /// # Errors
 /// [`Ended`] when the actors are gone.
 pub async fn ask(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
+    locality: Locality,
     trace: Option<Arc<Trace>>,
 ) -> Result<JobOutcome, Ended> {
-    offer(intake, request, trace, (false, Locality::Node)).await
+    offer(intake, request, trace, (false, locality)).await
 }
 
 async fn offer(
@@ -58,6 +59,7 @@ async fn offer(
         replays: 0,
         fresh,
         locality,
+        leg: Leg::Whole,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     intake

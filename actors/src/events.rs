@@ -299,6 +299,11 @@ pub enum Event {
         /// Queued tokens.
         tokens: u64,
     },
+    /// A job of a pair without a working model is translated over this language.
+    Pivoted {
+        /// The pivot.
+        pivot: Language,
+    },
     /// A message was accepted into a lane.
     Accepted {
         /// The lane.

@@ -4,6 +4,7 @@ mod commands;
 mod failover;
 mod job_forwarding;
 mod pending;
+mod pivot;
 mod placement;
 mod resolution;
 mod retrying;
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 
@@ -24,7 +25,7 @@ use crate::{
     cache::CacheSpace,
     containment::contain,
     domain::{
-        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Locality, Order, RequestError,
+        ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Leg, Locality, Order, RequestError,
         deliver_all,
     },
     events::{Event, Observer, Stage},
@@ -32,7 +33,7 @@ use crate::{
     pool::{Applied, ParsedText, PoolMessage, Submission, Unloaded},
     remote_nodes::RemoteNodes,
     retry::{AfterError, RetryPolicy, decide},
-    routing::Capability,
+    routing::{Capability, PivotPolicy},
 };
 use commands::{OperatorOverrides, sources};
 use pending::Pending;
@@ -134,6 +135,8 @@ pub struct IntakeStart {
     pub retry: RetryPolicy,
     /// Gets the events.
     pub observer: Arc<dyn Observer>,
+    /// Which pairs are translated over a pivot language.
+    pub pivot: PivotPolicy,
     /// Port to other nodes; `()` for none.
     pub remote_nodes: Arc<dyn RemoteNodes>,
     /// How long jobs wait for another node that is missing, each time they are tried.
@@ -338,11 +341,12 @@ impl IntakeState {
         // By how often they were tried.
         let mut early: BTreeMap<u32, Vec<JobOutcome>> = BTreeMap::new();
         let mut accepted = Lanes::<usize>::default();
+        let mut steps = Vec::new();
         for (order, tries) in orders {
             let may_retry = !self.is_stopping() && !matches!(order.locality, Locality::Model(_));
             match self.place(order, now, tries) {
                 Placement::In(route, job) if !alone && is_long(&job.order) => {
-                    accepted[job.lane()] += usize::from(tries == 0);
+                    accepted[job.lane()] += is_new(&job.order, tries);
                     self.segment_in_background(myself, route, *job, tries);
                 }
                 Placement::In(route, mut job) => match self.parse(route, &job) {
@@ -350,7 +354,7 @@ impl IntakeState {
                         if may_retry {
                             wrapper.wrap(&mut job.order, tries);
                         }
-                        accepted[job.lane()] += usize::from(tries == 0);
+                        accepted[job.lane()] += is_new(&job.order, tries);
                         submissions[route].push(Submission::new(*job, text));
                     }
                     Err(error) => ended.push(job.order.failed(error)),
@@ -361,6 +365,7 @@ impl IntakeState {
                     }
                     self.forward(*job, nearer_than);
                 }
+                Placement::Over(job, pivot) => steps.push(self.first_step(myself, *job, pivot)),
                 Placement::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placement::Early(outcome) => early.entry(tries).or_default().push(*outcome),
                 Placement::Ended(outcome) => ended.push(*outcome),
@@ -368,6 +373,9 @@ impl IntakeState {
         }
         for (tries, outcomes) in early {
             self.defer(myself, outcomes, tries);
+        }
+        for step in steps {
+            self.pending.push(step, 0);
         }
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);
@@ -382,8 +390,7 @@ impl IntakeState {
         let mut pools = Vec::new();
         for (route, submissions) in self.start.routes.iter().zip(submissions) {
             if !submissions.is_empty() {
-                // If a pool fails, the node exits; its work is delivered again.
-                route.pool.cast(PoolMessage::Submit(submissions))?;
+                self.submit(route, submissions)?;
                 pools.push(route.pool.clone());
             }
         }
@@ -433,6 +440,27 @@ impl IntakeState {
         Ok(())
     }
 
+    /// Hands jobs to a pool.
+    fn submit(
+        &self,
+        route: &Route,
+        submissions: Vec<Submission>,
+    ) -> Result<(), ActorProcessingErr> {
+        match route.pool.cast(PoolMessage::Submit(submissions)) {
+            // The pools of a node that stops end while the last orders are placed.
+            Err(MessagingErr::SendErr(PoolMessage::Submit(left))) if self.is_stopping() => {
+                let message = "the node is shutting down";
+                let error = || RequestError::new(ErrorCode::ShuttingDown, message);
+                let ended: Vec<_> = left.into_iter().map(|s| s.failed(error())).collect();
+                self.start.observer.answered(None, &ended);
+                deliver_all(ended);
+                Ok(())
+            }
+            // If a pool fails, the node exits; its work is delivered again.
+            done => Ok(done?),
+        }
+    }
+
     /// Parses a job's text for a route.
     fn parse(&self, route: usize, job: &Job) -> Result<ParsedText, RequestError> {
         let Route { text, space, .. } = &self.start.routes[route];
@@ -449,4 +477,9 @@ impl IntakeState {
             RequestError::new(ErrorCode::InternalError, message)
         })
     }
+}
+
+/// One for an order that counts as accepted now: at its first try, and over a pivot with its first step.
+fn is_new(order: &Order, tries: u32) -> usize {
+    usize::from(tries == 0 && order.leg != Leg::FromPivot)
 }

@@ -106,6 +106,8 @@ pub enum Place {
     Remote,
     /// By another node, whose model is of a tier nearer to the one wanted; by the model of this index, on this node, if none does it at once.
     Better(usize),
+    /// In two steps, over this language.
+    Over(Language),
     /// Nowhere.
     Nowhere(RequestError),
 }
@@ -209,6 +211,12 @@ impl CandidateNodes {
         self.nodes
     }
 
+    /// Whether no node has a model for it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Whether another node would do it sooner or better than this one, or this one cannot.
     #[must_use]
     pub fn is_better_elsewhere(&self) -> bool {
@@ -282,6 +290,7 @@ mod tests {
                     prop_assert!(may_leave && remote != RemoteAvailability::Never);
                     prop_assert!(here.is_none_or(|(_, works)| !works));
                 }
+                Place::Over(_) => prop_assert!(false, "a pivot is chosen elsewhere"),
                 Place::Nowhere(error) if error.code == ErrorCode::UnsupportedPair => {
                     prop_assert!(here.is_none() && (remote == RemoteAvailability::Never || !may_leave));
                 }

@@ -1,10 +1,13 @@
 //! Which model translates what.
 
+mod pivot;
+
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ErrorCode, Language, ModelType, RequestError};
+pub use pivot::{PivotPolicy, choose_pivot, reachable};
 
 /// Capabilities of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

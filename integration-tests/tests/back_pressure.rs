@@ -10,14 +10,16 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+    domain::{
+        JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
+    },
     engine::{Engine, EngineFactory, FakeEngine, FakeSpec, Segment},
     events::Event,
     flow::{Flow, Gate, WaterMarks},
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Capability,
+    routing::{Capability, PivotPolicy},
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, processes, request};
@@ -110,6 +112,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         max_text_chars: 1_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        pivot: PivotPolicy::default(),
         remote_nodes: Arc::new(()),
         max_wait: Duration::from_secs(30),
     };
@@ -167,6 +170,7 @@ fn a_source_of_a_million_jobs_is_paused_and_memory_stays_bounded() {
                 replays: 0,
                 fresh: false,
                 locality: Locality::Node,
+                leg: Leg::Whole,
                 sink: Arc::clone(&sink) as Arc<dyn OutcomeSink>,
             }
         };

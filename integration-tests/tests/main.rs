@@ -45,6 +45,7 @@ mod node_death;
 mod open_files;
 mod operate;
 mod permissions;
+mod pivots;
 mod readme;
 mod real_kafka;
 mod real_model;

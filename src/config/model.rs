@@ -3,10 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use babelmesh_actors::{
-    domain::{DEFAULT_MAX_TEXT_CHARS, Lanes},
+    domain::{DEFAULT_MAX_TEXT_CHARS, Lanes, Language},
     engine::{FakeSpec, Precision},
     offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS, SharingConfig},
+    routing::PivotPolicy,
     scaling::{DelayTargetConfig, ThresholdConfig},
     splitting::Limits,
 };
@@ -191,8 +192,23 @@ pub struct ModelsConfig {
     pub load: Vec<String>,
     /// Where the engines' own forms of models are kept; the user's cache folder when absent.
     pub cache_directory: Option<PathBuf>,
+    /// Whether a pair without a model of its own is translated in two steps, over a pivot language.
+    pub pivot: bool,
+    /// Languages that may be pivots, the preferred one first; empty means any, English first.
+    pub pivot_languages: Vec<Language>,
     /// Where models are downloaded from.
     pub fetch: FetchConfig,
+}
+
+impl ModelsConfig {
+    /// Which pairs are translated over a pivot language.
+    #[must_use]
+    pub fn pivots(&self) -> PivotPolicy {
+        PivotPolicy {
+            enabled: self.pivot,
+            languages: self.pivot_languages.clone(),
+        }
+    }
 }
 
 impl Default for ModelsConfig {
@@ -201,6 +217,8 @@ impl Default for ModelsConfig {
             directories: vec![PathBuf::from("models")],
             load: Vec::new(),
             cache_directory: None,
+            pivot: true,
+            pivot_languages: Vec::new(),
             fetch: FetchConfig::default(),
         }
     }

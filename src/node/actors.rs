@@ -104,6 +104,7 @@ impl Actors {
                 most: Duration::from_millis(config.retry.max_backoff_ms),
             },
             observer,
+            pivot: config.models.pivots(),
             remote_nodes,
             max_wait: Duration::from_millis(config.pool.unavailable_after_ms),
         };

@@ -2,7 +2,7 @@
 
 use babelmesh_actors::{
     caller,
-    domain::{ErrorCode, RequestError, SpanRef, TranslationRequest, TranslationResult},
+    domain::{ErrorCode, Locality, RequestError, SpanRef, TranslationRequest, TranslationResult},
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
@@ -17,7 +17,7 @@ pub(super) async fn translate(
     node: &str,
     (traces, span): (&Traces, Option<SpanRef>),
 ) -> TranslationResult {
-    match caller::ask(intake, request.clone(), traces.below(span)).await {
+    match caller::ask(intake, request.clone(), Locality::Node, traces.below(span)).await {
         Ok(outcome) => {
             if let Some(request_trace) = traces.answered(&outcome, None) {
                 request_trace.delivered();

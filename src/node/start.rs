@@ -158,6 +158,7 @@ impl Core {
             health: watching.health,
             feed: watching.feed,
             max_text_chars: config.intake.max_text_chars,
+            pivot: config.models.pivots(),
         };
         let http = serve_http(config, &claims, edge, self.failures.clone(), parts).await?;
         self.watch(config, watching.conditions, parts);

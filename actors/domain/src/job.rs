@@ -43,6 +43,18 @@ pub enum Locality {
     Cluster,
 }
 
+/// Which part of a route an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leg {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The translation into the pivot language.
+    ToPivot,
+    /// The translation out of the pivot language. Its text was made by a model: the limit for texts of senders does not apply.
+    FromPivot,
+}
+
 /// One text that is wanted in one language, as it was accepted.
 pub struct Order {
     /// Where it came from.
@@ -59,6 +71,8 @@ pub struct Order {
     pub fresh: bool,
     /// Where it may be done.
     pub locality: Locality,
+    /// Which part of a route it is. Only a whole one may be translated over a pivot.
+    pub leg: Leg,
     /// The sink of the outcome.
     pub sink: Arc<dyn OutcomeSink>,
 }
@@ -133,6 +147,7 @@ impl Job {
             confidence: 1.0,
             source: self.source,
             target: self.target,
+            via: None,
             detected: self.detected,
             model_id: Arc::from(""),
             model_type: self.order.request.model_type,
@@ -165,17 +180,19 @@ pub struct JobOutcome {
 pub struct Translated {
     /// The text.
     pub text: String,
-    /// Geometric mean of the token probabilities, 0 to 1; 1 when nothing needed translation.
+    /// Geometric mean of the token probabilities, 0 to 1; 1 when nothing needed translation. Over a pivot, the product of both steps.
     pub confidence: f64,
     /// Language the text was in.
     pub source: Language,
     /// Language it is in now.
     pub target: Language,
+    /// Pivot language of its route, if it had one.
+    pub via: Option<Language>,
     /// How sure the detection of the source language is, from 0 to 1; `None` if the language was given.
     pub detected: Option<f64>,
-    /// Model used; empty when nothing needed translation.
+    /// Model used, or both models of a route over a pivot, joined by `+`; empty when nothing needed translation.
     pub model_id: Arc<str>,
-    /// Its tier.
+    /// Its tier; the lower one of two models.
     pub model_type: ModelType,
     /// Model actor that made the last part; empty when none made any.
     pub worker: Arc<str>,

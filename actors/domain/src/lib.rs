@@ -13,7 +13,9 @@ mod trace;
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
 pub use format::{Format, InvalidElements, Splitting, UnknownFormat, UnknownSplitting, XmlOptions};
-pub use job::{Job, JobOutcome, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all};
+pub use job::{
+    Job, JobOutcome, Leg, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all,
+};
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
 pub use request::{

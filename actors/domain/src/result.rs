@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorCode, JobOutcome, Lane, ModelType, RequestError, TranslationRequest};
+use super::{ErrorCode, JobOutcome, Lane, ModelType, RequestError, Translated, TranslationRequest};
 
 /// One target's answer: a translation or an error, never both, never neither.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub struct TranslationResult {
     pub confidence_score: f64,
     /// Tier of the model that was used; the tier asked for in an error.
     pub model_type: ModelType,
-    /// Model that was used; empty when none was.
+    /// Model that was used, or both models of a route over a pivot, joined by `+`; empty when none was.
     pub model_id: String,
     /// Languages on the way from source to target, both included.
     pub route: Vec<String>,
@@ -84,6 +84,25 @@ pub struct ErrorBody {
     pub message: String,
     /// Whether the same request may succeed later.
     pub retriable: bool,
+}
+
+impl TextChecks {
+    /// What the checks of both found.
+    #[must_use]
+    pub fn merged(mut self, other: Self) -> Self {
+        self.stand_in += other.stand_in;
+        self.cut += other.cut;
+        self.source += other.source;
+        for (all, more) in [
+            (&mut self.flags, other.flags),
+            (&mut self.kinds, other.kinds),
+        ] {
+            all.extend(more);
+            all.sort_unstable();
+            all.dedup();
+        }
+        self
+    }
 }
 
 /// Kind of lane, in the words of the service that this cluster succeeds.
@@ -171,7 +190,7 @@ impl TranslationResult {
             confidence_score: rounded(translated.confidence, 1e4),
             model_type: translated.model_type,
             model_id: translated.model_id.to_string(),
-            route: vec![translated.source.to_string(), translated.target.to_string()],
+            route: route(translated),
             pool_type: request.lane().into(),
             worker_name: translated.worker.to_string(),
             node: node.to_owned(),
@@ -201,6 +220,20 @@ impl TranslationResult {
     pub fn idempotency_key(&self) -> String {
         format!("{}:{}", self.message_id, self.target_language)
     }
+}
+
+/// The languages on the way from source to target.
+fn route(translated: &Translated) -> Vec<String> {
+    let first = [
+        Some(translated.source),
+        translated.via,
+        Some(translated.target),
+    ];
+    first
+        .into_iter()
+        .flatten()
+        .map(|language| language.to_string())
+        .collect()
 }
 
 /// Cuts a number to what it is worth: JSON's readers differ in the last of 17 digits, and each digit is a byte in every record.

@@ -109,6 +109,7 @@ impl IntakeState {
                 Place::Here(route) => self.works(&self.start.routes[route]),
                 // A job that returned from another node is retried after a delay.
                 Place::Remote => error.is_lasting,
+                Place::Over(_) => true,
                 Place::Better(_) | Place::Nowhere(_) => false,
             },
             _ => false,

@@ -81,7 +81,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{JobOutcome, Locality, OutcomeSink, Priority, Ticket, TranslationRequest};
+    use crate::domain::{
+        JobOutcome, Leg, Locality, OutcomeSink, Priority, Ticket, TranslationRequest,
+    };
 
     struct Nobody;
 
@@ -103,6 +105,7 @@ mod tests {
             submitted: Instant::now(),
             trace: None,
             locality: Locality::Cluster,
+            leg: Leg::Whole,
             replays: 0,
             fresh: false,
             sink: Arc::new(Nobody),

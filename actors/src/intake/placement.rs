@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Locality, ModelType, Order, RequestError,
+        ErrorCode, Job, JobOutcome, Language, Leg, Locality, ModelType, Order, RequestError,
         parse_language,
     },
     remote_nodes::{Place, RemoteAvailability, place},
@@ -42,6 +42,7 @@ impl IntakeState {
                         let own = self.start.routes[route].ability.tier;
                         Placement::Away(Box::new(job), Some(own))
                     }
+                    Some(Place::Over(pivot)) => Placement::Over(Box::new(job), pivot),
                     Some(Place::Nowhere(error)) => {
                         Placement::Ended(Box::new(job.order.failed(error)))
                     }
@@ -59,7 +60,10 @@ impl IntakeState {
         tries: u32,
     ) -> Result<Resolved, PlacementFailure> {
         let request = &order.request;
-        request.validate(self.start.max_text_chars)?;
+        request.validate(match order.leg {
+            Leg::Whole | Leg::ToPivot => self.start.max_text_chars,
+            Leg::FromPivot => usize::MAX,
+        })?;
         let target = parse_language("targetLanguage", order.target_tag())?;
         let deadline = order.deadline();
         if deadline.is_some_and(|at| at <= now) {
@@ -85,7 +89,7 @@ impl IntakeState {
                     target,
                     tier: request.model_type,
                 };
-                Some(self.find(&order.locality, wanted, tries == 0)?)
+                Some(self.find(order, wanted, tries == 0)?)
             }
         };
         Ok(Resolved {
@@ -100,10 +104,11 @@ impl IntakeState {
     /// Where a job is done. A better model of another node is tried once, the first time.
     fn find(
         &self,
-        locality: &Locality,
+        order: &Order,
         wanted: Wanted,
         is_first: bool,
     ) -> Result<Place, PlacementFailure> {
+        let locality = &order.locality;
         if let Locality::Model(model) = locality {
             let mut routes = self.start.routes.iter();
             let found = routes.position(|route| route.model == *model);
@@ -126,6 +131,12 @@ impl IntakeState {
         let remote = remote_capabilities.serves(wanted.source, wanted.target);
         if remote_capabilities.is_incomplete() && remote != RemoteAvailability::Now {
             return Err(PlacementFailure::early());
+        }
+        // Two steps now are better than one that has to wait.
+        if !matches!(remote, RemoteAvailability::Now | RemoteAvailability::Better)
+            && let Some(pivot) = self.pivot(wanted, order.leg, may_leave)
+        {
+            return Ok(Place::Over(pivot));
         }
         Ok(place(here, remote, may_leave))
     }
@@ -159,17 +170,19 @@ impl IntakeState {
 
 /// What a model has to be able to do.
 #[derive(Clone, Copy)]
-struct Wanted {
-    source: Language,
-    target: Language,
+pub(super) struct Wanted {
+    pub(super) source: Language,
+    pub(super) target: Language,
     /// The tier that is wanted; another one may be used.
-    tier: ModelType,
+    pub(super) tier: ModelType,
 }
 
 pub(super) enum Placement {
     In(usize, Box<Job>),
     /// With another node; by a model whose tier is nearer to the one wanted than this one, if there is one.
     Away(Box<Job>, Option<ModelType>),
+    /// In two steps, over this language.
+    Over(Box<Job>, Language),
     /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
     Early(Box<JobOutcome>),
     Ended(Box<JobOutcome>),

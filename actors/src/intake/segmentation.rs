@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::{
     containment::{Contained, contain},
@@ -150,7 +150,7 @@ impl IntakeState {
                 if !self.is_stopping() && !matches!(job.order.locality, Locality::Model(_)) {
                     Wrapper::new(myself).wrap(&mut job.order, tries);
                 }
-                self.submit(route, Submission::new(job, cut))?;
+                self.submit(route, vec![Submission::new(job, cut)])?;
                 // The next text is not cut before the pool has taken this one in. A pool that has ended drops the message.
                 let taken = StepCompletion::new(myself, || IntakeMessage::CutTaken);
                 let _ = route.pool.cast(PoolMessage::Reached(taken));
@@ -196,21 +196,5 @@ impl IntakeState {
             return Ok(());
         }
         self.unload(unload)
-    }
-
-    fn submit(&self, route: &Route, submission: Submission) -> Result<(), ActorProcessingErr> {
-        match route.pool.cast(PoolMessage::Submit(vec![submission])) {
-            // The pools of a node that stops end while the last texts are being cut.
-            Err(MessagingErr::SendErr(PoolMessage::Submit(left))) if self.is_stopping() => {
-                let message = "the node is shutting down";
-                let error = || RequestError::new(ErrorCode::ShuttingDown, message);
-                let ended: Vec<_> = left.into_iter().map(|s| s.failed(error())).collect();
-                self.start.observer.answered(None, &ended);
-                deliver_all(ended);
-                Ok(())
-            }
-            // If a pool fails, the node exits; its work is delivered again.
-            done => Ok(done?),
-        }
     }
 }

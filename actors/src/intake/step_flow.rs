@@ -44,11 +44,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest},
+        domain::{
+            JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
+        },
         intake::{Intake, IntakeStart, Route},
         pool::PoolMessage,
         retry::RetryPolicy,
-        routing::Capability,
+        routing::{Capability, PivotPolicy},
     };
 
     struct Nobody;
@@ -105,6 +107,7 @@ mod tests {
             submitted: Instant::now(),
             trace: None,
             locality: Locality::Node,
+            leg: Leg::Whole,
             replays: 0,
             fresh: false,
             sink: Arc::new(Nobody),
@@ -131,6 +134,7 @@ mod tests {
             max_text_chars: 100_000,
             retry: RetryPolicy::default(),
             observer: Arc::new(()),
+            pivot: PivotPolicy::default(),
             remote_nodes: Arc::new(()),
             max_wait: Duration::ZERO,
         };

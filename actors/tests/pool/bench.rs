@@ -14,7 +14,8 @@ use babelmesh_actors::{
     ModelText,
     cache::{CacheSpace, TranslationCache},
     domain::{
-        ErrorCode, JobOutcome, Locality, ModelType, Order, OutcomeSink, Ticket, TranslationRequest,
+        ErrorCode, JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket,
+        TranslationRequest,
     },
     engine::{
         Engine, EngineBatch, EngineEnd, EngineError, EngineFactory, FakeEngine, FakeSpec,
@@ -29,7 +30,7 @@ use babelmesh_actors::{
     },
     remote_nodes::RemoteNodes,
     retry::RetryPolicy,
-    routing::Capability,
+    routing::{Capability, PivotPolicy},
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
     text::plan::stand_ins,
 };
@@ -164,6 +165,7 @@ pub(crate) fn order(offset: i64, request: TranslationRequest, outcomes: &Arc<Out
         replays: 0,
         fresh: false,
         locality: Locality::Node,
+        leg: Leg::Whole,
         sink: Arc::clone(outcomes) as _,
     }
 }
@@ -269,6 +271,7 @@ impl Bench {
             max_text_chars: 20_000,
             retry,
             observer: Arc::clone(&events) as _,
+            pivot: PivotPolicy::default(),
             remote_nodes,
             max_wait: Duration::from_secs(30),
         };

@@ -11,6 +11,7 @@ mod many;
 mod offload;
 mod peer_batches;
 mod peers;
+mod pivot;
 mod remote_nodes;
 mod retries;
 mod segmentation;

@@ -18,7 +18,7 @@ use babelmesh_actors::{
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     retry::RetryPolicy,
-    routing::Capability,
+    routing::{Capability, PivotPolicy},
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
@@ -177,6 +177,7 @@ impl Node {
                 ..RetryPolicy::default()
             },
             observer: Arc::clone(&events) as _,
+            pivot: PivotPolicy::default(),
             remote_nodes: Arc::new(()),
             max_wait: Duration::from_secs(30),
         };

@@ -87,6 +87,7 @@ impl RemoteNodes for Other {
                 confidence: 1.0,
                 source: forwarded.source,
                 target: forwarded.target,
+                via: None,
                 detected: forwarded.detected,
                 model_id: Arc::from("far"),
                 model_type: ModelType::Basic,

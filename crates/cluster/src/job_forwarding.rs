@@ -273,11 +273,16 @@ fn translated(result: TranslationResult, forwarded: &ForwardedJob) -> Translated
     let processing_time =
         Duration::from_secs_f64((result.processing_time_ms / 1e3).clamp(0.0, 1e6));
     let worker = format!("{}@{}", result.worker_name, result.node);
+    let via = match result.route.as_slice() {
+        [_, via, _] => via.parse().ok(),
+        _ => None,
+    };
     Translated {
         text: result.translated_text.unwrap_or_default(),
         confidence: result.confidence_score,
         source: forwarded.source,
         target: forwarded.target,
+        via,
         detected: forwarded.detected,
         model_id: Arc::from(result.model_id),
         model_type: result.model_type,

@@ -1,9 +1,12 @@
 //! Supported languages, in the formats of the APIs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::web::Bytes;
-use babelmesh_actors::{domain::Language, routing::Capability};
+use babelmesh_actors::{
+    domain::Language,
+    routing::{Capability, PivotPolicy, reachable},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,7 +17,7 @@ pub(super) struct LanguageBody {
     code: String,
     /// Its English name.
     name: String,
-    /// Codes of the languages that it is translated to.
+    /// Codes of the languages that it is translated to, by one model or over a pivot language.
     targets: Vec<String>,
 }
 
@@ -39,12 +42,14 @@ pub(super) struct Catalogue {
     pub(super) targets: BTreeSet<Language>,
     /// Languages that are read or written.
     pub(super) all: Vec<Language>,
+    /// For each language, those that it is translated to, by one model or over a pivot language.
+    reached: BTreeMap<Language, BTreeSet<Language>>,
     /// The body of LibreTranslate's `/languages`.
     pub(super) languages: Bytes,
 }
 
 impl Catalogue {
-    pub(super) fn new(capabilities: Vec<Capability>) -> Self {
+    pub(super) fn new(capabilities: Vec<Capability>, pivot: &PivotPolicy) -> Self {
         let sources: BTreeSet<Language> = capabilities
             .iter()
             .flat_map(|a| &a.sources)
@@ -56,14 +61,13 @@ impl Catalogue {
             .copied()
             .collect();
         let all: Vec<_> = sources.union(&targets).copied().collect();
-        let languages = all.iter().map(|language| {
-            let models = capabilities.iter().filter(|a| a.sources.contains(language));
-            let mut written: BTreeSet<_> = models.flat_map(|a| &a.targets).copied().collect();
+        let of = |language: &Language| (*language, reachable(&capabilities, *language, pivot));
+        let reached: BTreeMap<_, _> = all.iter().map(of).collect();
+        let languages = reached.iter().map(|(language, written)| {
+            let mut written = written.clone();
             // LibreTranslate names a language among its own targets.
             if targets.contains(language) {
                 written.insert(*language);
-            } else {
-                written.remove(language);
             }
             LanguageBody::new(*language, &written)
         });
@@ -75,6 +79,18 @@ impl Catalogue {
             sources,
             targets,
             all,
+            reached,
+        }
+    }
+
+    /// Whether a language is translated to another one; without a source, whether any language is.
+    pub(super) fn reaches(&self, source: Option<Language>, target: Language) -> bool {
+        match source {
+            Some(source) => self
+                .reached
+                .get(&source)
+                .is_some_and(|all| all.contains(&target)),
+            None => self.reached.values().any(|all| all.contains(&target)),
         }
     }
 
@@ -103,7 +119,7 @@ mod tests {
             ability(&["en"], &["fr", "zh-TW"]),
             ability(&["fr"], &["en", "fr"]),
         ];
-        let catalogue = Catalogue::new(capabilities.to_vec());
+        let catalogue = Catalogue::new(capabilities.to_vec(), &PivotPolicy::NONE);
         let languages: Value = serde_json::from_slice(&catalogue.languages).unwrap();
         assert_eq!(
             languages,
@@ -113,6 +129,9 @@ mod tests {
                 {"code": "zh-Hant", "name": "Chinese (traditional)", "targets": ["zh-Hant"]},
             ])
         );
+        let pivoted = Catalogue::new(capabilities.to_vec(), &PivotPolicy::default());
+        let languages: Value = serde_json::from_slice(&pivoted.languages).unwrap();
+        assert_eq!(languages[1]["targets"], json!(["en", "fr", "zh-Hant"]));
         assert!(catalogue.knows("fra".parse().unwrap()));
         assert!(!catalogue.knows("zh".parse().unwrap()));
     }

@@ -19,6 +19,7 @@ use babelmesh_actors::{
     detect::{Detected, identify},
     domain::ClientId,
     intake::IntakeMessage,
+    routing::PivotPolicy,
 };
 use babelmesh_telemetry::{
     Format, Telemetry, Traces,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub feed: Arc<Feed>,
     /// Longest text, in characters.
     pub max_text_chars: usize,
+    /// Which pairs are translated over a pivot language.
+    pub pivot: PivotPolicy,
 }
 
 /// Whose request is answered.
@@ -352,7 +355,7 @@ impl Api {
         }
         let now = match last {
             Some(last) if last.capabilities == all => Arc::clone(last),
-            _ => Arc::new(Catalogue::new(all)),
+            _ => Arc::new(Catalogue::new(all, &self.parts.pivot)),
         };
         *known = Some((Instant::now(), version, Arc::clone(&now)));
         now

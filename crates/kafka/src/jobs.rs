@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{ErrorCode, JobOutcome, Locality, Order, OutcomeSink, RequestError, Ticket},
+    domain::{ErrorCode, JobOutcome, Leg, Locality, Order, OutcomeSink, RequestError, Ticket},
     intake::IntakeMessage,
 };
 use babelmesh_telemetry::Traces;
@@ -97,6 +97,7 @@ impl JobReader {
             replays: record::replays(message),
             fresh: false,
             locality: Locality::Cluster,
+            leg: Leg::Whole,
             sink: Arc::clone(&self.sink),
         })
     }

@@ -22,7 +22,7 @@ use prometheus_client::{
 
 use self::labels::{
     CodeLabel, FlagLabels, HttpLabels, JobLabels, KindLabels, LaneLabel, ModelLabel, OutcomeLabels,
-    PieceLabels, RouteLabel, ScalingLabels, StageLabel, StopLabels, WayLabels,
+    PieceLabels, PivotLabel, RouteLabel, ScalingLabels, StageLabel, StopLabels, WayLabels,
 };
 
 /// From a millisecond to about a minute.
@@ -51,6 +51,7 @@ fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histo
 #[derive(Debug)]
 pub struct Metrics {
     accepted: Counters<LaneLabel>,
+    pivoted: Counters<PivotLabel>,
     jobs: Counters<OutcomeLabels>,
     queue: Histograms<JobLabels>,
     processing: Histograms<JobLabels>,
@@ -97,6 +98,7 @@ impl Metrics {
     pub(super) fn register(to: &mut Registry) -> Self {
         let this = Self {
             accepted: Family::default(),
+            pivoted: Family::default(),
             jobs: Family::default(),
             queue: histograms(seconds),
             processing: histograms(seconds),
@@ -148,6 +150,11 @@ impl Metrics {
             "accepted_jobs",
             "Jobs submitted to a pool",
             self.accepted.clone(),
+        );
+        to.register(
+            "pivoted_jobs",
+            "Jobs of a pair without a working model that were translated over a pivot language",
+            self.pivoted.clone(),
         );
         to.register(
             "jobs",
@@ -415,6 +422,10 @@ impl Observer for Metrics {
             Event::EngineSaid { pool, .. } => count(&self.engine_lines, pool, 1),
             Event::IntakePaused { .. } => {
                 self.pauses.inc();
+            }
+            Event::Pivoted { pivot } => {
+                let pivot = pivot.to_string();
+                self.pivoted.get_or_create(&PivotLabel { pivot }).inc();
             }
             Event::Accepted { lane, jobs } => {
                 let label = LaneLabel { lane: lane.name() };

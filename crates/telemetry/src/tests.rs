@@ -10,8 +10,8 @@ use std::{
 
 use babelmesh_actors::{
     domain::{
-        ErrorCode, JobOutcome, Lanes, Locality, Order, OutcomeSink, Priority, RequestError, Ticket,
-        Translated, TranslationRequest,
+        ErrorCode, JobOutcome, Lanes, Leg, Locality, Order, OutcomeSink, Priority, RequestError,
+        Ticket, Translated, TranslationRequest,
     },
     events::{Event, Observer, PieceSource, SentenceCounts, Stage, StopReason},
     offload::{Offer, OffloadReason},
@@ -44,6 +44,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         replays: 0,
         fresh: false,
         locality: Locality::Node,
+        leg: Leg::Whole,
         sink: Arc::new(Nobody),
     };
     let translated = Translated {
@@ -51,6 +52,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         confidence: 1.0,
         source: "en".parse().unwrap(),
         target: "fr".parse().unwrap(),
+        via: None,
         detected: None,
         model_id: Arc::from("m"),
         model_type: Default::default(),

@@ -361,6 +361,7 @@ impl Assembly {
             confidence: self.statistics.confidence(),
             source: self.job.source,
             target: self.job.target,
+            via: None,
             detected: self.job.detected,
             model_id: Arc::clone(&worker.model_id),
             model_type: worker.model_type,

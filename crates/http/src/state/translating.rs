@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use babelmesh_actors::{
     caller,
-    domain::{ClientId, ErrorCode, Priority, TranslationRequest},
+    domain::{ClientId, ErrorCode, Locality, Priority, TranslationRequest},
 };
 
 use super::Api;
@@ -38,9 +38,13 @@ impl Api {
             ..TranslationRequest::new(format!("http-{number}"), text, &options.target)
         };
         let Some(cluster) = &self.parts.cluster else {
-            return self.translate_here(order).await;
+            return self.translate_here(order, Locality::Node).await;
         };
         let nodes = cluster.candidate_nodes(&order);
+        if nodes.is_empty() && self.may_be_pivoted(options) {
+            // The models of the route may be on different nodes.
+            return self.translate_here(order, Locality::Cluster).await;
+        }
         if nodes.is_better_elsewhere() {
             let answer = cluster.translate_among(order, nodes).await;
             return answer.map_or_else(
@@ -48,7 +52,7 @@ impl Api {
                 Translation::of,
             );
         }
-        let here = self.translate_here(order.clone()).await;
+        let here = self.translate_here(order.clone(), Locality::Node).await;
         match &here {
             // Another node may have what this one lacks.
             Err(error) if error.is_worth_another_node() => {
@@ -80,9 +84,21 @@ impl Api {
         futures_util::future::try_join_all(texts.iter().map(one)).await
     }
 
-    async fn translate_here(&self, order: TranslationRequest) -> Result<Translation, ApiError> {
+    /// Whether the cluster has a route from the source to the target.
+    fn may_be_pivoted(&self, options: &TranslationOptions) -> bool {
+        let source = options.source.parse().ok();
+        let target = options.target.parse();
+        target.is_ok_and(|target| self.catalogue().reaches(source, target))
+    }
+
+    async fn translate_here(
+        &self,
+        order: TranslationRequest,
+        locality: Locality,
+    ) -> Result<Translation, ApiError> {
         let traces = &self.parts.traces;
-        let answer = caller::ask(&self.parts.intake, order, traces.below(traces.current()));
+        let trace = traces.below(traces.current());
+        let answer = caller::ask(&self.parts.intake, order, locality, trace);
         let outcome = answer.await.map_err(|_| ApiError::ending())?;
         if let Some(request_trace) = traces.answered(&outcome, None) {
             request_trace.delivered();

@@ -71,7 +71,7 @@ fn after_panic(
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use babelmesh_actors::domain::{Locality, Order, OutcomeSink, Ticket, TranslationRequest};
+    use babelmesh_actors::domain::{Leg, Locality, Order, OutcomeSink, Ticket, TranslationRequest};
 
     use super::*;
     use crate::topics::TopicNames;
@@ -102,6 +102,7 @@ mod tests {
             replays: 0,
             fresh: false,
             locality: Locality::default(),
+            leg: Leg::Whole,
             sink: Arc::new(Nobody),
         };
         order.failed(RequestError::new(

@@ -165,6 +165,9 @@ impl Observer for EventLog {
             Event::EngineSaid { pool, line } => warn!(%pool, "engine: {line}"),
             Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
             Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),
+            Event::Pivoted { pivot } => {
+                debug!(%pivot, "no model of its own: translated over a pivot")
+            }
             Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
             _ => {}
         }

@@ -29,6 +29,11 @@ pub(super) struct LaneLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PivotLabel {
+    pub(super) pivot: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub(super) code: &'static str,
 }

@@ -1,0 +1,214 @@
+//! Translation over a pivot language: two orders in a row, with one outcome for the sender.
+//!
+//! The first order is for the pivot language. Its translation is the text of the second one, which is for the language
+//! that was asked for. Each of the two finds its model, its retries and its node as any order does. The sender's order
+//! waits in the sink of the one that is under way, so it ends exactly once, whatever happens to either.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::ActorRef;
+
+use crate::{
+    domain::{
+        ErrorCode, Job, JobOutcome, Language, Leg, Order, OutcomeSink, RequestError, TextChecks,
+        Ticket, Translated,
+    },
+    events::Event,
+    routing::choose_pivot,
+};
+
+use super::{IntakeMessage, IntakeState, placement::Wanted};
+
+impl IntakeState {
+    /// The pivot for a pair that has no working model of its own; `None` where it cannot be translated over one.
+    pub(super) fn pivot(&self, wanted: Wanted, leg: Leg, may_leave: bool) -> Option<Language> {
+        if leg != Leg::Whole {
+            return None;
+        }
+        let local = self.start.routes.iter().filter(|route| self.works(route));
+        let local = local.map(|route| &route.ability);
+        let remote = may_leave.then(|| self.start.remote_nodes.remote_capabilities());
+        let remote = remote.iter().flat_map(|remote| remote.now());
+        let pair = (wanted.source, wanted.target);
+        choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
+    }
+
+    /// The first step of a job over a pivot.
+    pub(super) fn first_step(
+        &self,
+        myself: &ActorRef<IntakeMessage>,
+        job: Job,
+        pivot: Language,
+    ) -> Order {
+        self.start.observer.observe(&Event::Pivoted { pivot });
+        let Job {
+            order,
+            source,
+            target,
+            detected,
+            ..
+        } = job;
+        let route = Route {
+            source,
+            pivot,
+            target,
+            detected,
+        };
+        let step = Step::First(myself.clone());
+        Pending { order, route, step }.into_step()
+    }
+}
+
+/// The languages of a job over a pivot.
+#[derive(Clone, Copy)]
+struct Route {
+    source: Language,
+    pivot: Language,
+    target: Language,
+    /// How sure the detection of the source is, from 0 to 1; `None` if it was given.
+    detected: Option<f64>,
+}
+
+impl Route {
+    /// The error of a step, as the sender of the whole sees it. The pair of a step means nothing to the sender, and a
+    /// model that is gone by now may come back.
+    fn error(&self, error: RequestError) -> RequestError {
+        match error.code {
+            ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage => {
+                let Self {
+                    source,
+                    pivot,
+                    target,
+                    ..
+                } = self;
+                let message = format!(
+                    "the route {source} to {target} over {pivot} is no longer available: {}",
+                    error.message
+                );
+                RequestError::new(ErrorCode::ModelUnavailable, message)
+            }
+            _ => error,
+        }
+    }
+
+    /// The translation of the whole, of those of its steps.
+    fn joined(&self, first: Translated, second: Translated) -> Translated {
+        // Both are counted from the submission of the whole.
+        let ended = second.queue_time + second.processing_time;
+        let models = [&first.model_id, &second.model_id].map(|model| model.to_string());
+        let used: Vec<_> = models.into_iter().filter(|id| !id.is_empty()).collect();
+        let checks = match (first.checks, second.checks) {
+            (Some(first), Some(second)) => Some(TextChecks::merged(first, second)),
+            (first, second) => first.or(second),
+        };
+        Translated {
+            text: second.text,
+            confidence: first.confidence * second.confidence,
+            source: self.source,
+            target: self.target,
+            via: Some(self.pivot),
+            detected: self.detected,
+            model_id: Arc::from(used.join("+")),
+            model_type: first.model_type.min(second.model_type),
+            worker: second.worker,
+            batch_size: first.batch_size.max(second.batch_size),
+            segments: second.segments,
+            from_cache: first.from_cache && second.from_cache,
+            checks,
+            queue_time: first.queue_time,
+            processing_time: ended.saturating_sub(first.queue_time),
+        }
+    }
+}
+
+/// The sender's order of a job over a pivot, while a step of it is under way.
+struct Pending {
+    order: Order,
+    route: Route,
+    step: Step,
+}
+
+/// The step that is under way.
+enum Step {
+    /// Into the pivot language; the second step goes to this intake.
+    First(ActorRef<IntakeMessage>),
+    /// Out of it, after this translation.
+    Second(Translated),
+}
+
+impl Pending {
+    /// The order of the step.
+    fn into_step(self) -> Order {
+        let (order, pivot) = (&self.order, self.route.pivot);
+        let (request, leg) = match &self.step {
+            Step::First(_) => {
+                let mut request = order.request.only_for(pivot.as_str());
+                request.source_language = self.route.source.to_string();
+                (request, Leg::ToPivot)
+            }
+            Step::Second(first) => {
+                let mut request = order.request.only_for(order.target_tag());
+                request.source_language = pivot.to_string();
+                request.text.clone_from(&first.text);
+                (request, Leg::FromPivot)
+            }
+        };
+        Order {
+            ticket: order.ticket,
+            request,
+            submitted: order.submitted,
+            trace: order.trace.clone(),
+            replays: order.replays,
+            fresh: order.fresh,
+            locality: order.locality.clone(),
+            leg,
+            sink: Arc::new(StepSink {
+                sender: Arc::clone(&order.sink),
+                pending: Mutex::new(Some(self)),
+            }),
+        }
+    }
+
+    /// Goes on after the step has ended.
+    fn step_ended(self, result: Result<Translated, RequestError>) {
+        let Self { order, route, step } = self;
+        let result = match (step, result) {
+            (Step::First(intake), Ok(first)) => {
+                let step = Step::Second(first);
+                let second = Self { order, route, step }.into_step();
+                // If the intake fails, the node exits; the records are delivered again.
+                let _ = intake.cast(IntakeMessage::Offer(vec![second]));
+                return;
+            }
+            (Step::Second(first), Ok(second)) => Ok(route.joined(first, second)),
+            (_, Err(error)) => Err(route.error(error)),
+        };
+        let sink = Arc::clone(&order.sink);
+        sink.deliver(vec![JobOutcome { order, result }]);
+    }
+}
+
+/// The sink of a step.
+struct StepSink {
+    /// The sink of the whole.
+    sender: Arc<dyn OutcomeSink>,
+    /// Taken by the only outcome of the step.
+    pending: Mutex<Option<Pending>>,
+}
+
+impl OutcomeSink for StepSink {
+    fn deliver(&self, outcomes: Vec<JobOutcome>) {
+        for outcome in outcomes {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = pending.take();
+            drop(pending);
+            if let Some(pending) = taken {
+                pending.step_ended(outcome.result);
+            }
+        }
+    }
+
+    fn wants(&self, ticket: Ticket) -> bool {
+        self.sender.wants(ticket)
+    }
+}

@@ -1,0 +1,180 @@
+//! Jobs over a pivot language: one outcome for each, made of two steps.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use babelmesh_actors::{
+    domain::{ErrorCode, Language, ModelType, RequestError, Translated, TranslationRequest},
+    engine::FakeSpec,
+    events::Event,
+    intake::{IntakeMessage, Route},
+    pool::{Applied, PoolMessage},
+    remote_nodes::{ForwardedJob, RemoteCapabilities, RemoteNodes},
+    retry::RetryPolicy,
+    routing::Capability,
+};
+use ractor::{ActorRef, rpc::CallResult};
+
+use crate::bench::{Bench, LONG, texts};
+
+fn capability(source: &str, target: &str) -> Capability {
+    let language = |tag: &str| tag.parse::<Language>().unwrap();
+    Capability {
+        sources: vec![language(source)],
+        targets: vec![language(target)],
+        tier: ModelType::Basic,
+    }
+}
+
+/// Has the intake use a pool for one more pair. The bench has a model from English to French already.
+async fn load(bench: &Bench, model: &str, pool: ActorRef<PoolMessage>, pair: (&str, &str)) {
+    let route = Route {
+        model: Arc::from(model),
+        ability: capability(pair.0, pair.1),
+        pool,
+        text: Arc::default(),
+        space: None,
+    };
+    let message = |reply| IntakeMessage::Load(Box::new(route), reply);
+    match bench.intake.call(message, Some(LONG)).await {
+        Ok(CallResult::Success(applied)) => assert_eq!(applied, Applied::Changed),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A bench whose second step is done by these engines.
+async fn portuguese(fake: FakeSpec) -> Bench {
+    let bench = Bench::start(fake, |_| {}).await;
+    let (pool, _) = bench.pool_with("pt-en", FakeSpec::default()).await;
+    load(&bench, "pt-en", pool, ("pt", "en")).await;
+    bench
+}
+
+fn in_portuguese(request: &mut TranslationRequest) {
+    request.source_language = "pt".to_owned();
+}
+
+fn is_pivoted(event: &Event) -> bool {
+    matches!(event, Event::Pivoted { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_without_a_model_is_translated_in_two_steps_with_one_outcome() {
+    let mut bench = portuguese(FakeSpec::default()).await;
+    bench.offer_with(texts(30), in_portuguese);
+    bench.offer(texts(10));
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(bench.count(is_pivoted), 30);
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let pivoted: Vec<_> = outcomes
+        .iter()
+        .filter(|o| o.order.request.source_language == "pt")
+        .collect();
+    assert_eq!(pivoted.len(), 30);
+    for outcome in pivoted {
+        let order = &outcome.order;
+        let translated = outcome.result.as_ref().unwrap();
+        assert_eq!(order.request.target_language.as_deref(), Some("fr"));
+        assert_eq!(translated.text, format!("fr:en:{}", order.request.text));
+        assert_eq!(translated.source.as_str(), "pt");
+        assert_eq!(
+            translated.via.map(|via| via.to_string()).as_deref(),
+            Some("en")
+        );
+        assert_eq!(&*translated.model_id, "pt-en+fake-model");
+        assert!(translated.confidence > 0.0 && translated.confidence <= 1.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_for_good_ends_its_job_alone() {
+    let mut bench = portuguese(FakeSpec {
+        crash_on: Some("poison".to_owned()),
+        ..FakeSpec::default()
+    })
+    .await;
+    let good = texts(5);
+    let bad = ["This is poison for the second step.".to_owned()];
+    bench.offer_with(good.into_iter().chain(bad), in_portuguese);
+    let errors = bench.settle().await;
+    let errors: Vec<_> = errors.into_iter().collect();
+    assert_eq!(errors, [("6".to_owned(), ErrorCode::PoisonText)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_has_three_steps() {
+    let mut bench = portuguese(FakeSpec::default()).await;
+    let (pool, _) = bench.pool_with("es-pt", FakeSpec::default()).await;
+    load(&bench, "es-pt", pool, ("es", "pt")).await;
+    bench.offer_with(texts(3), |request| {
+        request.source_language = "es".to_owned()
+    });
+    let errors = bench.settle().await;
+    assert_eq!(errors.len(), 3);
+    assert!(
+        errors
+            .values()
+            .all(|code| *code == ErrorCode::UnsupportedPair)
+    );
+    assert_eq!(bench.count(is_pivoted), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translation_that_outgrows_the_limit_for_texts_is_still_translated() {
+    let mut bench = portuguese(FakeSpec::default()).await;
+    // The bench takes 20,000 characters; the first step adds three to each sentence.
+    let text = "A small word. ".repeat(1_428);
+    assert!(text.len() < 20_000 && text.len() + 3 * 1_428 > 20_000);
+    bench.offer_with([text], in_portuguese);
+    assert!(bench.settle().await.is_empty());
+}
+
+/// Another node with the model of the first step.
+struct Portuguese;
+
+#[async_trait]
+impl RemoteNodes for Portuguese {
+    fn remote_capabilities(&self) -> Arc<RemoteCapabilities> {
+        let now = vec![capability("pt", "en")];
+        Arc::new(RemoteCapabilities::new(now, Vec::new(), false))
+    }
+
+    async fn translate(&self, forwarded: ForwardedJob) -> Result<Translated, RequestError> {
+        let target = forwarded.target;
+        Ok(Translated {
+            text: format!("{target}:{}", forwarded.request.text),
+            confidence: 0.5,
+            source: forwarded.source,
+            target,
+            via: None,
+            detected: forwarded.detected,
+            model_id: Arc::from("far"),
+            model_type: ModelType::Basic,
+            worker: Arc::from("far"),
+            batch_size: 1,
+            segments: 1,
+            from_cache: false,
+            checks: None,
+            queue_time: Duration::ZERO,
+            processing_time: Duration::ZERO,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_route_may_be_done_by_different_nodes() {
+    let alone = (Arc::new(()) as _, None);
+    let retry = RetryPolicy::default();
+    let remote = Arc::new(Portuguese) as _;
+    let mut bench = Bench::start_beside(FakeSpec::default(), retry, alone, remote, |_| {}).await;
+    bench.offer_to_all(texts(20), in_portuguese);
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    // One that may not leave this node finds only half a route on it.
+    bench.offer_with(texts(1), in_portuguese);
+    assert_eq!(bench.settle().await.len(), 1);
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let mut done = outcomes.iter().filter_map(|o| o.result.as_ref().ok());
+    assert!(done.all(|done| &*done.model_id == "far+fake-model" && done.via.is_some()));
+}
