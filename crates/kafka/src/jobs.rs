@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     ownership::Ownership,
-    publisher::{Completed, PublisherHandle},
+    publisher_handle::{Completed, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, weight},
     rejected_records::Refusals,

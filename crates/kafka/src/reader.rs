@@ -1,14 +1,9 @@
 //! The reader: a thread that polls a consumer, passes records on and applies back-pressure.
 
-mod assignment;
-mod context;
 mod departure;
 mod fencing;
-mod member;
 mod permission;
 mod reading;
-mod recreation;
-mod skipping;
 
 use std::{
     collections::BTreeSet,
@@ -36,25 +31,25 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
+pub use self::{
+    departure::{Departure, GroupDeparture},
+    reading::Reading,
+};
 use self::{
-    assignment::Assignment,
     fencing::{Fences, PAUSE},
     permission::Permission,
 };
-pub use self::{
-    context::ReaderContext,
-    departure::{Departure, GroupDeparture},
-    member::{Member, MemberConsumer},
-    reading::Reading,
-};
 use super::{
     client,
-    lag::{LagGauge, LagWatch},
+    lag::LagGauge,
+    lag_watch::LagWatch,
+    member::{Assignment, Member, MemberConsumer},
     ownership::Ownership,
     polled_producer,
-    publisher::{Command, Ingested},
+    publisher_handle::{Command, Ingested},
     record::{OutRecord, weight},
     rejected_records::Refusals,
+    threads::join_within,
     topic_health::TopicHealth,
 };
 
@@ -70,8 +65,6 @@ const PASSED_EVERY: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled_producer::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
-/// How often it is looked whether a thread has ended.
-const JOIN_POLL: Duration = Duration::from_millis(5);
 /// How long a poll of a reader waits that only stays a member.
 const STAY: Duration = Duration::from_millis(50);
 
@@ -214,18 +207,6 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.orders.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Waits for a thread within a time. One that hangs ends with the process.
-pub fn join_within(thread: JoinHandle<()>, within: Duration) {
-    let deadline = Instant::now() + within;
-    while !thread.is_finished() && Instant::now() < deadline {
-        thread::sleep(JOIN_POLL);
-    }
-    if thread.is_finished() {
-        // A panic was told by the thread's own guard.
-        let _ = thread.join();
     }
 }
 

@@ -13,7 +13,7 @@ use babelmesh_telemetry::{
 use rdkafka::message::BorrowedMessage;
 
 use super::{
-    publisher::{Completed, PublisherHandle},
+    publisher_handle::{Completed, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
     rejected_records::{Refusals, origin},
