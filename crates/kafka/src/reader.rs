@@ -46,8 +46,8 @@ use super::{
     member::{Assignment, Member, MemberConsumer},
     ownership::Ownership,
     polled_producer,
-    publisher_handle::{Command, Ingested},
-    record::{OutRecord, weight},
+    publisher_handle::{Command, CompletedBatch, Ingested},
+    record::weight,
     rejected_records::Refusals,
     threads::join_within,
     topic_health::TopicHealth,
@@ -76,8 +76,8 @@ pub trait Handler: Send + 'static {
     /// Answers rejected records.
     fn refusals(&self) -> &Refusals;
 
-    /// Takes what a record is answered with.
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>);
+    /// Outcomes that are not flushed yet.
+    fn completed(&mut self) -> &mut CompletedBatch;
 
     /// The records read since the last call are known to the publisher: flush them.
     fn flush(&mut self);
@@ -221,7 +221,7 @@ fn handle(
         let (stage, said) = (Stage::Read, panic.to_string());
         observer.observe(&Event::PanicContained { stage, panic: said });
         let records = handler.refusals().after_panic(message, &panic);
-        handler.settle(ticket, records);
+        handler.completed().answer(ticket, records);
         weight(message)
     })
 }
