@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     api::{self, ApiServer, Feed, Health},
-    cluster::{Cluster, DeferredPeers, DeferredRemoteNodes, Facts},
+    cluster::{Cluster, ClusterParts, DeferredPeers, DeferredRemoteNodes, Facts},
     config::Config,
     events::NodeEvent,
     failure::Failures,
@@ -134,13 +134,17 @@ impl Core {
         let cluster = match claims.cluster.take_listener() {
             None => None,
             Some(listener) => {
-                let joined = Cluster::start(
-                    (&config.cluster, node),
+                let joined = Cluster::start(ClusterParts {
+                    config: &config.cluster,
+                    node,
                     listener,
-                    (status.clone(), facts(config, &self.served)),
-                    (Arc::clone(&commands) as _, &others.peers),
-                    (self.traces.clone(), self.failures.clone()),
-                );
+                    status: status.clone(),
+                    facts: facts(config, &self.served),
+                    host: Arc::clone(&commands) as _,
+                    peers: &others.peers,
+                    traces: self.traces.clone(),
+                    failures: self.failures.clone(),
+                });
                 let joined = joined.await?;
                 claims.cluster.joined(Arc::clone(&joined));
                 others.arrive(&joined, config);

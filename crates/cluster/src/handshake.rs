@@ -18,30 +18,30 @@
 //! caller merely introduces itself, and is called back. So two nodes never disagree on which connection to keep, and a
 //! caller that dials again has lost the previous connection.
 
-use std::{
-    fmt, io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+mod frame;
+mod incarnation;
+mod transcript;
 
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sha2::Sha256;
-use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::io;
 
 use babelmesh_settings::Secret;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use self::{
+    frame::{Kind, MOST, read, write, write_frame},
+    transcript::Transcript,
+};
+pub use self::{incarnation::Incarnation, transcript::SessionKey};
+pub(super) use self::{
+    incarnation::{clock, is_plausible},
+    transcript::inner_cookie,
+};
 
 /// Version of everything that nodes say to each other. It changes with any of it.
 pub const PROTOCOL: u16 = 5;
 
-/// Magic bytes of every frame.
-const MARK: [u8; 4] = *b"bmsh";
-/// Longest body of a frame, in bytes.
-const MOST: usize = 1_024;
 /// Longest name and address, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -81,47 +81,6 @@ pub enum HandshakeError {
     Itself,
 }
 
-/// A number that is only incremented by its own node. It begins as the time of the start, so that it grows over
-/// restarts.
-#[derive(Debug, Clone)]
-pub struct Incarnation(Arc<AtomicU64>);
-
-impl Default for Incarnation {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(clock())))
-    }
-}
-
-/// How far beyond a node's clock an incarnation may be, in microseconds: a year of 366 days. Clocks may be wrong, and incarnations are raised one by one;
-/// a value above that is an error or an attack, and adopting it would exhaust the range.
-const MOST_AHEAD: u64 = 366 * 24 * 3_600 * 1_000_000;
-
-/// This node's clock as incarnations have it, in microseconds since 1970.
-pub(super) fn clock() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(u64::MAX / 2)
-}
-
-/// Whether there can be a node of this incarnation when a clock is at `clock`.
-#[must_use]
-pub(super) const fn is_plausible(incarnation: u64, clock: u64) -> bool {
-    incarnation <= clock.saturating_add(MOST_AHEAD)
-}
-
-impl Incarnation {
-    /// The present one.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    /// Refutes a death: continues above the incarnation that others declared dead.
-    pub(super) fn raise_above(&self, dead_incarnation: u64) {
-        self.0
-            .fetch_max(dead_incarnation.saturating_add(1), Ordering::SeqCst);
-    }
-}
-
 /// Identity of a node.
 #[derive(Clone)]
 pub struct Identity {
@@ -135,16 +94,6 @@ pub struct Identity {
     pub cookie: Secret,
     /// The version that it speaks.
     pub protocol: u16,
-}
-
-/// A secret shared by both ends of a connection. Each message carries it, so that no member can impersonate another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SessionKey([u8; 32]);
-
-impl fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionKey(..)")
-    }
 }
 
 /// The node at the other end.
@@ -175,16 +124,6 @@ pub trait PeerVerifier: Send + Sync {
     /// # Errors
     /// Why a node of this name and incarnation is not let in.
     fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String>;
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    Refused = 0,
-    Hello = 1,
-    Proof = 2,
-    Welcome = 3,
-    Ready = 4,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -376,56 +315,6 @@ impl Identity {
     }
 }
 
-/// Transcript of the handshake.
-struct Transcript(Vec<u8>);
-
-impl Transcript {
-    fn new(dialer: &Hello, acceptor: &Hello, binding: &[u8]) -> Self {
-        let mut said = binding.to_vec();
-        for hello in [dialer, acceptor] {
-            for field in [hello.name.as_bytes(), hello.address.as_bytes()] {
-                said.extend_from_slice(&(field.len() as u64).to_be_bytes());
-                said.extend_from_slice(field);
-            }
-            said.extend_from_slice(&hello.incarnation.to_be_bytes());
-            said.extend_from_slice(&hello.nonce);
-        }
-        Self(said)
-    }
-
-    fn mac(&self, me: &Identity, role: &str) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(me.cookie.expose().as_bytes())
-            .expect("an HMAC takes keys of every length");
-        mac.update(b"babelmesh cluster ");
-        mac.update(role.as_bytes());
-        mac.update(&self.0);
-        mac
-    }
-
-    fn code(&self, me: &Identity, role: &str) -> [u8; 32] {
-        self.mac(me, role).finalize().into_bytes().into()
-    }
-
-    /// The nonces, and the TLS session where there is one, make it a secret of both ends.
-    fn session(&self, me: &Identity) -> SessionKey {
-        SessionKey(self.code(me, "session"))
-    }
-
-    fn check(&self, me: &Identity, role: &str, code: &[u8; 32]) -> Result<(), HandshakeError> {
-        let verified = self.mac(me, role).verify_slice(code);
-        verified.map_err(|_| HandshakeError::Cookie)
-    }
-}
-
-/// The secret that ractor_cluster asks for on connections that passed the handshake.
-pub(super) fn inner_cookie(cookie: &Secret) -> String {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(cookie.expose().as_bytes())
-        .expect("an HMAC takes keys of every length");
-    mac.update(b"babelmesh inner cookie");
-    let code = mac.finalize().into_bytes();
-    code.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Sends the reason of a rejection to the peer.
 async fn send_refusal<S: AsyncWrite + Unpin>(
     stream: &mut S,
@@ -447,69 +336,6 @@ async fn send_refusal<S: AsyncWrite + Unpin>(
     text.truncate(MOST);
     let _ = write_frame(stream, me.protocol, Kind::Refused, &text).await;
     let _ = stream.shutdown().await;
-}
-
-async fn write<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    protocol: u16,
-    kind: Kind,
-    body: &impl Serialize,
-) -> Result<(), HandshakeError> {
-    let body = postcard::to_stdvec(body).expect("what is said in a handshake can be written");
-    write_frame(stream, protocol, kind, &body).await
-}
-
-async fn write_frame<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    protocol: u16,
-    kind: Kind,
-    body: &[u8],
-) -> Result<(), HandshakeError> {
-    let length = u16::try_from(body.len()).expect("bodies are short");
-    let mut frame = Vec::with_capacity(9 + body.len());
-    frame.extend_from_slice(&MARK);
-    frame.extend_from_slice(&protocol.to_be_bytes());
-    frame.push(kind as u8);
-    frame.extend_from_slice(&length.to_be_bytes());
-    frame.extend_from_slice(body);
-    stream.write_all(&frame).await?;
-    stream.flush().await?;
-    Ok(())
-}
-
-async fn read<T: DeserializeOwned, S: AsyncRead + Unpin>(
-    stream: &mut S,
-    ours: u16,
-    expected: Kind,
-) -> Result<T, HandshakeError> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head).await?;
-    let [m0, m1, m2, m3, v0, v1, kind, l0, l1] = head;
-    if [m0, m1, m2, m3] != MARK {
-        return Err(HandshakeError::Foreign("bad magic bytes"));
-    }
-    let theirs = u16::from_be_bytes([v0, v1]);
-    let length = usize::from(u16::from_be_bytes([l0, l1]));
-    if length > MOST {
-        return Err(HandshakeError::Foreign("frame too long"));
-    }
-    let refused = kind == Kind::Refused as u8;
-    if theirs != ours && !refused {
-        return Err(HandshakeError::Protocol { theirs, ours });
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    if refused {
-        let reason: String = String::from_utf8_lossy(&body)
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
-        return Err(HandshakeError::Refused(reason));
-    }
-    if kind != expected as u8 {
-        return Err(HandshakeError::Foreign("unexpected frame"));
-    }
-    postcard::from_bytes(&body).map_err(|_| HandshakeError::Foreign("malformed frame"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     ownership::Ownership,
-    publisher::{Completed, PublisherHandle},
+    publisher_handle::{CompletedBatch, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, weight},
     rejected_records::Refusals,
@@ -45,7 +45,7 @@ pub struct JobReader {
     intake: ActorRef<IntakeMessage>,
     traces: Traces,
     orders: Vec<Order>,
-    settled: Vec<(Ticket, Completed)>,
+    completed: CompletedBatch,
 }
 
 impl JobReader {
@@ -69,7 +69,7 @@ impl JobReader {
             intake,
             traces,
             orders: Vec::new(),
-            settled: Vec::new(),
+            completed: CompletedBatch::default(),
         }
     }
 
@@ -108,7 +108,7 @@ impl Handler for JobReader {
         let weight = weight(message);
         match self.order(ticket, message) {
             Ok(order) => self.orders.push(order),
-            Err(records) => self.settle(ticket, records),
+            Err(records) => self.completed.answer(ticket, records),
         }
         weight
     }
@@ -117,15 +117,12 @@ impl Handler for JobReader {
         &self.refusals
     }
 
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        self.settled.push((ticket, Completed::answers(records)));
+    fn completed(&mut self) -> &mut CompletedBatch {
+        &mut self.completed
     }
 
     fn flush(&mut self) {
-        if !self.settled.is_empty() {
-            self.publisher_handle
-                .settle(std::mem::take(&mut self.settled));
-        }
+        self.completed.flush(&self.publisher_handle);
         if !self.orders.is_empty() {
             // If the intake fails, the node exits; the records are delivered again.
             let _ = self

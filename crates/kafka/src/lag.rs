@@ -5,10 +5,6 @@
 //! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
 //! of a record: offsets ahead count as records in the proportion that was found in those behind.
 
-mod coverage;
-mod trailing_markers;
-mod watch;
-
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -21,8 +17,6 @@ use std::{
 use babelmesh_telemetry::status::TopicLag;
 use rdkafka::{Offset, TopicPartitionList};
 
-use self::trailing_markers::Span;
-pub(super) use self::watch::LagWatch;
 use super::{client, statistics::Statistics};
 
 /// A partition with unread records and no progress for this long is stalled.
@@ -31,6 +25,15 @@ const STALLED: Duration = Duration::from_secs(8);
 const HELD: Duration = Duration::from_secs(5);
 /// The proportion of records to offsets forgets half of what it knows after so many offsets.
 const MEMORY: f64 = 20_000.0;
+
+/// Offsets of a partition: from the first one to that behind the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first offset.
+    pub(crate) from: i64,
+    /// The offset behind the last.
+    pub(crate) to: i64,
+}
 
 /// Lag of one consumer.
 #[derive(Debug, Default)]
@@ -239,7 +242,7 @@ impl LagGauge {
     }
 
     /// Takes the ends of all partitions that are ours; what is known of others is forgotten. `starts` has the group's committed offsets.
-    fn ends(
+    pub(super) fn ends(
         &self,
         ends: &TopicPartitionList,
         starts: &HashMap<(String, i32), Option<i64>>,
@@ -288,7 +291,7 @@ impl LagGauge {
     }
 
     /// Partitions that may hold only markers behind what was read, with the offsets to check.
-    fn unchecked(&self) -> Vec<(Arc<str>, i32, Span)> {
+    pub(super) fn unchecked(&self) -> Vec<(Arc<str>, i32, Span)> {
         let known = self.known();
         let partitions = known.partitions.iter();
         let unchecked = partitions.filter_map(|((topic, partition), position)| {
@@ -298,7 +301,7 @@ impl LagGauge {
     }
 
     /// Takes the result of a check: whether no record lies in these offsets of a partition.
-    fn checked(&self, topic: &Arc<str>, partition: i32, span: Span, is_empty: bool) {
+    pub(super) fn checked(&self, topic: &Arc<str>, partition: i32, span: Span, is_empty: bool) {
         let key = (Arc::clone(topic), partition);
         if let Some(position) = self.known().partitions.get_mut(&key)
             && position.next() == Some(span.from)
@@ -348,7 +351,7 @@ impl LagGauge {
     }
 
     /// Whether a partition has records ahead and does not get further: retention may delete them meanwhile.
-    fn stands(&self, topic: &str, partition: i32) -> bool {
+    pub(super) fn stands(&self, topic: &str, partition: i32) -> bool {
         let paused = self.is_paused();
         let key = (Arc::from(topic), partition);
         let known = self.known();
@@ -357,7 +360,7 @@ impl LagGauge {
     }
 
     /// Whether a partition was read, or its committed offset is known.
-    fn has_start(&self, topic: &str, partition: i32) -> bool {
+    pub(super) fn has_start(&self, topic: &str, partition: i32) -> bool {
         let key = (Arc::from(topic), partition);
         let known = self.known();
         known.partitions.get(&key).is_some_and(|p| p.read.is_some())

@@ -13,7 +13,6 @@ mod parking;
 mod partition;
 mod producers;
 mod progress;
-mod publisher_handle;
 mod refusal;
 mod reports;
 mod revocations;
@@ -36,7 +35,6 @@ use std::{
 use babelmesh_actors::{events::Observer, flow::Flow};
 use babelmesh_telemetry::{Traces, failure::Failures, status::Delivery as Guarantee};
 pub use parking::WriteTimeouts;
-pub use publisher_handle::{Command, Completed, Ingested, PublisherHandle, PublisherShutdown};
 pub use thread_handle::PublisherThread;
 
 use self::{
@@ -47,7 +45,11 @@ use self::{
     waiting_partitions::Waiting,
 };
 use super::{
-    gauges::DeliveryGauges, ownership::Ownership, reader::Member, record::Encoder,
+    gauges::DeliveryGauges,
+    member::Member,
+    ownership::Ownership,
+    publisher_handle::{Command, PublisherHandle},
+    record::Encoder,
     topic_health::TopicHealth,
 };
 

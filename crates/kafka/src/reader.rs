@@ -1,14 +1,9 @@
 //! The reader: a thread that polls a consumer, passes records on and applies back-pressure.
 
-mod assignment;
-mod context;
 mod departure;
 mod fencing;
-mod member;
 mod permission;
 mod reading;
-mod recreation;
-mod skipping;
 
 use std::{
     collections::BTreeSet,
@@ -36,25 +31,25 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
+pub use self::{
+    departure::{Departure, GroupDeparture},
+    reading::Reading,
+};
 use self::{
-    assignment::Assignment,
     fencing::{Fences, PAUSE},
     permission::Permission,
 };
-pub use self::{
-    context::ReaderContext,
-    departure::{Departure, GroupDeparture},
-    member::{Member, MemberConsumer},
-    reading::Reading,
-};
 use super::{
     client,
-    lag::{LagGauge, LagWatch},
+    lag::LagGauge,
+    lag_watch::LagWatch,
+    member::{Assignment, Member, MemberConsumer},
     ownership::Ownership,
     polled_producer,
-    publisher::{Command, Ingested},
-    record::{OutRecord, weight},
+    publisher_handle::{Command, CompletedBatch, Ingested},
+    record::weight,
     rejected_records::Refusals,
+    threads::join_within,
     topic_health::TopicHealth,
 };
 
@@ -70,8 +65,6 @@ const PASSED_EVERY: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled_producer::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
-/// How often it is looked whether a thread has ended.
-const JOIN_POLL: Duration = Duration::from_millis(5);
 /// How long a poll of a reader waits that only stays a member.
 const STAY: Duration = Duration::from_millis(50);
 
@@ -83,8 +76,8 @@ pub trait Handler: Send + 'static {
     /// Answers rejected records.
     fn refusals(&self) -> &Refusals;
 
-    /// Takes what a record is answered with.
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>);
+    /// Outcomes that are not flushed yet.
+    fn completed(&mut self) -> &mut CompletedBatch;
 
     /// The records read since the last call are known to the publisher: flush them.
     fn flush(&mut self);
@@ -217,18 +210,6 @@ impl Drop for Reader {
     }
 }
 
-/// Waits for a thread within a time. One that hangs ends with the process.
-pub fn join_within(thread: JoinHandle<()>, within: Duration) {
-    let deadline = Instant::now() + within;
-    while !thread.is_finished() && Instant::now() < deadline {
-        thread::sleep(JOIN_POLL);
-    }
-    if thread.is_finished() {
-        // A panic was told by the thread's own guard.
-        let _ = thread.join();
-    }
-}
-
 /// Has a handler take a record. A panic of it concerns this record alone; returns what the record weighs.
 fn handle(
     handler: &mut impl Handler,
@@ -240,7 +221,7 @@ fn handle(
         let (stage, said) = (Stage::Read, panic.to_string());
         observer.observe(&Event::PanicContained { stage, panic: said });
         let records = handler.refusals().after_panic(message, &panic);
-        handler.settle(ticket, records);
+        handler.completed().answer(ticket, records);
         weight(message)
     })
 }

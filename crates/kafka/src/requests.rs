@@ -13,7 +13,7 @@ use babelmesh_telemetry::{
 use rdkafka::message::BorrowedMessage;
 
 use super::{
-    publisher::{Completed, PublisherHandle},
+    publisher_handle::{Completed, CompletedBatch, PublisherHandle},
     reader::Handler,
     record::{self, OutRecord, SUBMITTED_AT, Trace, push_trace, weight},
     rejected_records::{Refusals, origin},
@@ -30,7 +30,7 @@ pub struct Splitter {
     limits: Limits,
     /// Names of job topics, made once.
     names: HashMap<String, Arc<str>>,
-    settled: Vec<(Ticket, Completed)>,
+    completed: CompletedBatch,
 }
 
 impl Splitter {
@@ -51,7 +51,7 @@ impl Splitter {
             served,
             limits,
             names: HashMap::new(),
-            settled: Vec::new(),
+            completed: CompletedBatch::default(),
         }
     }
 
@@ -162,13 +162,11 @@ impl Handler for Splitter {
         // Each job holds the text again.
         let copies = records.len().max(1) as u64;
         let weight = weight(message).saturating_mul(copies);
-        self.settled.push((
-            ticket,
-            Completed::Records {
-                records,
-                request_trace,
-            },
-        ));
+        let completed = Completed::Records {
+            records,
+            request_trace,
+        };
+        self.completed.push(ticket, completed);
         weight
     }
 
@@ -176,13 +174,12 @@ impl Handler for Splitter {
         &self.refusals
     }
 
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        self.settled.push((ticket, Completed::answers(records)));
+    fn completed(&mut self) -> &mut CompletedBatch {
+        &mut self.completed
     }
 
     fn flush(&mut self) {
-        self.publisher_handle
-            .settle(std::mem::take(&mut self.settled));
+        self.completed.flush(&self.publisher_handle);
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::io::DuplexStream;
 
-use super::*;
+use super::{frame::MARK, incarnation::MOST_AHEAD, *};
 
 /// Lets everybody in; one incarnation may count as over.
 struct Open(Option<u64>);
@@ -176,7 +176,7 @@ fn a_node_connects_neither_to_itself_nor_to_a_namesake() {
         "{accepted:?}"
     );
     let mut double = node("a", "secret");
-    double.incarnation = Incarnation(Arc::new(AtomicU64::new(1)));
+    double.incarnation = Incarnation::at(1);
     let (at_double, at_a) = perform_handshake(&double, &a);
     assert!(matches!(at_a, Err(HandshakeError::Unfit(_))), "{at_a:?}");
     let told = at_double.unwrap_err().to_string();
@@ -215,7 +215,7 @@ fn an_implausible_incarnation_is_rejected_and_never_adopted() {
         assert_eq!((a.incarnation.get(), b.incarnation.get()), before);
     }
     let mut ahead = node("c", "secret");
-    ahead.incarnation = Incarnation(Arc::new(AtomicU64::new(u64::MAX)));
+    ahead.incarnation = Incarnation::at(u64::MAX);
     let (_, at_b) = perform_handshake(&ahead, &b);
     let told = at_b.unwrap_err().to_string();
     assert!(told.contains("clock of c"), "{told}");

@@ -19,13 +19,14 @@ use super::{
     answers::Dispatch,
     parking::{Parking, Until, Verdict, WriteTimeouts},
     partition::{Partition, Partitions},
-    publisher_handle::PublisherHandle,
     refusal::replace_refused,
     reports::{Report, ToPublisher},
     topic_failures::{Reason, Scope, TopicFailure},
     waiting_partitions::Waiting,
 };
-use crate::{polled_producer::PolledProducer, record::OutRecord};
+use crate::{
+    polled_producer::PolledProducer, publisher_handle::PublisherHandle, record::OutRecord,
+};
 
 /// How long to wait before a producer is replaced that could not write.
 const RESTART_AFTER: Duration = Duration::from_secs(1);

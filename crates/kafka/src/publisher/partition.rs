@@ -13,12 +13,12 @@ use super::{
     answers::{Answers, Dispatch},
     encoding::encode,
     progress::Progress,
-    publisher_handle::{Completed, Ingested},
     run::LARGEST,
     waiting_partitions::Waiting,
 };
 use crate::{
     gauges::DeliveryGauges,
+    publisher_handle::{Completed, Ingested},
     record::{Encoder, Origin, OutRecord},
 };
 

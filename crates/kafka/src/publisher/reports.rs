@@ -14,8 +14,12 @@ use rdkafka::{
     producer::ProducerContext,
 };
 
-use super::publisher_handle::{Command, PublisherHandle};
-use crate::{broker_connectivity::BrokerConnectivity, client, statistics::Statistics};
+use crate::{
+    broker_connectivity::BrokerConnectivity,
+    client,
+    publisher_handle::{Command, PublisherHandle},
+    statistics::Statistics,
+};
 
 /// Records of one batch are reported within so long.
 const TOGETHER: Duration = Duration::from_millis(100);

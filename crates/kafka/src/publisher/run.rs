@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use babelmesh_actors::flow::Flow;
 use babelmesh_telemetry::traces::TransactionSpan;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -13,7 +14,7 @@ use super::{
     parking::Verdict,
     partition::{Partition, Partitions, Released},
 };
-use crate::record::OutRecord;
+use crate::{gauges::DeliveryGauges, record::OutRecord};
 
 /// Most records of a partition, over all partitions, that are answered in one transaction.
 pub(super) const LARGEST: usize = 4_096;
@@ -216,13 +217,13 @@ impl Run {
     }
 
     /// The brokers have all of it.
-    pub(super) fn finish(&self, partitions: &mut Partitions, with: &Publishing) {
+    pub(super) fn finish(&self, partitions: &mut Partitions, flow: &Flow, gauges: &DeliveryGauges) {
         for part in &self.parts {
             if let Some(partition) = partitions.get(part.id, part.epoch) {
-                partition.finish(part.upto, &with.flow, &with.gauges);
+                partition.finish(part.upto, flow, gauges);
             }
         }
-        with.gauges.finished(self.records);
+        gauges.finished(self.records);
         if let Some(moment) = &self.moment {
             moment.committed();
         }
@@ -258,7 +259,7 @@ fn beginning(
 
 #[cfg(test)]
 mod tests {
-    use babelmesh_actors::flow::{Flow, WaterMarks};
+    use babelmesh_actors::flow::WaterMarks;
     use proptest::prelude::*;
 
     use super::*;

@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::publisher_handle::{PublisherHandle, PublisherShutdown};
-use crate::reader::join_within;
+use crate::{
+    publisher_handle::{PublisherHandle, PublisherShutdown},
+    threads::join_within,
+};
 
 /// A publisher that runs. Dropping it ends the thread without waiting; what is unfinished then is delivered again.
 pub struct PublisherThread {

@@ -12,8 +12,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
-use super::MemberConsumer;
-use crate::{client, lag::LagWatch};
+use crate::{client, lag_watch::LagWatch, member::MemberConsumer};
 
 /// How long a poll of a member that leaves waits.
 const POLL: Duration = Duration::from_millis(100);

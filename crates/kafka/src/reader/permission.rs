@@ -10,7 +10,7 @@ use std::{
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::assignment::Assignment;
+use crate::member::Assignment;
 use crate::topic_health::{Client, TopicHealth};
 
 /// A member that has partitions and was not refused for so long is not refused any more.

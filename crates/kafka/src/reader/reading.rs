@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::error::KafkaResult;
 
-use super::Member;
+use crate::member::Member;
 
 /// How often is looked whether partitions have gone.
 const LOOK: Duration = Duration::from_millis(20);

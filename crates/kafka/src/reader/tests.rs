@@ -8,14 +8,14 @@ use rdkafka::{
 };
 
 use super::*;
-use crate::config::KafkaConfig;
+use crate::{config::KafkaConfig, publisher_handle::Completed};
 use crate::{embedded::EmbeddedBroker, record::Encoder, topic_settings::plan, topics::TopicNames};
 
 /// Panics on every record whose value has this word.
 struct Fragile {
     refusals: Refusals,
     read: Vec<i64>,
-    settled: Vec<(i64, Vec<OutRecord>)>,
+    completed: CompletedBatch,
 }
 
 impl Handler for Fragile {
@@ -30,8 +30,8 @@ impl Handler for Fragile {
         &self.refusals
     }
 
-    fn settle(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
-        self.settled.push((ticket.offset, records));
+    fn completed(&mut self) -> &mut CompletedBatch {
+        &mut self.completed
     }
 
     fn flush(&mut self) {}
@@ -89,7 +89,7 @@ fn a_handler_that_panics_fails_one_record_and_its_sender_is_answered() {
     let mut handler = Fragile {
         refusals: Refusals::new(Encoder::new(&TopicNames::default(), "n1"), limits),
         read: Vec::new(),
-        settled: Vec::new(),
+        completed: CompletedBatch::default(),
     };
     let panics = Panics::default();
     for _ in 0..values.len() {
@@ -102,8 +102,10 @@ fn a_handler_that_panics_fails_one_record_and_its_sender_is_answered() {
         assert!(handle(&mut handler, &panics, ticket, &message) > 0);
     }
     assert_eq!(handler.read, [0, 2]);
-    let (offset, records) = &handler.settled[0];
-    assert_eq!((*offset, handler.settled.len()), (1, 1));
+    let [(ticket, Completed::Records { records, .. })] = &*handler.completed.0 else {
+        panic!("{:?}", handler.completed);
+    };
+    assert_eq!(ticket.offset, 1);
     let topics: Vec<_> = records.iter().map(|record| &*record.topic).collect();
     let (results, letters) = ("translation.results", "translation.dead-letters");
     assert_eq!(topics, [results, results, letters]);

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerGroupMetadata},
 };
 
-use crate::publisher::{Publishing, partition::Partitions, run::Run};
+use crate::publisher::{Publishing, run::Run};
 
 /// How long the brokers may take to tell what is committed, before they are asked again.
 const COMMITTED: Duration = Duration::from_secs(3);
@@ -25,26 +24,6 @@ pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMe
         }
         group
     })
-}
-
-/// Determines whether a run was committed; `false` if the brokers do not answer.
-pub(super) fn settle_doubt(run: &Run, partitions: &mut Partitions, with: &Publishing) -> bool {
-    let Some(ended) = committed(run, with) else {
-        return false;
-    };
-    settle(run, ended, partitions, with);
-    true
-}
-
-/// A run is known to be committed, or not to be.
-pub(super) fn settle(run: &Run, committed: bool, partitions: &mut Partitions, with: &Publishing) {
-    NodeEvent::DoubtSettled { committed }.emit();
-    if committed {
-        run.finish(partitions, with);
-        with.gauges.committed();
-    } else {
-        with.gauges.aborted();
-    }
 }
 
 /// Whether the group's committed offsets are those of a run, or behind them; `None` when the brokers do not tell. While its transaction may still end, only

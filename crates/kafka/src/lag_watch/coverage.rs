@@ -14,10 +14,10 @@ use babelmesh_actors::containment::contain;
 use babelmesh_telemetry::events::NodeEvent;
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, groups::GroupInfo};
 
-use super::LagGauge;
 use crate::{
     client,
-    reader::{Member, MemberConsumer},
+    lag::LagGauge,
+    member::{Member, MemberConsumer},
     topic_health::TopicHealth,
 };
 

@@ -1,5 +1,10 @@
 //! A node's membership of a consumer group. It outlives its consumer: a fenced consumer is replaced.
 
+mod assignment;
+mod context;
+mod recreation;
+mod skipping;
+
 use std::{
     collections::BTreeSet,
     mem,
@@ -14,8 +19,11 @@ use rdkafka::{
     error::KafkaResult,
 };
 
-use super::{ReaderContext, assignment::Assignment};
-use crate::{client, gauges::DeliveryGauges, ownership::Ownership, publisher::PublisherHandle};
+pub(crate) use self::assignment::Assignment;
+pub use self::context::ReaderContext;
+use super::{
+    client, gauges::DeliveryGauges, ownership::Ownership, publisher_handle::PublisherHandle,
+};
 
 /// How often is looked whether anybody uses a consumer that was replaced.
 const LOOK: Duration = Duration::from_millis(20);
@@ -26,7 +34,7 @@ pub type MemberConsumer = BaseConsumer<ReaderContext>;
 /// A member of a consumer group.
 pub struct Member {
     config: ClientConfig,
-    pub(super) assignment: Arc<Assignment>,
+    pub(crate) assignment: Arc<Assignment>,
     gauges: Arc<DeliveryGauges>,
     current: Mutex<Current>,
 }
@@ -89,7 +97,7 @@ impl Member {
     }
 
     /// Counts offsets that were skipped because retention had deleted them.
-    pub(super) fn skipped(&self, records: u64) {
+    pub(crate) fn skipped(&self, records: u64) {
         self.gauges.skipped(records);
     }
 
@@ -107,7 +115,7 @@ impl Member {
     }
 
     /// Reads these topics from now on, and no others.
-    pub(super) fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
+    pub(crate) fn subscribe(&self, topics: &[String]) -> KafkaResult<()> {
         let mut current = self.current();
         topics.clone_into(&mut current.topics);
         match &current.consumer {
@@ -121,7 +129,7 @@ impl Member {
 
     /// Joins again with another consumer, after all partitions were given up. Only the thread that polls may do so. After an error everything
     /// is as it was.
-    pub(super) fn replace(&self) -> KafkaResult<()> {
+    pub(crate) fn replace(&self) -> KafkaResult<()> {
         let mut current = self.current();
         let Current { topics, consumer } = &mut *current;
         let Some(place) = consumer else {
@@ -137,7 +145,7 @@ impl Member {
     }
 
     /// Takes the consumer out, so that it can leave its group.
-    pub(super) fn take(&self) -> Option<Arc<MemberConsumer>> {
+    pub(crate) fn take(&self) -> Option<Arc<MemberConsumer>> {
         self.current().consumer.take()
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender, SyncSender},
@@ -37,6 +38,29 @@ impl Completed {
         Self::Records {
             records,
             request_trace,
+        }
+    }
+}
+
+/// Outcomes that a reader has collected for the publisher.
+#[derive(Debug, Default)]
+pub struct CompletedBatch(pub(crate) Vec<(Ticket, Completed)>);
+
+impl CompletedBatch {
+    /// Adds the outcome of a record.
+    pub fn push(&mut self, ticket: Ticket, completed: Completed) {
+        self.0.push((ticket, completed));
+    }
+
+    /// Adds the answers of a record that is not watched.
+    pub fn answer(&mut self, ticket: Ticket, records: Vec<OutRecord>) {
+        self.push(ticket, Completed::answers(records));
+    }
+
+    /// Sends all outcomes to the publisher, if there are any.
+    pub fn flush(&mut self, publisher_handle: &PublisherHandle) {
+        if !self.0.is_empty() {
+            publisher_handle.settle(mem::take(&mut self.0));
         }
     }
 }

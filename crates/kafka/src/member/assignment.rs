@@ -16,12 +16,12 @@ use rdkafka::{Message, TopicPartitionList, consumer::Rebalance, message::Borrowe
 use crate::{
     lag::LagGauge,
     ownership::Ownership,
-    publisher::{Command, PublisherHandle},
+    publisher_handle::{Command, PublisherHandle},
 };
 
 /// State of the assignment. It outlives its consumer.
-pub(super) struct Assignment {
-    pub(super) publisher_handle: PublisherHandle,
+pub(crate) struct Assignment {
+    pub(crate) publisher_handle: PublisherHandle,
     revoke_within: Duration,
     partitions: Mutex<Partitions>,
     /// Whether partitions came, or others are held back, since it was asked last.
@@ -32,8 +32,8 @@ pub(super) struct Assignment {
     held: Mutex<BTreeSet<String>>,
     /// Partitions that are not read for now because their answers cannot be written.
     parked: Mutex<BTreeSet<(Arc<str>, i32)>>,
-    pub(super) ownership: Ownership,
-    pub(super) lag: Arc<LagGauge>,
+    pub(crate) ownership: Ownership,
+    pub(crate) lag: Arc<LagGauge>,
 }
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Partitions {
 }
 
 impl Assignment {
-    pub(super) fn new(
+    pub(crate) fn new(
         publisher_handle: PublisherHandle,
         ownership: Ownership,
         revoke_within: Duration,
@@ -63,35 +63,35 @@ impl Assignment {
     }
 
     /// Whether it has to be told again which partitions are paused.
-    pub(super) fn has_changed(&self) -> bool {
+    pub(crate) fn has_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
     /// It has to be told again.
-    pub(super) fn set_changed(&self) {
+    pub(crate) fn set_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Pauses these topics until the next call.
-    pub(super) fn hold(&self, topics: BTreeSet<String>) {
+    pub(crate) fn hold(&self, topics: BTreeSet<String>) {
         self.publisher_handle.tell(Command::Paused(topics.clone()));
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = topics;
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_held(&self, topic: &str) -> bool {
+    pub(crate) fn is_held(&self, topic: &str) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.contains(topic)
     }
 
     /// Pauses these partitions until the next call.
-    pub(super) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
+    pub(crate) fn park(&self, partitions: BTreeSet<(Arc<str>, i32)>) {
         *self.parked() = partitions;
         self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Whether a partition is not read for now because its answers cannot be written.
-    pub(super) fn is_parked(&self, topic: &str, partition: i32) -> bool {
+    pub(crate) fn is_parked(&self, topic: &str, partition: i32) -> bool {
         let parked = self.parked();
         let mut parked = parked.iter();
         parked.any(|(name, number)| **name == *topic && *number == partition)
@@ -102,12 +102,12 @@ impl Assignment {
     }
 
     /// Whether any partition of a topic is ours.
-    pub(super) fn has_any_of(&self, topic: &str) -> bool {
+    pub(crate) fn has_any_of(&self, topic: &str) -> bool {
         !self.of_topic(topic).is_empty()
     }
 
     /// The partitions of a topic that are ours.
-    pub(super) fn of_topic(&self, topic: &str) -> Vec<i32> {
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<i32> {
         let partitions = self.partitions();
         let numbers = partitions.ids.get(topic).into_iter().flatten();
         let ours = numbers.filter(|(_, (id, epoch))| self.ownership.holds(*id, *epoch));
@@ -120,7 +120,7 @@ impl Assignment {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
+    pub(crate) fn ticket(&self, message: &BorrowedMessage<'_>) -> Option<(Arc<str>, Ticket)> {
         let partitions = self.partitions();
         let (topic, numbers) = partitions.ids.get_key_value(message.topic())?;
         let (partition, epoch) = *numbers.get(&message.partition())?;
@@ -133,7 +133,7 @@ impl Assignment {
     }
 
     /// Tells the publisher what was read to behind the last record. Everything that was read must be known to it already.
-    pub(super) fn tell_passed(&self) {
+    pub(crate) fn tell_passed(&self) {
         let passed = self.lag.passed();
         let partitions = self.partitions();
         let numbered = passed.into_iter().filter_map(|(topic, partition, end)| {
@@ -146,7 +146,7 @@ impl Assignment {
         }
     }
 
-    pub(super) fn assign(&self, list: &TopicPartitionList) {
+    pub(crate) fn assign(&self, list: &TopicPartitionList) {
         let mut partitions = self.partitions();
         for element in list.elements() {
             let topic: Arc<str> = Arc::from(element.topic());
@@ -171,12 +171,12 @@ impl Assignment {
     }
 
     /// How many times the member was given partitions, or none.
-    pub(super) fn assignments(&self) -> u64 {
+    pub(crate) fn assignments(&self) -> u64 {
         self.assignments.load(Ordering::Relaxed)
     }
 
     /// Discards in-flight work of lost partitions: they have a new owner.
-    pub(super) fn revoke_at_once(&self, list: &TopicPartitionList) {
+    pub(crate) fn revoke_at_once(&self, list: &TopicPartitionList) {
         let elements = list.elements();
         let names: Vec<_> = elements
             .iter()
@@ -186,7 +186,7 @@ impl Assignment {
     }
 
     /// Gives up every partition at once.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         let mut list = TopicPartitionList::new();
         for (topic, numbers) in &self.partitions().ids {
             for (number, (id, epoch)) in numbers {
@@ -204,7 +204,7 @@ impl Assignment {
 
     /// Waits until what was read of these partitions is published, or gives it up. Paused work is discarded at once: it
     /// makes no progress.
-    pub(super) fn revoke(&self, list: &TopicPartitionList) {
+    pub(crate) fn revoke(&self, list: &TopicPartitionList) {
         let elements = list.elements();
         let names = elements.iter().map(|e| (e.topic(), e.partition()));
         let (held, others): (Vec<_>, Vec<_>) = names.partition(|(topic, _)| self.is_held(topic));

@@ -23,18 +23,18 @@ fn recreated(line: &str) -> Option<&str> {
 
 /// Topics that were recreated and are not read from their beginning yet.
 #[derive(Debug, Default)]
-pub(super) struct Recreations(Mutex<BTreeSet<String>>);
+pub(crate) struct Recreations(Mutex<BTreeSet<String>>);
 
 impl Recreations {
     /// Takes a line of librdkafka's log.
-    pub(super) fn hear(&self, line: &str) {
+    pub(crate) fn hear(&self, line: &str) {
         if let Some(topic) = recreated(line) {
             self.topics().insert(topic.to_owned());
         }
     }
 
     /// The topics that were recreated since the last call.
-    pub(super) fn take(&self) -> BTreeSet<String> {
+    pub(crate) fn take(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.topics())
     }
 

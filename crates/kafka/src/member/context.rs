@@ -25,14 +25,14 @@ pub struct ReaderContext {
     retired: AtomicBool,
     /// Whether an operator wants to see what librdkafka logs for debugging.
     verbose: bool,
-    pub(super) recreations: Recreations,
-    pub(super) resets: Resets,
+    pub(crate) recreations: Recreations,
+    pub(crate) resets: Resets,
     /// Of its consumer.
-    pub(super) connectivity: BrokerConnectivity,
+    pub(crate) connectivity: BrokerConnectivity,
 }
 
 impl ReaderContext {
-    pub(super) fn new(assignment: Arc<Assignment>, verbose: bool) -> Self {
+    pub(crate) fn new(assignment: Arc<Assignment>, verbose: bool) -> Self {
         Self {
             assignment,
             retired: AtomicBool::new(false),
@@ -44,7 +44,7 @@ impl ReaderContext {
     }
 
     /// Its consumer is of no use any more: what it says when it closes is not about the partitions that another one has.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 
@@ -105,7 +105,7 @@ impl ConsumerContext for ReaderContext {
 }
 
 /// Tells what a rebalance did.
-pub(super) fn tell(rebalance: &Rebalance<'_>) {
+pub(crate) fn tell(rebalance: &Rebalance<'_>) {
     let (count, partitions, error);
     let change = match rebalance {
         Rebalance::Assign(list) => {

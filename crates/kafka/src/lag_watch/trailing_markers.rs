@@ -9,23 +9,14 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, Offset, error::RDKafkaErrorCode};
 
-use super::LagGauge;
 use crate::{
     client,
+    lag::{LagGauge, Span},
     probe::{self, First},
 };
 
 /// How long all checks of one round may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Offsets of a partition: from the first one to that behind the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    /// The first offset.
-    pub(super) from: i64,
-    /// The offset behind the last.
-    pub(super) to: i64,
-}
 
 impl Span {
     /// Whether it holds no record, when a partition has this first from its beginning on; `None` when that does not tell.

@@ -20,12 +20,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A partition that was to be read from an offset that it does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reset {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) from: i64,
+pub(crate) struct Reset {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) from: i64,
     /// Whether it goes on at its end, as an operator may have configured, and not at its beginning.
-    pub(super) to_end: bool,
+    pub(crate) to_end: bool,
 }
 
 /// The reset that a line of librdkafka's log tells of:
@@ -47,11 +47,11 @@ fn reset(line: &str) -> Option<Reset> {
 
 /// Resets that nobody has looked at yet.
 #[derive(Debug, Default)]
-pub(super) struct Resets(Mutex<Vec<Reset>>);
+pub(crate) struct Resets(Mutex<Vec<Reset>>);
 
 impl Resets {
     /// Takes a line of librdkafka's log.
-    pub(super) fn hear(&self, line: &str) {
+    pub(crate) fn hear(&self, line: &str) {
         if let Some(reset) = reset(line) {
             let mut resets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if resets.len() < MOST {
@@ -65,7 +65,7 @@ impl Resets {
     }
 
     /// Tells how many records were skipped at each of them. Asks the brokers, for no longer than a few seconds.
-    pub(super) fn report(&self, member: &Member, consumer: &MemberConsumer) {
+    pub(crate) fn report(&self, member: &Member, consumer: &MemberConsumer) {
         let until = Instant::now() + TIMEOUT;
         for reset in self.take() {
             let (topic, partition) = (reset.topic.as_str(), reset.partition);

@@ -1,5 +1,8 @@
 //! Asks the brokers where partitions begin and end, and who owns them.
 
+mod coverage;
+mod trailing_markers;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -12,10 +15,11 @@ use std::{
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 
-use super::{LagGauge, coverage::Coverage, trailing_markers};
-use crate::{
+use self::coverage::Coverage;
+use super::{
     client,
-    reader::{Member, MemberConsumer},
+    lag::LagGauge,
+    member::{Member, MemberConsumer},
     topic_health::TopicHealth,
 };
 
@@ -27,14 +31,14 @@ const CHECK_EVERY: Duration = Duration::from_secs(4);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks for the ends of partitions until it is dropped.
-pub(crate) struct LagWatch {
+pub(super) struct LagWatch {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl LagWatch {
     /// Watches on a thread of its own: the brokers may take their time to answer.
-    pub(crate) fn start(
+    pub(super) fn start(
         member: Arc<Member>,
         gauge: Arc<LagGauge>,
         health: Arc<TopicHealth>,
@@ -60,7 +64,7 @@ impl LagWatch {
     }
 
     /// Stops, and waits until its thread holds the consumer no more.
-    pub(crate) fn end(self) {
+    pub(super) fn end(self) {
         drop(self.stop);
         let _ = self.thread.join();
     }

@@ -1,0 +1,402 @@
+//! The state machine of transactions: decides, and does nothing itself. It has no clock and calls nobody; `step` is given what
+//! happened and when.
+//!
+//! ```text
+//! Broken ─► Starting ─► Idle ─► Beginning ─► Open ─► Committing ─► Idle
+//!   ▲         │  ▲                            │           │
+//!   │      Resolving                       Aborting ◄─────┘ the brokers demand it
+//!   │                                         └─► Idle: what was written is gathered again
+//!   └── from everywhere: the producer has failed, was fenced, or lost all brokers
+//! ```
+//!
+//! Only `Starting`, `Resolving` and `Broken` can hold a run in doubt, and from them only a successful initialisation or the group's committed offsets
+//! lead on. So nothing is written while the outcome of a commit is unknown.
+
+mod producer;
+mod retries;
+mod unwritten;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::retries::Retries;
+use super::protocol::{
+    Call, CallError, Effect, Event, Offsets, Remedy, Replacement, Reports, Step, Then,
+};
+use crate::publisher::{
+    DISCONNECTED, Next, pace,
+    parking::{Parking, WriteTimeouts},
+    run::{LARGEST, Run},
+};
+
+/// How long a transaction may take beyond the time after which the brokers end it.
+const GRACE: Duration = Duration::from_secs(2);
+/// Offsets behind markers are a transaction of their own only when there was no other one for so long.
+const PASS_AFTER: Duration = Duration::from_millis(500);
+/// How long a transaction is waited for that is given up and may not end for long, before the publisher goes on under another id.
+const LEAVE_AFTER: Duration = Duration::from_secs(1);
+/// Decides what the transactional producer does next.
+#[derive(Debug)]
+pub(super) struct Machine {
+    state: State,
+    /// Unwritable topics, and the partitions that wait for them.
+    parking: Parking,
+    /// Number of the producer's id.
+    id: u32,
+    /// Whether nothing was heard of any record of the run before.
+    was_silent: bool,
+    /// Most records of a run; fewer while a record that is refused is looked for.
+    limit: usize,
+    retries: Retries,
+    /// When the transaction began, or the producer was made.
+    began: Instant,
+    /// How long a transaction may take to end, one way or the other.
+    most: Duration,
+    /// The next one begins no earlier.
+    next: Instant,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum State {
+    /// There is no usable producer, and another one is wanted.
+    Broken {
+        wanted: Replacement,
+        doubt: Option<Arc<Run>>,
+    },
+    /// Waiting for the producer to be initialised, which also ends what its predecessor left. The end of the predecessor's commit may be unknown.
+    Starting { doubt: Option<Arc<Run>> },
+    /// Asking how the predecessor's commit has ended.
+    Resolving {
+        doubt: Arc<Run>,
+        /// Whether its transaction has certainly ended. Otherwise only that it is committed is certain.
+        is_over: bool,
+    },
+    /// No transaction.
+    Idle,
+    /// A run is gathered, and its transaction begins.
+    Beginning(Arc<Run>),
+    /// A transaction with records of this run; the offsets are missing.
+    Open(Arc<Run>),
+    /// Complete, waiting for the end.
+    Committing(Arc<Run>),
+    /// Waiting for the end of an aborted transaction.
+    Aborting {
+        /// Since when its id should be left, because it may not end for long.
+        leaving: Option<Instant>,
+    },
+}
+
+/// An aborted transaction that should end soon.
+const ABORTING: State = State::Aborting { leaving: None };
+
+impl Machine {
+    /// A machine whose first producer is made. Brokers end its transactions after `transaction_timeout`.
+    pub(super) fn new(
+        timeouts: WriteTimeouts,
+        transaction_timeout: Duration,
+        now: Instant,
+    ) -> Self {
+        // The cause of a stalled transaction must be found before the brokers abort it.
+        let block_after = timeouts.block_after.min(transaction_timeout / 2);
+        let timeouts = WriteTimeouts {
+            block_after,
+            ..timeouts
+        };
+        Self {
+            state: State::Starting { doubt: None },
+            parking: Parking::new(timeouts),
+            id: 0,
+            was_silent: false,
+            limit: LARGEST,
+            retries: Retries::new(now),
+            began: now,
+            most: transaction_timeout + GRACE,
+            next: now,
+        }
+    }
+
+    /// What follows from an event at this time.
+    pub(super) fn step(&mut self, event: Event, now: Instant) -> Step {
+        let mut effects = Vec::new();
+        let then = self.decide(event, &mut effects, now);
+        Step { effects, then }
+    }
+
+    /// Unwritable topics, and the partitions that wait for them.
+    pub(super) const fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
+    /// Whether something of a partition is on its way to the brokers, or may be.
+    pub(super) fn is_busy_with(&self, partition: u32) -> bool {
+        let run = match &self.state {
+            State::Beginning(run) | State::Open(run) | State::Committing(run) => Some(run),
+            State::Broken { doubt, .. } | State::Starting { doubt } => doubt.as_ref(),
+            State::Resolving { doubt, .. } => Some(doubt),
+            State::Idle | State::Aborting { .. } => None,
+        };
+        run.is_some_and(|run| run.touches(&[partition]))
+    }
+
+    /// Whether there is a transaction that should be aborted before the producer goes.
+    pub(super) const fn should_abort(&self) -> bool {
+        matches!(
+            self.state,
+            State::Open(_) | State::Aborting { .. } | State::Broken { doubt: None, .. }
+        )
+    }
+
+    fn decide(&mut self, event: Event, effects: &mut Vec<Effect>, now: Instant) -> Then {
+        match event {
+            Event::Proceed {
+                is_disconnected,
+                has_spare_id,
+            } => self.proceed(is_disconnected, has_spare_id, effects, now),
+            Event::Dropped(partitions) => self.dropped(&partitions),
+            Event::IdUsable(number) => {
+                self.parking.ended(number, now);
+                Then::Proceed
+            }
+            Event::ProducerMade(made) => self.producer_made(made, effects, now),
+            Event::Initialised => self.initialised(effects, now),
+            Event::NotInitialised {
+                error,
+                brokers_answer,
+            } => self.not_initialised(&error, brokers_answer, effects, now),
+            Event::LookedUp(is_committed) => self.looked_up(is_committed, effects, now),
+            Event::Gathered(Some(run)) => {
+                self.state = State::Beginning(Arc::new(run));
+                Then::Call(Call::Begin)
+            }
+            Event::Gathered(None) => Then::Return(Next::Later),
+            Event::Begun(begun) => self.begun(begun, effects, now),
+            Event::Written => Then::Proceed,
+            Event::Reported(reports) => self.reported(reports, effects, now),
+            Event::OffsetsSent(offsets) => self.offsets_sent(offsets, effects, now),
+            Event::Committed(committed) => self.committed(committed, effects, now),
+            Event::Aborted(aborted) => self.aborted(aborted, effects, now),
+        }
+    }
+
+    fn proceed(
+        &mut self,
+        is_disconnected: bool,
+        has_spare_id: bool,
+        effects: &mut Vec<Effect>,
+        now: Instant,
+    ) -> Then {
+        let is_pausing = self.retries.is_pausing(now);
+        // Aborts happen at once; retries wait.
+        if is_pausing && !matches!(self.state, State::Aborting { .. }) {
+            return Then::Return(Next::Later);
+        }
+        if self.is_overdue(now) {
+            return self.replace("transaction timed out".to_owned(), effects, now);
+        }
+        if is_disconnected && !is_pausing && !matches!(self.state, State::Broken { .. }) {
+            return self.replace(DISCONNECTED.to_owned(), effects, now);
+        }
+        Then::Call(match &self.state {
+            State::Broken { wanted, .. } => Call::MakeProducer(*wanted),
+            State::Starting { .. } => Call::Initialise {
+                // Brokers that answer need a moment to end a transaction that was left open.
+                answered_after: self.began + self.parking.timeouts().block_after * 2,
+            },
+            State::Resolving { doubt, .. } => Call::LookUp(Arc::clone(doubt)),
+            State::Idle => return self.gather(has_spare_id, now),
+            State::Beginning(_) => Call::Begin,
+            State::Open(run) => Call::AwaitReports {
+                run: Arc::clone(run),
+                silent_after: self.silent_after(run),
+            },
+            State::Committing(_) => Call::Commit,
+            State::Aborting { .. } => Call::Abort,
+        })
+    }
+
+    /// Whether the brokers have ended the transaction by themselves, whatever librdkafka still waits for.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let has_transaction = matches!(
+            self.state,
+            State::Open(_) | State::Committing(_) | State::Aborting { .. }
+        );
+        has_transaction && now.saturating_duration_since(self.began) > self.most
+    }
+
+    fn dropped(&mut self, partitions: &[u32]) -> Then {
+        partitions.iter().for_each(|id| self.parking.dropped(*id));
+        // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
+        if matches!(&self.state, State::Open(run) if run.touches(partitions)) {
+            self.state = ABORTING;
+        }
+        Then::Proceed
+    }
+
+    fn gather(&mut self, has_spare_id: bool, now: Instant) -> Then {
+        if now < self.next {
+            return Then::Return(Next::At(self.next));
+        }
+        self.parking.forget(now);
+        if has_spare_id {
+            self.parking.try_held_up(now);
+        }
+        Then::Call(Call::Gather {
+            limit: self.limit,
+            may_only_pass: now.saturating_duration_since(self.began) >= PASS_AFTER,
+        })
+    }
+
+    fn begun(
+        &mut self,
+        begun: Result<(), CallError>,
+        effects: &mut Vec<Effect>,
+        now: Instant,
+    ) -> Then {
+        let State::Beginning(run) = &self.state else {
+            return Then::Proceed;
+        };
+        let run = Arc::clone(run);
+        if let Err(error) = begun {
+            self.state = State::Idle;
+            return self.failed(&error, effects, now);
+        }
+        self.began = now;
+        self.next = now + pace::after(run.len());
+        self.state = State::Open(Arc::clone(&run));
+        self.write(run)
+    }
+
+    /// Writes what is not written yet; while a record that is refused is looked for, only the next one, in a batch of its own.
+    const fn write(&self, run: Arc<Run>) -> Then {
+        let most = if self.limit == 1 { 1 } else { usize::MAX };
+        Then::Call(Call::Write { run, most })
+    }
+
+    fn reported(&mut self, reports: Reports, effects: &mut Vec<Effect>, now: Instant) -> Then {
+        let State::Open(run) = &self.state else {
+            return Then::Proceed;
+        };
+        let run = Arc::clone(run);
+        match reports {
+            Reports::Taken(sent) if sent < run.places().len() => self.write(run),
+            Reports::Taken(_) => Then::Call(Call::SendOffsets(run)),
+            Reports::Pending => Then::Return(Next::Now),
+            Reports::Unavailable => {
+                self.state = ABORTING;
+                Then::Proceed
+            }
+            Reports::Fatal(error) => self.replace(error, effects, now),
+            Reports::NotTaken(sent) => self.not_taken(&run, &sent, effects, now),
+            Reports::Silent {
+                sent,
+                brokers_answer,
+            } => self.silent(&run, &sent, brokers_answer, effects, now),
+        }
+    }
+
+    fn offsets_sent(&mut self, offsets: Offsets, effects: &mut Vec<Effect>, now: Instant) -> Then {
+        let State::Open(run) = &self.state else {
+            return Then::Proceed;
+        };
+        match offsets {
+            Offsets::Accepted => {
+                self.state = State::Committing(Arc::clone(run));
+                Then::Proceed
+            }
+            Offsets::NotOurs => {
+                // Its results must not be seen.
+                self.state = ABORTING;
+                Then::Proceed
+            }
+            Offsets::Failed(error) => {
+                self.state = ABORTING;
+                self.failed(&error, effects, now)
+            }
+        }
+    }
+
+    fn committed(
+        &mut self,
+        committed: Result<(), CallError>,
+        effects: &mut Vec<Effect>,
+        now: Instant,
+    ) -> Then {
+        let State::Committing(run) = &self.state else {
+            return Then::Proceed;
+        };
+        let Err(error) = committed else {
+            for place in run.places() {
+                self.parking.written(&place.topic, place.id);
+            }
+            effects.push(Effect::Finish(Arc::clone(run)));
+            self.state = State::Idle;
+            self.was_silent = false;
+            self.retries.succeeded();
+            self.limit = LARGEST.min(self.limit.saturating_mul(2));
+            // New outcomes may have come while the brokers committed.
+            return Then::Return(Next::Now);
+        };
+        // Unless the brokers demand an abort, its end is unknown once it is not waited for.
+        self.failed(&error, effects, now)
+    }
+
+    fn aborted(
+        &mut self,
+        aborted: Result<(), CallError>,
+        effects: &mut Vec<Effect>,
+        now: Instant,
+    ) -> Then {
+        let State::Aborting { leaving } = self.state else {
+            return Then::Proceed;
+        };
+        let Err(error) = aborted else {
+            effects.push(Effect::CountAborted);
+            self.state = State::Idle;
+            return match leaving {
+                Some(_) => self.leave(effects),
+                None => Then::Proceed,
+            };
+        };
+        let is_late = |since: Instant| now.saturating_duration_since(since) > LEAVE_AFTER;
+        if leaving.is_some_and(is_late) {
+            return self.leave(effects);
+        }
+        match self.failed(&error, effects, now) {
+            // An abort that fails at once must not spin.
+            Then::Proceed => Then::Return(Next::Later),
+            then => then,
+        }
+    }
+
+    /// Goes on after an error: the call is repeated, the transaction aborted, or the producer replaced.
+    fn failed(&mut self, error: &CallError, effects: &mut Vec<Effect>, now: Instant) -> Then {
+        match error.remedy {
+            // A call that fails at once must not spin.
+            Remedy::Repeat => Then::Return(Next::Later),
+            Remedy::Abort => {
+                effects.push(Effect::TellAborting(error.text.clone()));
+                if !matches!(self.state, State::Aborting { .. }) {
+                    self.state = ABORTING;
+                }
+                self.retries.pause(now);
+                Then::Proceed
+            }
+            Remedy::Replace => self.replace(error.text.clone(), effects, now),
+        }
+    }
+
+    /// The run whose commit would be in doubt without the producer that was told to commit it.
+    fn doubt(&self) -> Option<Arc<Run>> {
+        match &self.state {
+            State::Broken { doubt, .. } | State::Starting { doubt } => doubt.clone(),
+            State::Resolving { doubt: run, .. } | State::Committing(run) => Some(Arc::clone(run)),
+            State::Idle | State::Beginning(_) | State::Open(_) | State::Aborting { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
