@@ -4,12 +4,16 @@
 
 use std::path::Path;
 
-use babelmesh_marian::Tokeniser;
+use babelmesh_marian::{Frame, Tokeniser};
 use proptest::prelude::*;
 
 const END: u32 = 0;
 const UNKNOWN: u32 = 1;
 const ROOM: usize = 512;
+const FRAME: Frame = Frame {
+    first: None,
+    end: true,
+};
 
 fn tokeniser() -> Tokeniser {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/demo-en-fr-de");
@@ -37,7 +41,7 @@ fn encoding_is_sentencepieces() {
         ("x\0y\u{a0}z", &[27, 547, 1, 88, 27, 136, 0]),
     ];
     for (text, ids) in cases {
-        assert_eq!(tokeniser.encode(text, None, ROOM).ids, ids, "{text:?}");
+        assert_eq!(tokeniser.encode(text, FRAME, ROOM).ids, ids, "{text:?}");
     }
 }
 
@@ -48,9 +52,9 @@ fn a_character_is_covered_if_its_normal_form_is_known() {
     for character in '\u{1}'..='\u{ffff}' {
         // No mark composes with a digit.
         let text = format!("1{character}1");
-        let ids = tokeniser.encode(&text, None, ROOM).ids;
+        let ids = tokeniser.encode(&text, FRAME, ROOM).ids;
         // A space mark is read as a space, and what is replaced by nothing is not read at all.
-        let is_lost = character == '\u{2581}' || ids == tokeniser.encode("11", None, ROOM).ids;
+        let is_lost = character == '\u{2581}' || ids == tokeniser.encode("11", FRAME, ROOM).ids;
         let is_known = !ids.contains(&UNKNOWN) && !is_lost;
         assert_eq!(
             coverage.source.contains(character),
@@ -71,9 +75,13 @@ fn the_language_token_comes_first_and_the_end_mark_survives_the_cut() {
     let tokeniser = tokeniser();
     let french = tokeniser.id(">>fr<<");
     assert!(french.is_some());
-    let whole = tokeniser.encode("Where is the train station?", french, ROOM);
+    let framed = Frame {
+        first: french,
+        ..FRAME
+    };
+    let whole = tokeniser.encode("Where is the train station?", framed, ROOM);
     assert!(!whole.is_cut());
-    let cut = tokeniser.encode("Where is the train station?", french, 4);
+    let cut = tokeniser.encode("Where is the train station?", framed, 4);
     assert!(cut.is_cut());
     assert_eq!(cut.tokens, whole.ids.len());
     assert_eq!(cut.ids[..3], whole.ids[..3]);
@@ -92,7 +100,7 @@ fn the_space_before_a_french_question_mark_stays() {
 fn nothing_but_spaces_is_empty() {
     let tokeniser = tokeniser();
     for text in ["", "   ", "\u{a0}\n\t"] {
-        let encoded = tokeniser.encode(text, None, ROOM);
+        let encoded = tokeniser.encode(text, FRAME, ROOM);
         assert!(encoded.empty, "{text:?}");
         assert_eq!(encoded.ids, [END]);
     }
@@ -116,7 +124,7 @@ proptest! {
     fn no_text_breaks_it(texts in prop::collection::vec(".*", 20), limit in 0_usize..20) {
         let tokeniser = tokeniser();
         for text in &texts {
-            let encoded = tokeniser.encode(text, None, limit);
+            let encoded = tokeniser.encode(text, FRAME, limit);
             prop_assert!(encoded.ids.len() <= limit.max(1));
             prop_assert_eq!(encoded.ids.last(), Some(&END));
             let _ = tokeniser.decode(&encoded.ids);
@@ -127,7 +135,7 @@ proptest! {
     fn known_words_come_back_as_they_were(words in prop::collection::vec("[a-z]{1,8}", 1..12)) {
         let tokeniser = tokeniser();
         let text = words.join(" ");
-        let encoded = tokeniser.encode(&text, None, ROOM);
+        let encoded = tokeniser.encode(&text, FRAME, ROOM);
         prop_assume!(!encoded.ids.contains(&UNKNOWN));
         prop_assert_eq!(tokeniser.decode(&encoded.ids), text);
     }
