@@ -37,7 +37,7 @@ pub const DEFAULT_MAX_UNPACKED_BYTES: u64 = 2 << 30;
 /// Options of an import that are not read from the model.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Id of the model; the name of its new folder if not given.
+    /// Id of the model; the name of its new folder in lower case if not given.
     pub id: Option<String>,
     /// Name for people; the id if not given.
     pub name: Option<String>,
@@ -234,7 +234,7 @@ fn manifest(
 ) -> Result<Manifest, ImportError> {
     let folder = into
         .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+        .map(|name| name.to_string_lossy().to_ascii_lowercase());
     let id = options.id.clone().or(folder).unwrap_or_default();
     if !crate::manifest::is_id(&id) {
         return Err(ImportError::Id(id));
