@@ -26,7 +26,7 @@ const BATCH: usize = 25;
 /// Longest output of the reference, in tokens.
 const MAX_TOKENS: u32 = 24;
 const SCORE_TOLERANCE: f32 = 0.01;
-const LEAST_SAME_BEAMS: usize = 10;
+const LEAST_SAME_BEAMS: usize = 32;
 
 const FAMILIES: [(&str, Architecture); 4] = [
     ("marian", Architecture::Marian),
@@ -199,8 +199,8 @@ fn rust_bert_says_what_transformers_says() {
 }
 
 #[test]
-fn beams_are_scored_alike() {
-    for (family, _) in FAMILIES {
+fn beams_are_scored_alike_and_short_translations_do_not_fail() {
+    for (family, _) in &FAMILIES[1..] {
         let folder = tempfile::tempdir().unwrap();
         let model = imported(&checkpoint(family), &folder.path().join("model"));
         let lines = &reference(family)[..40];
@@ -213,7 +213,7 @@ fn beams_are_scored_alike() {
         });
         // The engines end their searches differently.
         let same = first.iter().zip(&second);
-        let same = same.filter(|(a, b)| a.text == b.text && a.is_whole() && b.is_whole());
+        let same = same.filter(|(a, b)| a.text == b.text && a.completeness == b.completeness);
         let same = same.inspect(|(a, b)| {
             assert!((a.score - b.score).abs() < SCORE_TOLERANCE, "{a:?} {b:?}");
         });

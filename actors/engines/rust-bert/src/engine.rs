@@ -39,7 +39,7 @@ pub(crate) struct RustBert {
     generator: Generator,
     device: tch::Device,
     padding_id: i64,
-    beams: bool,
+    beams: i64,
 }
 
 /// A network with its search.
@@ -112,7 +112,7 @@ impl Engine for RustBert {
             generator,
             device,
             padding_id: signed(padding_id),
-            beams: request.beam_size > 1,
+            beams: i64::from(request.beam_size.max(1)),
         };
         Ok((engine, report))
     }
@@ -134,23 +134,51 @@ impl RustBert {
         for (target_token, places) in groups {
             let ids = places.iter().map(|place| sources[*place].ids);
             let outputs = self.generate_group(&ids.collect::<Vec<_>>(), target_token)?;
-            for (place, output) in places.into_iter().zip(&outputs) {
-                results.push((place, self.generated(output, target_token.is_some())?));
+            for (place, (beams, output)) in places.into_iter().zip(&outputs) {
+                let generated = self.generated(output, *beams, target_token.is_some())?;
+                results.push((place, generated));
             }
         }
         results.sort_by_key(|(place, _)| *place);
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
+    /// The outputs, each with the number of beams that it was searched with.
+    ///
+    /// Beam search panics where one of its candidates has less than two tokens, as short texts may have. The sources of such a batch are
+    /// translated one by one, and those that are to blame without beams.
     fn generate_group(
         &self,
         sources: &[&[u32]],
         target_token: Option<u32>,
-    ) -> Result<Vec<GeneratedIndicesOutput>, Failure> {
-        guarded(|| {
+    ) -> Result<Vec<(i64, GeneratedIndicesOutput)>, Failure> {
+        match (self.search(sources, target_token, self.beams), sources) {
+            (Err(_), [source]) if self.beams > 1 => self.search(&[source], target_token, 1),
+            (Err(_), _) if self.beams > 1 => {
+                let each = sources
+                    .iter()
+                    .map(|source| self.generate_group(&[source], target_token));
+                Ok(each
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect())
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn search(
+        &self,
+        sources: &[&[u32]],
+        target_token: Option<u32>,
+        beams: i64,
+    ) -> Result<Vec<(i64, GeneratedIndicesOutput)>, Failure> {
+        let outputs = guarded(|| {
             let (ids, mask) = padded(sources, self.padding_id, self.device);
             let options = GenerateOptions {
                 output_scores: true,
+                num_beams: Some(beams),
                 forced_bos_token_id: target_token.map(i64::from),
                 // The option's own `None` would lift the limit that the configuration sets.
                 max_length: Some(max_length(&self.session)),
@@ -158,13 +186,15 @@ impl RustBert {
             };
             self.generator.generate(ids, mask, options)
         })
-        .map_err(|reason| failure(FailureKind::Inference, &reason))
+        .map_err(|reason| failure(FailureKind::Inference, &reason))?;
+        Ok(outputs.into_iter().map(|output| (beams, output)).collect())
     }
 
     /// Takes the translation out of `start, language, token…, end, padding…`.
     fn generated(
         &self,
         output: &GeneratedIndicesOutput,
+        beams: i64,
         has_language: bool,
     ) -> Result<Generated, Failure> {
         let end = signed(self.session.file().end_id);
@@ -176,8 +206,7 @@ impl RustBert {
             .unwrap_or_default();
         let finished = tokens.iter().position(|id| *id == end);
         let count = finished.map_or(tokens.len(), |position| position + 1);
-        let score = self
-            .score(output, leading, count, finished.is_some())
+        let score = Self::score(output, beams, leading, count, finished.is_some())
             .ok_or_else(|| failure(FailureKind::Inference, "a translation has no score"))?;
         let ids = tokens[..count]
             .iter()
@@ -192,14 +221,14 @@ impl RustBert {
 
     /// Mean log-probability per token, the end mark included and the `leading` tokens that were given excluded.
     fn score(
-        &self,
         output: &GeneratedIndicesOutput,
+        beams: i64,
         leading: usize,
         count: usize,
         finished: bool,
     ) -> Option<f32> {
         let tokens = count.max(1) as f64;
-        if self.beams {
+        if beams > 1 {
             // Beam search divides by the length with the start token and without the end mark: the right one for
             // a finished translation, one too many for one that was cut.
             let divisor = count + leading + usize::from(!finished);
@@ -218,12 +247,6 @@ impl RustBert {
 fn max_length(session: &MarianSession) -> i64 {
     let leading = 1 + usize::from(session.file().target_token.is_some());
     signed(session.max_output() + leading)
-}
-
-/// Beam search panics where the first token may be the end mark and scores are asked for; a length of two with the start token forbids it.
-fn min_length(request: &LoadRequest, session: &MarianSession) -> i64 {
-    let may_end_at_once = request.beam_size > 1 && session.file().target_token.is_none();
-    if may_end_at_once { 2 } else { 0 }
 }
 
 /// The generator insists on a tokeniser of its own, which is never asked. That of Marian reads every vocabulary.
@@ -257,7 +280,7 @@ fn config(
         config_resource: resource(CONFIG)?,
         vocab_resource: resource(VOCABULARY)?,
         merges_resource: Some(resource(SOURCE_SPM)?),
-        min_length: min_length(request, session),
+        min_length: 0,
         max_length: Some(max_length(session)),
         do_sample: false,
         early_stopping: true,
