@@ -8,7 +8,7 @@ use std::{
 };
 
 use babelmesh_models::{
-    Architecture, EngineKind, forms,
+    Architecture, EngineFile, EngineKind, forms,
     import::{ImportError, ImportOptions, import},
 };
 use tempfile::{TempDir, tempdir};
@@ -220,4 +220,54 @@ fn the_units_of_subword_nmt_are_named() {
     fs::write(package.join("bpe.model"), "").unwrap();
     let error = refusal(&package, &options(&[], &[])).to_string();
     assert!(error.contains("subword-nmt"), "{error}");
+}
+
+/// An unpacked Argos package with a vocabulary in the order of OpenNMT, and what its description says.
+fn argos(metadata: &str) -> (TempDir, PathBuf) {
+    let (scratch, folder) = converted("marian");
+    let package = scratch.path().join("package");
+    fs::create_dir(&package).unwrap();
+    let original = scratch.path().join("original");
+    fs::copy(
+        original.join("source.spm"),
+        package.join("sentencepiece.model"),
+    )
+    .unwrap();
+    fs::write(package.join("metadata.json"), metadata).unwrap();
+    let path = folder.join("shared_vocabulary.json");
+    let mut pieces: Vec<String> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(pieces[..2], ["</s>", "<unk>"]);
+    pieces.swap(0, 1);
+    fs::write(&path, serde_json::json!(pieces).to_string()).unwrap();
+    fs::rename(&folder, package.join("model")).unwrap();
+    (scratch, package)
+}
+
+#[test]
+fn an_argos_model_of_opennmt_has_no_end_mark_in_its_sources_and_writes_nothing_unknown() {
+    let (scratch, package) = argos(r#"{"from_code": "en", "to_code": "pt", "target_prefix": ""}"#);
+    let model = import(&package, &scratch.path().join("new"), &options(&[], &[])).unwrap();
+    let manifest = model.manifest();
+    assert!(manifest.translates("en", "pt") && !manifest.source_end);
+    assert_eq!(manifest.target_token, None);
+    let form = forms::prepare(&model, EngineKind::Ctranslate2, scratch.path()).unwrap();
+    let file = EngineFile::read(&form.directory).unwrap();
+    assert_eq!((file.suppressed_ids, file.end_id), (vec![0], 1));
+    assert!(!file.source_end);
+}
+
+#[test]
+fn the_prefix_of_an_argos_package_must_be_a_token() {
+    let metadata = |prefix: &str| {
+        format!(r#"{{"from_code": "en", "to_code": "pt", "target_prefix": "{prefix}"}}"#)
+    };
+    let (_scratch, package) = argos(&metadata("__pt__"));
+    let error = refusal(&package, &options(&[], &[])).to_string();
+    assert!(
+        error.starts_with("the vocabulary has no token __pt__"),
+        "{error}"
+    );
+    let (scratch, package) = argos(&metadata("▁the"));
+    let model = import(&package, &scratch.path().join("new"), &options(&[], &[])).unwrap();
+    assert_eq!(model.manifest().target_token.as_deref(), Some("▁the"));
 }

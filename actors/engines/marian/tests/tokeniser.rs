@@ -140,3 +140,63 @@ proptest! {
         prop_assert_eq!(tokeniser.decode(&encoded.ids), text);
     }
 }
+
+/// A SentencePiece model of these pieces (text, kind), in its protobuf form.
+fn spm(pieces: &[(&str, u8)], with_byte_fallback: bool) -> Vec<u8> {
+    let mut file = Vec::new();
+    for (text, kind) in pieces {
+        let length = u8::try_from(text.len()).unwrap();
+        let mut piece = [&[0x0a, length][..], text.as_bytes(), &[0x15]].concat();
+        piece.extend((-1_f32).to_le_bytes());
+        piece.extend([0x18, *kind]);
+        file.extend([0x0a, u8::try_from(piece.len()).unwrap()]);
+        file.extend(piece);
+    }
+    // Field 35 of the trainer's settings, whose key takes two bytes.
+    let settings = [0x18, 1, 0x98, 0x02, u8::from(with_byte_fallback)];
+    file.extend([0x12, u8::try_from(settings.len()).unwrap()]);
+    file.extend(settings);
+    file
+}
+
+#[test]
+fn a_character_without_a_piece_is_spelt_in_bytes_where_the_model_does_so() {
+    const NORMAL: u8 = 1;
+    const CONTROL: u8 = 3;
+    const BYTE: u8 = 6;
+    let bytes = (0..=255)
+        .map(|byte| format!("<0x{byte:02X}>"))
+        .collect::<Vec<_>>();
+    let mut pieces = vec![
+        ("</s>", CONTROL),
+        ("<unk>", CONTROL),
+        ("▁", NORMAL),
+        ("a", NORMAL),
+    ];
+    pieces.extend(bytes.iter().map(|piece| (piece.as_str(), BYTE)));
+    let numbers = pieces
+        .iter()
+        .zip(0_u32..)
+        .map(|((text, _), id)| format!("\"{text}\": {id}"));
+    let vocabulary = format!("{{{}}}", numbers.collect::<Vec<_>>().join(", "));
+    for with_byte_fallback in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes);
+        write("source.spm", &spm(&pieces, with_byte_fallback)).unwrap();
+        write("vocab.json", vocabulary.as_bytes()).unwrap();
+        let tokeniser = Tokeniser::open(folder.path()).unwrap();
+        let encoded = tokeniser.encode("aé", FRAME, ROOM);
+        assert_eq!(
+            tokeniser.coverage().source.contains('é'),
+            with_byte_fallback
+        );
+        if with_byte_fallback {
+            assert_eq!(encoded.ids, [2, 3, 4 + 0xc3, 4 + 0xa9, END]);
+            assert_eq!(tokeniser.decode(&encoded.ids), "aé");
+            let cut = tokeniser.encode("aé", FRAME, 4);
+            assert_eq!((cut.tokens, cut.is_cut()), (5, true));
+        } else {
+            assert_eq!(encoded.ids, [2, 3, UNKNOWN, END]);
+        }
+    }
+}
