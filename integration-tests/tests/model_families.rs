@@ -3,6 +3,11 @@
 //!
 //! The checkpoints and what transformers makes of 500 texts are in `integration-tests/checkpoints`, where `make` writes them.
 
+#![allow(
+    clippy::print_stderr,
+    reason = "the shares are worth reading in a test's output"
+)]
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -166,7 +171,7 @@ fn assert_agreement(engine: EngineKind, least_percent: usize) {
                 let found = translations(&model, engine, &lines, limit);
                 let same = lines.iter().zip(&found);
                 let same = same.filter(|(line, found)| is_same(line, found)).count();
-                println!(
+                eprintln!(
                     "{family} on {engine}: {same} of {} as transformers",
                     lines.len()
                 );
@@ -218,7 +223,7 @@ fn beams_are_scored_alike_and_short_translations_do_not_fail() {
             assert!((a.score - b.score).abs() < SCORE_TOLERANCE, "{a:?} {b:?}");
         });
         let count = same.count();
-        println!("{family}: {count} of {} beams are the same", lines.len());
+        eprintln!("{family}: {count} of {} beams are the same", lines.len());
         assert!(count >= LEAST_SAME_BEAMS, "{family}: {count}");
     }
 }
