@@ -39,6 +39,7 @@ mod layers;
 mod libretranslate;
 mod lifecycle;
 mod many_models;
+mod model_families;
 mod model_loading;
 mod models_fetch;
 mod node_death;

@@ -92,8 +92,8 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
         table.add_row([
             model.id().to_owned(),
             manifest.architecture.to_string(),
-            manifest.source_languages.join(", "),
-            manifest.target_languages.join(", "),
+            listed(&manifest.source_languages),
+            listed(&manifest.target_languages),
             model.tier().to_string(),
             format!("{:.1}", model.bytes() as f64 / 1e6),
             manifest.licence.clone(),
@@ -102,6 +102,15 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
     }
     write!(output, "{}", lines(&table))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Languages, or their number where they are too many for a column; `models show` lists them.
+fn listed(languages: &[String]) -> String {
+    const MOST: usize = 10;
+    match languages.len() {
+        0..=MOST => languages.join(", "),
+        count => format!("{count} languages"),
+    }
 }
 
 fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {

@@ -4,10 +4,12 @@
 //! name contains a digest of the manifest (and so of every file) and a version of the form: a changed model never uses
 //! an outdated form. A form has a list of its files' digests, and one that is damaged is derived again.
 
+mod converted;
 mod ctranslate2;
 mod digests;
 mod engine_file;
 pub mod firefox;
+mod parts;
 mod rust_bert;
 
 use std::{
@@ -20,16 +22,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use digests::Damage;
-pub use engine_file::{ENGINE_FILE, EngineFile, EngineFileError, SOURCE_SPM, VOCABULARY, WEIGHTS};
+pub use engine_file::{
+    ENGINE_FILE, EngineFile, EngineFileError, SOURCE_SPM, TARGET_VOCABULARY, VOCABULARY, WEIGHTS,
+};
 
 use crate::{
     digest,
-    manifest::{Architecture, Role},
-    marian::{self, MarianConfig},
+    manifest::{Architecture, Manifest, Role},
     memo::VerificationMemo,
     model::{Model, ModelError},
-    weights::{Weights, WeightsError},
 };
+use parts::Parts;
 
 /// Raised with every change of what the forms contain.
 const FORM_VERSION: u32 = 1;
@@ -60,7 +63,11 @@ impl EngineKind {
     #[must_use]
     pub const fn for_architecture(architecture: Architecture) -> &'static [Self] {
         match architecture {
-            Architecture::Marian => &[Self::Ctranslate2, Self::RustBert],
+            Architecture::Marian
+            | Architecture::M2m100
+            | Architecture::Nllb
+            | Architecture::Mbart => &[Self::Ctranslate2, Self::RustBert],
+            Architecture::Ctranslate2 => &[Self::Ctranslate2],
             Architecture::Firefox => &[Self::Firefox],
         }
     }
@@ -281,6 +288,9 @@ fn folder_name(model: &Model, engine: EngineKind) -> String {
 fn write(model: &Model, engine: EngineKind, into: &Path) -> Result<(), FormError> {
     let written = match engine {
         EngineKind::Firefox => firefox::write(model, into),
+        EngineKind::Ctranslate2 if model.manifest().architecture == Architecture::Ctranslate2 => {
+            return converted::write(model, into);
+        }
         EngineKind::Ctranslate2 => {
             let parts = Parts::read(model)?;
             ctranslate2::write(model, &parts, into)?;
@@ -305,64 +315,22 @@ fn required(model: &Model, role: Role) -> io::Result<PathBuf> {
     model.path(role).ok_or_else(missing)
 }
 
-/// A Marian model's files in memory.
-struct Parts {
-    config: MarianConfig,
-    weights: Weights,
-    vocabulary: Vec<String>,
-}
-
-impl Parts {
-    fn read(model: &Model) -> Result<Self, FormError> {
-        let path = |role: Role| {
-            required(model, role).map_err(|error| FormError::Content {
-                path: model.directory().to_owned(),
-                reason: error.to_string(),
-            })
-        };
-        let content = |path: &Path| {
-            let path = path.to_owned();
-            move |reason: String| FormError::Content { path, reason }
-        };
-        let file = path(Role::Config)?;
-        let config = MarianConfig::read(&file).map_err(content(&file))?;
-        let file = path(Role::Vocab)?;
-        let vocabulary = marian::read_vocabulary(&file).map_err(content(&file))?;
-        if vocabulary.len() != config.vocab_size {
-            return Err(content(&file)(format!(
-                "has {} pieces, the configuration says {}",
-                vocabulary.len(),
-                config.vocab_size
-            )));
-        }
-        let file = path(Role::Weights)?;
-        let weights = Weights::read(&file)
-            .map_err(|error: WeightsError| content(&file)(error.to_string()))?;
-        config.check(&weights).map_err(content(&file))?;
-        Ok(Self {
-            config,
-            weights,
-            vocabulary,
-        })
-    }
-
-    /// Writes what both engines read: the tokeniser's files and the engine file.
-    fn write_common(&self, model: &Model, into: &Path) -> io::Result<()> {
-        fs::copy(required(model, Role::SourceSpm)?, into.join(SOURCE_SPM))?;
-        fs::copy(required(model, Role::Vocab)?, into.join(VOCABULARY))?;
-        let manifest = model.manifest();
-        let file = EngineFile {
-            model: manifest.id.clone(),
-            architecture: manifest.architecture,
-            source_languages: manifest.source_languages.clone(),
-            target_languages: manifest.target_languages.clone(),
-            language_token: manifest.language_token.clone(),
-            end_id: self.config.eos_token_id,
-            padding_id: self.config.pad_token_id,
-            start_id: self.config.decoder_start_token_id,
-            suppressed_ids: self.config.suppressed_ids(),
-            max_positions: self.config.max_position_embeddings,
-        };
-        fs::write(into.join(ENGINE_FILE), file.to_toml())
+/// The engine file of a model, but for its numbers.
+fn engine_file(manifest: &Manifest, silent_ids: Vec<u32>) -> EngineFile {
+    EngineFile {
+        model: manifest.id.clone(),
+        architecture: manifest.architecture,
+        source_languages: manifest.source_languages.clone(),
+        target_languages: manifest.target_languages.clone(),
+        language_token: manifest.language_token.clone(),
+        target_token: manifest.target_token.clone(),
+        source_end: manifest.source_end,
+        end_id: 0,
+        padding_id: None,
+        start_id: None,
+        suppressed_ids: Vec::new(),
+        silent_ids,
+        max_positions: 0,
+        language_codes: manifest.language_codes.clone(),
     }
 }

@@ -1,11 +1,15 @@
-//! Import of models: Marian models in Hugging Face's form, and folders of Firefox Translations or Bergamot.
+//! Import of models: Marian, M2M100, NLLB and mBART models in Hugging Face's form, folders of CTranslate2, Argos packages, and folders of
+//! Firefox Translations or Bergamot.
 //!
 //! The new folder is written beside its final place and moved there when it is complete.
 
+mod argos;
+mod converted;
 mod firefox;
 mod kind;
 mod languages;
 mod marian;
+mod pieces;
 mod tensors;
 
 use std::{
@@ -21,15 +25,19 @@ use crate::{
 };
 use languages::Languages;
 
-pub use kind::{CONVERT, Kind, recognise};
+use kind::SINGLE;
+pub use kind::{CONVERT, Kind, model_type, recognise};
 
 const WEIGHTS: &str = "model.safetensors";
 const PICKLED_WEIGHTS: &str = "pytorch_model.bin";
+const SHARDED_WEIGHTS: &str = "model.safetensors.index.json";
+/// Bytes that a package may unpack to, where [`ImportOptions::max_unpacked_bytes`] is not set.
+pub const DEFAULT_MAX_UNPACKED_BYTES: u64 = 2 << 30;
 
 /// Options of an import that are not read from the model.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Id of the model; the name of its new folder if not given.
+    /// Id of the model; the name of its new folder in lower case if not given.
     pub id: Option<String>,
     /// Name for people; the id if not given.
     pub name: Option<String>,
@@ -37,17 +45,19 @@ pub struct ImportOptions {
     pub description: Option<String>,
     /// Quality tier.
     pub tier: Tier,
-    /// Source languages; from the tokeniser's configuration, the folder's name or, of a Firefox model, the files' names if empty.
+    /// Source languages; from the vocabulary's languages, the tokeniser's configuration, an Argos package's description, the folder's name
+    /// or, of a Firefox model, the files' names if empty.
     pub source_languages: Vec<String>,
-    /// Target languages; from the vocabulary's language tokens, the tokeniser's configuration, the folder's
-    /// name or, of a Firefox model, the files' names if empty.
+    /// Target languages; likewise if empty.
     pub target_languages: Vec<String>,
     /// Licence of the weights.
     pub licence: Option<String>,
     /// Attribution required by the licence.
     pub attribution: Option<String>,
-    /// Keeps a Marian model's weights in 32 bits.
+    /// Keeps the weights of a model in Hugging Face's form in 32 bits.
     pub float32: bool,
+    /// Bytes that a package may unpack to.
+    pub max_unpacked_bytes: Option<u64>,
     /// Replaces an existing folder.
     pub force: bool,
 }
@@ -56,10 +66,12 @@ pub struct ImportOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The folder lacks files.
-    #[error("{} is not a Hugging Face Marian model: there is no {}", directory.display(), missing.join(", no "))]
+    #[error("{} is not a {what}: there is no {}", directory.display(), missing.join(", no "))]
     Missing {
         /// The folder.
         directory: PathBuf,
+        /// Name of the form.
+        what: &'static str,
         /// Names of the missing files.
         missing: Vec<&'static str>,
     },
@@ -78,6 +90,15 @@ pub enum ImportError {
         directory.display()
     )]
     Pickled {
+        /// The folder.
+        directory: PathBuf,
+    },
+    /// The weights are in several files.
+    #[error(
+        "{} has its weights in several files, which is not supported; save the model again in one: {SINGLE}",
+        directory.display()
+    )]
+    Sharded {
         /// The folder.
         directory: PathBuf,
     },
@@ -116,8 +137,8 @@ pub enum ImportError {
     },
 }
 
-/// Imports the model in `from` into the new folder `into`: a Marian model as `save_pretrained` writes it, or a folder of
-/// Firefox Translations or Bergamot.
+/// Imports the model in `from` into the new folder `into`: a Marian, M2M100, NLLB or mBART model as `save_pretrained` writes it, a CTranslate2
+/// folder, an Argos package, or a folder of Firefox Translations or Bergamot.
 ///
 /// # Errors
 /// Any [`ImportError`]; nothing half-written stays.
@@ -128,15 +149,40 @@ pub fn import(from: &Path, into: &Path, options: &ImportOptions) -> Result<Model
         let manifest = source.manifest(into, options)?;
         return place(into, manifest, |made| source.write(made));
     }
+    if argos::is_package(from) {
+        refuse_existing(into, options)?;
+        let limit = options.max_unpacked_bytes;
+        let (_scratch, folder) = argos::unpack(from, limit.unwrap_or(DEFAULT_MAX_UNPACKED_BYTES))?;
+        return import_converted(&folder, from, into, options);
+    }
+    if argos::is_folder(from) || converted::is_folder(from) {
+        refuse_existing(into, options)?;
+        return import_converted(from, from, into, options);
+    }
     if let Some(kind) = recognise(from) {
         let path = from.to_owned();
         return Err(ImportError::Kind { path, kind });
     }
-    marian::check_files(from)?;
+    marian::check_files(from, &model_type(from).unwrap_or_default())?;
     refuse_existing(into, options)?;
     let source = marian::Source::read(from)?;
     let manifest = source.manifest(from, into, options)?;
     place(into, manifest, |made| source.write(from, made, options))
+}
+
+/// Imports a folder of CTranslate2 or an unpacked Argos package. Its name may tell the languages.
+fn import_converted(
+    folder: &Path,
+    named: &Path,
+    into: &Path,
+    options: &ImportOptions,
+) -> Result<Model, ImportError> {
+    let source = match argos::is_folder(folder) {
+        true => converted::Source::of_argos(folder)?,
+        false => converted::Source::read(folder, folder)?,
+    };
+    let manifest = source.manifest(named, into, options)?;
+    place(into, manifest, |made| source.write(made))
 }
 
 fn refuse_existing(into: &Path, options: &ImportOptions) -> Result<(), ImportError> {
@@ -188,7 +234,7 @@ fn manifest(
 ) -> Result<Manifest, ImportError> {
     let folder = into
         .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+        .map(|name| name.to_string_lossy().to_ascii_lowercase());
     let id = options.id.clone().or(folder).unwrap_or_default();
     if !crate::manifest::is_id(&id) {
         return Err(ImportError::Id(id));
@@ -200,8 +246,8 @@ fn manifest(
     };
     let description = format!(
         "{} to {}",
-        languages.sources.join(", "),
-        languages.targets.join(", ")
+        listed(&languages.sources),
+        listed(&languages.targets)
     );
     Ok(Manifest {
         name: or(&options.name, &id),
@@ -213,10 +259,22 @@ fn manifest(
         licence: or(&options.licence, "unspecified"),
         attribution: or(&options.attribution, "unspecified"),
         language_token: languages.token,
+        target_token: languages.target_token,
+        source_end: languages.source_end,
+        language_codes: languages.codes,
         limits,
         files: BTreeMap::new(),
         id,
     })
+}
+
+/// Languages, or their number where they are many.
+fn listed(languages: &[String]) -> String {
+    const MOST: usize = 10;
+    match languages.len() {
+        0..=MOST => languages.join(", "),
+        count => format!("{count} languages"),
+    }
 }
 
 /// Copies a file. `fs::copy` would pass a read-only source's permissions on.

@@ -2,7 +2,7 @@
 //!
 //! A model is a folder with a [`model.toml`](Manifest) and the files that it names. This crate opens and
 //! [verifies](Model::verify) such folders, [finds](ModelRegistry) the model for a pair of languages,
-//! [imports](import::import) models from Hugging Face's and Firefox's forms, and derives the [form](forms::prepare)
+//! [imports](import::import) models from Hugging Face's, CTranslate2's, Argos' and Firefox's forms, and derives the [form](forms::prepare)
 //! that each engine loads. It links no ML library: weights are arrays of numbers here.
 //!
 //! ```no_run
@@ -16,15 +16,17 @@
 //! ```
 
 mod digest;
+mod families;
 pub mod forms;
 pub mod import;
 pub mod manifest;
-mod marian;
 mod memo;
 mod model;
 pub mod quality;
 mod registry;
 pub mod remote;
+pub mod spm;
+mod transformer;
 mod weights;
 
 pub use forms::{EngineFile, EngineKind, FormError};

@@ -11,7 +11,9 @@ pub(crate) use reading::{is_id, is_language};
 /// Name of the manifest in a model folder.
 pub const FILE_NAME: &str = "model.toml";
 
-/// Place of the target language in [`Manifest::language_token`].
+/// Place of the source language in [`Manifest::language_token`] and [`Manifest::target_token`].
+pub const SOURCE_PLACEHOLDER: &str = "{source}";
+/// Place of the target language in [`Manifest::language_token`] and [`Manifest::target_token`].
 pub const TARGET_PLACEHOLDER: &str = "{target}";
 
 /// A checked `model.toml`.
@@ -35,14 +37,28 @@ pub struct Manifest {
     pub licence: String,
     /// Attribution required by the licence.
     pub attribution: String,
-    /// The source's first token, `{target}` standing for the target language; none where the model writes
-    /// one language only.
+    /// The source's first token, `{source}` and `{target}` standing for the languages; none where the model has
+    /// one pair only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language_token: Option<String>,
+    /// The token that a translation must begin with, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_token: Option<String>,
+    /// Whether a source ends with an end mark.
+    #[serde(skip_serializing_if = "is_true")]
+    pub source_end: bool,
+    /// How the model spells languages in its tokens, where that is not their tag.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub language_codes: BTreeMap<String, String>,
     /// Longest texts.
     pub limits: Limits,
     /// Files of the folder by their role.
     pub files: BTreeMap<Role, FileEntry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// Network architecture of a model.
@@ -51,25 +67,41 @@ pub struct Manifest {
 pub enum Architecture {
     /// Marian encoder and decoder, as the OPUS-MT models have it.
     Marian,
+    /// M2M100: many languages to many.
+    #[serde(rename = "m2m_100")]
+    M2m100,
+    /// NLLB-200: many languages to many.
+    Nllb,
+    /// mBART-50: many languages to many.
+    Mbart,
+    /// A model that was converted for CTranslate2, such as those in Argos packages. The network is known to that library only.
+    Ctranslate2,
     /// Student model of Firefox Translations and Bergamot: 8-bit weights, a transformer as encoder and an SSRU as decoder.
     Firefox,
 }
 
 impl Architecture {
-    const ALL: [Self; 2] = [Self::Marian, Self::Firefox];
+    const ALL: [Self; 6] = [
+        Self::Marian,
+        Self::M2m100,
+        Self::Nllb,
+        Self::Mbart,
+        Self::Ctranslate2,
+        Self::Firefox,
+    ];
 
     /// The files that every model of this architecture has.
     #[must_use]
     pub const fn required_roles(self) -> &'static [Role] {
         match self {
-            Self::Marian => &[
+            Self::Marian | Self::M2m100 | Self::Nllb | Self::Mbart => &[
                 Role::Weights,
                 Role::Config,
                 Role::SourceSpm,
                 Role::TargetSpm,
                 Role::Vocab,
             ],
-            Self::Firefox => &[Role::Weights, Role::SourceSpm, Role::TargetSpm],
+            Self::Ctranslate2 | Self::Firefox => &[Role::Weights, Role::SourceSpm, Role::TargetSpm],
         }
     }
 
@@ -77,7 +109,13 @@ impl Architecture {
     #[must_use]
     pub const fn optional_roles(self) -> &'static [Role] {
         match self {
-            Self::Marian => &[],
+            Self::Marian | Self::M2m100 | Self::Nllb | Self::Mbart => &[],
+            Self::Ctranslate2 => &[
+                Role::Config,
+                Role::Vocab,
+                Role::SourceVocab,
+                Role::TargetVocab,
+            ],
             Self::Firefox => &[Role::Shortlist],
         }
     }
@@ -87,6 +125,10 @@ impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Marian => "marian",
+            Self::M2m100 => "m2m_100",
+            Self::Nllb => "nllb",
+            Self::Mbart => "mbart",
+            Self::Ctranslate2 => "ctranslate2",
             Self::Firefox => "firefox",
         })
     }
@@ -135,9 +177,9 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Weights: safetensors for Marian, Marian's own 8-bit binary for Firefox.
+    /// Weights: CTranslate2's binary for converted models, Marian's own 8-bit binary for Firefox, safetensors for the others.
     Weights,
-    /// Hugging Face's `config.json`.
+    /// Hugging Face's or CTranslate2's `config.json`.
     Config,
     /// SentencePiece model of the source language.
     SourceSpm,
@@ -145,6 +187,10 @@ pub enum Role {
     TargetSpm,
     /// Pieces and their numbers.
     Vocab,
+    /// Pieces of the source, where the translation has others.
+    SourceVocab,
+    /// Pieces of the translation, where the source has others.
+    TargetVocab,
     /// Likely translations of each source token, to which the output is restricted.
     Shortlist,
 }
@@ -157,6 +203,8 @@ impl fmt::Display for Role {
             Self::SourceSpm => "source_spm",
             Self::TargetSpm => "target_spm",
             Self::Vocab => "vocab",
+            Self::SourceVocab => "source_vocab",
+            Self::TargetVocab => "target_vocab",
             Self::Shortlist => "shortlist",
         })
     }

@@ -154,6 +154,23 @@ impl Tensor {
         self.shape.last().copied().unwrap_or(1)
     }
 
+    /// The first few rows.
+    pub(crate) fn first_rows(&self, rows: usize) -> Self {
+        let mut shape = self.shape.clone();
+        shape[0] = rows.min(shape[0]);
+        let values = self.values[..shape[0] * self.row_len()].to_vec();
+        Self { shape, values }
+    }
+
+    /// The rows after the first few.
+    pub(crate) fn without_rows(&self, rows: usize) -> Self {
+        let mut shape = self.shape.clone();
+        let rows = rows.min(shape[0]);
+        shape[0] -= rows;
+        let values = self.values[rows * self.row_len()..].to_vec();
+        Self { shape, values }
+    }
+
     /// Several tensors one below the other.
     pub(crate) fn stacked(parts: &[&Self]) -> Self {
         let mut shape = parts[0].shape.clone();

@@ -210,6 +210,6 @@ fn a_form_is_derived_once_however_many_ask_for_it() {
         let made = names(&cache.path().join(model.id()));
         assert_eq!(made.len(), 2, "a form and the memo: {made:?}");
         let file = EngineFile::read(&folders[0]).unwrap();
-        assert_eq!(file.language_token("de").as_deref(), Some(">>de<<"));
+        assert_eq!(file.language_token("en", "de").as_deref(), Some(">>de<<"));
     }
 }

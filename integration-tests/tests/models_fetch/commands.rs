@@ -10,18 +10,15 @@ fn wrong_kinds_are_named() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder().join("wrong");
     fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("config.json"), r#"{"model_type": "mbart"}"#).unwrap();
+    fs::write(folder.join("config.json"), r#"{"model_type": "t5"}"#).unwrap();
     let path = folder.to_str().unwrap();
-    assert_refused(
-        &run(&sandbox, &["models", "import", path]),
-        &["this is mbart"],
-    );
+    assert_refused(&run(&sandbox, &["models", "import", path]), &["this is t5"]);
     let package = sandbox.folder().join("x.argosmodel");
     fs::write(&package, b"PK\x03\x04").unwrap();
     let path = package.to_str().unwrap();
     assert_refused(
         &run(&sandbox, &["models", "import", path]),
-        &["an Argos package", "cannot be imported yet"],
+        &["x.argosmodel: damaged zip file"],
     );
 }
 

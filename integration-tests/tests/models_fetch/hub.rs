@@ -83,14 +83,33 @@ fn a_marian_model_is_fetched_at_its_commit() {
 }
 
 #[test]
+fn an_nllb_model_is_fetched_with_its_languages() {
+    let (sandbox, server) = (Sandbox::new(), ModelServer::start());
+    let folder = repository().join("integration-tests/checkpoints/nllb");
+    let names = [
+        "config.json",
+        "model.safetensors",
+        "sentencepiece.bpe.model",
+        "tokenizer_config.json",
+    ];
+    let files = names.map(|name| (name, fs::read(folder.join(name)).unwrap()));
+    add(&server, "Owner/nllb", "main", &files);
+    assert_done(&fetch_hub(&sandbox, &server, &["hf:Owner/nllb"]));
+    let model = Model::open(&models(&sandbox).join("nllb")).unwrap();
+    model.verify().unwrap();
+    assert!(model.manifest().translates("fr", "zh-Hant"));
+    assert_eq!(model.manifest().language_codes["fr"], "fra_Latn");
+}
+
+#[test]
 fn other_kinds_are_named_before_their_weights_are_fetched() {
     let (sandbox, server) = (Sandbox::new(), ModelServer::start());
     let mut files = marian();
-    files[0].1 = br#"{"model_type": "m2m_100"}"#.to_vec();
-    add(&server, "Owner/m2m", "main", &files);
+    files[0].1 = br#"{"model_type": "t5"}"#.to_vec();
+    add(&server, "Owner/t5", "main", &files);
     assert_refused(
-        &fetch_hub(&sandbox, &server, &["hf:Owner/m2m"]),
-        &["this is m2m_100"],
+        &fetch_hub(&sandbox, &server, &["hf:Owner/t5"]),
+        &["this is t5"],
     );
     assert_eq!(server.asked().len(), 2, "the description and config.json");
     let mut files = marian();

@@ -88,6 +88,10 @@ impl fmt::Display for Models {
                         "a toy model that exercises the pipeline; its translations are often wrong (`make models` fetches real models)"
                     }
                     Architecture::Marian => "a Marian model",
+                    Architecture::M2m100 => "an M2M100 model",
+                    Architecture::Nllb => "an NLLB model",
+                    Architecture::Mbart => "an mBART model",
+                    Architecture::Ctranslate2 => "a CTranslate2 model",
                 }
             )?;
         }

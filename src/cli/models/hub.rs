@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, anyhow, bail};
 use babelmesh_models::{
     Model,
-    import::{ImportOptions, import, recognise},
-    remote::hub::{self, Description, FILES, File, Repository},
+    import::{ImportOptions, import, model_type, recognise},
+    remote::hub::{self, Description, File, Repository},
 };
 
 use super::{
@@ -46,32 +46,43 @@ pub(super) fn fetch(
     let description = hub::description(&bytes)
         .map_err(|reason| anyhow!("{url} is not a description of a model: {reason}"))?;
     let scratch = tempfile::tempdir()?;
+    // The importer may read the languages from the folder's name.
+    let named = scratch.path().join(repository.id());
+    fs::create_dir(&named)?;
     let bar = bar(None);
-    for (name, is_optional) in FILES {
+    let download = |name: &str, is_optional: bool| -> Result<()> {
         let Some(File { sha256, .. }) = description.files.iter().find(|file| file.name == name)
         else {
-            if is_optional {
-                continue;
+            match is_optional {
+                true => return Ok(()),
+                false => bail!("{}", missing(repository, &description, name)),
             }
-            bail!("{}", missing(repository, &description, name));
         };
-        bar.set_message(name);
+        bar.set_message(name.to_owned());
         let sha256 = sha256
             .as_deref()
             .filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let url = format!(
-            "{address}/{}",
-            repository.file_path(&description.commit, name)
-        );
+        let path = repository.file_path(&description.commit, name);
+        let url = format!("{address}/{path}");
         let kept = store.file(&client, &url, sha256, file_limit(fetch), &|bytes| {
             bar.inc(bytes)
         })?;
-        fs::copy(&kept, scratch.path().join(name))
-            .with_context(|| format!("copying {}", kept.display()))?;
-        // Before the weights: the configuration tells the kind.
-        if let Some(kind) = recognise(scratch.path()).filter(|_| name == "config.json") {
-            bail!("{kind}");
-        }
+        fs::copy(&kept, named.join(name)).with_context(|| format!("copying {}", kept.display()))?;
+        Ok(())
+    };
+    download(hub::CONFIG, false)?;
+    // Before the other files: the configuration tells the kind.
+    if let Some(kind) = recognise(&named) {
+        bail!("{kind}");
+    }
+    let files = hub::files(model_type(&named).as_deref());
+    let has = |wanted: &str| description.files.iter().any(|file| file.name == wanted);
+    let mut required = files.iter().filter(|(_, is_optional)| !is_optional);
+    if let Some((name, _)) = required.find(|(name, _)| !has(name)) {
+        bail!("{}", missing(repository, &description, name));
+    }
+    for (name, is_optional) in files {
+        download(name, *is_optional)?;
     }
     bar.finish_and_clear();
     let options = ImportOptions {
@@ -80,15 +91,6 @@ pub(super) fn fetch(
         force,
         ..ImportOptions::default()
     };
-    let named = scratch.path().join(repository.id());
-    fs::create_dir(&named)?;
-    // The importer may read the languages from the folder's name.
-    for (name, _) in FILES {
-        let file = scratch.path().join(name);
-        if file.is_file() {
-            fs::rename(&file, named.join(name))?;
-        }
-    }
     Ok(import(&named, into, &options)?)
 }
 
@@ -101,7 +103,9 @@ fn missing(repository: &Repository, description: &Description, name: &str) -> St
             babelmesh_models::import::CONVERT
         ),
         name => {
-            format!("{repository} has no {name}; it is not a Marian model in Hugging Face form")
+            format!(
+                "{repository} has no {name}; it is not a Marian, M2M100, NLLB or mBART-50 model in Hugging Face form"
+            )
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `babelmesh models import`
 
 use std::{
+    ffi::OsStr,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -17,8 +18,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// Folder of a Marian model in Hugging Face form (config.json, model.safetensors, vocab.json, source.spm, target.spm), or of a Firefox or Bergamot
-    /// model (model.*.intgemm*.bin, vocab.*.spm or srcvocab.*.spm with trgvocab.*.spm, optionally lex.*.s2t.bin)
+    /// Folder of a Marian, M2M100, NLLB or mBART-50 model in Hugging Face form (config.json, model.safetensors and the tokeniser's files), of a
+    /// CTranslate2 model (model.bin, vocabularies, sentencepiece.model or source.spm with target.spm), or of a Firefox or Bergamot model
+    /// (model.*.intgemm*.bin, vocab.*.spm or srcvocab.*.spm with trgvocab.*.spm, optionally lex.*.s2t.bin); or an Argos package (.argosmodel)
     from: PathBuf,
     /// Folder to create (default: in the first folder of models.directories, with the name of the source)
     #[arg(long, value_name = "FOLDER")]
@@ -44,7 +46,7 @@ pub(super) struct ImportArgs {
     /// Attribution required by the licence
     #[arg(long)]
     attribution: Option<String>,
-    /// Keep the weights of a Marian model in 32 bits instead of 16
+    /// Keep the weights of a model in Hugging Face form in 32 bits instead of 16
     #[arg(long)]
     float32: bool,
     /// Replace an existing folder
@@ -60,11 +62,19 @@ fn tier(text: &str) -> Result<Tier, String> {
         .ok_or_else(|| "expected basic, medium or premium".to_owned())
 }
 
+/// The name of the new folder: that of the source, without the ending of a package.
+fn folder_name(from: &Path) -> Option<&OsStr> {
+    match from.extension().is_some_and(|end| end == "argosmodel") {
+        true => from.file_stem(),
+        false => from.file_name(),
+    }
+}
+
 pub(super) fn run(config: &Config, args: ImportArgs) -> Result<ExitCode> {
     let into = match (
         args.into,
         config.models.directories.first(),
-        args.from.file_name(),
+        folder_name(&args.from),
     ) {
         (Some(into), ..) => into,
         (None, Some(folder), Some(name)) => folder.join(name),
@@ -80,6 +90,7 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> Result<ExitCode> {
         licence: args.licence,
         attribution: args.attribution,
         float32: args.float32,
+        max_unpacked_bytes: Some(config.models.fetch.max_file_mb << 20),
         force: args.force,
     };
     let model = babelmesh_models::import::import(&args.from, &into, &options)?;

@@ -6,7 +6,7 @@ use babelmesh_engine_protocol::{
     Device, Failure, FailureKind, LoadReport, LoadRequest, Precision, Segment, Translation,
     serve::Engine,
 };
-use babelmesh_marian::{Generated, MarianSession};
+use babelmesh_marian::{Generated, MarianSession, Source};
 use ct2rs::sys::{
     ComputeType, Config, Device as NativeDevice, TranslationOptions, TranslationResult, Translator,
 };
@@ -34,12 +34,14 @@ impl Engine for Ctranslate2 {
             // With this penalty a score is the sum of the log-probabilities over the number of tokens.
             length_penalty: 1.0,
             suppress_sequences: suppressed
-                .map(|id| vec![session.tokeniser().piece(id).to_owned()])
+                .map(|id| vec![session.tokeniser().target_piece(id).to_owned()])
                 .collect(),
             return_end_token: true,
             // The session has cut the sources already.
             max_input_length: 0,
-            max_decoding_length: session.max_output(),
+            // The token that a translation must begin with counts.
+            max_decoding_length: session.max_output()
+                + usize::from(session.file().target_token.is_some()),
             min_decoding_length: 0,
             return_scores: true,
             ..TranslationOptions::default()
@@ -61,33 +63,61 @@ impl Engine for Ctranslate2 {
 }
 
 impl Ctranslate2 {
-    fn generate(&self, sources: &[&[u32]]) -> Result<Vec<Generated>, Failure> {
+    fn generate(&self, sources: &[Source<'_>]) -> Result<Vec<Generated>, Failure> {
         let tokeniser = self.session.tokeniser();
-        let pieces = sources
+        let pieces = |source: &Source<'_>| {
+            let ids = source.ids.iter();
+            ids.map(|id| tokeniser.piece(*id)).collect::<Vec<_>>()
+        };
+        let pieces = sources.iter().map(pieces).collect::<Vec<_>>();
+        let prefix = |source: &Source<'_>| {
+            let token = source.target_token.into_iter();
+            token
+                .map(|id| tokeniser.target_piece(id))
+                .collect::<Vec<_>>()
+        };
+        let has_prefix = sources.iter().any(|source| source.target_token.is_some());
+        let results = if has_prefix {
+            let prefixes = sources.iter().map(prefix).collect::<Vec<_>>();
+            self.translator.translate_batch_with_target_prefix(
+                &pieces,
+                &prefixes,
+                &self.options,
+                None,
+            )
+        } else {
+            self.translator
+                .translate_batch(&pieces, &self.options, None)
+        };
+        let results = results.map_err(|error| failure(FailureKind::Inference, &error))?;
+        sources
             .iter()
-            .map(|ids| ids.iter().map(|id| tokeniser.piece(*id)).collect())
-            .collect::<Vec<Vec<&str>>>();
-        let results = self
-            .translator
-            .translate_batch(&pieces, &self.options, None)
-            .map_err(|error| failure(FailureKind::Inference, &error))?;
-        results
-            .into_iter()
-            .map(|result| self.generated(result))
+            .zip(results)
+            .map(|(source, result)| self.generated(source, &result))
             .collect()
     }
 
-    fn generated(&self, result: TranslationResult) -> Result<Generated, Failure> {
+    fn generated(
+        &self,
+        source: &Source<'_>,
+        result: &TranslationResult,
+    ) -> Result<Generated, Failure> {
         let (Some(pieces), Some(score)) = (result.output(), result.score()) else {
             return Err(failure(
                 FailureKind::Inference,
                 &"a source has no translation",
             ));
         };
+        // The result repeats the token that it had to begin with, and the mean counts it as one of probability 1.
+        let total = pieces.len();
+        let pieces = pieces
+            .get(usize::from(source.target_token.is_some())..)
+            .unwrap_or_default();
+        let score = score * total as f32 / pieces.len().max(1) as f32;
         let tokeniser = self.session.tokeniser();
         let ids = pieces
             .iter()
-            .filter_map(|piece| tokeniser.id(piece))
+            .filter_map(|piece| tokeniser.target_id(piece))
             .collect();
         Ok(Generated {
             ids,

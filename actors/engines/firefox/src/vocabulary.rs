@@ -3,7 +3,8 @@
 use std::{fs, ops::Range, path::Path};
 
 use babelmesh_engine_protocol::{CharacterSet, Coverage};
-use babelmesh_marian::{Normaliser, SpmFile, coverage};
+use babelmesh_marian::{Normaliser, coverage};
+use babelmesh_models::spm::{Algorithm, SpmFile};
 use fxtranslate::spm::SpmVocab;
 
 const END: &str = "</s>";
@@ -119,6 +120,9 @@ fn read(path: &Path) -> Result<File, String> {
         return Err(in_file(format!("it is not a vocabulary with {END}")));
     }
     let spm = SpmFile::parse(&bytes).map_err(|error| in_file(error.to_string()))?;
+    if spm.algorithm != Algorithm::Unigram {
+        return Err(in_file("only unigram models can be used".into()));
+    }
     let normaliser = Normaliser::new(&spm).map_err(|error| in_file(error.to_string()))?;
     Ok(File {
         vocabulary,

@@ -1,18 +1,27 @@
 //! Everything of a batch that is not the network.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use babelmesh_engine_protocol::{
     Completeness, Failure, FailureKind, LoadReport, LoadRequest, Segment, Translation,
 };
 use babelmesh_models::EngineFile;
 
-use crate::tokeniser::{Encoded, Tokeniser};
+use crate::tokeniser::{Encoded, Frame, Tokeniser};
+
+/// A source for the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The source's numbers.
+    pub ids: &'a [u32],
+    /// Number of the token that the translation must begin with, if the model wants one: its language.
+    pub target_token: Option<u32>,
+}
 
 /// The network's output for one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// The translation's numbers. An end mark closes them, unless the translation is unfinished.
+    /// The translation's numbers, without the token that it must begin with. An end mark closes them, unless the translation is unfinished.
     pub ids: Vec<u32>,
     /// Mean log-probability per token, the end mark included.
     pub score: f32,
@@ -20,11 +29,13 @@ pub struct Generated {
     pub tokens: usize,
 }
 
-/// A loaded Marian model but for its network.
+/// A loaded model but for its network.
 #[derive(Debug)]
 pub struct MarianSession {
     file: EngineFile,
     tokeniser: Tokeniser,
+    /// Tokens without text.
+    silent: HashSet<u32>,
     max_input: usize,
     max_output: usize,
 }
@@ -38,11 +49,14 @@ impl MarianSession {
         let directory = Path::new(&request.directory);
         let file = EngineFile::read(directory).map_err(|error| load_failure(&error))?;
         let tokeniser = Tokeniser::open(directory).map_err(|error| load_failure(&error))?;
-        // The network has no positions beyond its own limit.
-        let within = |limit: u32| (limit as usize).clamp(1, file.max_positions);
+        // The network has no positions beyond its own limit, and the translation's language takes one.
+        let within = |limit: u32, positions: usize| (limit as usize).clamp(1, positions.max(1));
+        let target_token = usize::from(file.target_token.is_some());
+        let output_positions = file.max_positions.saturating_sub(target_token);
         Ok(Self {
-            max_input: within(request.max_input_tokens),
-            max_output: within(request.max_output_tokens),
+            max_input: within(request.max_input_tokens, file.max_positions),
+            max_output: within(request.max_output_tokens, output_positions),
+            silent: file.silent_ids.iter().copied().collect(),
             file,
             tokeniser,
         })
@@ -70,7 +84,7 @@ impl MarianSession {
         }
     }
 
-    /// Longest translation in tokens.
+    /// Longest translation in tokens, without the token that it must begin with.
     #[must_use]
     pub fn max_output(&self) -> usize {
         self.max_output
@@ -85,14 +99,19 @@ impl MarianSession {
     pub fn translate(
         &self,
         segments: &[Segment],
-        generate: impl FnOnce(&[&[u32]]) -> Result<Vec<Generated>, Failure>,
+        generate: impl FnOnce(&[Source<'_>]) -> Result<Vec<Generated>, Failure>,
     ) -> Result<Vec<Translation>, Failure> {
         let sources = segments
             .iter()
             .map(|segment| self.encode(segment))
             .collect::<Result<Vec<_>, _>>()?;
-        let full = sources.iter().filter(|source| is_translated(source));
-        let full = full.map(|source| source.ids.as_slice()).collect::<Vec<_>>();
+        let full = sources.iter().filter(|(source, _)| is_translated(source));
+        let full = full
+            .map(|(source, target_token)| Source {
+                ids: &source.ids,
+                target_token: *target_token,
+            })
+            .collect::<Vec<_>>();
         let generated = if full.is_empty() {
             Vec::new()
         } else {
@@ -107,7 +126,7 @@ impl MarianSession {
         let mut generated = generated.into_iter();
         Ok(sources
             .iter()
-            .map(|source| self.translation(source, &mut generated))
+            .map(|(source, _)| self.translation(source, &mut generated))
             .collect())
     }
 
@@ -130,7 +149,7 @@ impl MarianSession {
             tokens: 0,
         });
         Translation {
-            text: self.tokeniser.decode(&result.ids),
+            text: self.tokeniser.decode(&self.written(&result.ids)),
             // Rounding may put a certain token just above zero.
             score: result.score.min(0.0),
             input_tokens: count(source.tokens),
@@ -140,18 +159,20 @@ impl MarianSession {
         }
     }
 
+    /// The tokens that have a text.
+    fn written(&self, ids: &[u32]) -> Vec<u32> {
+        let ids = ids.iter().copied();
+        ids.filter(|id| !self.silent.contains(id)).collect()
+    }
+
     fn is_finished(&self, generated: &Generated) -> bool {
-        let last = generated.ids.last().map(|id| *id as usize);
+        let last = generated.ids.last().copied();
         // Beam search may put an end mark at the last place, whatever is missing before it.
-        last == Some(self.file.end_id) && generated.tokens < self.max_output
+        last == Some(self.tokeniser.target_end_id()) && generated.tokens < self.max_output
     }
 
-    fn encode(&self, segment: &Segment) -> Result<Encoded, Failure> {
-        let first = self.language_id(segment)?;
-        Ok(self.tokeniser.encode(&segment.text, first, self.max_input))
-    }
-
-    fn language_id(&self, segment: &Segment) -> Result<Option<u32>, Failure> {
+    /// The source's numbers, and that of the token that the translation must begin with.
+    fn encode(&self, segment: &Segment) -> Result<(Encoded, Option<u32>), Failure> {
         let Segment { source, target, .. } = segment;
         let file = &self.file;
         if !file.source_languages.contains(source) || !file.target_languages.contains(target) {
@@ -162,16 +183,23 @@ impl MarianSession {
                 file.target_languages.join(", "),
             )));
         }
-        let Some(token) = file.language_token(target) else {
-            return Ok(None);
+        let number = |token: Option<String>, of: fn(&Tokeniser, &str) -> Option<u32>| match token {
+            None => Ok(None),
+            Some(token) => match of(&self.tokeniser, &token) {
+                Some(id) => Ok(Some(id)),
+                None => Err(unsupported(format!(
+                    "model {} has no token {token}",
+                    file.model
+                ))),
+            },
         };
-        match self.tokeniser.id(&token) {
-            Some(id) => Ok(Some(id)),
-            None => Err(unsupported(format!(
-                "model {} has no token {token}",
-                file.model
-            ))),
-        }
+        let frame = Frame {
+            first: number(file.language_token(source, target), Tokeniser::id)?,
+            end: file.source_end,
+        };
+        let target_token = number(file.target_token(source, target), Tokeniser::target_id)?;
+        let encoded = self.tokeniser.encode(&segment.text, frame, self.max_input);
+        Ok((encoded, target_token))
     }
 }
 

@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 
 use babelmesh_engine_protocol::CharacterSet;
+use babelmesh_models::spm::SpmFile;
 
-use crate::{
-    normaliser::{Normaliser, SPACE},
-    spm::SpmFile,
-};
+use crate::normaliser::{Normaliser, SPACE};
 
 /// The characters that a SentencePiece model covers by itself: those whose normal form it has pieces for, or all where it has a piece for
 /// every byte. A model with the pieces `f` and `i` covers `ﬁ`, whose normal form is `fi`.

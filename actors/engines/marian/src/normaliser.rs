@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::spm::{SpmError, SpmFile};
+use babelmesh_models::spm::{SpmError, SpmFile};
 
 /// Stands for a space inside pieces.
 pub(crate) const SPACE: char = '▁';

@@ -1,42 +1,53 @@
 //! From texts to the numbers that the network reads, and from the numbers it writes to texts.
 
 use std::{
-    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
-use babelmesh_engine_protocol::Coverage;
-use babelmesh_models::forms::{SOURCE_SPM, VOCABULARY};
-
-use crate::{
-    coverage::covered,
-    normaliser::{Normaliser, SPACE},
-    spm::{SpmError, SpmFile, only},
-    unigram::Unigram,
+use babelmesh_engine_protocol::{CharacterSet, Coverage};
+use babelmesh_models::{
+    forms::{SOURCE_SPM, TARGET_VOCABULARY, VOCABULARY},
+    spm::{Algorithm, SpmError, SpmFile},
 };
 
-const END_PIECE: &str = "</s>";
-const UNKNOWN_PIECE: &str = "<unk>";
+use crate::{
+    bpe::Bpe, coverage::covered, normaliser::Normaliser, unigram::Unigram, vocabulary::Vocabulary,
+};
 
 /// A model's tokeniser.
 #[derive(Debug)]
 pub struct Tokeniser {
     normaliser: Normaliser,
-    unigram: Unigram,
-    ids: HashMap<String, u32>,
-    pieces: Vec<String>,
-    end_id: u32,
-    unknown_id: u32,
+    splitter: Splitter,
+    byte_fallback: bool,
+    vocabulary: Vocabulary,
+    /// That of the translation, if it is another one.
+    target_vocabulary: Option<Vocabulary>,
     coverage: Coverage,
+}
+
+#[derive(Debug)]
+enum Splitter {
+    Unigram(Unigram),
+    Bpe(Bpe),
+}
+
+/// The tokens around the pieces of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Number of the token before them.
+    pub first: Option<u32>,
+    /// Whether the end mark follows them.
+    pub end: bool,
 }
 
 /// A text as the network reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// Language token if there is one, pieces, end mark.
+    /// First token if there is one, pieces, end mark if there is one.
     pub ids: Vec<u32>,
-    /// Numbers of the whole text, with the language token and the end mark. More than there are in `ids` when pieces were cut off.
+    /// Numbers of the whole text, with the frame. More than there are in `ids` when pieces were cut off.
     pub tokens: usize,
     /// Whether there is no piece at all: the text was empty or nothing but spaces.
     pub empty: bool,
@@ -86,27 +97,27 @@ impl Tokeniser {
     /// Any [`TokeniserError`].
     pub fn open(directory: &Path) -> Result<Self, TokeniserError> {
         let path = directory.join(SOURCE_SPM);
-        let file = SpmFile::parse(&read(&path)?);
-        let (file, normaliser) = file
-            .and_then(|file| match file.byte_fallback {
-                true => Err(SpmError::Unsupported("it falls back to bytes")),
-                false => Ok(file),
-            })
+        let (file, normaliser) = SpmFile::parse(&read(&path)?)
             .and_then(|file| Normaliser::new(&file).map(|normaliser| (file, normaliser)))
             .map_err(|source| TokeniserError::Spm { path, source })?;
-        let path = directory.join(VOCABULARY);
-        let bytes = read(&path)?;
-        Vocabulary::parse(&bytes)
-            .map(|vocabulary| Self {
-                coverage: vocabulary.coverage(&file, &normaliser),
-                normaliser,
-                unigram: Unigram::new(&file),
-                ids: vocabulary.ids,
-                pieces: vocabulary.pieces,
-                end_id: vocabulary.end_id,
-                unknown_id: vocabulary.unknown_id,
-            })
-            .map_err(|reason| TokeniserError::Vocabulary { path, reason })
+        let vocabulary = read_vocabulary(&directory.join(VOCABULARY))?;
+        let target = directory.join(TARGET_VOCABULARY);
+        let target_vocabulary = match target.exists() {
+            true => Some(read_vocabulary(&target)?),
+            false => None,
+        };
+        let target = target_vocabulary.as_ref().unwrap_or(&vocabulary);
+        Ok(Self {
+            coverage: coverage(&file, &normaliser, &vocabulary, target),
+            normaliser,
+            splitter: match file.algorithm {
+                Algorithm::Unigram => Splitter::Unigram(Unigram::new(&file)),
+                Algorithm::Bpe => Splitter::Bpe(Bpe::new(&file)),
+            },
+            byte_fallback: file.byte_fallback && vocabulary.has_all_bytes(),
+            vocabulary,
+            target_vocabulary,
+        })
     }
 
     /// The characters that the model can read and write.
@@ -115,39 +126,76 @@ impl Tokeniser {
         &self.coverage
     }
 
-    /// The number of a piece, if it is in the vocabulary.
+    /// The number of a piece of the source, if it is in the vocabulary.
     #[must_use]
     pub fn id(&self, piece: &str) -> Option<u32> {
-        self.ids.get(piece).copied()
+        self.vocabulary.id(piece)
     }
 
-    /// The piece of a number, the unknown one for a number outside the vocabulary.
+    /// The piece of a number of the source, the unknown one for a number outside the vocabulary.
     #[must_use]
     pub fn piece(&self, id: u32) -> &str {
-        self.pieces
-            .get(id as usize)
-            .map_or(UNKNOWN_PIECE, String::as_str)
+        self.vocabulary.piece(id)
     }
 
-    /// Tokenises a text, putting `first` before it. At most `limit` numbers come out (and no fewer than the first
-    /// and the end mark); pieces are cut off at the end, the end mark stays.
+    /// The number of a piece of the translation, if it is in the vocabulary.
     #[must_use]
-    pub fn encode(&self, text: &str, first: Option<u32>, limit: usize) -> Encoded {
+    pub fn target_id(&self, piece: &str) -> Option<u32> {
+        self.target().id(piece)
+    }
+
+    /// The piece of a number of the translation, the unknown one for a number outside the vocabulary.
+    #[must_use]
+    pub fn target_piece(&self, id: u32) -> &str {
+        self.target().piece(id)
+    }
+
+    /// The number of the end mark of a translation.
+    #[must_use]
+    pub fn target_end_id(&self) -> u32 {
+        self.target().end_id()
+    }
+
+    fn target(&self) -> &Vocabulary {
+        self.target_vocabulary.as_ref().unwrap_or(&self.vocabulary)
+    }
+
+    /// Tokenises a text and puts it into a frame. At most `limit` numbers come out (and no fewer than the frame has);
+    /// pieces are cut off at the end, the frame stays.
+    #[must_use]
+    pub fn encode(&self, text: &str, frame: Frame, limit: usize) -> Encoded {
         let normal = self.normaliser.normalise(text);
-        let parts = self.unigram.split(&normal);
-        let room = limit.saturating_sub(1 + usize::from(first.is_some()));
-        let known = parts
-            .iter()
-            .take(room)
-            .map(|part| self.id(part).unwrap_or(self.unknown_id));
+        let parts = match &self.splitter {
+            Splitter::Unigram(unigram) => unigram.split(&normal),
+            Splitter::Bpe(bpe) => bpe.split(&normal),
+        };
+        let framing = usize::from(frame.end) + usize::from(frame.first.is_some());
+        let mut ids = Vec::with_capacity(parts.len() + framing);
+        ids.extend(frame.first);
+        for part in &parts {
+            self.add_part(part, &mut ids);
+        }
+        let tokens = ids.len() + usize::from(frame.end);
+        ids.truncate(limit.max(framing) - usize::from(frame.end));
+        ids.extend(frame.end.then_some(self.vocabulary.end_id()));
         Encoded {
-            ids: first
-                .into_iter()
-                .chain(known)
-                .chain([self.end_id])
-                .collect(),
-            tokens: parts.len() + 1 + usize::from(first.is_some()),
+            ids,
+            tokens,
             empty: parts.is_empty(),
+        }
+    }
+
+    /// Adds the number of a part, or, of an unknown one, those of its bytes.
+    fn add_part(&self, part: &str, ids: &mut Vec<u32>) {
+        match self.id(part) {
+            Some(id) => ids.push(id),
+            None if self.byte_fallback => {
+                let bytes = part
+                    .bytes()
+                    .filter_map(|byte| self.vocabulary.byte_id(byte));
+                ids.extend(bytes);
+            }
+            None => ids.push(self.vocabulary.unknown_id()),
         }
     }
 
@@ -155,24 +203,38 @@ impl Tokeniser {
     /// End, padding and unknown marks have no text.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
-        let mut text = String::new();
-        for piece in ids
-            .iter()
-            .map(|id| self.piece(*id))
-            .filter(|piece| !is_mark(piece))
-        {
-            text.extend(piece.chars().map(|c| if c == SPACE { ' ' } else { c }));
-        }
-        // The first piece begins with the space that encoding puts before every text.
-        match text.strip_prefix(' ') {
-            Some(stripped) => stripped.to_owned(),
-            None => text,
-        }
+        self.target().decode(ids)
     }
 }
 
-fn is_mark(piece: &str) -> bool {
-    matches!(piece, END_PIECE | UNKNOWN_PIECE | "<pad>")
+/// A source's characters need a piece and a number, or bytes. A translation is put together from whatever has a number.
+fn coverage(
+    file: &SpmFile,
+    normaliser: &Normaliser,
+    source: &Vocabulary,
+    target: &Vocabulary,
+) -> Coverage {
+    let known = source.characters();
+    let read = file.characters();
+    let read = read.intersection(&known).copied().collect();
+    let spelt = file.byte_fallback && source.has_all_bytes();
+    Coverage {
+        source: match spelt {
+            true => CharacterSet::all(),
+            false => covered(&read, normaliser),
+        },
+        target: match target.has_all_bytes() {
+            true => CharacterSet::all(),
+            false => covered(&target.characters(), normaliser),
+        },
+    }
+}
+
+fn read_vocabulary(path: &Path) -> Result<Vocabulary, TokeniserError> {
+    Vocabulary::parse(&read(path)?).map_err(|reason| TokeniserError::Vocabulary {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TokeniserError> {
@@ -180,52 +242,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TokeniserError> {
         path: path.to_owned(),
         source,
     })
-}
-
-struct Vocabulary {
-    ids: HashMap<String, u32>,
-    pieces: Vec<String>,
-    end_id: u32,
-    unknown_id: u32,
-}
-
-impl Vocabulary {
-    /// A source's characters need a piece and a number. A translation is put together from whatever has a number.
-    fn coverage(&self, file: &SpmFile, normaliser: &Normaliser) -> Coverage {
-        let written = self.pieces.iter().filter_map(|piece| only(piece));
-        let written = written.collect::<HashSet<_>>();
-        let read = file.characters();
-        let read = read.intersection(&written).copied().collect();
-        Coverage {
-            source: covered(&read, normaliser),
-            target: covered(&written, normaliser),
-        }
-    }
-
-    /// Reads a `vocab.json`; the error is a sentence.
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let ids = serde_json::from_slice::<HashMap<String, u32>>(bytes)
-            .map_err(|error| error.to_string())?;
-        let mark = |piece: &str| {
-            ids.get(piece)
-                .copied()
-                .ok_or_else(|| format!("piece {piece} is missing"))
-        };
-        let (end_id, unknown_id) = (mark(END_PIECE)?, mark(UNKNOWN_PIECE)?);
-        let mut pieces = vec![String::new(); ids.len()];
-        for (piece, id) in &ids {
-            let place = pieces
-                .get_mut(*id as usize)
-                .filter(|place| place.is_empty());
-            piece.clone_into(place.ok_or_else(|| {
-                format!("piece {piece} has number {id}, which is taken or too large")
-            })?);
-        }
-        Ok(Self {
-            ids,
-            pieces,
-            end_id,
-            unknown_id,
-        })
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::spm::{PieceKind, SpmFile};
+use babelmesh_models::spm::{PieceKind, SpmFile};
 
 /// How much less probable than the rarest piece an unknown character is, as SentencePiece has it.
 const UNKNOWN_PENALTY: f32 = 10.0;
@@ -130,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::spm::Piece;
+    use babelmesh_models::spm::Piece;
 
     fn model(pieces: &[(&str, f32, PieceKind)]) -> Unigram {
         let pieces = pieces

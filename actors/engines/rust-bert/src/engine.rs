@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
@@ -10,13 +11,18 @@ use babelmesh_engine_protocol::{
     Device, Failure, FailureKind, LoadReport, LoadRequest, Precision, Segment, Translation,
     serve::Engine,
 };
-use babelmesh_marian::{Generated, MarianSession};
-use babelmesh_models::forms::{SOURCE_SPM, VOCABULARY, WEIGHTS};
+use babelmesh_marian::{Generated, MarianSession, Source};
+use babelmesh_models::{
+    Architecture,
+    forms::{SOURCE_SPM, VOCABULARY, WEIGHTS},
+};
 use rust_bert::{
     RustBertError,
+    m2m_100::M2M100Generator,
     marian::MarianGenerator,
+    mbart::MBartGenerator,
     pipelines::{
-        common::{ModelResource, ModelType},
+        common::{ModelResource, ModelType, TokenizerOption},
         generation_utils::{
             GenerateConfig, GenerateOptions, GeneratedIndicesOutput, LanguageGenerator,
         },
@@ -30,9 +36,55 @@ const CONFIG: &str = "config.json";
 /// A loaded model.
 pub(crate) struct RustBert {
     session: MarianSession,
-    generator: MarianGenerator,
+    generator: Generator,
     device: tch::Device,
-    beams: bool,
+    padding_id: i64,
+    beams: i64,
+}
+
+/// A network with its search.
+enum Generator {
+    Marian(MarianGenerator),
+    /// M2M100 and NLLB.
+    M2m100(M2M100Generator),
+    Mbart(MBartGenerator),
+}
+
+impl Generator {
+    fn load(
+        architecture: Architecture,
+        config: GenerateConfig,
+        tokeniser: TokenizerOption,
+    ) -> Result<Self, RustBertError> {
+        match architecture {
+            Architecture::Marian => {
+                MarianGenerator::new_with_tokenizer(config, tokeniser).map(Self::Marian)
+            }
+            Architecture::M2m100 | Architecture::Nllb => {
+                M2M100Generator::new_with_tokenizer(config, tokeniser).map(Self::M2m100)
+            }
+            Architecture::Mbart => {
+                MBartGenerator::new_with_tokenizer(config, tokeniser).map(Self::Mbart)
+            }
+            Architecture::Ctranslate2 | Architecture::Firefox => {
+                Err(RustBertError::UnsupportedError)
+            }
+        }
+    }
+
+    fn generate(
+        &self,
+        ids: Tensor,
+        mask: Tensor,
+        options: GenerateOptions<'_>,
+    ) -> Result<Vec<GeneratedIndicesOutput>, RustBertError> {
+        let (mask, options) = (Some(mask), Some(options));
+        match self {
+            Self::Marian(generator) => generator.generate_from_ids_and_past(ids, mask, options),
+            Self::M2m100(generator) => generator.generate_from_ids_and_past(ids, mask, options),
+            Self::Mbart(generator) => generator.generate_from_ids_and_past(ids, mask, options),
+        }
+    }
 }
 
 impl Engine for RustBert {
@@ -45,14 +97,22 @@ impl Engine for RustBert {
         tch::set_num_interop_threads(1);
         let (kind, numeric) = numeric_type(request.precision, request.device);
         let config = config(request, &session, device, kind)?;
-        let generator = guarded(|| MarianGenerator::new(config))
-            .map_err(|reason| of_load(&format!("loading {}: {reason}", request.directory)))?;
+        let in_directory =
+            |reason: String| of_load(&format!("loading {}: {reason}", request.directory));
+        let generator = guarded(|| {
+            let tokeniser = tokeniser(Path::new(&request.directory))?;
+            Generator::load(session.file().architecture, config, tokeniser)
+        })
+        .map_err(in_directory)?;
+        let padding_id = session.file().padding_id;
+        let padding_id = padding_id.ok_or_else(|| in_directory("it has no padding".into()))?;
         let report = session.report(numeric);
         let engine = Self {
             session,
             generator,
             device,
-            beams: request.beam_size > 1,
+            padding_id: signed(padding_id),
+            beams: i64::from(request.beam_size.max(1)),
         };
         Ok((engine, report))
     }
@@ -64,45 +124,89 @@ impl Engine for RustBert {
 }
 
 impl RustBert {
-    fn generate(&self, sources: &[&[u32]]) -> Result<Vec<Generated>, Failure> {
+    /// Translates the sources of each target language together: a batch has one first token.
+    fn generate(&self, sources: &[Source<'_>]) -> Result<Vec<Generated>, Failure> {
+        let mut groups: BTreeMap<Option<u32>, Vec<usize>> = BTreeMap::new();
+        for (place, source) in sources.iter().enumerate() {
+            groups.entry(source.target_token).or_default().push(place);
+        }
+        let mut results = Vec::with_capacity(sources.len());
+        for (target_token, places) in groups {
+            let ids = places.iter().map(|place| sources[*place].ids);
+            let outputs = self.generate_group(&ids.collect::<Vec<_>>(), target_token)?;
+            for (place, (beams, output)) in places.into_iter().zip(&outputs) {
+                let generated = self.generated(output, *beams, target_token.is_some())?;
+                results.push((place, generated));
+            }
+        }
+        results.sort_by_key(|(place, _)| *place);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// The outputs, each with the number of beams that it was searched with.
+    ///
+    /// Beam search panics where one of its candidates has less than two tokens, as short texts may have. The sources of such a batch are
+    /// translated one by one, and those that are to blame without beams.
+    fn generate_group(
+        &self,
+        sources: &[&[u32]],
+        target_token: Option<u32>,
+    ) -> Result<Vec<(i64, GeneratedIndicesOutput)>, Failure> {
+        match (self.search(sources, target_token, self.beams), sources) {
+            (Err(_), [source]) if self.beams > 1 => self.search(&[source], target_token, 1),
+            (Err(_), _) if self.beams > 1 => {
+                let each = sources
+                    .iter()
+                    .map(|source| self.generate_group(&[source], target_token));
+                Ok(each
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect())
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn search(
+        &self,
+        sources: &[&[u32]],
+        target_token: Option<u32>,
+        beams: i64,
+    ) -> Result<Vec<(i64, GeneratedIndicesOutput)>, Failure> {
         let outputs = guarded(|| {
-            let (ids, mask) = padded(sources, self.padding_id(), self.device);
+            let (ids, mask) = padded(sources, self.padding_id, self.device);
             let options = GenerateOptions {
                 output_scores: true,
+                num_beams: Some(beams),
+                forced_bos_token_id: target_token.map(i64::from),
+                // The option's own `None` would lift the limit that the configuration sets.
+                max_length: Some(max_length(&self.session)),
                 ..GenerateOptions::default()
             };
-            // The option's own `None` would lift the limit that the configuration sets.
-            let max_length = Some(max_length(&self.session));
-            let options = GenerateOptions {
-                max_length,
-                ..options
-            };
-            self.generator
-                .generate_from_ids_and_past(ids, Some(mask), Some(options))
+            self.generator.generate(ids, mask, options)
         })
         .map_err(|reason| failure(FailureKind::Inference, &reason))?;
-        outputs
-            .iter()
-            .map(|output| self.generated(output))
-            .collect()
+        Ok(outputs.into_iter().map(|output| (beams, output)).collect())
     }
 
-    fn padding_id(&self) -> i64 {
-        signed(self.session.file().padding_id)
-    }
-
-    /// Takes the translation out of `start, token…, end, padding…`.
-    fn generated(&self, output: &GeneratedIndicesOutput) -> Result<Generated, Failure> {
+    /// Takes the translation out of `start, language, token…, end, padding…`.
+    fn generated(
+        &self,
+        output: &GeneratedIndicesOutput,
+        beams: i64,
+        has_language: bool,
+    ) -> Result<Generated, Failure> {
         let end = signed(self.session.file().end_id);
-        let tokens = output.indices.get(1..).unwrap_or_default();
+        let leading = usize::from(has_language);
+        let tokens = output.indices.get(1 + leading..).unwrap_or_default();
         let tokens = tokens
-            .split(|id| *id == self.padding_id())
+            .split(|id| *id == self.padding_id)
             .next()
             .unwrap_or_default();
         let finished = tokens.iter().position(|id| *id == end);
         let count = finished.map_or(tokens.len(), |position| position + 1);
-        let score = self
-            .score(output, count, finished.is_some())
+        let score = Self::score(output, beams, leading, count, finished.is_some())
             .ok_or_else(|| failure(FailureKind::Inference, "a translation has no score"))?;
         let ids = tokens[..count]
             .iter()
@@ -115,27 +219,48 @@ impl RustBert {
         })
     }
 
-    /// Mean log-probability per token, the end mark included.
-    fn score(&self, output: &GeneratedIndicesOutput, count: usize, finished: bool) -> Option<f32> {
-        if self.beams {
+    /// Mean log-probability per token, the end mark included and the `leading` tokens that were given excluded.
+    fn score(
+        output: &GeneratedIndicesOutput,
+        beams: i64,
+        leading: usize,
+        count: usize,
+        finished: bool,
+    ) -> Option<f32> {
+        let tokens = count.max(1) as f64;
+        if beams > 1 {
             // Beam search divides by the length with the start token and without the end mark: the right one for
             // a finished translation, one too many for one that was cut.
-            let correction = if finished {
-                1.0
-            } else {
-                (count + 1) as f64 / count.max(1) as f64
-            };
-            return output.score.map(|score| (score * correction) as f32);
+            let divisor = count + leading + usize::from(!finished);
+            return output
+                .score
+                .map(|score| (score * divisor as f64 / tokens) as f32);
         }
         // Greedy search counts the start token too, so its own mean is not used.
-        let scores = output.token_scores.as_ref()?.get(..count)?;
-        Some((scores.iter().sum::<f64>() / count.max(1) as f64) as f32)
+        let scores = output.token_scores.as_ref()?;
+        let scores = scores.get(leading..leading + count)?;
+        Some((scores.iter().sum::<f64>() / tokens) as f32)
     }
 }
 
-/// The generator's lengths count the token that the decoder starts from.
+/// The generator's lengths count the token that the decoder starts from, and the one that the translation must begin with.
 fn max_length(session: &MarianSession) -> i64 {
-    signed(session.max_output()) + 1
+    let leading = 1 + usize::from(session.file().target_token.is_some());
+    signed(session.max_output() + leading)
+}
+
+/// The generator insists on a tokeniser of its own, which is never asked. That of Marian reads every vocabulary.
+fn tokeniser(directory: &Path) -> Result<TokenizerOption, RustBertError> {
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let (vocabulary, spm) = (path(VOCABULARY), path(SOURCE_SPM));
+    TokenizerOption::from_file(
+        ModelType::Marian,
+        &vocabulary,
+        Some(&spm),
+        false,
+        None,
+        None,
+    )
 }
 
 fn config(
@@ -153,7 +278,6 @@ fn config(
         model_type: ModelType::Marian,
         model_resource: ModelResource::Torch(resource(WEIGHTS)?),
         config_resource: resource(CONFIG)?,
-        // The generator insists on a tokeniser of its own, which is never asked.
         vocab_resource: resource(VOCABULARY)?,
         merges_resource: Some(resource(SOURCE_SPM)?),
         min_length: 0,
@@ -195,7 +319,7 @@ fn device(wanted: Device) -> Result<tch::Device, Failure> {
     }
 }
 
-/// The numeric type that answers a wish best: libtorch runs Marian in no integer type, and in 16 bits on CUDA only.
+/// The numeric type that answers a wish best: libtorch runs these networks in no integer type, and in 16 bits on CUDA only.
 fn numeric_type(precision: Precision, device: Device) -> (Kind, &'static str) {
     match (precision, device) {
         (Precision::Auto | Precision::Float16, Device::Cuda(_)) => (Kind::Half, "float16"),

@@ -1,8 +1,9 @@
 //! CTranslate2's form: `model.bin`, `config.json` and `shared_vocabulary.json`.
 //!
 //! `model.bin` is a list of named arrays and a list of aliases between them (binary version 6). Its names, and which
-//! arrays are fused into one, are those of CTranslate2's own converter for Marian; for the demo model both
-//! wrote the same names, shapes, numbers and aliases (`actors/models/tests/official_converter.py` compares them).
+//! arrays are fused into one, are those of CTranslate2's own converters; for the demo model and the checkpoints of
+//! `integration-tests/checkpoints` both wrote the same names, shapes, numbers and aliases, M2M100's positions
+//! within 1e-5 (`actors/models/tests/official_converter.py` compares them).
 
 use std::{
     fs::{self, File},
@@ -10,10 +11,12 @@ use std::{
     path::Path,
 };
 
-use super::{EngineKind, FormError, Parts};
+use super::{EngineKind, FormError, parts::Parts};
 use crate::{
-    marian::{EMBEDDING, END_PIECE, MarianConfig, OUTPUT_BIAS, PADDING_PIECE, UNKNOWN_PIECE},
     model::Model,
+    transformer::{
+        EMBEDDING, END_PIECE, Layout, NetworkConfig, OUTPUT_BIAS, PADDING_PIECE, UNKNOWN_PIECE,
+    },
     weights::{Tensor, Weights},
 };
 
@@ -40,7 +43,7 @@ pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), For
         .write(&mut file)
         .and_then(|()| file.flush())
         .map_err(in_cache)?;
-    let pieces = &parts.vocabulary[..parts.vocabulary.len() - 1];
+    let pieces = &parts.vocabulary[..parts.vocabulary.len() - unused_pieces(&parts.config)];
     fs::write(
         into.join("shared_vocabulary.json"),
         serde_json::json!(pieces).to_string(),
@@ -49,12 +52,17 @@ pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), For
     .map_err(in_cache)
 }
 
+/// Pieces at the end that CTranslate2 does not get: it knows Marian's padding only as the decoder's start, an embedding of zeros.
+fn unused_pieces(config: &NetworkConfig) -> usize {
+    usize::from(config.layout() == Layout::Marian)
+}
+
 fn config() -> serde_json::Value {
     serde_json::json!({
         "add_source_bos": false,
         "add_source_eos": false,
         "bos_token": "<s>",
-        // Any token would do, as the decoder starts from an embedding of zeros.
+        // For Marian any token would do, as the decoder starts from an embedding of zeros.
         "decoder_start_token": END_PIECE,
         "eos_token": END_PIECE,
         "layer_norm_epsilon": null,
@@ -91,74 +99,55 @@ struct Network {
 
 impl Network {
     fn new(
-        config: &MarianConfig,
+        config: &NetworkConfig,
         weights: &Weights,
         vocabulary: &[String],
     ) -> Result<Self, String> {
-        // CTranslate2 knows the padding only as the decoder's start, an embedding of zeros.
-        let last = config.vocab_size - 1;
-        if vocabulary[last] != PADDING_PIECE
-            || config.pad_token_id != last
-            || config.decoder_start_token_id != last
-        {
-            return Err("its padding must be the last piece and start the decoder".into());
-        }
-        let embedding = &weights.tensors[EMBEDDING];
-        let rows = embedding.values.len() - embedding.row_len();
-        if embedding.values[rows..].iter().any(|value| *value != 0.0) {
-            return Err("its padding must have an embedding of zeros".into());
-        }
+        check_start(config, weights, vocabulary)?;
         let activation = activation(&config.activation_function)?;
         let mut network = Self {
             values: Vec::new(),
             aliases: vec![
                 ("decoder/projection/weight", "decoder/embeddings/weight"),
                 ("encoder/embeddings_0/weight", "decoder/embeddings/weight"),
-                (
-                    "encoder/position_encodings/encodings",
-                    "decoder/position_encodings/encodings",
-                ),
             ],
         };
-        network.add_stack(
-            config,
-            "encoder",
-            config.encoder_attention_heads,
-            activation,
-        );
-        network.add_stack(
-            config,
-            "decoder",
-            config.decoder_attention_heads,
-            activation,
-        );
+        network.add_positions(config, weights);
+        for (stack, heads) in [
+            ("encoder", config.encoder_attention_heads),
+            ("decoder", config.decoder_attention_heads),
+        ] {
+            network.add_stack(config, weights, stack, heads, activation);
+        }
+        let starts_from_zero = i8::from(config.layout() == Layout::Marian);
         network.add("encoder/embeddings_merge", Value::Flag(0));
         network.add("encoder/multi_query_attention", Value::Flag(0));
-        network.add("decoder/start_from_zero_embedding", Value::Flag(1));
+        network.add(
+            "decoder/start_from_zero_embedding",
+            Value::Flag(starts_from_zero),
+        );
         network.add("decoder/alibi", Value::Flag(0));
         network.add("decoder/alibi_use_positive_positions", Value::Flag(0));
         network.add("decoder/scale_alibi", Value::Flag(0));
         network.add("decoder/alignment_heads", Value::Short(1));
         network.add("decoder/alignment_layer", Value::Short(-1));
+        let embedding = &weights.tensors[EMBEDDING];
+        let rows = config.vocab_size - unused_pieces(config);
         network.add(
             "decoder/embeddings/weight",
-            Value::Array(without_last_row(embedding)),
-        );
-        network.add(
-            "decoder/position_encodings/encodings",
-            Value::Array(config.position_table()),
+            Value::Array(embedding.first_rows(rows)),
         );
         if let Some(bias) = weights
             .tensors
             .get(OUTPUT_BIAS)
             .filter(|bias| !bias.is_zero())
         {
-            let values = bias.values[..last].to_vec();
-            let bias = Tensor {
-                shape: vec![last],
-                values,
-            };
-            network.add("decoder/projection/bias", Value::Array(bias));
+            let values = bias.values[..rows].to_vec();
+            let shape = vec![rows];
+            network.add(
+                "decoder/projection/bias",
+                Value::Array(Tensor { shape, values }),
+            );
         }
         for layer in 0..config.encoder_layers {
             network.add_layer(weights, "encoder", layer);
@@ -175,16 +164,52 @@ impl Network {
         self.values.push((name.into(), value));
     }
 
-    fn add_stack(&mut self, config: &MarianConfig, stack: &str, heads: usize, activation: i8) {
+    fn add_positions(&mut self, config: &NetworkConfig, weights: &Weights) {
+        const ENCODER: &str = "encoder/position_encodings/encodings";
+        const DECODER: &str = "decoder/position_encodings/encodings";
+        self.add(DECODER, Value::Array(config.positions(weights, "decoder")));
+        match config.layout() {
+            Layout::Marian | Layout::M2m100 => self.aliases.push((ENCODER, DECODER)),
+            Layout::Mbart => {
+                self.add(ENCODER, Value::Array(config.positions(weights, "encoder")));
+            }
+        }
+    }
+
+    fn add_stack(
+        &mut self,
+        config: &NetworkConfig,
+        weights: &Weights,
+        stack: &str,
+        heads: usize,
+        activation: i8,
+    ) {
         let scale = if config.scale_embedding {
             (config.d_model as f32).sqrt()
         } else {
             1.0
         };
+        let layout = config.layout();
+        let is_normalised_first = i8::from(layout != Layout::Marian);
         self.add(format!("{stack}/activation"), Value::Flag(activation));
         self.add(format!("{stack}/num_heads"), Value::Short(heads as i16));
-        self.add(format!("{stack}/pre_norm"), Value::Flag(0));
+        self.add(
+            format!("{stack}/pre_norm"),
+            Value::Flag(is_normalised_first),
+        );
         self.add(format!("{stack}/scale_embeddings"), Value::Number(scale));
+        let norms = match layout {
+            Layout::Marian => &[][..],
+            Layout::M2m100 => &["layer_norm"],
+            Layout::Mbart => &["layer_norm", "layernorm_embedding"],
+        };
+        for norm in norms {
+            self.add_norm(
+                weights,
+                &format!("model.{stack}.{norm}"),
+                &format!("{stack}/{norm}"),
+            );
+        }
     }
 
     fn add_layer(&mut self, weights: &Weights, stack: &str, layer: usize) {
@@ -281,11 +306,33 @@ impl Network {
     }
 }
 
-fn without_last_row(tensor: &Tensor) -> Tensor {
-    let mut shape = tensor.shape.clone();
-    shape[0] -= 1;
-    let values = tensor.values[..tensor.values.len() - tensor.row_len()].to_vec();
-    Tensor { shape, values }
+/// Checks that the decoder starts as CTranslate2 can start it.
+fn check_start(
+    config: &NetworkConfig,
+    weights: &Weights,
+    vocabulary: &[String],
+) -> Result<(), String> {
+    let last = config.vocab_size - 1;
+    if config.layout() != Layout::Marian {
+        let start = vocabulary[config.decoder_start_token_id].as_str();
+        return match start == END_PIECE {
+            true => Ok(()),
+            false => Err(format!(
+                "its decoder must start from {END_PIECE}, not from {start}"
+            )),
+        };
+    }
+    if vocabulary[last] != PADDING_PIECE
+        || config.pad_token_id != last
+        || config.decoder_start_token_id != last
+    {
+        return Err("its padding must be the last piece and start the decoder".into());
+    }
+    let padding = weights.tensors[EMBEDDING].without_rows(last);
+    match padding.is_zero() {
+        true => Ok(()),
+        false => Err("its padding must have an embedding of zeros".into()),
+    }
 }
 
 impl Value {

@@ -1,13 +1,14 @@
 //! `engine.toml`: metadata for the engine process.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::manifest::{Architecture, TARGET_PLACEHOLDER};
+use crate::manifest::{Architecture, SOURCE_PLACEHOLDER, TARGET_PLACEHOLDER};
 
 /// Name of the engine file in a form's folder.
 pub const ENGINE_FILE: &str = "engine.toml";
@@ -15,10 +16,12 @@ pub const ENGINE_FILE: &str = "engine.toml";
 pub const SOURCE_SPM: &str = "source.spm";
 /// Name of the vocabulary in a form's folder.
 pub const VOCABULARY: &str = "vocab.json";
+/// Name of the translation's vocabulary in a form's folder, if it is another one.
+pub const TARGET_VOCABULARY: &str = "target_vocab.json";
 /// Name of the weights in the folder of rust-bert's form.
 pub const WEIGHTS: &str = "model.safetensors";
 
-/// The content of a Marian model's [`ENGINE_FILE`].
+/// The content of the [`ENGINE_FILE`] of every model but firefox ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineFile {
@@ -33,16 +36,32 @@ pub struct EngineFile {
     /// Pattern of the source's first token, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language_token: Option<String>,
+    /// Pattern of the token that a translation must begin with, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_token: Option<String>,
+    /// Whether a source ends with an end mark.
+    #[serde(default = "yes")]
+    pub source_end: bool,
     /// Number of the end mark.
     pub end_id: usize,
-    /// Number of the padding, which is never generated.
-    pub padding_id: usize,
-    /// Number of the token that the decoder starts from.
-    pub start_id: usize,
+    /// Number of the padding, which is never generated, where the network has one.
+    pub padding_id: Option<usize>,
+    /// Number of the token that the decoder starts from, where the network does not tell it.
+    pub start_id: Option<usize>,
     /// Numbers of other tokens that are never generated.
     pub suppressed_ids: Vec<usize>,
+    /// Numbers of tokens that are not text, such as those of languages.
+    #[serde(default)]
+    pub silent_ids: Vec<u32>,
     /// Longest source and longest translation that the network has positions for.
     pub max_positions: usize,
+    /// How the model spells languages in its tokens, where that is not their tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub language_codes: BTreeMap<String, String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Why an engine file cannot be used.
@@ -80,12 +99,27 @@ impl EngineFile {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// The source's first token for a target language, if the model wants one.
+    /// The source's first token for a pair of languages, if the model wants one.
     #[must_use]
-    pub fn language_token(&self, target: &str) -> Option<String> {
-        self.language_token
-            .as_ref()
-            .map(|pattern| pattern.replace(TARGET_PLACEHOLDER, target))
+    pub fn language_token(&self, source: &str, target: &str) -> Option<String> {
+        self.filled(self.language_token.as_ref(), source, target)
+    }
+
+    /// The translation's first token for a pair of languages, if the model wants one.
+    #[must_use]
+    pub fn target_token(&self, source: &str, target: &str) -> Option<String> {
+        self.filled(self.target_token.as_ref(), source, target)
+    }
+
+    fn filled(&self, pattern: Option<&String>, source: &str, target: &str) -> Option<String> {
+        let code = |tag: &str| {
+            self.language_codes
+                .get(tag)
+                .map_or(tag, String::as_str)
+                .to_owned()
+        };
+        let filled = pattern?.replace(SOURCE_PLACEHOLDER, &code(source));
+        Some(filled.replace(TARGET_PLACEHOLDER, &code(target)))
     }
 }
 

@@ -1,15 +1,15 @@
-//! rust-bert's form: the weights in single precision with what Marian checkpoints leave out, and `config.json`.
+//! rust-bert's form: the weights in single precision with what checkpoints leave out, and `config.json`.
 
 use std::{fs, path::Path};
 
-use super::{EngineKind, FormError, Parts, WEIGHTS};
+use super::{EngineKind, FormError, WEIGHTS, parts::Parts};
 use crate::{
-    marian::OUTPUT_BIAS,
     model::Model,
+    transformer::{Layout, OUTPUT_BIAS, positions_of},
     weights::{Tensor, WeightsError, Width},
 };
 
-/// Activation functions that rust-bert knows and Marian models use.
+/// Activation functions that rust-bert knows and these models use.
 const ACTIVATIONS: [&str; 4] = ["gelu", "relu", "swish", "gelu_new"];
 
 pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), FormError> {
@@ -29,9 +29,11 @@ pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), For
         });
     }
     let mut weights = parts.weights.clone();
-    for stack in ["encoder", "decoder"] {
-        let name = format!("model.{stack}.embed_positions.weight");
-        weights.tensors.insert(name, config.position_table());
+    if config.layout() == Layout::Marian {
+        for stack in ["encoder", "decoder"] {
+            let table = config.position_table();
+            weights.tensors.insert(positions_of(stack), table);
+        }
     }
     let bias = weights
         .tensors
@@ -68,9 +70,10 @@ pub(super) fn write(model: &Model, parts: &Parts, into: &Path) -> Result<(), For
     })
 }
 
-/// rust-bert reads Marian models with its BART code, whose configuration has more keys.
+/// The configuration that rust-bert reads has more keys.
 fn configuration(parts: &Parts, activation: &str) -> serde_json::Value {
     let config = &parts.config;
+    let forced_end = (config.layout() == Layout::Marian).then_some(config.eos_token_id);
     serde_json::json!({
         "activation_function": activation,
         "activation_dropout": 0.0,
@@ -94,7 +97,7 @@ fn configuration(parts: &Parts, activation: &str) -> serde_json::Value {
         "normalize_embedding": false,
         "is_encoder_decoder": true,
         "eos_token_id": config.eos_token_id,
-        "forced_eos_token_id": config.eos_token_id,
+        "forced_eos_token_id": forced_end,
         "pad_token_id": config.pad_token_id,
         "decoder_start_token_id": config.decoder_start_token_id,
     })

@@ -141,11 +141,7 @@ impl Source {
             return Err(ImportError::Languages(message));
         }
         match targets.len() {
-            1 => Ok(Languages {
-                sources,
-                targets,
-                token: None,
-            }),
+            1 => Ok(Languages::new(sources, targets, None)),
             _ => Err(ImportError::Languages(
                 "a Firefox model has one target language".into(),
             )),

@@ -7,9 +7,14 @@ use std::{
     path::Path,
 };
 
+use crate::transformer::Layout;
+
 /// The command that makes `model.safetensors` of a PyTorch checkpoint.
-pub const CONVERT: &str = "python3 -c \"import sys; from transformers import MarianMTModel as M; \
+pub const CONVERT: &str = "python3 -c \"import sys; from transformers import AutoModelForSeq2SeqLM as M; \
     M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1], safe_serialization=True)\" FOLDER";
+/// The command that makes one file of weights in several.
+pub(super) const SINGLE: &str = "python3 -c \"import sys; from transformers import AutoModelForSeq2SeqLM as M; \
+    M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1], safe_serialization=True, max_shard_size='99GB')\" FOLDER";
 
 /// Largest configuration that is read.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -29,7 +34,7 @@ impl fmt::Display for Kind {
     }
 }
 
-fn kind(name: impl Into<String>, advice: impl Into<String>) -> Kind {
+pub(super) fn kind(name: impl Into<String>, advice: impl Into<String>) -> Kind {
     Kind {
         name: name.into(),
         advice: advice.into(),
@@ -43,21 +48,20 @@ pub fn recognise(from: &Path) -> Option<Kind> {
         return file(from);
     }
     let has = |name: &str| from.join(name).is_file();
-    if has("metadata.json") && from.join("model/model.bin").is_file() {
-        return Some(argos("an unpacked Argos package"));
-    }
-    if let Some(name) = model_type(from).filter(|name| name != "marian") {
-        let advice = "only models of the type marian, such as OPUS-MT, are supported; for other languages fetch a Firefox model";
+    if let Some(name) = model_type(from).filter(|name| Layout::of(name).is_none()) {
+        let advice = "only the types marian (such as OPUS-MT), m2m_100 (M2M100 and NLLB) and mbart (mBART-50) are supported; for other languages fetch a Firefox model";
         return Some(kind(name, advice));
+    }
+    if has_old_mbart_tokenizer(from) {
+        let advice = "it is told languages in another way than mBART-50, which is supported; import a model whose tokenizer_class is MBart50Tokenizer";
+        return Some(kind("mBART-25", advice));
     }
     if has("model.safetensors") {
         return None;
     }
-    if has("model.bin") && ends(from, &["vocabulary.txt", "vocabulary.json"]) {
-        return Some(kind(
-            "a CTranslate2 model",
-            "the conversion cannot be undone, and folders of this form are not supported yet; import the Marian model that it was made of",
-        ));
+    if has("metadata.json") && from.join("model").is_dir() {
+        let advice = "it has no model/model.bin; download it again";
+        return Some(kind("an incomplete Argos package", advice));
     }
     if has("decoder.yml") || ends(from, &[".npz"]) {
         return Some(kind(
@@ -79,9 +83,15 @@ pub fn recognise(from: &Path) -> Option<Kind> {
     None
 }
 
-fn argos(name: &str) -> Kind {
-    let advice = "its CTranslate2 weights cannot be imported yet; fetch a Firefox model of the pair, or import the Marian model that it was made of";
-    kind(name, advice)
+/// Whether the tokeniser is that of mBART-25, which puts the language after the text.
+fn has_old_mbart_tokenizer(from: &Path) -> bool {
+    let class = json(&from.join("tokenizer_config.json")).and_then(|config| {
+        config
+            .get("tokenizer_class")?
+            .as_str()
+            .map(ToOwned::to_owned)
+    });
+    class.is_some_and(|class| matches!(class.as_str(), "MBartTokenizer" | "MBartTokenizerFast"))
 }
 
 fn file(path: &Path) -> Option<Kind> {
@@ -96,8 +106,10 @@ fn file(path: &Path) -> Option<Kind> {
         .and_then(|end| end.to_str())
         .unwrap_or_default();
     Some(match end {
-        "argosmodel" => argos("an Argos package"),
-        _ if is_zip => kind("a zip file", "unpack it and import the folder"),
+        _ if is_zip => kind(
+            "a zip file",
+            "unpack it and import the folder; an Argos package must have the ending .argosmodel",
+        ),
         "gz" | "tgz" | "zst" | "tar" | "xz" => {
             kind("a packed file", "unpack it and import the folder")
         }
@@ -109,15 +121,20 @@ fn file(path: &Path) -> Option<Kind> {
     })
 }
 
-/// `model_type` of the configuration, if it can be shown.
-fn model_type(from: &Path) -> Option<String> {
-    let mut text = Vec::new();
-    let file = File::open(from.join("config.json")).ok()?;
-    file.take(MAX_CONFIG).read_to_end(&mut text).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
+/// `model_type` of a folder's `config.json`, if it can be shown.
+#[must_use]
+pub fn model_type(from: &Path) -> Option<String> {
+    let config = json(&from.join("config.json"))?;
     let name = config.get("model_type")?.as_str()?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (name.len() <= 64 && name.chars().all(is_plain)).then(|| name.to_owned())
+}
+
+fn json(path: &Path) -> Option<serde_json::Value> {
+    let mut text = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(MAX_CONFIG).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn ends(from: &Path, ends: &[&str]) -> bool {
@@ -146,28 +163,22 @@ mod tests {
         let weights = ("model.safetensors", "");
         for (files, part) in [
             (
-                &[("config.json", r#"{"model_type": "m2m_100"}"#), weights][..],
-                "this is m2m_100",
-            ),
-            (
-                &[("config.json", r#"{"model_type": "mbart"}"#)],
-                "this is mbart",
-            ),
-            (
-                &[("model.bin", ""), ("shared_vocabulary.txt", "")],
-                "a CTranslate2 model",
+                &[("config.json", r#"{"model_type": "t5"}"#), weights][..],
+                "this is t5",
             ),
             (
                 &[
-                    ("model.bin", ""),
-                    ("config.json", "{}"),
-                    ("source_vocabulary.json", ""),
+                    ("config.json", r#"{"model_type": "mbart"}"#),
+                    (
+                        "tokenizer_config.json",
+                        r#"{"tokenizer_class": "MBartTokenizer"}"#,
+                    ),
                 ],
-                "a CTranslate2 model",
+                "this is mBART-25",
             ),
             (
-                &[("metadata.json", "{}"), ("model/model.bin", "")],
-                "an unpacked Argos package",
+                &[("metadata.json", "{}"), ("model/config.json", "")],
+                "an incomplete Argos package",
             ),
             (&[("decoder.yml", "")], "as its trainer writes it"),
             (&[("x.gguf", "")], "llama.cpp"),
@@ -182,16 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn marian_folders_and_unknown_ones_are_left_to_the_importer() {
+    fn folders_of_supported_types_and_unknown_ones_are_left_to_the_importer() {
         assert_eq!(said(&[]), None);
-        assert_eq!(
-            said(&[
-                ("config.json", r#"{"model_type": "marian"}"#),
+        for kind in ["marian", "m2m_100", "mbart"] {
+            let config = format!(r#"{{"model_type": "{kind}"}}"#);
+            let files = [
+                ("config.json", config.as_str()),
                 ("model.safetensors", ""),
-                ("pytorch_model.bin", "")
-            ]),
-            None
-        );
+                ("pytorch_model.bin", ""),
+            ];
+            assert_eq!(said(&files), None);
+        }
         assert_eq!(said(&[("config.json", "not JSON")]), None);
         assert_eq!(
             said(&[("config.json", r#"{"model_type": "\u001b[2J"}"#)]),
@@ -203,7 +215,6 @@ mod tests {
     fn files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes, part) in [
-            ("x.argosmodel", ZIP, "an Argos package"),
             ("x", ZIP, "a zip file"),
             ("pytorch_model.bin", b"PK", "PyTorch .bin checkpoint"),
             ("model.bin.zst", b"", "a packed file"),

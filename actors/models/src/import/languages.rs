@@ -1,15 +1,77 @@
-//! Which languages a Hugging Face Marian model translates.
+//! Which languages a model translates.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{ImportError, ImportOptions};
-use crate::manifest::is_language;
+use crate::{families::Family, manifest::is_language};
 
-/// Languages of a model, and how it is told the target.
+/// Languages of a model, and how it is told them.
 pub(super) struct Languages {
     pub(super) sources: Vec<String>,
     pub(super) targets: Vec<String>,
+    /// Pattern of the source's first token.
     pub(super) token: Option<String>,
+    /// Pattern of the translation's first token.
+    pub(super) target_token: Option<String>,
+    /// Whether an end mark follows the source.
+    pub(super) source_end: bool,
+    /// Codes that are not the tags.
+    pub(super) codes: BTreeMap<String, String>,
+}
+
+impl Languages {
+    /// Languages of a model of one pair, or of one that finds the target at the source's begin.
+    pub(super) fn new(sources: Vec<String>, targets: Vec<String>, token: Option<String>) -> Self {
+        Self {
+            sources,
+            targets,
+            token,
+            target_token: None,
+            source_end: true,
+            codes: BTreeMap::new(),
+        }
+    }
+}
+
+/// Languages of a many-to-many model: those of its vocabulary, or the chosen ones of them.
+pub(super) fn of_family(
+    family: Family,
+    vocabulary: &[String],
+    options: &ImportOptions,
+) -> Result<Languages, ImportError> {
+    let known = family.languages(vocabulary);
+    let select = |chosen: &[String]| match chosen {
+        [] => Ok(known.keys().cloned().collect()),
+        chosen => chosen.iter().map(|tag| canonical(&known, tag)).collect(),
+    };
+    let sources: Vec<String> = select(&options.source_languages)?;
+    let targets: Vec<String> = select(&options.target_languages)?;
+    let used = |tag: &String| sources.contains(tag) || targets.contains(tag);
+    let codes = known
+        .iter()
+        .filter(|(tag, code)| tag != code && used(tag))
+        .map(|(tag, code)| (tag.clone(), code.clone()))
+        .collect();
+    Ok(Languages {
+        token: Some(family.language_token().to_owned()),
+        target_token: Some(family.target_token().to_owned()),
+        codes,
+        ..Languages::new(sources, targets, None)
+    })
+}
+
+/// The tag of a language that was named by its tag or its code.
+fn canonical(known: &BTreeMap<String, String>, named: &str) -> Result<String, ImportError> {
+    let found = known
+        .iter()
+        .find(|(tag, code)| *tag == named || *code == named);
+    found.map(|(tag, _)| tag.clone()).ok_or_else(|| {
+        let known = known.keys().map(String::as_str).collect::<Vec<_>>();
+        ImportError::Languages(format!(
+            "the model has no {named}; it has {}",
+            known.join(", ")
+        ))
+    })
 }
 
 /// Pattern of the language tokens in a vocabulary.
@@ -55,16 +117,10 @@ pub(super) fn find(
     }
     let without_token = |target: &&String| !from_tokens.contains(target);
     match targets.iter().find(without_token) {
-        None => Ok(Languages {
-            sources,
-            targets,
-            token: Some(TOKEN.to_owned()),
-        }),
-        Some(_) if from_tokens.is_empty() && targets.len() == 1 => Ok(Languages {
-            sources,
-            targets,
-            token: None,
-        }),
+        None => Ok(Languages::new(sources, targets, Some(TOKEN.to_owned()))),
+        Some(_) if from_tokens.is_empty() && targets.len() == 1 => {
+            Ok(Languages::new(sources, targets, None))
+        }
         Some(target) => Err(ImportError::Languages(format!(
             "the vocabulary has no language token for {target}; it has {}",
             if from_tokens.is_empty() {
@@ -195,6 +251,21 @@ mod tests {
             "the vocabulary has no language token for it; it has fr"
         );
         assert!(find_in("/m/x", &[], &options(&["en"], &["it", "fr"])).is_err());
+    }
+
+    #[test]
+    fn languages_of_a_family_are_all_or_the_chosen_ones() {
+        let vocabulary = ["eng_Latn", "fra_Latn", "deu_Latn"].map(str::to_owned);
+        let find = |sources: &[&str], targets: &[&str]| {
+            of_family(Family::Nllb, &vocabulary, &options(sources, targets))
+        };
+        let all = find(&[], &[]).unwrap();
+        assert_eq!(all.sources, ["de", "en", "fr"]);
+        assert_eq!((all.sources, all.codes.len()), (all.targets, 3));
+        let some = find(&["en"], &["fra_Latn"]).unwrap();
+        assert_eq!((some.targets, some.codes.len()), (vec!["fr".to_owned()], 2));
+        let error = find(&["it"], &[]).err().unwrap().to_string();
+        assert_eq!(error, "the model has no it; it has de, en, fr");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Marian models in Hugging Face's form.
+//! Models of the types marian, m2m_100 and mbart in Hugging Face's form.
 //!
 //! Each number is kept once: position tables, which follow from the configuration, and copies of the embedding table are dropped, and
 //! weights are stored in 16 bits unless asked otherwise.
@@ -6,12 +6,15 @@
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 use super::{
-    ImportError, ImportOptions, PICKLED_WEIGHTS, WEIGHTS, copy, entry, languages, manifest,
+    ImportError, ImportOptions, PICKLED_WEIGHTS, SHARDED_WEIGHTS, WEIGHTS, copy, entry, languages,
+    manifest,
+    pieces::{self, SHARED_SPM},
     same_content, tensors,
 };
 use crate::{
+    families::Family,
     manifest::{Architecture, FileEntry, Limits, Manifest, Role},
-    marian::{self, MarianConfig},
+    transformer::{self, Layout, NetworkConfig},
     weights::{Weights, Width},
 };
 
@@ -21,17 +24,33 @@ const VOCABULARY: &str = "vocab.json";
 const SOURCE_SPM: &str = "source.spm";
 const TARGET_SPM: &str = "target.spm";
 
-pub(super) fn check_files(directory: &Path) -> Result<(), ImportError> {
+/// Checks that the files of a `model_type` are there.
+pub(super) fn check_files(directory: &Path, model_type: &str) -> Result<(), ImportError> {
     let lacks = |name: &&'static str| !directory.join(name).is_file();
-    let missing = [CONFIG, VOCABULARY, SOURCE_SPM, TARGET_SPM, WEIGHTS];
-    let missing = missing.into_iter().filter(lacks).collect::<Vec<_>>();
+    let (what, files): (_, &[&'static str]) = match Layout::of(model_type) {
+        Some(Layout::M2m100 | Layout::Mbart) => (
+            "Hugging Face M2M100, NLLB or mBART model",
+            // The vocabulary is a part of the SentencePiece model, but for M2M100.
+            &[CONFIG, SHARED_SPM, WEIGHTS],
+        ),
+        Some(Layout::Marian) | None => (
+            "Hugging Face Marian model",
+            &[CONFIG, VOCABULARY, SOURCE_SPM, TARGET_SPM, WEIGHTS],
+        ),
+    };
+    let missing = files.iter().copied().filter(lacks).collect::<Vec<_>>();
+    let directory = directory.to_owned();
     match missing[..] {
         [] => Ok(()),
-        [WEIGHTS] if directory.join(PICKLED_WEIGHTS).is_file() => Err(ImportError::Pickled {
-            directory: directory.to_owned(),
-        }),
+        [WEIGHTS] if directory.join(SHARDED_WEIGHTS).is_file() => {
+            Err(ImportError::Sharded { directory })
+        }
+        [WEIGHTS] if directory.join(PICKLED_WEIGHTS).is_file() => {
+            Err(ImportError::Pickled { directory })
+        }
         _ => Err(ImportError::Missing {
-            directory: directory.to_owned(),
+            directory,
+            what,
             missing,
         }),
     }
@@ -39,7 +58,7 @@ pub(super) fn check_files(directory: &Path) -> Result<(), ImportError> {
 
 /// A model in Hugging Face's form, in memory.
 pub(super) struct Source {
-    config: MarianConfig,
+    config: NetworkConfig,
     vocabulary: Vec<String>,
     weights: Weights,
 }
@@ -50,14 +69,17 @@ impl Source {
             let path = from.join(name);
             move |reason: String| ImportError::Content { path, reason }
         };
-        let mut config = MarianConfig::read(&from.join(CONFIG)).map_err(content(CONFIG))?;
+        let mut config = NetworkConfig::read(&from.join(CONFIG)).map_err(content(CONFIG))?;
         let generation = from.join(GENERATION_CONFIG);
         if generation.is_file() {
             let forbidden = read_bad_words(&generation).map_err(content(GENERATION_CONFIG))?;
             config.bad_words_ids = forbidden.or(config.bad_words_ids);
         }
-        let vocabulary =
-            marian::read_vocabulary(&from.join(VOCABULARY)).map_err(content(VOCABULARY))?;
+        let vocabulary = match config.layout() {
+            Layout::Marian => transformer::read_vocabulary(&from.join(VOCABULARY)),
+            Layout::M2m100 | Layout::Mbart => pieces::of_folder(from, config.vocab_size),
+        };
+        let vocabulary = vocabulary.map_err(content(VOCABULARY))?;
         if vocabulary.len() != config.vocab_size {
             return Err(content(VOCABULARY)(format!(
                 "has {} pieces, the configuration says {}",
@@ -82,13 +104,43 @@ impl Source {
         into: &Path,
         options: &ImportOptions,
     ) -> Result<Manifest, ImportError> {
-        let languages = languages::find(from, &self.vocabulary, options)?;
+        let (architecture, languages) = match self.family(from)? {
+            None => {
+                let languages = languages::find(from, &self.vocabulary, options)?;
+                (Architecture::Marian, languages)
+            }
+            Some((architecture, family)) => {
+                let languages = languages::of_family(family, &self.vocabulary, options)?;
+                (architecture, languages)
+            }
+        };
         let positions = u32::try_from(self.config.max_position_embeddings).unwrap_or(u32::MAX);
         let limits = Limits {
             max_input_tokens: positions,
             max_output_tokens: positions,
         };
-        manifest(into, options, Architecture::Marian, languages, limits)
+        manifest(into, options, architecture, languages, limits)
+    }
+
+    /// Architecture and family of a many-to-many model.
+    fn family(&self, from: &Path) -> Result<Option<(Architecture, Family)>, ImportError> {
+        let layout = self.config.layout();
+        if layout == Layout::Marian {
+            return Ok(None);
+        }
+        match (layout, Family::of_vocabulary(&self.vocabulary)) {
+            (Layout::M2m100, Some(family @ Family::M2m100)) => {
+                Ok(Some((Architecture::M2m100, family)))
+            }
+            (Layout::M2m100, Some(family @ Family::Nllb)) => Ok(Some((Architecture::Nllb, family))),
+            (Layout::Mbart, Some(family @ Family::Mbart)) => {
+                Ok(Some((Architecture::Mbart, family)))
+            }
+            _ => Err(ImportError::Languages(format!(
+                "{} has no language tokens such as __en__, eng_Latn or en_XX in tokenizer.json, tokenizer_config.json, added_tokens.json or special_tokens_map.json",
+                from.display()
+            ))),
+        }
     }
 
     /// Writes the model's files and describes them.
@@ -117,16 +169,9 @@ impl Source {
         config
             .and_then(|text| fs::write(into.join(CONFIG), text + "\n"))
             .map_err(unwritable(CONFIG))?;
-        // A shared SentencePiece model is kept once.
-        let spm_is_shared = same_content(&from.join(SOURCE_SPM), &from.join(TARGET_SPM));
-        let target_spm = if spm_is_shared {
-            SOURCE_SPM
-        } else {
-            TARGET_SPM
-        };
-        for name in [VOCABULARY, SOURCE_SPM, target_spm] {
-            copy(&from.join(name), &into.join(name)).map_err(unwritable(name))?;
-        }
+        let target_spm = self
+            .write_tokeniser(from, into)
+            .map_err(|(name, source)| unwritable(name)(source))?;
         let files = [
             (Role::Weights, WEIGHTS),
             (Role::Config, CONFIG),
@@ -138,6 +183,32 @@ impl Source {
             .into_iter()
             .map(|(role, name)| Ok((role, entry(into, name).map_err(unwritable(name))?)))
             .collect()
+    }
+
+    /// Writes vocabulary and SentencePiece models, and returns the name of the target's. The error names the file.
+    fn write_tokeniser(
+        &self,
+        from: &Path,
+        into: &Path,
+    ) -> Result<&'static str, (&'static str, io::Error)> {
+        let copied =
+            |from: &Path, name| copy(from, &into.join(name)).map_err(|error| (name, error));
+        if self.config.layout() != Layout::Marian {
+            let numbers = self.vocabulary.iter().cloned().zip(0_u32..);
+            let numbers = numbers.collect::<BTreeMap<_, _>>();
+            let text = serde_json::json!(numbers).to_string();
+            fs::write(into.join(VOCABULARY), text).map_err(|error| (VOCABULARY, error))?;
+            copied(&from.join(SHARED_SPM), SOURCE_SPM)?;
+            return Ok(SOURCE_SPM);
+        }
+        copied(&from.join(VOCABULARY), VOCABULARY)?;
+        copied(&from.join(SOURCE_SPM), SOURCE_SPM)?;
+        // A shared SentencePiece model is kept once.
+        if same_content(&from.join(SOURCE_SPM), &from.join(TARGET_SPM)) {
+            return Ok(SOURCE_SPM);
+        }
+        copied(&from.join(TARGET_SPM), TARGET_SPM)?;
+        Ok(TARGET_SPM)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which tensors of a checkpoint are kept.
 
 use crate::{
-    marian::{EMBEDDING, MarianConfig, OUTPUT_BIAS},
+    transformer::{EMBEDDING, Layout, NetworkConfig, OUTPUT_BIAS, POSITION_OFFSET, positions_of},
     weights::{Tensor, Weights},
 };
 
@@ -11,15 +11,11 @@ const EMBEDDING_COPIES: [&str; 3] = [
     "model.decoder.embed_tokens.weight",
     "lm_head.weight",
 ];
-const POSITION_TABLES: [&str; 2] = [
-    "model.encoder.embed_positions.weight",
-    "model.decoder.embed_positions.weight",
-];
 /// How far a stored position table may be from the computed one: half precision is this coarse.
 const POSITION_TOLERANCE: f32 = 1e-3;
 
 /// Drops what follows from the rest; the error is a sentence about what would be lost.
-pub(super) fn reduced(mut weights: Weights, config: &MarianConfig) -> Result<Weights, String> {
+pub(super) fn reduced(mut weights: Weights, config: &NetworkConfig) -> Result<Weights, String> {
     for copy in EMBEDDING_COPIES {
         let Some(tensor) = weights.tensors.remove(copy) else {
             continue;
@@ -33,13 +29,17 @@ pub(super) fn reduced(mut weights: Weights, config: &MarianConfig) -> Result<Wei
         }
     }
     let computed = config.position_table();
-    for name in POSITION_TABLES {
-        if weights
-            .tensors
-            .remove(name)
-            .is_some_and(|table| !close(&table, &computed))
-        {
-            return Err(format!("{name} is not Marian's table of sines and cosines"));
+    for (name, offset) in position_tables(config) {
+        let table = weights.tensors.remove(&name);
+        let table = table.map(|table| match offset {
+            0 => table,
+            _ => table.without_rows(offset).first_rows(computed.shape[0]),
+        });
+        if table.is_some_and(|table| !close(&table, &computed)) {
+            return Err(format!(
+                "{name} is not the table of sines and cosines of {}",
+                config.model_type
+            ));
         }
     }
     let zero_bias = weights
@@ -58,9 +58,23 @@ pub(super) fn reduced(mut weights: Weights, config: &MarianConfig) -> Result<Wei
     match surplus[..] {
         [] => Ok(weights),
         _ => Err(format!(
-            "holds tensors that Marian does not have: {}",
+            "holds tensors that {} does not have: {}",
+            config.model_type,
             surplus.join(", ")
         )),
+    }
+}
+
+/// Tables that follow from the configuration, and how many rows are before that of the first position.
+fn position_tables(config: &NetworkConfig) -> Vec<(String, usize)> {
+    let both = ["encoder", "decoder"];
+    match config.layout() {
+        Layout::Marian => both.map(|stack| (positions_of(stack), 0)).into(),
+        // Older versions of transformers saved it.
+        Layout::M2m100 => both
+            .map(|stack| (positions_of(stack) + "s", POSITION_OFFSET))
+            .into(),
+        Layout::Mbart => Vec::new(),
     }
 }
 
@@ -75,7 +89,7 @@ fn close(a: &Tensor, b: &Tensor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marian::tests::{config, zeros};
+    use crate::transformer::tests::{config, zeros};
 
     #[test]
     fn derivable_tensors_are_dropped() {
@@ -84,10 +98,8 @@ mod tests {
         for copy in EMBEDDING_COPIES {
             weights.tensors.insert(copy.into(), kept[EMBEDDING].clone());
         }
-        for table in POSITION_TABLES {
-            weights
-                .tensors
-                .insert(table.into(), config().position_table());
+        for (table, _) in position_tables(&config()) {
+            weights.tensors.insert(table, config().position_table());
         }
         let bias = Tensor {
             shape: vec![1, 5],
@@ -109,7 +121,7 @@ mod tests {
             values: vec![1.0],
         };
         assert!(with(EMBEDDING_COPIES[1], one()).contains("differs"));
-        assert!(with(POSITION_TABLES[0], one()).contains("sines"));
+        assert!(with(&position_tables(&config())[0].0, one()).contains("sines"));
         assert!(with("model.extra.weight", one()).contains("model.extra.weight"));
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Display};
 use toml::{Table, Value};
 
 use super::{
-    Architecture, FileEntry, Limits, Manifest, ManifestError, Problem, Role, TARGET_PLACEHOLDER,
-    Tier,
+    Architecture, FileEntry, Limits, Manifest, ManifestError, Problem, Role, SOURCE_PLACEHOLDER,
+    TARGET_PLACEHOLDER, Tier,
 };
 
 pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
@@ -40,12 +40,16 @@ fn read(mut root: Section<'_>) -> Manifest {
     if let Some(token) = &language_token {
         root.check(
             "language_token",
-            token.contains(TARGET_PLACEHOLDER),
-            "must contain `{target}`, the place of the target language",
+            [SOURCE_PLACEHOLDER, TARGET_PLACEHOLDER]
+                .iter()
+                .any(|place| token.contains(place)),
+            "must contain `{source}` or `{target}`, the place of a language",
         );
     }
+    let target_token = root.optional_text("target_token");
     let architecture = root.choice("architecture", &Architecture::ALL);
-    check_targets(&mut root, architecture, &language_token, &target_languages);
+    let tokens = [&language_token, &target_token];
+    check_targets(&mut root, architecture, tokens, &target_languages);
     let manifest = Manifest {
         id,
         name: root.text("name"),
@@ -57,6 +61,9 @@ fn read(mut root: Section<'_>) -> Manifest {
         licence: root.text("licence"),
         attribution: root.text("attribution"),
         language_token,
+        target_token,
+        source_end: root.flag_or("source_end", true),
+        language_codes: root.optional_text_table("language_codes"),
         limits: limits(root.section("limits")),
         files: files(root.section("files"), architecture),
     };
@@ -67,22 +74,28 @@ fn read(mut root: Section<'_>) -> Manifest {
 fn check_targets(
     root: &mut Section<'_>,
     architecture: Architecture,
-    token: &Option<String>,
+    tokens: [&Option<String>; 2],
     targets: &[String],
 ) {
-    match architecture {
-        Architecture::Marian => root.check(
-            "language_token",
-            token.is_some() || targets.len() <= 1,
-            "is needed where there is more than one target language",
-        ),
-        Architecture::Firefox => {
-            let message = "must name one language: a firefox model has one target";
-            root.check("target_languages", targets.len() <= 1, message);
-            let message = "does not apply: a firefox model has one target language";
-            root.check("language_token", token.is_none(), message);
-        }
+    let [language_token, target_token] = tokens;
+    if architecture == Architecture::Firefox {
+        let message = "must name one language: a firefox model has one target";
+        root.check("target_languages", targets.len() <= 1, message);
+        let message = "does not apply: a firefox model has one target language";
+        root.check("language_token", language_token.is_none(), message);
+        root.check("target_token", target_token.is_none(), message);
+        return;
     }
+    let names_target = |token: &&Option<String>| {
+        token
+            .as_ref()
+            .is_some_and(|token| token.contains(TARGET_PLACEHOLDER))
+    };
+    root.check(
+        "language_token",
+        targets.len() <= 1 || tokens.iter().any(names_target),
+        "or target_token must contain `{target}` where there is more than one target language",
+    );
 }
 
 fn limits(mut section: Section<'_>) -> Limits {
@@ -116,6 +129,12 @@ fn files(mut section: Section<'_>, architecture: Architecture) -> BTreeMap<Role,
         .into_iter()
         .map(|role| (role, file(section.section(&role.to_string()))))
         .collect::<BTreeMap<_, _>>();
+    if architecture == Architecture::Ctranslate2 {
+        let has = |role| files.contains_key(&role);
+        let complete = has(Role::Vocab) || has(Role::SourceVocab) && has(Role::TargetVocab);
+        let message = "is missing, and so is source_vocab or target_vocab";
+        section.check("vocab", complete, message);
+    }
     section.refuse_the_rest();
     files
 }
@@ -248,6 +267,29 @@ impl Section<'_> {
             _ => None,
         };
         self.take(key, "a list of texts", convert)
+            .unwrap_or_default()
+    }
+
+    fn flag_or(&mut self, key: &str, default: bool) -> bool {
+        if !self.table.contains_key(key) {
+            return default;
+        }
+        self.take(key, "true or false", |value| value.as_bool())
+            .unwrap_or(default)
+    }
+
+    fn optional_text_table(&mut self, key: &str) -> BTreeMap<String, String> {
+        if !self.table.contains_key(key) {
+            return BTreeMap::new();
+        }
+        let convert = |value| match value {
+            Value::Table(table) => table
+                .into_iter()
+                .map(|(name, value)| Some((name, text_of(value)?)))
+                .collect(),
+            _ => None,
+        };
+        self.take(key, "a table of texts", convert)
             .unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! Marian models of the Hugging Face Hub, by its documented addresses.
+//! Models of the Hugging Face Hub, by its documented addresses.
 
 use std::fmt;
 
@@ -14,17 +14,35 @@ pub struct Repository {
     revision: String,
 }
 
-/// Files of a Marian model, and whether it can do without them.
-pub const FILES: [(&str, bool); 8] = [
-    ("config.json", false),
-    ("vocab.json", false),
-    ("source.spm", false),
-    ("target.spm", false),
-    ("model.safetensors", false),
-    ("generation_config.json", true),
-    ("tokenizer_config.json", true),
-    ("README.md", true),
-];
+/// The file that tells the type of a model.
+pub const CONFIG: &str = "config.json";
+
+/// Files of a model beside its configuration, and whether it can do without them. The weights are last.
+#[must_use]
+pub fn files(model_type: Option<&str>) -> &'static [(&'static str, bool)] {
+    match model_type {
+        Some("m2m_100" | "mbart") => &[
+            ("sentencepiece.bpe.model", false),
+            ("vocab.json", true),
+            ("generation_config.json", true),
+            ("tokenizer_config.json", true),
+            ("special_tokens_map.json", true),
+            ("added_tokens.json", true),
+            ("tokenizer.json", true),
+            ("README.md", true),
+            ("model.safetensors", false),
+        ],
+        _ => &[
+            ("vocab.json", false),
+            ("source.spm", false),
+            ("target.spm", false),
+            ("generation_config.json", true),
+            ("tokenizer_config.json", true),
+            ("README.md", true),
+            ("model.safetensors", false),
+        ],
+    }
+}
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -87,8 +87,58 @@ fn several_targets_need_a_language_token() {
     let text = example().replace("language_token = \">>{target}<<\"", "");
     assert_eq!(
         problems(&text),
-        ["language_token: is needed where there is more than one target language"]
+        [
+            "language_token: or target_token must contain `{target}` where there is more than one target language"
+        ]
     );
+    let text = example().replace(
+        "language_token = \">>{target}<<\"",
+        "target_token = \"{target}\"",
+    );
+    parse(&text).unwrap();
+}
+
+#[test]
+fn the_tokens_of_a_many_to_many_model_are_read_and_written() {
+    let text = example()
+        .replace("architecture = \"marian\"", "architecture = \"nllb\"")
+        .replace(
+            "language_token = \">>{target}<<\"",
+            "language_token = \"{source}\"\ntarget_token = \"{target}\"\nsource_end = false",
+        )
+        + "\n[language_codes]\nfr = \"fra_Latn\"\n";
+    let manifest = parse(&text).unwrap();
+    assert_eq!(manifest.architecture, Architecture::Nllb);
+    assert_eq!(manifest.language_codes["fr"], "fra_Latn");
+    assert!(!manifest.source_end);
+    assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
+    assert_eq!(
+        problems(&text.replace("= false", "= 1").replace("\"fra_Latn\"", "1")),
+        [
+            "source_end: must be true or false",
+            "language_codes: must be a table of texts",
+        ]
+    );
+}
+
+#[test]
+fn a_converted_model_has_one_vocabulary_or_two() {
+    let model = |roles: &[Role]| {
+        let files = roles.iter().map(|role| entry(*role)).collect::<String>();
+        firefox().replace("\"firefox\"", "\"ctranslate2\"") + &files
+    };
+    for roles in [
+        &[Role::Vocab][..],
+        &[Role::SourceVocab, Role::TargetVocab, Role::Config],
+    ] {
+        parse(&model(roles)).unwrap();
+    }
+    for roles in [&[][..], &[Role::SourceVocab]] {
+        assert_eq!(
+            problems(&model(roles)),
+            ["files.vocab: is missing, and so is source_vocab or target_vocab"]
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The Marian architecture: its configuration and the tensors it consists of.
+//! Marian, M2M100 and mBART: their configuration and the tensors they consist of. NLLB has the network of M2M100.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -14,9 +14,12 @@ pub(crate) const END_PIECE: &str = "</s>";
 pub(crate) const UNKNOWN_PIECE: &str = "<unk>";
 pub(crate) const PADDING_PIECE: &str = "<pad>";
 
+/// Rows of a table of positions before that of the first position, in M2M100 and mBART.
+pub(crate) const POSITION_OFFSET: usize = 2;
+
 /// The used subset of Hugging Face's `config.json`. Other keys are about training or are defaults.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct MarianConfig {
+pub(crate) struct NetworkConfig {
     pub(crate) model_type: String,
     pub(crate) d_model: usize,
     pub(crate) encoder_layers: usize,
@@ -52,7 +55,40 @@ fn yes() -> bool {
     true
 }
 
-impl MarianConfig {
+/// What differs between the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Layers are normalised at their end, positions are sines and cosines.
+    Marian,
+    /// Layers are normalised at their start, positions are sines and cosines.
+    M2m100,
+    /// Layers are normalised at their start, and embeddings too; positions are trained.
+    Mbart,
+}
+
+impl Layout {
+    /// The layout of a `model_type`.
+    pub(crate) fn of(model_type: &str) -> Option<Self> {
+        match model_type {
+            "marian" => Some(Self::Marian),
+            "m2m_100" => Some(Self::M2m100),
+            "mbart" => Some(Self::Mbart),
+            _ => None,
+        }
+    }
+}
+
+/// Name of the trained positions of a stack.
+pub(crate) fn positions_of(stack: &str) -> String {
+    format!("model.{stack}.embed_positions.weight")
+}
+
+impl NetworkConfig {
+    /// The layout; [`Self::read`] refuses other types.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(&self.model_type).unwrap_or(Layout::Marian)
+    }
+
     /// Reads a `config.json`; the error is a sentence about its content.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
@@ -72,10 +108,11 @@ impl MarianConfig {
                 problems.push(problem);
             }
         };
+        let layout = Layout::of(&self.model_type);
         require(
-            self.model_type == "marian",
+            layout.is_some(),
             format!(
-                "model_type is {}, only marian is supported",
+                "model_type is {}, only marian, m2m_100 and mbart are supported",
                 self.model_type
             ),
         );
@@ -88,7 +125,7 @@ impl MarianConfig {
             "source and target have separate vocabularies, only a shared one is supported".into(),
         );
         require(
-            !self.normalize_before && !self.normalize_embedding,
+            layout != Some(Layout::Marian) || !self.normalize_before && !self.normalize_embedding,
             "normalize_before and normalize_embedding are not part of Marian".into(),
         );
         for (name, heads) in [
@@ -147,7 +184,22 @@ impl MarianConfig {
             self.add_attention(&mut wanted, &format!("{prefix}.encoder_attn"));
             self.add_feed_forward(&mut wanted, &prefix, self.decoder_ffn_dim);
         }
+        for stack in ["encoder", "decoder"] {
+            self.add_stack(&mut wanted, stack);
+        }
         wanted
+    }
+
+    fn add_stack(&self, wanted: &mut BTreeMap<String, Vec<usize>>, stack: &str) {
+        let layout = self.layout();
+        if layout != Layout::Marian {
+            self.add_norm(wanted, &format!("model.{stack}.layer_norm"));
+        }
+        if layout == Layout::Mbart {
+            self.add_norm(wanted, &format!("model.{stack}.layernorm_embedding"));
+            let rows = self.max_position_embeddings + POSITION_OFFSET;
+            wanted.insert(positions_of(stack), vec![rows, self.d_model]);
+        }
     }
 
     fn add_attention(&self, wanted: &mut BTreeMap<String, Vec<usize>>, prefix: &str) {
@@ -194,29 +246,41 @@ impl MarianConfig {
         }
     }
 
-    /// The sine and cosine of each position, which Marian adds to the embeddings: sines in the first half of a
+    /// The sine and cosine of each position, where they are added to the embeddings: sines in the first half of a
     /// row, cosines in the second.
     pub(crate) fn position_table(&self) -> Tensor {
         let (positions, width) = (self.max_position_embeddings, self.d_model);
-        let angle = |position: usize, column: usize| {
-            position as f64 / 10_000_f64.powf((2 * (column / 2)) as f64 / width as f64)
-        };
         let mut values = Vec::with_capacity(positions * width);
         for position in 0..positions {
-            values.extend(
-                (0..width)
-                    .step_by(2)
-                    .map(|column| angle(position, column).sin() as f32),
-            );
-            values.extend(
-                (1..width)
-                    .step_by(2)
-                    .map(|column| angle(position, column).cos() as f32),
-            );
+            let angles =
+                |columns: usize| (0..columns).map(move |column| self.angle(position, column));
+            values.extend(angles(width.div_ceil(2)).map(|angle| angle.sin() as f32));
+            values.extend(angles(width / 2).map(|angle| angle.cos() as f32));
         }
         Tensor {
             shape: vec![positions, width],
             values,
+        }
+    }
+
+    fn angle(&self, position: usize, column: usize) -> f64 {
+        match self.layout() {
+            Layout::Marian => {
+                position as f64 / 10_000_f64.powf((2 * column) as f64 / self.d_model as f64)
+            }
+            Layout::M2m100 | Layout::Mbart => {
+                let steps = (self.d_model / 2).saturating_sub(1).max(1);
+                let step = 10_000_f64.ln() / steps as f64;
+                (position + POSITION_OFFSET) as f64 * (-step * column as f64).exp()
+            }
+        }
+    }
+
+    /// What is added to the embeddings at each position of a stack.
+    pub(crate) fn positions(&self, weights: &Weights, stack: &str) -> Tensor {
+        match self.layout() {
+            Layout::Mbart => weights.tensors[&positions_of(stack)].without_rows(POSITION_OFFSET),
+            Layout::Marian | Layout::M2m100 => self.position_table(),
         }
     }
 }
@@ -250,7 +314,7 @@ pub(crate) fn read_vocabulary(path: &Path) -> Result<Vec<String>, String> {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn config() -> MarianConfig {
+    pub(crate) fn config() -> NetworkConfig {
         serde_json::from_value(serde_json::json!({
             "model_type": "marian", "d_model": 4, "encoder_layers": 1, "decoder_layers": 1,
             "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 8,
@@ -262,7 +326,7 @@ pub(crate) mod tests {
     }
 
     /// Weights of the right names and shapes.
-    pub(crate) fn zeros(config: &MarianConfig) -> Weights {
+    pub(crate) fn zeros(config: &NetworkConfig) -> Weights {
         let tensor = |shape: Vec<usize>| {
             let values = vec![0.0; shape.iter().product()];
             Tensor { shape, values }
@@ -306,7 +370,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_padding_is_not_among_the_suppressed() {
-        let config = MarianConfig {
+        let config = NetworkConfig {
             bad_words_ids: Some(vec![vec![4], vec![1]]),
             ..config()
         };
@@ -315,10 +379,10 @@ pub(crate) mod tests {
 
     #[test]
     fn every_unsupported_setting_is_named() {
-        let config = MarianConfig {
-            model_type: "m2m_100".into(),
+        let config = NetworkConfig {
+            model_type: "bart".into(),
             pad_token_id: 9,
-            normalize_before: true,
+            tie_word_embeddings: false,
             ..config()
         };
         assert_eq!(config.problems().len(), 3);

@@ -5,25 +5,47 @@ use std::collections::HashSet;
 /// The part of a SentencePiece model that is used for encoding.
 #[derive(Debug, Default)]
 pub struct SpmFile {
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) is_unigram: bool,
-    pub(crate) byte_fallback: bool,
-    pub(crate) normalisation_table: Vec<u8>,
-    pub(crate) add_dummy_prefix: bool,
-    pub(crate) remove_extra_whitespaces: bool,
+    /// The vocabulary, in the order of its numbers.
+    pub pieces: Vec<Piece>,
+    /// How a text is split into pieces.
+    pub algorithm: Algorithm,
+    /// Whether a character without a piece is spelt in bytes.
+    pub byte_fallback: bool,
+    /// Table of replacements, in SentencePiece's own compiled form.
+    pub normalisation_table: Vec<u8>,
+    /// Whether a space is put before every text.
+    pub add_dummy_prefix: bool,
+    /// Whether repeated spaces become one.
+    pub remove_extra_whitespaces: bool,
+}
+
+/// How a text is split into pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// The most probable split.
+    #[default]
+    Unigram,
+    /// Byte-pair encoding: the best pair of neighbours is merged first.
+    Bpe,
 }
 
 /// One piece of the vocabulary.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Piece {
-    pub(crate) text: String,
-    pub(crate) score: f32,
-    pub(crate) kind: PieceKind,
+pub struct Piece {
+    /// The text.
+    pub text: String,
+    /// Logarithm of its probability, or, of byte-pair encoding, its negative rank.
+    pub score: f32,
+    /// Purpose of the piece.
+    pub kind: PieceKind,
 }
 
+/// Purpose of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PieceKind {
+pub enum PieceKind {
+    /// A part of a text.
     Normal,
+    /// A part of a text that is never split or merged.
     UserDefined,
     /// Stands for one byte of a character that has no piece.
     Byte,
@@ -37,20 +59,19 @@ pub enum SpmError {
     /// The bytes are not such a message.
     #[error("not a SentencePiece model: {0}")]
     Malformed(&'static str),
-    /// It is one of a kind that Marian models do not use.
+    /// It is one of a kind that translation models do not use.
     #[error("a SentencePiece model of an unsupported kind: {0}")]
     Unsupported(&'static str),
 }
 
 impl SpmFile {
-    /// Reads a unigram model.
+    /// Reads a unigram model or one of byte-pair encoding.
     ///
     /// # Errors
     /// Any [`SpmError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SpmError> {
         // These are the defaults of the message's definition.
         let mut file = Self {
-            is_unigram: true,
             add_dummy_prefix: true,
             remove_extra_whitespaces: true,
             ..Self::default()
@@ -66,14 +87,12 @@ impl SpmFile {
         if file.pieces.is_empty() {
             return Err(SpmError::Malformed("it has no pieces"));
         }
-        if !file.is_unigram {
-            return Err(SpmError::Unsupported("only unigram models can be used"));
-        }
         Ok(file)
     }
 
     /// Characters that are a piece by themselves.
-    pub(crate) fn characters(&self) -> HashSet<char> {
+    #[must_use]
+    pub fn characters(&self) -> HashSet<char> {
         let pieces = self
             .pieces
             .iter()
@@ -82,16 +101,21 @@ impl SpmFile {
     }
 
     /// Whether any character can be spelt in bytes.
-    pub(crate) fn has_all_bytes(&self) -> bool {
+    #[must_use]
+    pub fn has_all_bytes(&self) -> bool {
         let bytes = self.pieces.iter();
         bytes.filter(|piece| piece.kind == PieceKind::Byte).count() == 256
     }
 
     fn read_trainer(&mut self, bytes: &[u8]) -> Result<(), SpmError> {
-        const UNIGRAM: u64 = 1;
         for field in Fields(bytes) {
             match field? {
-                (3, Field::Number(kind)) => self.is_unigram = kind == UNIGRAM,
+                (3, Field::Number(1)) => self.algorithm = Algorithm::Unigram,
+                (3, Field::Number(2)) => self.algorithm = Algorithm::Bpe,
+                (3, Field::Number(_)) => {
+                    let reason = "only unigram models and byte-pair encoding can be used";
+                    return Err(SpmError::Unsupported(reason));
+                }
                 (35, Field::Number(flag)) => self.byte_fallback = flag != 0,
                 _ => {}
             }
@@ -143,7 +167,8 @@ impl Piece {
 }
 
 /// The character of a piece that has no other.
-pub(crate) fn only(piece: &str) -> Option<char> {
+#[must_use]
+pub fn only(piece: &str) -> Option<char> {
     let mut characters = piece.chars();
     characters.next().filter(|_| characters.next().is_none())
 }
@@ -256,7 +281,7 @@ mod tests {
 
     #[test]
     fn models_of_another_kind_are_refused() {
-        let bytes = b"\x0a\x03\x0a\x01a\x12\x02\x18\x02";
+        let bytes = b"\x0a\x03\x0a\x01a\x12\x02\x18\x03";
         assert!(matches!(
             SpmFile::parse(bytes),
             Err(SpmError::Unsupported(_))
