@@ -55,6 +55,12 @@ impl RemoteCapabilities {
         &self.now
     }
 
+    /// Capabilities of known nodes that are unreachable or failing.
+    #[must_use]
+    pub fn later(&self) -> &[Capability] {
+        &self.later
+    }
+
     /// Whether this node has just started and may not know all others yet.
     #[must_use]
     pub const fn is_incomplete(&self) -> bool {

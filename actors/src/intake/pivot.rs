@@ -10,8 +10,8 @@ use ractor::ActorRef;
 
 use crate::{
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Leg, Order, OutcomeSink, RequestError, TextChecks,
-        Ticket, Translated,
+        ErrorCode, Job, JobOutcome, Language, Leg, Locality, Order, OutcomeSink, RequestError,
+        TextChecks, Ticket, Translated,
     },
     events::Event,
     routing::choose_pivot,
@@ -19,16 +19,31 @@ use crate::{
 
 use super::{IntakeMessage, IntakeState, placement::Wanted};
 
+/// The models that a route may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Models {
+    /// Those that work now.
+    Working,
+    /// Also those that are broken or away: the route waits for their return.
+    Known,
+}
+
 impl IntakeState {
-    /// The pivot for a pair that has no working model of its own; `None` where it cannot be translated over one.
-    pub(super) fn pivot(&self, wanted: Wanted, leg: Leg, may_leave: bool) -> Option<Language> {
-        if leg != Leg::Whole {
+    /// The pivot for a pair of an order that has no working model of its own; `None` where it cannot be translated over one.
+    pub(super) fn pivot(&self, wanted: Wanted, order: &Order, models: Models) -> Option<Language> {
+        if order.leg != Leg::Whole {
             return None;
         }
-        let local = self.start.routes.iter().filter(|route| self.works(route));
+        let is_known = models == Models::Known;
+        let local = self.start.routes.iter();
+        let local = local.filter(|route| is_known || self.works(route));
         let local = local.map(|route| &route.ability);
+        let may_leave = order.locality == Locality::Cluster;
         let remote = may_leave.then(|| self.start.remote_nodes.remote_capabilities());
-        let remote = remote.iter().flat_map(|remote| remote.now());
+        let remote = remote.iter().flat_map(|remote| {
+            let later = remote.later().iter().filter(|_| is_known);
+            remote.now().iter().chain(later)
+        });
         let pair = (wanted.source, wanted.target);
         choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
     }

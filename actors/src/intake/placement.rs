@@ -13,6 +13,7 @@ use crate::{
 
 use super::{
     IntakeState,
+    pivot::Models,
     resolution::{PlacementFailure, Resolved},
 };
 
@@ -132,13 +133,18 @@ impl IntakeState {
         if remote_capabilities.is_incomplete() && remote != RemoteAvailability::Now {
             return Err(PlacementFailure::early());
         }
-        // Two steps now are better than one that has to wait.
-        if !matches!(remote, RemoteAvailability::Now | RemoteAvailability::Better)
-            && let Some(pivot) = self.pivot(wanted, order.leg, may_leave)
-        {
-            return Ok(Place::Over(pivot));
+        if matches!(remote, RemoteAvailability::Now | RemoteAvailability::Better) {
+            return Ok(place(here, remote, may_leave));
         }
-        Ok(place(here, remote, may_leave))
+        let pivot = |models| self.pivot(wanted, order, models).map(Place::Over);
+        // Two steps now are better than one that has to wait, and that is better than two that have to.
+        Ok(pivot(Models::Working).unwrap_or_else(|| {
+            let placed = place(here, remote, may_leave);
+            match placed {
+                Place::Nowhere(_) => pivot(Models::Known).unwrap_or(placed),
+                placed => placed,
+            }
+        }))
     }
 
     /// Whether another node has a model whose tier is nearer to the one wanted than `own`.

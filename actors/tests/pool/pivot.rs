@@ -1,6 +1,12 @@
 //! Jobs over a pivot language: one outcome for each, made of two steps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use babelmesh_actors::{
@@ -14,6 +20,7 @@ use babelmesh_actors::{
     routing::Capability,
 };
 use ractor::{ActorRef, rpc::CallResult};
+use tokio::time::sleep;
 
 use crate::bench::{Bench, LONG, texts};
 
@@ -130,17 +137,25 @@ async fn a_translation_that_outgrows_the_limit_for_texts_is_still_translated() {
     assert!(bench.settle().await.is_empty());
 }
 
-/// Another node with the model of the first step.
-struct Portuguese;
+/// Another node with the model of the first step, which may be away.
+struct Portuguese {
+    is_away: AtomicBool,
+}
 
 #[async_trait]
 impl RemoteNodes for Portuguese {
     fn remote_capabilities(&self) -> Arc<RemoteCapabilities> {
-        let now = vec![capability("pt", "en")];
-        Arc::new(RemoteCapabilities::new(now, Vec::new(), false))
+        let all = vec![capability("pt", "en")];
+        Arc::new(match self.is_away.load(Relaxed) {
+            true => RemoteCapabilities::new(Vec::new(), all, false),
+            false => RemoteCapabilities::new(all, Vec::new(), false),
+        })
     }
 
     async fn translate(&self, forwarded: ForwardedJob) -> Result<Translated, RequestError> {
+        while self.is_away.load(Relaxed) {
+            sleep(Duration::from_millis(5)).await;
+        }
         let target = forwarded.target;
         Ok(Translated {
             text: format!("{target}:{}", forwarded.request.text),
@@ -166,9 +181,16 @@ impl RemoteNodes for Portuguese {
 async fn the_steps_of_a_route_may_be_done_by_different_nodes() {
     let alone = (Arc::new(()) as _, None);
     let retry = RetryPolicy::default();
-    let remote = Arc::new(Portuguese) as _;
-    let mut bench = Bench::start_beside(FakeSpec::default(), retry, alone, remote, |_| {}).await;
+    let remote = Arc::new(Portuguese {
+        is_away: AtomicBool::new(true),
+    });
+    let port = Arc::clone(&remote) as _;
+    let mut bench = Bench::start_beside(FakeSpec::default(), retry, alone, port, |_| {}).await;
     bench.offer_to_all(texts(20), in_portuguese);
+    // A step whose only node is away waits for it, as a job of a pair with one model does.
+    sleep(Duration::from_millis(200)).await;
+    assert!(bench.outcomes.0.lock().unwrap().is_empty());
+    remote.is_away.store(false, Relaxed);
     let errors = bench.settle().await;
     assert!(errors.is_empty(), "{errors:?}");
     // One that may not leave this node finds only half a route on it.

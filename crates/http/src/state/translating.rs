@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use babelmesh_actors::{
     caller,
+    detect::identify,
     domain::{ClientId, ErrorCode, Locality, Priority, TranslationRequest},
 };
 
@@ -41,7 +42,7 @@ impl Api {
             return self.translate_here(order, Locality::Node).await;
         };
         let nodes = cluster.candidate_nodes(&order);
-        if nodes.is_empty() && self.may_be_pivoted(options) {
+        if nodes.is_empty() && self.is_pivoted(text, options) {
             // The models of the route may be on different nodes.
             return self.translate_here(order, Locality::Cluster).await;
         }
@@ -54,7 +55,7 @@ impl Api {
         }
         let here = self.translate_here(order.clone(), Locality::Node).await;
         match &here {
-            // Another node may have what this one lacks.
+            // Another node may support the request.
             Err(error) if error.is_worth_another_node() => {
                 let remote_nodes = cluster.translate_among(order, nodes.others()).await;
                 remote_nodes.map_or(here, Translation::of)
@@ -63,7 +64,7 @@ impl Api {
         }
     }
 
-    /// Translates the texts of one request. One in an unknown language does not spoil the others, nor does one that is detected in a language that no
+    /// Translates the texts of one request. One in an unknown language does not fail the others, nor does one that is detected in a language that no
     /// model reads: it comes back as it is.
     pub(crate) async fn translate_all(
         &self,
@@ -84,11 +85,16 @@ impl Api {
         futures_util::future::try_join_all(texts.iter().map(one)).await
     }
 
-    /// Whether the cluster has a route from the source to the target.
-    fn may_be_pivoted(&self, options: &TranslationOptions) -> bool {
-        let source = options.source.parse().ok();
-        let target = options.target.parse();
-        target.is_ok_and(|target| self.catalogue().reaches(source, target))
+    /// Whether the cluster translates a text over a pivot language only. A pair whose only model has just gone is not such a
+    /// pair: its requests fail at once, and do not wait for the node.
+    fn is_pivoted(&self, text: &str, options: &TranslationOptions) -> bool {
+        let catalogue = self.catalogue();
+        let source = match options.source.eq_ignore_ascii_case("auto") {
+            true => identify([text], &catalogue.all).map(|found| found.language),
+            false => options.source.parse().ok(),
+        };
+        let pair = source.zip(options.target.parse().ok());
+        pair.is_some_and(|(source, target)| catalogue.is_pivoted(source, target))
     }
 
     async fn translate_here(
