@@ -91,12 +91,12 @@ fn draining_each_of_three_nodes_in_turn_loses_nothing_and_keeps_answers_under_tw
     );
 }
 
-/// Answers a second of so many nodes, each with two fifths of a core, to a backlog that keeps them all busy.
+/// Answers a second of so many nodes, each with a quarter of a core, to a backlog that keeps them all busy.
 fn answers_per_second(nodes: usize) -> Option<f64> {
     const DURING: Duration = Duration::from_secs(10);
     let sandbox = Sandbox::new();
     let kafka = Kafka::start(&sandbox, Cluster::default())?;
-    let shares: Vec<_> = (0..nodes).map(|_| Share::of(40)).collect::<Option<_>>()?;
+    let shares: Vec<_> = (0..nodes).map(|_| Share::of(25)).collect::<Option<_>>()?;
     let mut started: Vec<_> = shares
         .iter()
         .map(|share| {
@@ -119,7 +119,7 @@ fn answers_per_second(nodes: usize) -> Option<f64> {
         all.iter().all(|count| *count == 16 / nodes)
     });
     let mut backend = kafka.backend();
-    ask(&mut backend, 1_200 * 20 * nodes / 2);
+    ask(&mut backend, 6_000 * nodes);
     // Everybody is busy, and nobody has reached the end.
     backend.read_until(SETTLE, |ids| ids.answered() > 500);
     let (before, from) = (backend.ids.answered(), Instant::now());
@@ -158,7 +158,7 @@ fn two_nodes_with_a_share_of_a_core_each_carry_nearly_twice_the_load_of_one() {
     };
     println!("{one:.0} messages a second on one node, {two:.0} on two");
     measured(
-        "two nodes with two fifths of a core each against one, answers a second",
+        "two nodes with a quarter of a core each against one, answers a second",
         format!("{two:.0} and {one:.0}: {:.2} times", two / one),
     );
     assert!(two >= 1.8 * one, "{one:.0}/s on one, {two:.0}/s on two");
