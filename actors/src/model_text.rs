@@ -23,7 +23,7 @@ const MOST_PROBES: u8 = 3;
 /// Settings of all models of a node.
 #[derive(Debug, Clone, Default)]
 pub struct TextOptions {
-    /// What is not translated, besides the tokens that every text may hold.
+    /// Patterns that are not translated, in addition to the built-in tokens.
     pub patterns: Option<Patterns>,
     /// Whether the attributes `alt`, `title`, `placeholder` and `aria-label` of HTML are translated.
     pub attributes: bool,

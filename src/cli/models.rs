@@ -46,11 +46,11 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Download and import models: Firefox Translations models by pair, Marian models of the Hugging Face Hub
+    /// Download and import models: Firefox Translations models by pair, or models of the Hugging Face Hub
     Fetch(fetch::FetchArgs),
     /// Copy a registry of Firefox Translations models into a folder that `fetch --registry` can use
     Mirror(fetch::MirrorArgs),
-    /// Import a Hugging Face Marian model, or a Firefox Translations or Bergamot model
+    /// Import a model: Hugging Face (Marian, M2M100, NLLB, mBART-50), CTranslate2, Argos, Firefox Translations or Bergamot
     Import(import::ImportArgs),
     /// Delete the directory of a model
     Remove(remove::RemoveArgs),

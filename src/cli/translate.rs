@@ -42,7 +42,7 @@ pub(super) struct TranslateArgs {
     /// Have a node of the cluster translate: its name, or "any" for the shortest expected completion time
     #[arg(long, value_name = "NAME")]
     via_node: Option<String>,
-    /// Format of the text; with any but "text", standard input is one document
+    /// Format of the text; unless it is "text", standard input is one document
     #[arg(long, value_name = "FORMAT", default_value_t, ignore_case = true, value_parser = format_names())]
     format: Format,
     /// Text; when it is absent or -, standard input is translated: line by line, or as one document with --format

@@ -128,7 +128,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TextConfig {
-    /// Regular expressions for what is not translated.
+    /// Regular expressions for text that must not be translated.
     pub patterns: Vec<String>,
     /// Whether the attributes `alt`, `title`, `placeholder` and `aria-label` of HTML are translated.
     pub attributes: bool,
@@ -274,7 +274,7 @@ impl Default for EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// The fastest engine that runs the model: `firefox` for firefox models; for Marian models `ctranslate2` where it supports them, else
+    /// The fastest engine that runs the model: `firefox` for firefox models; for all others `ctranslate2` where it supports them, else
     /// `rust-bert`.
     Auto,
     /// The engine of Firefox Translations, in Rust.

@@ -200,7 +200,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     sizes::check(config, errors);
 }
 
-/// Most patterns for what is not translated: each is searched for in every text.
+/// Maximum number of patterns for text that must not be translated: each is searched for in every text.
 const MOST_PATTERNS: usize = 100;
 
 fn check_text(text: &TextConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

@@ -16,7 +16,7 @@ const SHOWN_CHARS: usize = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Plain text, as people write it in a chat. Tags in it are markup all the same.
+    /// Plain text, such as chat messages. Tags in it are treated as markup.
     #[default]
     Text,
     /// HTML, whole documents and fragments.
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Format {
     }
 }
 
-/// How sentences are told apart, as in DeepL's `split_sentences`.
+/// How a text is split into sentences, as in DeepL's `split_sentences`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Splitting {
@@ -102,7 +102,7 @@ pub enum Splitting {
     Sentences,
     /// At sentence ends; a single line break is a space.
     IgnoreLineBreaks,
-    /// Not at all: blocks, and in plain text lines, stay whole.
+    /// Not at all: blocks of markup and lines of plain text stay whole.
     Off,
 }
 

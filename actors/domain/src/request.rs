@@ -37,7 +37,7 @@ pub struct TranslationRequest {
         deserialize_with = "wire::name"
     )]
     pub format: Format,
-    /// How sentences are told apart.
+    /// How the text is split into sentences.
     #[serde(
         default,
         skip_serializing_if = "is_default",

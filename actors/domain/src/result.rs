@@ -49,7 +49,7 @@ pub struct TranslationResult {
     pub batch_size: u32,
     /// Number of pieces of this text that are translations.
     pub segments_count: u32,
-    /// What the checks of the translation found; absent when every sentence was translated whole and passed.
+    /// Findings of the checks of the translation; absent when every sentence was translated whole and passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks: Option<TextChecks>,
     /// Milliseconds from the sender's record to the start of the first batch, to the microsecond.
@@ -58,7 +58,7 @@ pub struct TranslationResult {
     pub processing_time_ms: f64,
 }
 
-/// What the checks of a text's sentences found.
+/// Findings of the checks of a text's sentences.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TextChecks {
@@ -68,7 +68,7 @@ pub struct TextChecks {
     pub cut: u32,
     /// Number of sentences of which a part was left untranslated, since no answer of the model passed the checks.
     pub source: u32,
-    /// What failed a check in some sentence: `token`, `tag`, `number`, `truncated`, `repetition`, `length`, `empty`, `untranslated`,
+    /// Checks that failed in some sentence: `token`, `tag`, `number`, `truncated`, `repetition`, `length`, `empty`, `untranslated`,
     /// `added_markup` or `source_kept`.
     pub flags: Vec<String>,
     /// Kinds of the tokens that the model did not copy.
@@ -87,7 +87,7 @@ pub struct ErrorBody {
 }
 
 impl TextChecks {
-    /// What the checks of both found.
+    /// Merges the findings of both.
     #[must_use]
     pub fn merged(mut self, other: Self) -> Self {
         self.stand_in += other.stand_in;

@@ -1,4 +1,4 @@
-//! Families of multilingual models, and how each is told the languages.
+//! Families of multilingual models and their language tokens.
 //!
 //! | family | source begins with | translation begins with | code of French |
 //! |---|---|---|---|

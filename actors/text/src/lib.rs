@@ -1,4 +1,4 @@
-//! Texts, as far as their translation needs them to be understood: pure functions that know no actor and no engine.
+//! Texts, as far as their translation needs them to be understood: pure functions that do not depend on actors or engines.
 //!
 //! [`format::parse`] finds the sentences of a message in its format. A [`plan::SentencePlan`] says what a model is to translate of a
 //! sentence, and checks what comes back. [`Document::join`] puts the translations in the places of their sentences; all else leaves byte for

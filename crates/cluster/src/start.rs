@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Maximum interval between reports to other nodes.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// What a node's part of the cluster is started with.
+/// Parameters of a node's cluster component.
 pub struct ClusterParts<'a> {
     /// Its configuration.
     pub config: &'a ClusterConfig,
@@ -47,7 +47,7 @@ pub struct ClusterParts<'a> {
     pub facts: Facts,
     /// Handles requests of other nodes.
     pub host: Arc<dyn Host>,
-    /// Gets to know the other nodes.
+    /// Learns about the other nodes.
     pub peers: &'a DeferredPeers,
     /// Traces of forwarded work.
     pub traces: Traces,
@@ -217,7 +217,7 @@ async fn tick(gateway: ActorRef<GatewayMessage>, heartbeat: Duration) {
     }
 }
 
-/// Tells the others how this node does: once a second, and at once when something has changed.
+/// Reports this node's state to the others: once a second, and immediately after a change.
 async fn report(
     gateway: ActorRef<GatewayMessage>,
     shared: Arc<Shared>,

@@ -35,7 +35,7 @@ pub(super) struct TranslateBody {
     target_lang: String,
     /// "xml" or "html"; the texts are plain if omitted.
     tag_handling: Option<String>,
-    /// "v1" or "v2"; both are handled alike.
+    /// "v1" or "v2"; both have the same effect.
     tag_handling_version: Option<String>,
     /// Elements whose content stays as it is; with `tag_handling=xml`.
     ignore_tags: Option<Vec<String>>,
@@ -43,7 +43,7 @@ pub(super) struct TranslateBody {
     splitting_tags: Option<Vec<String>>,
     /// Elements that never end a sentence; with `tag_handling=xml`.
     non_splitting_tags: Option<Vec<String>>,
-    /// Whether elements that stand among elements alone end a sentence (the default); with `tag_handling=xml`.
+    /// Whether an element whose parent contains only elements ends a sentence (the default); with `tag_handling=xml`.
     outline_detection: Option<bool>,
     /// "1": at sentence ends and line breaks; "nonewlines": at sentence ends; "0": not at all. By default "nonewlines" with
     /// `tag_handling=html`, else "1".
@@ -203,7 +203,7 @@ const fn model_type(tier: ModelType) -> &'static str {
     }
 }
 
-/// Paths of what DeepL has beyond texts: lists, which are empty, and documents.
+/// Paths of DeepL's other endpoints: lists, which are empty, and documents.
 pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
     for (path, list) in [
         ("/v2/glossaries", "glossaries"),

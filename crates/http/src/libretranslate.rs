@@ -283,7 +283,7 @@ impl Texts {
     }
 }
 
-/// Tells the language of a text.
+/// Detects the language of a text.
 #[utoipa::path(
     post, path = "/detect", tag = "LibreTranslate",
     request_body(content_type = "application/json", content = serde_json::Value, example = json!({"q": "Where is the train station?"})),

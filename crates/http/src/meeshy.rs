@@ -67,13 +67,13 @@ pub(super) struct ItemAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     model_type_used: Option<ModelType>,
     from_cache: bool,
-    /// What the checks of the translation found; absent when every sentence was translated whole and passed.
+    /// Findings of the checks of the translation; absent when every sentence was translated whole and passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<ChecksBody>,
     processing_time_ms: f64,
 }
 
-/// What the checks of a text's sentences found.
+/// Findings of the checks of a text's sentences.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChecksBody {
     /// Number of sentences that were translated with stand-ins for some of their tokens.
@@ -82,7 +82,7 @@ pub(super) struct ChecksBody {
     cut: u32,
     /// Number of sentences of which a part was left untranslated.
     source: u32,
-    /// What failed a check in some sentence.
+    /// Checks that failed in some sentence.
     #[schema(example = json!(["token"]))]
     flags: Vec<String>,
     /// Kinds of the tokens that the model did not copy.

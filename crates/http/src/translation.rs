@@ -18,7 +18,7 @@ pub(super) struct TranslationOptions {
     pub(super) tier: ModelType,
     /// Their format.
     pub(super) format: Format,
-    /// How sentences are told apart.
+    /// How the text is split into sentences.
     pub(super) splitting: Splitting,
     /// How elements divide an XML text.
     pub(super) xml: Option<Box<XmlOptions>>,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it is looked whether a thread has ended.
+/// Interval at which a thread is polled for its end.
 const JOIN_POLL: Duration = Duration::from_millis(5);
 
 /// Waits for a thread within a time. One that hangs ends with the process.
@@ -15,7 +15,7 @@ pub(super) fn join_within(thread: JoinHandle<()>, within: Duration) {
         thread::sleep(JOIN_POLL);
     }
     if thread.is_finished() {
-        // A panic was told by the thread's own guard.
+        // The thread's own guard has reported a panic.
         let _ = thread.join();
     }
 }

@@ -214,7 +214,7 @@ impl Metrics {
         );
         to.register(
             "text_sentences",
-            "Translated sentences, by the way: whole, stand_in, cut, or source where a part stayed untranslated",
+            "Translated sentences by way: whole, stand_in, cut, or source if a part stayed untranslated",
             self.sentences.clone(),
         );
         to.register(

@@ -39,7 +39,7 @@ const HUB: &str = "hf:";
 
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
-    /// Pairs of languages such as en-fr, all, or hf:OWNER/NAME[@REVISION] for a Marian model of the Hugging Face Hub
+    /// Pairs of languages such as en-fr, all, or hf:OWNER/NAME[@REVISION] for a model of the Hugging Face Hub
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
     /// Folder of the new model directories; the first of models.directories when absent

@@ -27,7 +27,7 @@ pub struct XmlOptions {
         deserialize_with = "crate::request::present"
     )]
     pub non_splitting_tags: Vec<String>,
-    /// Only `splittingTags` end sentences; otherwise elements that stand among elements alone do as well.
+    /// Whether only `splittingTags` end sentences; by default, an element whose parent contains only elements ends one as well.
     #[serde(deserialize_with = "crate::request::present")]
     pub no_outline_detection: bool,
 }
@@ -84,9 +84,9 @@ fn is_no_name(c: char) -> bool {
 /// Why a list of elements is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidElements {
-    /// So many elements.
+    /// The list has too many elements: their number.
     TooMany(usize),
-    /// A name of so many bytes.
+    /// A name is too long: its bytes.
     TooLong(usize),
     /// Not the name of an element.
     NoName(String),

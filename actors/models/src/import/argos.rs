@@ -27,7 +27,7 @@ const MAX_METADATA: u64 = 1 << 20;
 const METADATA: &str = "metadata.json";
 const MODEL: &str = "model";
 pub(super) const SPM: &str = "sentencepiece.model";
-/// Files beside the description that are unpacked.
+/// Files that are unpacked in addition to the description.
 const WANTED: [&str; 3] = [METADATA, SPM, BPE];
 /// The units of subword-nmt, which some packages have instead.
 const BPE: &str = "bpe.model";
@@ -96,7 +96,9 @@ pub(super) fn unpack(package: &Path, limit: u64) -> Result<(TempDir, PathBuf), I
         let Some(name) = entry.enclosed_name().filter(|_| !entry.is_symlink()) else {
             let name = String::from_utf8_lossy(entry.name_raw());
             let name = name.escape_debug();
-            return Err(content(format!("its entry {name} leads outside")));
+            return Err(content(format!(
+                "its entry {name} leads outside the package"
+            )));
         };
         let Some(inside) = wanted(&name).filter(|_| entry.is_file()) else {
             continue;

@@ -53,7 +53,7 @@ pub fn recognise(from: &Path) -> Option<Kind> {
         return Some(kind(name, advice));
     }
     if has_old_mbart_tokenizer(from) {
-        let advice = "it is told languages in another way than mBART-50, which is supported; import a model whose tokenizer_class is MBart50Tokenizer";
+        let advice = "it places language tokens differently from mBART-50, which is supported; import a model whose tokenizer_class is MBart50Tokenizer";
         return Some(kind("mBART-25", advice));
     }
     if has("model.safetensors") {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::{ImportError, ImportOptions};
 use crate::{families::Family, manifest::is_language};
 
-/// Languages of a model, and how it is told them.
+/// Languages of a model and the tokens that select them.
 pub(super) struct Languages {
     pub(super) sources: Vec<String>,
     pub(super) targets: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the checks of sentences found, counted.
+//! Counts of the findings of sentences' checks.
 
 use crate::{
     domain::TextChecks,
@@ -6,7 +6,7 @@ use crate::{
     text::plan::{Checks, Flag, Way},
 };
 
-/// What the checks of a job's sentences found.
+/// Findings of the checks of a job's sentences.
 #[derive(Debug, Default)]
 pub(super) struct JobChecks {
     stand_in: u32,

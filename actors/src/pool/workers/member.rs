@@ -60,7 +60,7 @@ pub(in crate::pool) enum Work {
     Own(Attempt),
     /// A peer's.
     Lent(PeerBatch),
-    /// Nobody's: it shows which stand-ins for tokens the model copies.
+    /// Not part of a job: it shows which stand-ins for tokens the model copies.
     Probe,
 }
 

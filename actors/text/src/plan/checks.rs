@@ -1,4 +1,4 @@
-//! What the checks of a translation found.
+//! Findings of the checks of a translation.
 
 use crate::recognise::KindSet;
 

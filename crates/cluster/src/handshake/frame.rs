@@ -25,7 +25,7 @@ pub(super) async fn write<S: AsyncWrite + Unpin>(
     kind: Kind,
     body: &impl Serialize,
 ) -> Result<(), HandshakeError> {
-    let body = postcard::to_stdvec(body).expect("what is said in a handshake can be written");
+    let body = postcard::to_stdvec(body).expect("handshake messages are serialisable");
     write_frame(stream, protocol, kind, &body).await
 }
 

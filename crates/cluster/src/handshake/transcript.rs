@@ -1,4 +1,4 @@
-//! Proofs that both ends have the cookie, over what they said.
+//! Proofs that both ends have the cookie, over the messages that they exchanged.
 
 use std::fmt;
 

@@ -21,7 +21,7 @@ const REFUSED: [&str; 5] = [
 /// Switches without effect: formatting is always preserved, and there are no languages in beta.
 const SWITCHES_WITHOUT_EFFECT: [&str; 2] = ["preserve_formatting", "enable_beta_languages"];
 
-/// How texts are translated, as told by the parameters.
+/// How texts are translated, according to the parameters.
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) format: Format,
@@ -161,7 +161,7 @@ fn switch(parameters: &Parameters, name: &str) -> Result<Option<bool>, ApiError>
     Ok(value.map(|value| matches!(value, "1" | "true")))
 }
 
-/// A value that is not possible, in DeepL's words.
+/// Error for an unsupported value, in DeepL's wording.
 pub(super) fn unsupported(name: &str) -> ApiError {
     ApiError::bad(format!("Value for '{name}' not supported."))
 }

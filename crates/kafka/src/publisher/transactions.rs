@@ -1,6 +1,6 @@
 //! Exactly once: a run of answers and the offsets that they complete are one transaction.
 //!
-//! [`machine`] decides what happens and does nothing itself; this is what carries it out. [`protocol`] has everything that they say to each other.
+//! [`machine`] makes the decisions and this module executes them. [`protocol`] defines the messages between the two.
 //!
 //! What was written stays in its partition until the commit is confirmed, so an abort costs no translation. When a
 //! producer fails during a commit, the outcome is unknown until its successor is initialised, which completes or aborts
@@ -51,7 +51,7 @@ const OFFSETS: Duration = Duration::from_secs(3);
 /// How long a transaction may take where the configuration does not say so.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The transactional producer, and what decides what it does.
+/// The transactional producer and its state machine.
 pub(super) struct Transactions {
     machine: Machine,
     producers: Producers,

@@ -1,4 +1,4 @@
-//! The records that outcomes and refused records make.
+//! Encodes outcomes and refused records as records to publish.
 
 use std::sync::Arc;
 

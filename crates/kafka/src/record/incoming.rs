@@ -1,4 +1,4 @@
-//! What the headers and the time of a record that was read say.
+//! Reads the headers and the time of a consumed record.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub(crate) fn replays(message: &impl Message) -> u32 {
 /// When the sender's request was written, in milliseconds since 1970: the header that splitters set, else the record's own time.
 pub(crate) fn submitted_at(message: &impl Message) -> Option<i64> {
     let told: Option<i64> = header(message, SUBMITTED_AT).and_then(|text| text.parse().ok());
-    // A time that cannot be one counts as absent.
+    // An invalid time counts as absent.
     told.filter(|at| *at > 0)
         .or_else(|| message.timestamp().to_millis())
 }

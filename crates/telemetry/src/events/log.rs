@@ -166,7 +166,7 @@ impl Observer for EventLog {
             Event::IntakePaused { tokens } => info!(tokens, "intake paused"),
             Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),
             Event::Pivoted { pivot } => {
-                debug!(%pivot, "no model of its own: translated over a pivot")
+                debug!(%pivot, "pair without a model: translating over a pivot language")
             }
             Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
             _ => {}

@@ -324,7 +324,7 @@ pub enum NodeEvent<'a> {
         /// Why.
         error: &'a str,
     },
-    /// Another node did not translate what it was given.
+    /// Another node did not translate a forwarded text.
     ForwardFailed {
         /// Which.
         node: &'a str,

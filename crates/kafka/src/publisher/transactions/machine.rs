@@ -1,5 +1,5 @@
-//! The state machine of transactions: decides, and does nothing itself. It has no clock and calls nobody; `step` is given what
-//! happened and when.
+//! The state machine of transactions: decides, and does nothing itself. It has no clock and makes no calls; `step` takes an
+//! event and its time.
 //!
 //! ```text
 //! Broken ─► Starting ─► Idle ─► Beginning ─► Open ─► Committing ─► Idle

@@ -1,4 +1,4 @@
-//! What the state machine of transactions and its executor say to each other.
+//! Messages between the state machine of transactions and its executor.
 //!
 //! The executor feeds an [`Event`], carries out the [`Effect`]s of the [`Step`] in order, and goes on as [`Then`] says. A [`Call`] is the only thing
 //! that waits for brokers; exactly one event answers it, named with the call.
@@ -202,7 +202,7 @@ pub(super) enum Call {
     AwaitReports {
         /// The run.
         run: Arc<Run>,
-        /// How long the brokers may say nothing; `None` for ever.
+        /// How long the brokers may be silent; `None` means without limit.
         silent_after: Option<Duration>,
     },
     /// Check that all partitions of the run are ours, and add its offsets to the transaction.
