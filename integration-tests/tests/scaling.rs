@@ -101,7 +101,8 @@ fn engine_processes_come_and_go_with_the_load() {
     assert_eq!(engines().len(), 1);
     let mut backend = node.backend();
     // 5 a second and actor.
-    send(&mut backend, "m", SLOW, 30, 4);
+    let text = format!("This sentence is {SLOW} for the engine.");
+    send(&mut backend, "m", &text, 30, 4);
     let mut most = Vec::new();
     wait_until("at least four engines are at work", PATIENCE, || {
         let mut told: Vec<_> = node
