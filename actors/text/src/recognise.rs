@@ -95,13 +95,18 @@ fn push(found: &mut Vec<Token>, range: Range<usize>, kind: TokenKind) {
 }
 
 /// Adds the characters between the tokens that the vocabulary lacks. A letter takes its word along,
-/// because a part of a word means nothing to a model.
+/// because a part of a word means nothing to a model. A number that holds such a character, as `£4`
+/// may, is kept as it is: its digits alone would be checked otherwise.
 fn with_unknown(text: &str, tokens: Vec<Token>, known: &dyn Fn(char) -> bool) -> Vec<Token> {
     let mut all = Vec::with_capacity(tokens.len());
     let mut from = 0;
-    for token in tokens {
+    for mut token in tokens {
         unknown_between(text, from..token.range.start, known, &mut all);
         from = token.range.end;
+        let is_known = |c: char| c.is_whitespace() || known(c);
+        if !token.kind.is_exact() && !text[token.range.clone()].chars().all(is_known) {
+            token.kind = TokenKind::Unknown;
+        }
         all.push(token);
     }
     unknown_between(text, from..text.len(), known, &mut all);
@@ -268,6 +273,9 @@ mod tests {
             .map(|token| &text[token.range])
             .collect();
         assert_eq!(found, ["naïve", "~~", "★", "東京"]);
+        let kinds = tokens("It costs £4 or $5 now", &options);
+        let kinds: Vec<_> = kinds.into_iter().map(|token| token.kind).collect();
+        assert_eq!(kinds, [TokenKind::Unknown, TokenKind::Number]);
     }
 
     #[test]
