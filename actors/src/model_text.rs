@@ -45,6 +45,17 @@ struct Learned {
     characters: Option<Arc<Characters>>,
     /// How many engines may still be asked for its stand-ins.
     probes_left: u8,
+    /// Grows when texts are read in another way from now on.
+    version: u64,
+}
+
+/// A text that was read for a model.
+pub(crate) struct Parsed {
+    pub(crate) document: Document,
+    /// Profile of the model.
+    pub(crate) profile: Arc<Profile>,
+    /// Version of the knowledge about the model that it was read with.
+    pub(crate) version: u64,
 }
 
 /// Characters that a model can read and write.
@@ -72,6 +83,7 @@ impl ModelText {
                 profile: Arc::default(),
                 characters: None,
                 probes_left: MOST_PROBES,
+                version: 0,
             }),
         }
     }
@@ -81,14 +93,20 @@ impl ModelText {
         self.change_profile(|profile| profile.alignments = true);
     }
 
-    /// Takes what an engine reported of the model. Texts that were read before keep what was known at that time.
-    pub(crate) fn learn(&self, report: &LoadReport) {
+    /// Takes the report of an engine of the model. Returns whether texts that were read before should be read again: their sentences
+    /// may hold characters that the model would drop.
+    pub(crate) fn learn(&self, report: &LoadReport) -> bool {
+        let Learned {
+            profile,
+            characters,
+            ..
+        } = self.learned();
         let alignments = report.capabilities.alignments;
-        if self.learned().profile.alignments != alignments {
+        let is_same = profile.alignments == alignments;
+        if !is_same {
             self.change_profile(|profile| profile.alignments = alignments);
         }
-        let known = self.learned().characters;
-        let is_known = match &known {
+        let is_known = match &characters {
             Some(characters) => characters.coverage == report.coverage,
             None => report.coverage == Coverage::default(),
         };
@@ -97,6 +115,17 @@ impl ModelText {
             let characters = (!has_all).then(|| Arc::new(Characters::new(report.coverage.clone())));
             self.write(|learned| learned.characters = characters);
         }
+        let is_changed = !is_same || !is_known;
+        if is_changed {
+            self.write(|learned| learned.version += 1);
+        }
+        is_changed
+    }
+
+    /// Changes whenever [`learn`](Self::learn) returns true.
+    pub(crate) fn version(&self) -> u64 {
+        let learned = self.learned.read();
+        learned.unwrap_or_else(PoisonError::into_inner).version
     }
 
     /// Whether it is to be found out which stand-ins for tokens the model copies.
@@ -116,11 +145,12 @@ impl ModelText {
         self.change_profile(|profile| profile.stand_ins = stand_ins);
     }
 
-    /// The sentences of a request's text, and what is known of the model that translates them.
-    pub(crate) fn parse(&self, request: &TranslationRequest) -> (Document, Arc<Profile>) {
+    /// Finds the sentences of a request's text.
+    pub(crate) fn parse(&self, request: &TranslationRequest) -> Parsed {
         let Learned {
             profile,
             characters,
+            version,
             ..
         } = self.learned();
         let known = characters.map(|characters| move |c: char| characters.contains(c));
@@ -132,8 +162,11 @@ impl ModelText {
             patterns: self.options.patterns.as_ref(),
             known: known.as_ref().map(|known| known as _),
         };
-        let document = parse(request.text.as_str(), request.format, &options);
-        (document, profile)
+        Parsed {
+            document: parse(request.text.as_str(), request.format, &options),
+            profile,
+            version,
+        }
     }
 
     fn learned(&self) -> Learned {
@@ -213,7 +246,9 @@ mod tests {
         let model = ModelText::default();
         let request = TranslationRequest::new("1", "the café is here.", "fr");
         let tokens = |model: &ModelText| {
-            let (document, profile) = model.parse(&request);
+            let Parsed {
+                document, profile, ..
+            } = model.parse(&request);
             let count: usize = document
                 .units()
                 .iter()
@@ -224,8 +259,10 @@ mod tests {
         assert_eq!(tokens(&model), (0, false));
         model.assume_alignments();
         assert_eq!(tokens(&model), (0, true));
-        model.learn(&report(false, letters()));
-        assert_eq!(tokens(&model), (1, false));
+        assert!(model.learn(&report(false, letters())));
+        assert_eq!((tokens(&model), model.version()), ((1, false), 1));
+        assert!(!model.learn(&report(false, letters())));
+        assert_eq!(model.version(), 1);
         model.learn(&report(true, Coverage::default()));
         assert_eq!(tokens(&model), (0, true));
     }

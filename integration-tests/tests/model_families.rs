@@ -249,8 +249,7 @@ fn assert_same_answers(family: &str, original: &Model, again: &Model) {
     let [first, second] = [original, again]
         .map(|model| translations(model, EngineKind::Ctranslate2, lines, MAX_TOKENS));
     let texts = |found: &[Translation]| {
-        let text =
-            |found: &Translation| (found.text.clone(), found.score, found.completeness.clone());
+        let text = |found: &Translation| (found.text.clone(), found.score, found.completeness);
         found.iter().map(text).collect::<Vec<_>>()
     };
     assert_eq!(texts(&first), texts(&second));

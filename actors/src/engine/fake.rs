@@ -4,7 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use babelmesh_engine_protocol::{
-    Alignment, Capabilities, Completeness, Coverage, Link, LoadReport, Segment, Span, Translation,
+    Alignment, Capabilities, CharacterSet, Completeness, Coverage, Link, LoadReport, Segment, Span,
+    Translation,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -27,6 +28,9 @@ pub struct FakeSpec {
     /// Whether it is asked which stand-ins it copies. Not configurable: it delays other work, and the fake copies all of them.
     #[serde(skip)]
     pub probed: bool,
+    /// Characters that it drops, and reports as missing in its vocabulary. Not configurable: only tests of texts need them.
+    #[serde(skip)]
+    pub lacks: String,
     /// Whether loading fails.
     pub fail_load: bool,
     /// Whether loading fails permanently.
@@ -82,8 +86,7 @@ impl Engine for FakeEngine {
                 alignments: true,
                 alternatives: false,
             },
-            // It copies every character.
-            coverage: Coverage::default(),
+            coverage: self.spec.coverage(),
         })
     }
 
@@ -127,11 +130,27 @@ impl Engine for FakeEngine {
 }
 
 impl FakeSpec {
+    /// The characters that it copies.
+    fn coverage(&self) -> Coverage {
+        if self.lacks.is_empty() {
+            return Coverage::default();
+        }
+        let copied = (char::MIN..=char::MAX).filter(|c| !self.lacks.contains(*c));
+        let copied: CharacterSet = copied.collect();
+        Coverage {
+            source: copied.clone(),
+            target: copied,
+        }
+    }
+
     fn translation(&self, segment: &Segment) -> Translation {
         let Segment { text, target, .. } = segment;
         let tokens = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
         let mut translation = Translation {
-            text: format!("{target}:{text}"),
+            text: match self.lacks.as_str() {
+                "" => format!("{target}:{text}"),
+                lacks => format!("{target}:{}", text.replace(|c| lacks.contains(c), "")),
+            },
             score: -f32::from(text.bytes().fold(0u8, u8::wrapping_add)) / 256.0,
             input_tokens: tokens,
             output_tokens: tokens,

@@ -80,6 +80,15 @@ pub(super) struct Pool {
     has_stale: bool,
 }
 
+/// How jobs come to be admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// They are new.
+    New,
+    /// They were admitted and counted before.
+    Again,
+}
+
 /// Counters since the start.
 #[derive(Default)]
 struct Counters {
@@ -137,8 +146,30 @@ impl Pool {
         }
     }
 
-    /// Queues jobs.
+    /// Queues new jobs.
     pub(super) fn submit(&mut self, submissions: Vec<Submission>, myself: &ActorRef<PoolMessage>) {
+        let now = Instant::now();
+        for submission in &submissions {
+            self.note_arrival(submission, now);
+        }
+        self.admit(submissions, Arrival::New, myself);
+    }
+
+    /// Parses the texts of the jobs again that no engine has begun: more is known about the model by now.
+    fn read_waiting_again(&mut self, myself: &ActorRef<PoolMessage>) {
+        let waiting = self.jobs.take_waiting();
+        if !waiting.is_empty() {
+            self.has_stale = true;
+            self.admit(waiting, Arrival::Again, myself);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        submissions: Vec<Submission>,
+        arrival: Arrival,
+        myself: &ActorRef<PoolMessage>,
+    ) {
         let now = Instant::now();
         let worker = self.worker(Arc::from(""));
         let shared = self.dedup.is_shared();
@@ -146,7 +177,6 @@ impl Pool {
         let (mut at_hand, mut refused) = (0, 0);
         let mut checked = SentenceCounts::default();
         for submission in submissions {
-            self.note_arrival(&submission, now);
             let is_paused = self.queue.is_paused(submission.job.target);
             let pieces = submission.pieces();
             let dedup = &self.dedup;
@@ -154,7 +184,8 @@ impl Pool {
                 true => None,
                 false => dedup.look_up(item),
             };
-            let prepared = match self.jobs.prepare(submission, now, &worker, known) {
+            let model = &self.spec.text;
+            let prepared = match self.jobs.prepare(submission, now, &worker, model, known) {
                 Admission::Open(prepared) => *prepared,
                 Admission::Ended(outcome, sentences) => {
                     at_hand += pieces;
@@ -165,7 +196,7 @@ impl Pool {
             };
             at_hand += pieces.saturating_sub(prepared.pieces());
             // It is not known yet whether other nodes support it, and when it is resumed.
-            if !shared && !is_paused {
+            if !shared && !is_paused && arrival == Arrival::New {
                 let job = prepared.job();
                 let left = job.deadline.map(|at| at.saturating_duration_since(now));
                 let load = || self.queue.fresh().load(job.lane(), job.client());
@@ -182,7 +213,9 @@ impl Pool {
             }
             checked.add(prepared.sentences());
             for item in self.jobs.accept(prepared) {
-                self.counters.totals.arrived_tokens += u64::from(item.tokens);
+                if arrival == Arrival::New {
+                    self.counters.totals.arrived_tokens += u64::from(item.tokens);
+                }
                 match shared && item.key.is_some() && !is_paused {
                     true => asked.push(item),
                     false => self.queue.push(item),

@@ -19,10 +19,11 @@ use babelmesh_engine_protocol::Translation;
 use tokio::time::Instant;
 
 use crate::{
-    containment::Contained,
+    containment::{Contained, contain},
     domain::{ClientId, ErrorCode, JobOutcome, Lane, Language, RequestError, Trace},
     engine::EngineBatch,
     events::SentenceCounts,
+    model_text::ModelText,
 };
 
 use super::item::{Answered, Item, LookedUp, Verified};
@@ -85,10 +86,16 @@ impl Jobs {
         submission: Submission,
         now: Instant,
         worker: &Worker,
+        model: &ModelText,
         mut known: impl FnMut(&mut Item) -> Option<Translation>,
     ) -> Admission {
         let key = self.next;
         self.next += 1;
+        let mut submission = submission;
+        if let Err(panic) = contain(|| submission.read_for(model)) {
+            let outcome = self.failed_by_panic(Assembly::new(submission, now), panic);
+            return Admission::Ended(Box::new(outcome), SentenceCounts::default());
+        }
         if submission.pieces() == 0 {
             let outcome = submission.job.untouched();
             return Admission::Ended(Box::new(outcome), SentenceCounts::default());
@@ -167,6 +174,16 @@ impl Jobs {
     /// Whether the job has not ended.
     pub(super) fn is_active(&self, job: u64) -> bool {
         self.active.contains_key(&job)
+    }
+
+    /// Takes out the jobs that no engine has begun, in the order in which they came.
+    pub(super) fn take_waiting(&mut self) -> Vec<Submission> {
+        let waiting = self.active.iter();
+        let waiting = waiting.filter(|(_, assembly)| assembly.is_waiting());
+        let mut waiting: Vec<u64> = waiting.map(|(job, _)| *job).collect();
+        waiting.sort_unstable();
+        let taken = waiting.into_iter().filter_map(|job| self.remove(job));
+        taken.map(Assembly::into_submission).collect()
     }
 
     /// Leaves the items of jobs that have not ended and that their senders still want. An abandoned job ends here.

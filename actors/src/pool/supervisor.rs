@@ -90,7 +90,7 @@ impl Actor for PoolSupervisor {
             PoolMessage::Report {
                 actor,
                 report: Report(report),
-            } => pool.report(actor, report),
+            } => pool.report(actor, report, &myself),
             PoolMessage::Found(found) => pool.found(found),
             PoolMessage::Housekeeping(chain) if chain != state.chain => return Ok(()),
             PoolMessage::Housekeeping(_) => {

@@ -410,3 +410,21 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn characters_that_a_model_lacks_survive_also_in_texts_that_came_before_it_was_loaded() {
+    let cold = FakeSpec {
+        load_ms: 300,
+        lacks: "東京".to_owned(),
+        ..FakeSpec::default()
+    };
+    let (mut bench, _) = start_as(cold, |spec| spec.bounds.min = 0).await;
+    // The first comes before any engine has reported its vocabulary, the second after that.
+    for text in ["東京 is a large city.", "I live in 東京 now."] {
+        let done = translate(&mut bench, text, Format::Text).await;
+        assert!(done.text.contains("東京"), "{}", done.text);
+    }
+    let before = bench.count(|event| matches!(event, Event::ActorReady { .. }));
+    assert!(before > 0);
+    assert!(bench.settle().await.is_empty());
+}

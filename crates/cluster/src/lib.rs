@@ -6,7 +6,7 @@
 //! reports its state, so that any node can answer for all ([`Cluster::view`]), and forwards work that it cannot do.
 //!
 //! This is on the floor of Kafka and HTTP and knows neither: what a node does when another one asks is a [`Host`], which the node
-//! implements, and how it does is read through a [`StatusSource`].
+//! implements, and how it does is read through a [`StatusSource`](babelmesh_telemetry::status::StatusSource).
 //!
 //! ```
 //! use babelmesh_cluster::ClusterConfig;

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use babelmesh_engine_protocol::Translation;
-use ractor::ActorId;
+use ractor::{ActorId, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::pool::{
     failure::{AfterFailure, Attempt, after_failure},
     item::{Answered, Item},
     jobs::{Origin, Shortened, Shortfall},
-    message::{EngineReady, ModelReport},
+    message::{EngineReady, ModelReport, PoolMessage},
     peer_queue::PeerBatchDone,
     remote_workers::{LostRemoteWorker, RemoteDone, peer_error},
     workers::Work,
@@ -35,11 +35,16 @@ struct Done {
 
 impl Pool {
     /// Takes a model actor's report.
-    pub(in crate::pool) fn report(&mut self, id: ActorId, report: ModelReport) {
+    pub(in crate::pool) fn report(
+        &mut self,
+        id: ActorId,
+        report: ModelReport,
+        myself: &ActorRef<PoolMessage>,
+    ) {
         let is_remote = self.remote.contains(id);
         match report {
             ModelReport::Ready(_) if is_remote => self.remote.ready(id),
-            ModelReport::Ready(ready) => self.ready(id, ready),
+            ModelReport::Ready(ready) => self.ready(id, ready, myself),
             ModelReport::Answered {
                 answer, elapsed, ..
             } if is_remote => match answer {
@@ -54,7 +59,7 @@ impl Pool {
         }
     }
 
-    fn ready(&mut self, id: ActorId, ready: EngineReady) {
+    fn ready(&mut self, id: ActorId, ready: EngineReady, myself: &ActorRef<PoolMessage>) {
         let EngineReady {
             report,
             usage,
@@ -62,7 +67,7 @@ impl Pool {
             warm_up,
         } = ready;
         let numeric = report.numeric.clone();
-        self.spec.text.learn(&report);
+        let is_read_again = self.spec.text.learn(&report);
         let Some(actor) = self.workers.ready(id, report, usage, cold_start) else {
             return;
         };
@@ -77,6 +82,9 @@ impl Pool {
             cold_start,
             warm_up,
         });
+        if is_read_again {
+            self.read_waiting_again(myself);
+        }
     }
 
     fn answered(

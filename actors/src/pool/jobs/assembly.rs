@@ -49,6 +49,8 @@ pub(super) struct Assembly {
     sentences: Vec<Sentence>,
     pieces: Vec<Piece>,
     space: Option<CacheSpace>,
+    /// Version of the knowledge about the model that its text was read with.
+    version: u64,
     /// When it was queued.
     pub(super) queued: Instant,
     /// Sentences that are not translated yet.
@@ -101,6 +103,7 @@ impl Assembly {
             sentences,
             pieces,
             space,
+            version,
         } = text;
         let missing = sentences
             .iter()
@@ -112,6 +115,7 @@ impl Assembly {
             sentences,
             pieces,
             space,
+            version,
             queued,
             checks: JobChecks::default(),
             statistics: Statistics::default(),
@@ -133,6 +137,23 @@ impl Assembly {
     pub(super) fn is_wanted(&mut self, round: u64) -> bool {
         let order = &self.job.order;
         std::mem::replace(&mut self.asked, round) == round || order.sink.wants(order.ticket)
+    }
+
+    /// Whether no engine has had a piece of it.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.started.is_none()
+    }
+
+    /// The job as it was submitted. What was known of its pieces is dropped.
+    pub(super) fn into_submission(self) -> Submission {
+        let text = ParsedText {
+            document: self.document,
+            sentences: self.sentences,
+            pieces: self.pieces,
+            space: self.space,
+            version: self.version,
+        };
+        Submission::new(self.job, text)
     }
 
     /// A piece.

@@ -3,7 +3,7 @@
 use crate::{
     cache::CacheSpace,
     domain::{Job, JobOutcome, Lane, RequestError},
-    model_text::ModelText,
+    model_text::{ModelText, Parsed},
     text::Document,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct ParsedText {
     pub(super) pieces: Vec<Piece>,
     /// Cache space; none if caching is disabled.
     pub(super) space: Option<CacheSpace>,
+    /// Version of the knowledge about the model that it was read with.
+    pub(super) version: u64,
 }
 
 impl Submission {
@@ -42,6 +44,13 @@ impl Submission {
         self.job.order.failed(error)
     }
 
+    /// Parses the text again if more is known about its model by now. May panic if there is a bug in the parser.
+    pub(super) fn read_for(&mut self, model: &ModelText) {
+        if self.text.version != model.version() {
+            self.text = ParsedText::of(&self.job, model, self.text.space.as_ref());
+        }
+    }
+
     /// Number of pieces that need translation.
     pub(in crate::pool) const fn pieces(&self) -> usize {
         self.text.pieces.len()
@@ -53,7 +62,11 @@ impl ParsedText {
     /// no shared state. Where translations are remembered, `space` names the pieces.
     pub(crate) fn of(job: &Job, model: &ModelText, space: Option<&CacheSpace>) -> Self {
         let space = space.filter(|_| !job.order.fresh);
-        let (document, profile) = model.parse(&job.order.request);
+        let Parsed {
+            document,
+            profile,
+            version,
+        } = model.parse(&job.order.request);
         let maker = PieceMaker {
             space,
             source: job.source,
@@ -68,6 +81,7 @@ impl ParsedText {
             pieces,
             space: space.cloned(),
             document,
+            version,
         }
     }
 }
