@@ -154,7 +154,18 @@ impl Pool {
     /// Takes those items out of a batch that need no engine.
     fn leave_out_known(&mut self, items: &mut Vec<Item>) {
         let known = self.dedup.admit(items);
+        if known.is_empty() {
+            return;
+        }
         self.finish_known(PieceSource::Memory, known);
+        // A job may have ended by a contained panic: no piece is to wait for one of its pieces.
+        let jobs = &self.jobs;
+        let ended = items.iter().filter(|item| !jobs.is_active(item.job));
+        let ended: Vec<Item> = ended.copied().collect();
+        if !ended.is_empty() {
+            items.retain(|item| jobs.is_active(item.job));
+            self.release_waiting(&ended);
+        }
     }
 
     /// Hands a batch to an own actor.
