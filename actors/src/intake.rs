@@ -320,7 +320,11 @@ impl IntakeState {
             self.continues = true;
             let taken = StepCompletion::new(myself, || IntakeMessage::Continue);
             for pool in pools {
-                pool.cast(PoolMessage::Reached(taken.clone()))?;
+                match pool.cast(PoolMessage::Reached(taken.clone())) {
+                    // The pools of a node that stops end while the last orders are placed; the guard is dropped either way.
+                    Err(_) if self.is_stopping() => {}
+                    cast => cast?,
+                }
             }
         }
         Ok(())
