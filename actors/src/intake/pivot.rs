@@ -63,20 +63,20 @@ impl IntakeState {
             detected,
             ..
         } = job;
-        let route = Route {
+        let route = PivotRoute {
             source,
             pivot,
             target,
             detected,
         };
         let step = Step::First(myself.clone());
-        Pending { order, route, step }.into_step()
+        PivotedOrder { order, route, step }.into_step()
     }
 }
 
 /// The languages of a job over a pivot.
 #[derive(Clone, Copy)]
-struct Route {
+struct PivotRoute {
     source: Language,
     pivot: Language,
     target: Language,
@@ -84,7 +84,7 @@ struct Route {
     detected: Option<f64>,
 }
 
-impl Route {
+impl PivotRoute {
     /// The error of a step, as the sender of the whole sees it. The pair of a step means nothing to the sender, and a
     /// model that is gone by now may come back.
     fn error(&self, error: RequestError) -> RequestError {
@@ -137,9 +137,9 @@ impl Route {
 }
 
 /// The sender's order of a job over a pivot, while a step of it is under way.
-struct Pending {
+struct PivotedOrder {
     order: Order,
-    route: Route,
+    route: PivotRoute,
     step: Step,
 }
 
@@ -151,7 +151,7 @@ enum Step {
     Second(Translated),
 }
 
-impl Pending {
+impl PivotedOrder {
     /// The order of the step.
     fn into_step(self) -> Order {
         let (order, pivot) = (&self.order, self.route.pivot);
@@ -208,7 +208,7 @@ struct StepSink {
     /// The sink of the whole.
     sender: Arc<dyn OutcomeSink>,
     /// Taken by the only outcome of the step.
-    pending: Mutex<Option<Pending>>,
+    pending: Mutex<Option<PivotedOrder>>,
 }
 
 impl OutcomeSink for StepSink {

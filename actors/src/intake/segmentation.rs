@@ -17,12 +17,12 @@ use super::{
     step_flow::StepCompletion,
 };
 
-/// Texts of more bytes than this are cut on another thread: to cut so many takes some milliseconds.
+/// Texts of more bytes than this are parsed on another thread: to parse so many takes some milliseconds.
 const LONG_BYTES: usize = 4 << 10;
-/// Texts that are cut, or on their way to a pool, at the same time.
+/// Texts that are parsed, or on their way to a pool, at the same time.
 const AT_ONCE: usize = 2;
 
-/// Long texts that are being cut, and those that wait for that.
+/// Long texts that are being parsed, and those that wait for that.
 #[derive(Default)]
 pub(super) struct SegmentationQueue {
     waiting: Pending,
@@ -41,12 +41,12 @@ pub(super) struct Unload {
 }
 
 impl SegmentationQueue {
-    /// Whether another text can be cut now, and there is one.
+    /// Whether a text waits that can be parsed now.
     pub(super) fn can_go_on(&self) -> bool {
         self.running < AT_ONCE && self.unloads.is_empty() && self.waiting.len() > 0
     }
 
-    /// The text whose turn it is, if it can be cut now.
+    /// The text whose turn it is, if it can be parsed now.
     pub(super) fn next(&mut self) -> Option<(Order, u32)> {
         match self.can_go_on() {
             true => self.waiting.pop(),
@@ -54,7 +54,7 @@ impl SegmentationQueue {
         }
     }
 
-    /// A text that waits, whether or not it can be cut on another thread now.
+    /// A text that waits, whether or not it can be parsed on another thread now.
     pub(super) fn take(&mut self) -> Option<(Order, u32)> {
         self.waiting.pop()
     }
@@ -69,18 +69,18 @@ impl SegmentationQueue {
     }
 }
 
-/// Whether the text of an order is cut on another thread.
+/// Whether the text of an order is parsed on another thread.
 pub(super) fn is_long(order: &Order) -> bool {
     order.request.text.len() > LONG_BYTES
 }
 
-/// A long text that was cut for the pool of a model.
+/// A long text that was parsed for the pool of a model.
 pub struct SegmentedJob {
     model: Arc<str>,
     job: Job,
     tries: u32,
     /// None if the task was dropped before it ran.
-    cut: Option<Result<ParsedText, Contained>>,
+    parsed: Option<Result<ParsedText, Contained>>,
 }
 
 /// A segmentation task. The intake always gets the job back.
@@ -93,7 +93,7 @@ impl Task {
     fn run(mut self, route: &Route) {
         if let Some(text) = &mut self.text {
             let parsed = contain(|| ParsedText::of(&text.job, &route.text, route.space.as_ref()));
-            text.cut = Some(parsed);
+            text.parsed = Some(parsed);
         }
     }
 }
@@ -108,7 +108,7 @@ impl Drop for Task {
 }
 
 impl IntakeState {
-    /// Has a long text cut that was tried so often before.
+    /// Has a long text parsed that was tried so often before.
     pub(super) fn segment_in_background(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -123,14 +123,14 @@ impl IntakeState {
                 model: Arc::clone(&route.model),
                 job,
                 tries,
-                cut: None,
+                parsed: None,
             })),
         };
         self.segmentation.running += 1;
         tokio::task::spawn_blocking(move || task.run(&route));
     }
 
-    /// Hands a long text that was cut to its pool, and goes on with others.
+    /// Hands a long text that was parsed to its pool, and goes on with others.
     pub(super) fn segmentation_done(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -140,18 +140,18 @@ impl IntakeState {
             model,
             mut job,
             tries,
-            cut,
+            parsed,
         } = text;
         let route = self.start.routes.iter().find(|route| route.model == model);
-        match (route.filter(|route| self.works(route)), cut) {
-            // The model was unloaded or is broken since then, or the text could not be cut on another thread.
+        match (route.filter(|route| self.works(route)), parsed) {
+            // The model was unloaded or is broken since then, or the text could not be parsed on another thread.
             (None, _) | (_, None) => self.offer_here(myself, vec![(job.order, tries)])?,
-            (Some(route), Some(Ok(cut))) => {
+            (Some(route), Some(Ok(text))) => {
                 if !self.is_stopping() && !matches!(job.order.locality, Locality::Model(_)) {
                     Wrapper::new(myself).wrap(&mut job.order, tries);
                 }
-                self.submit(route, vec![Submission::new(job, cut)])?;
-                // The next text is not cut before the pool has taken this one in. A pool that has ended drops the message.
+                self.submit(route, vec![Submission::new(job, text)])?;
+                // The next text is not parsed before the pool has taken this one in. A pool that has ended drops the message.
                 let taken = StepCompletion::new(myself, || IntakeMessage::CutTaken);
                 let _ = route.pool.cast(PoolMessage::Reached(taken));
                 return Ok(());

@@ -296,11 +296,9 @@ impl Jobs {
             };
             let added = assembly.add(item.piece, answer, &mut progress);
             let asked = progress.asked.drain(..);
-            let asked = asked.filter_map(|number| self::item(item.job, assembly, number));
-            completed.items.extend(asked.map(|item| Item {
-                has_begun: true,
-                ..item
-            }));
+            completed
+                .items
+                .extend(further_items(item.job, assembly, asked));
             let is_complete = assembly.is_complete();
             if added.is_ok() && !is_complete {
                 continue;
@@ -366,16 +364,7 @@ impl Jobs {
         };
         match assembly.split(item.piece, item.tokens, shortfall, smallest) {
             Ok(Split::Parts(parts)) => {
-                let parts = parts.into_iter();
-                let items = parts.filter_map(|number| self::item(item.job, assembly, number));
-                Shortened::Parts(
-                    items
-                        .map(|item| Item {
-                            has_begun: true,
-                            ..item
-                        })
-                        .collect(),
-                )
+                Shortened::Parts(further_items(item.job, assembly, parts).collect())
             }
             Ok(Split::OtherWay) => Shortened::OtherWay,
             Ok(Split::Impossible) => Shortened::Impossible,
@@ -426,5 +415,19 @@ fn item(job: u64, assembly: &Assembly, piece: u32) -> Option<Item> {
         has_begun: false,
         key: found.key,
         looked_up: LookedUp::default(),
+    })
+}
+
+/// Pieces for the queue of a job that has begun.
+fn further_items(
+    job: u64,
+    assembly: &Assembly,
+    pieces: impl IntoIterator<Item = u32>,
+) -> impl Iterator<Item = Item> {
+    let items = pieces.into_iter();
+    let items = items.filter_map(move |piece| item(job, assembly, piece));
+    items.map(|item| Item {
+        has_begun: true,
+        ..item
     })
 }

@@ -43,7 +43,7 @@ impl PivotPolicy {
     }
 }
 
-/// The pivot for a pair of languages among models that work now. `None` where no allowed language connects the two.
+/// The pivot for a pair of languages among these models. `None` where no allowed language connects the two.
 ///
 /// The worse of its two steps decides: its tier must be near to the one wanted. Then the other step counts, then the
 /// order of the policy, then the tag, so that all nodes that know the same models choose the same pivot.

@@ -35,7 +35,7 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 
-pub use babelmesh_domain::{Format, Splitting, UnknownFormat, XmlOptions};
+pub use babelmesh_domain::{Format, Splitting, XmlOptions};
 
 use crate::{Document, recognise::Patterns};
 use builder::Builder;
