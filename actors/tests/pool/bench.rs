@@ -14,7 +14,7 @@ use babelmesh_actors::{
     ModelText,
     cache::{CacheSpace, TranslationCache},
     domain::{
-        ErrorCode, JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket,
+        ErrorCode, JobOutcome, Leg, Locality, ModelType, Order, OutcomeSink, Ticket, Translated,
         TranslationRequest,
     },
     engine::{
@@ -28,7 +28,7 @@ use babelmesh_actors::{
         Applied, BoundsError, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus,
         PoolSupervisor,
     },
-    remote_nodes::RemoteNodes,
+    remote_nodes::{ForwardedJob, RemoteNodes},
     retry::RetryPolicy,
     routing::{Capability, PivotPolicy},
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
@@ -252,16 +252,10 @@ impl Bench {
             is_probed: Arc::default(),
         });
         let events = Arc::new(Events::default());
-        let language = |tag: &str| tag.parse().unwrap();
         let pool = start_pool(spec, &engines, &events, (peers, cache)).await;
-        let ability = Capability {
-            sources: vec![language("en")],
-            targets: vec![language("fr")],
-            tier: ModelType::Basic,
-        };
         let route = Route {
             model: Arc::from("fake-model"),
-            ability,
+            ability: capability("en", "fr"),
             pool: pool.clone(),
             text,
             space,
@@ -431,6 +425,37 @@ impl Bench {
             "{what}: {:?}",
             self.status().await
         );
+    }
+}
+
+/// Capabilities of a model of the lowest tier for one pair.
+pub(crate) fn capability(source: &str, target: &str) -> Capability {
+    let language = |tag: &str| tag.parse().unwrap();
+    Capability {
+        sources: vec![language(source)],
+        targets: vec![language(target)],
+        tier: ModelType::Basic,
+    }
+}
+
+/// The translation of a forwarded job by the model `far` of another node.
+pub(crate) fn far(forwarded: &ForwardedJob) -> Translated {
+    Translated {
+        text: format!("far:{}", forwarded.request.text),
+        confidence: 1.0,
+        source: forwarded.source,
+        target: forwarded.target,
+        via: None,
+        detected: forwarded.detected,
+        model_id: Arc::from("far"),
+        model_type: ModelType::Basic,
+        worker: Arc::from("far"),
+        batch_size: 1,
+        segments: 1,
+        from_cache: false,
+        checks: None,
+        queue_time: Duration::ZERO,
+        processing_time: Duration::ZERO,
     }
 }
 

@@ -3,17 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use babelmesh_actors::{
-    domain::{ErrorCode, ModelType},
+    domain::ErrorCode,
     engine::FakeSpec,
     events::Event,
     intake::{IntakeMessage, IntakeStatus, Route},
     pool::{Applied, BoundsError, PoolMessage, PoolSpec, Unloaded},
     retry::RetryPolicy,
-    routing::Capability,
 };
 use ractor::{ActorRef, RpcReplyPort, rpc::CallResult};
 
-use crate::bench::{Bench, LONG, texts, warm};
+use crate::bench::{Bench, LONG, capability, texts, warm};
 
 const QUICK: RetryPolicy = RetryPolicy {
     attempts: 5,
@@ -55,15 +54,11 @@ pub(crate) async fn load(
     bench: &Bench,
     model: &str,
     pool: ActorRef<PoolMessage>,
-    target: &str,
+    (source, target): (&str, &str),
 ) -> Applied {
     let route = Route {
         model: Arc::from(model),
-        ability: Capability {
-            sources: vec!["en".parse().unwrap()],
-            targets: vec![target.parse().unwrap()],
-            tier: ModelType::Basic,
-        },
+        ability: capability(source, target),
         pool,
         text: Arc::default(),
         space: None,
@@ -201,11 +196,11 @@ async fn another_model_takes_over_what_an_unloaded_one_hands_back() {
     bench.engines.spec.lock().unwrap().batch_us = 0;
     let other = bench.another_pool("other-model").await;
     assert_eq!(
-        load(&bench, "other-model", other.clone(), "fr").await,
+        load(&bench, "other-model", other.clone(), ("en", "fr")).await,
         Applied::Changed
     );
     assert_eq!(
-        load(&bench, "other-model", other, "fr").await,
+        load(&bench, "other-model", other, ("en", "fr")).await,
         Applied::Unchanged
     );
     bench.offer(texts(30));
@@ -228,7 +223,7 @@ async fn a_model_that_is_loaded_while_a_language_is_paused_holds_it_back_too() {
     let mut bench = Bench::start(FakeSpec::default(), |_| {}).await;
     pause(&bench, "de").await;
     let pool = bench.another_pool("to-german").await;
-    load(&bench, "to-german", pool, "de").await;
+    load(&bench, "to-german", pool, ("en", "de")).await;
     bench.offer_with(texts(10), |request| {
         request.target_language = Some("de".into());
     });

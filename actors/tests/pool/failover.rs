@@ -40,7 +40,7 @@ async fn queued_and_new_jobs_of_a_model_that_cannot_start_go_to_another_one_at_o
     // They are in its queue before it is known to be broken, or before there is another one.
     bench.offer(texts(30));
     let (pool, _) = bench.pool_with("other-model", FakeSpec::default()).await;
-    load(&bench, "other-model", pool, "fr").await;
+    load(&bench, "other-model", pool, ("en", "fr")).await;
     until("it is broken", || bench.count(is_broken) == 1).await;
     bench.offer(texts(30));
     let errors = bench.settle().await;
@@ -54,7 +54,7 @@ async fn queued_and_new_jobs_of_a_model_that_cannot_start_go_to_another_one_at_o
 async fn a_model_that_works_again_gets_its_jobs_back() {
     let mut bench = Bench::start(fails(), |_| {}).await;
     let (pool, engines) = bench.pool_with("other-model", FakeSpec::default()).await;
-    load(&bench, "other-model", pool, "fr").await;
+    load(&bench, "other-model", pool, ("en", "fr")).await;
     until("it is broken", || bench.count(is_broken) == 1).await;
     bench.engines.spec.lock().unwrap().fail_load = false;
     let restored =
@@ -71,7 +71,7 @@ async fn only_when_no_model_is_left_jobs_end_as_unavailable_and_each_once() {
     let short = Duration::from_millis(500);
     let mut bench = Bench::start(fails(), |spec| spec.unavailable_after = short).await;
     let (pool, _) = bench.pool_with("other-model", fails()).await;
-    load(&bench, "other-model", pool, "fr").await;
+    load(&bench, "other-model", pool, ("en", "fr")).await;
     let any = |event: &Event| matches!(event, Event::PoolBroken { .. });
     until("both are broken", || bench.count(any) == 2).await;
     let before = Instant::now();
@@ -94,7 +94,7 @@ async fn only_when_no_model_is_left_jobs_end_as_unavailable_and_each_once() {
 async fn a_model_for_another_pair_gets_nothing_of_a_broken_one() {
     let mut bench = Bench::start(fails(), |_| {}).await;
     let (pool, engines) = bench.pool_with("to-german", FakeSpec::default()).await;
-    load(&bench, "to-german", pool, "de").await;
+    load(&bench, "to-german", pool, ("en", "de")).await;
     until("it is broken", || bench.count(is_broken) == 1).await;
     bench.offer(texts(10));
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -10,50 +10,26 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::{ErrorCode, Language, ModelType, RequestError, Translated, TranslationRequest},
+    domain::{ErrorCode, RequestError, Translated, TranslationRequest},
     engine::FakeSpec,
     events::Event,
-    intake::{IntakeMessage, Route},
-    pool::{Applied, PoolMessage},
+    pool::Applied,
     remote_nodes::{ForwardedJob, RemoteCapabilities, RemoteNodes},
     retry::RetryPolicy,
-    routing::Capability,
 };
-use ractor::{ActorRef, rpc::CallResult};
 use tokio::time::sleep;
 
-use crate::bench::{Bench, LONG, texts};
-
-fn capability(source: &str, target: &str) -> Capability {
-    let language = |tag: &str| tag.parse::<Language>().unwrap();
-    Capability {
-        sources: vec![language(source)],
-        targets: vec![language(target)],
-        tier: ModelType::Basic,
-    }
-}
-
-/// Has the intake use a pool for one more pair. The bench has a model from English to French already.
-async fn load(bench: &Bench, model: &str, pool: ActorRef<PoolMessage>, pair: (&str, &str)) {
-    let route = Route {
-        model: Arc::from(model),
-        ability: capability(pair.0, pair.1),
-        pool,
-        text: Arc::default(),
-        space: None,
-    };
-    let message = |reply| IntakeMessage::Load(Box::new(route), reply);
-    match bench.intake.call(message, Some(LONG)).await {
-        Ok(CallResult::Success(applied)) => assert_eq!(applied, Applied::Changed),
-        other => panic!("{other:?}"),
-    }
-}
+use crate::{
+    bench::{Bench, capability, far, texts},
+    commands::load,
+};
 
 /// A bench whose second step is done by these engines.
 async fn portuguese(fake: FakeSpec) -> Bench {
     let bench = Bench::start(fake, |_| {}).await;
     let (pool, _) = bench.pool_with("pt-en", FakeSpec::default()).await;
-    load(&bench, "pt-en", pool, ("pt", "en")).await;
+    let applied = load(&bench, "pt-en", pool, ("pt", "en")).await;
+    assert_eq!(applied, Applied::Changed);
     bench
 }
 
@@ -113,7 +89,8 @@ async fn a_step_that_fails_for_good_ends_its_job_alone() {
 async fn no_route_has_three_steps() {
     let mut bench = portuguese(FakeSpec::default()).await;
     let (pool, _) = bench.pool_with("es-pt", FakeSpec::default()).await;
-    load(&bench, "es-pt", pool, ("es", "pt")).await;
+    let applied = load(&bench, "es-pt", pool, ("es", "pt")).await;
+    assert_eq!(applied, Applied::Changed);
     bench.offer_with(texts(3), |request| {
         request.source_language = "es".to_owned()
     });
@@ -156,24 +133,7 @@ impl RemoteNodes for Portuguese {
         while self.is_away.load(Relaxed) {
             sleep(Duration::from_millis(5)).await;
         }
-        let target = forwarded.target;
-        Ok(Translated {
-            text: format!("{target}:{}", forwarded.request.text),
-            confidence: 0.5,
-            source: forwarded.source,
-            target,
-            via: None,
-            detected: forwarded.detected,
-            model_id: Arc::from("far"),
-            model_type: ModelType::Basic,
-            worker: Arc::from("far"),
-            batch_size: 1,
-            segments: 1,
-            from_cache: false,
-            checks: None,
-            queue_time: Duration::ZERO,
-            processing_time: Duration::ZERO,
-        })
+        Ok(far(&forwarded))
     }
 }
 

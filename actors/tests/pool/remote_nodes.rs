@@ -12,10 +12,9 @@ use babelmesh_actors::{
     intake::IntakeMessage,
     remote_nodes::{ForwardedJob, RemoteCapabilities, RemoteNodes},
     retry::RetryPolicy,
-    routing::Capability,
 };
 
-use crate::bench::{Bench, texts};
+use crate::bench::{Bench, capability, far, texts};
 
 const QUICK: RetryPolicy = RetryPolicy {
     attempts: 3,
@@ -41,12 +40,7 @@ enum Doing {
 
 /// Another node translates this into French.
 fn knows(source: &str) -> RemoteCapabilities {
-    let ability = Capability {
-        sources: vec![source.parse().unwrap()],
-        targets: vec!["fr".parse().unwrap()],
-        tier: ModelType::Basic,
-    };
-    RemoteCapabilities::new(vec![ability], Vec::new(), false)
+    RemoteCapabilities::new(vec![capability(source, "fr")], Vec::new(), false)
 }
 
 impl Other {
@@ -82,23 +76,7 @@ impl RemoteNodes for Other {
             .unwrap()
             .push(forwarded.request.message_id.clone());
         match doing {
-            Doing::Translate => Ok(Translated {
-                text: format!("far:{}", forwarded.request.text),
-                confidence: 1.0,
-                source: forwarded.source,
-                target: forwarded.target,
-                via: None,
-                detected: forwarded.detected,
-                model_id: Arc::from("far"),
-                model_type: ModelType::Basic,
-                worker: Arc::from("far"),
-                batch_size: 1,
-                segments: 1,
-                from_cache: false,
-                checks: None,
-                queue_time: Duration::ZERO,
-                processing_time: Duration::ZERO,
-            }),
+            Doing::Translate => Ok(far(&forwarded)),
             Doing::Fail(code) => Err(RequestError::new(code, "it does not")),
             Doing::Panic => panic!("a bug on the way to another node"),
             Doing::Wait => {

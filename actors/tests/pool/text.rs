@@ -90,21 +90,10 @@ fn set(bench: &Bench, flaw: impl FnMut(&str, &mut Translation) + Send + 'static)
 async fn translate(bench: &mut Bench, text: &str, format: Format) -> Translated {
     bench.offer_with([text.to_owned()], |request| request.format = format);
     assert!(bench.settle().await.is_empty());
-    let mut outcomes = bench.outcomes.0.lock().unwrap();
-    let at = outcomes
-        .iter()
-        .position(|outcome| outcome.order.ticket.offset == bench.sent)
-        .unwrap();
-    let translated = outcomes[at].result.as_ref().unwrap();
-    let translated = Translated {
-        text: translated.text.clone(),
-        model_id: Arc::clone(&translated.model_id),
-        worker: Arc::clone(&translated.worker),
-        checks: translated.checks.clone(),
-        ..*translated
-    };
-    outcomes[at].result = Ok(translated.clone());
-    translated
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let mut outcomes = outcomes.iter();
+    let last = outcomes.find(|outcome| outcome.order.ticket.offset == bench.sent);
+    last.unwrap().result.clone().unwrap()
 }
 
 fn seen(bench: &Bench) -> Vec<String> {
