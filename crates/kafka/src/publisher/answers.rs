@@ -109,21 +109,35 @@ impl Answers {
     }
 }
 
+/// Records for the tests of the publisher.
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use std::sync::Arc;
 
-    use super::*;
+    use crate::record::OutRecord;
 
-    fn record(topic: &str) -> OutRecord {
+    /// Topics that records go to.
+    pub(in crate::publisher) const TOPICS: [&str; 4] = ["results", "letters", "jobs.de", "jobs.fr"];
+
+    pub(in crate::publisher) fn record(topic: &str) -> OutRecord {
         OutRecord {
             topic: Arc::from(topic),
             key: Vec::new(),
-            payload: Vec::new(),
+            payload: vec![0; 10],
             headers: Vec::new(),
             asked: None,
         }
     }
+
+    /// A record to one of the topics, by its index.
+    pub(in crate::publisher) fn record_to(topic: usize) -> OutRecord {
+        record(TOPICS[topic])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{samples::record, *};
 
     fn seen(answers: &Answers) -> Vec<(u32, String)> {
         let answers = answers.iter();

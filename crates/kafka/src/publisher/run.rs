@@ -263,19 +263,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::publisher::answers::Answers;
-
-    const TOPICS: [&str; 4] = ["results", "letters", "jobs.de", "jobs.fr"];
-
-    fn record(topic: usize) -> OutRecord {
-        OutRecord {
-            topic: Arc::from(TOPICS[topic]),
-            key: Vec::new(),
-            payload: vec![0; 10],
-            headers: Vec::new(),
-            asked: None,
-        }
-    }
+    use crate::publisher::answers::{
+        Answers,
+        samples::{TOPICS, record_to},
+    };
 
     /// Partitions with the topics of the answers of each of their records.
     fn partitions(sources: &[Vec<Vec<usize>>]) -> Partitions {
@@ -285,7 +276,7 @@ mod tests {
             partitions.assigned(id, (Arc::from("source"), id as i32, 1), &flow);
             let partition = partitions.get_any(id).unwrap();
             for (offset, topics) in (0..).zip(records) {
-                let answers = topics.iter().copied().map(record).collect();
+                let answers = topics.iter().copied().map(record_to).collect();
                 partition.released.push_back(Released {
                     offset,
                     answers: Answers::new(answers),

@@ -60,7 +60,7 @@ impl Encoder {
         records
     }
 
-    /// Has a result remember its request, where no dead letter beside it holds that.
+    /// Has a result keep its request, unless a dead letter of the same outcome contains it.
     pub(crate) fn with_request(
         &self,
         mut records: Vec<OutRecord>,
@@ -165,7 +165,7 @@ impl Encoder {
     }
 
     /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, the dead letter of the
-    /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter beside it holds the request already, or
+    /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter of the same outcome contains the request already, or
     /// when there is nothing smaller left to say.
     #[must_use]
     pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
@@ -321,7 +321,7 @@ mod tests {
                 .iter()
                 .all(|r| value(r, TRACEPARENT) == Some("00-1"))
         );
-        // The answer to it is an error already; the dead letter beside it holds the job.
+        // The answer to it is an error already; the dead letter contains the job.
         assert!(encoder.instead_of(&instead[0], &origin).is_empty());
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Machine {
 /// Where it is.
 #[derive(Debug)]
 enum State {
-    /// There is no usable producer, and another one is wanted.
+    /// No producer is usable; the executor is to make a new one.
     Broken {
         wanted: Replacement,
         doubt: Option<Arc<Run>>,

@@ -103,7 +103,7 @@ impl Machine {
                 self.retries.pause(now);
                 self.make(Replacement::First, None)
             }
-            // There is no transaction to abort yet.
+            // No transaction is open yet, so nothing is to be aborted.
             _ => self.replace(error.text.clone(), effects, now),
         }
     }

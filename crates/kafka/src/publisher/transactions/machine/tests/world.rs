@@ -22,7 +22,7 @@ use crate::{
     gauges::DeliveryGauges,
     publisher::{
         Next,
-        answers::Answers,
+        answers::{Answers, samples::record_to},
         parking::WriteTimeouts,
         partition::{Partitions, Released},
         run::{Place, Run},
@@ -30,7 +30,8 @@ use crate::{
     record::OutRecord,
 };
 
-pub(super) const TOPICS: [&str; 4] = ["results", "letters", "jobs.de", "jobs.fr"];
+pub(super) use crate::publisher::answers::samples::TOPICS;
+
 const TIMEOUTS: WriteTimeouts = WriteTimeouts {
     block_after: Duration::from_secs(4),
     answer_after: Duration::from_secs(30),
@@ -103,20 +104,10 @@ pub(super) struct World {
     pub(super) seen: BTreeSet<&'static str>,
 }
 
-fn record(topic: usize) -> OutRecord {
-    OutRecord {
-        topic: Arc::from(TOPICS[topic]),
-        key: Vec::new(),
-        payload: vec![0; 10],
-        headers: Vec::new(),
-        asked: None,
-    }
-}
-
 fn released(offset: i64, topics: &[usize]) -> Released {
     Released {
         offset,
-        answers: Answers::new(topics.iter().copied().map(record).collect()),
+        answers: Answers::new(topics.iter().copied().map(record_to).collect()),
         request_trace: None,
     }
 }
@@ -416,7 +407,7 @@ impl World {
         let released = partition.find_released(place.offset).unwrap();
         let smaller = |refused: &OutRecord| match &*refused.topic {
             "letters" => Vec::new(),
-            _ => vec![record(1)],
+            _ => vec![record_to(1)],
         };
         released.answers.replace(place.number, smaller).unwrap();
     }
@@ -434,7 +425,7 @@ fn offsets(run: &Run) -> Vec<(u32, i64)> {
     let elements = list.elements();
     let offset = elements.iter().map(|element| match element.offset() {
         Offset::Offset(next) => (element.partition() as u32, next),
-        other => panic!("{other:?} is no offset"),
+        other => panic!("not a stored offset: {other:?}"),
     });
     offset.collect()
 }
