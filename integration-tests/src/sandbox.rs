@@ -154,6 +154,16 @@ impl Sandbox {
         format!("[{:?}]", folder.display().to_string())
     }
 
+    /// Settings of a node with one model, of the pair's name, for one pair of languages.
+    #[must_use]
+    pub fn with_pair(&self, settings: Settings, (source, target): (&str, &str)) -> Settings {
+        let id = format!("{source}-{target}");
+        let models = self.model(&format!("models-{id}"), &id, &[source], &[target]);
+        settings
+            .set("models.directories", models)
+            .set("models.load", format_args!("[{id:?}]"))
+    }
+
     /// The `babelmesh` executable in the sandbox's own folder, with the demo model and the engines beside the executable.
     #[must_use]
     pub fn command(&self) -> Command {

@@ -16,12 +16,8 @@ const GERMAN: &str = "Wo ist bitte der nächste Bahnhof? Ich muss den Zug um ach
 
 /// A node that translates into French from one language only.
 fn from(sandbox: &Sandbox, settings: Settings, source: &str) -> Settings {
-    let id = format!("{source}-fr");
-    let models = sandbox.model(&format!("models-{source}"), &id, &[source], &["fr"]);
-    settings
-        .set("models.directories", models)
-        .set("models.load", format_args!("[{id:?}]"))
-        .set("kafka.languages", r#"["fr"]"#)
+    let settings = sandbox.with_pair(settings, (source, "fr"));
+    settings.set("kafka.languages", r#"["fr"]"#)
 }
 
 /// What is asked in turns: the language as the request spells it, that of the text, and the text.

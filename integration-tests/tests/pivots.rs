@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use babelmesh_integration_tests::{
-    Backend, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, Settings, free_address,
-    free_addresses, http::HttpClient, meet, request, wait_until,
+    Backend, Kafka, MachineLock, PATIENCE, ProcessNode, Sandbox, free_address, free_addresses,
+    http::HttpClient, meet, request, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -12,15 +12,6 @@ use serde_json::{Value, json};
 const SETTLE: Duration = Duration::from_secs(120);
 
 const PORTUGUESE: &str = "Onde fica a estação de comboios, por favor?";
-
-/// A node with a model for one pair.
-fn with_pair(sandbox: &Sandbox, settings: Settings, (source, target): (&str, &str)) -> Settings {
-    let id = format!("{source}-{target}");
-    let models = sandbox.model(&format!("models-{id}"), &id, &[source], &[target]);
-    settings
-        .set("models.directories", models)
-        .set("models.load", format_args!("[{id:?}]"))
-}
 
 fn ask(backend: &mut Backend, numbers: Range<usize>) {
     for number in numbers {
@@ -61,7 +52,7 @@ fn a_route_over_two_nodes_answers_every_message_once_also_while_each_of_them_is_
         let settings = kafka.node(sandbox.node());
         let settings = settings.clustered(listen[number], listen[0]);
         let settings = settings.set("kafka.languages", r#"["en", "fr"]"#);
-        ProcessNode::start(&sandbox, &with_pair(&sandbox, settings, pair))
+        ProcessNode::start(&sandbox, &sandbox.with_pair(settings, pair))
     };
     let mut nodes = [node(0, ("pt", "en")), node(1, ("en", "fr"))];
     meet(&nodes);
@@ -92,7 +83,7 @@ fn any_node_translates_a_pivoted_pair_over_http_and_lists_it() {
     let node = |number: usize, pair| {
         let settings = sandbox.node().clustered(listen[number], listen[0]);
         let settings = settings.set("http.listen", format_args!("\"{}\"", edges[number]));
-        ProcessNode::start(&sandbox, &with_pair(&sandbox, settings, pair))
+        ProcessNode::start(&sandbox, &sandbox.with_pair(settings, pair))
     };
     let nodes = [node(0, ("pt", "en")), node(1, ("en", "fr"))];
     meet(&nodes);
