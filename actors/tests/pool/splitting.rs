@@ -126,13 +126,28 @@ async fn a_piece_that_cannot_be_split_further_fails_alone() {
     let errors = bench.settle().await;
     let codes: Vec<_> = errors.into_values().collect();
     assert_eq!(codes, [ErrorCode::TextTooLong; 2]);
-    let mut bench = Bench::start(finishes(2), |_| {}).await;
-    bench.offer([words("zebra")]);
-    let errors = bench.settle().await;
-    assert_eq!(errors["1"], ErrorCode::TextTooLong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentence_whose_translation_never_ends_is_kept_and_flagged_and_the_others_are_translated()
+{
+    let (mut bench, memory) = remembering(finishes(2)).await;
+    let endless = words("zebra");
+    bench.offer([format!("Yes. {endless}.")]);
+    assert!(bench.settle().await.is_empty());
     bench
         .until("a job is left", |status| status.jobs == 0)
         .await;
+    assert!(truncated(&bench) > 0);
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let translated = outcomes[0].result.as_ref().unwrap();
+    assert_eq!(translated.text, format!("fr:Yes. {endless}."));
+    let checks = translated.checks.as_ref().unwrap();
+    assert_eq!(checks.source, 1, "{checks:?}");
+    assert!(checks.flags.iter().any(|flag| flag == "truncated"));
+    let stored = memory.0.lock().unwrap();
+    let stored: Vec<_> = stored.values().map(|t| t.text.as_str()).collect();
+    assert_eq!(stored, ["fr:Yes."]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

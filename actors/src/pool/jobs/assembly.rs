@@ -90,7 +90,7 @@ pub(super) enum Split {
     Parts(Vec<u32>),
     /// Its sentence is to be tried another way.
     OtherWay,
-    /// It cannot be translated.
+    /// A part of it that cannot be divided is too long for the model.
     Impossible,
 }
 
@@ -198,7 +198,10 @@ impl Assembly {
         }
         let text = text_of(piece, &self.sentences).unwrap_or_default();
         let Some(parts) = splitting::split(text, tokens, shortfall, smallest)? else {
-            return Ok(Split::Impossible);
+            return Ok(match shortfall.is_of_the_input() {
+                true => Split::Impossible,
+                false => Split::OtherWay,
+            });
         };
         let maker = PieceMaker {
             space: self.space.as_ref(),
@@ -318,6 +321,7 @@ impl Assembly {
             let between = asked.and_then(|asked| asked.text.get(end..piece.range.start));
             joined.text.push_str(between.unwrap_or_default());
             joined.text.push_str(&answer.text);
+            joined.truncated |= answer.truncated;
             end = piece.range.end;
         }
         let whole = &self.pieces[number as usize];

@@ -2,7 +2,7 @@
 //!
 //! An engine tells that a source is too long, with its number of tokens, before any inference; it is cut into as many pieces as that needs. A
 //! translation that reached its longest length without an end mark is thrown away, and its piece cut in two. What cannot be cut any
-//! further ends its job with an error. The pieces of a text are never more than its characters, and rounds grow with the logarithm of its length.
+//! further ends its job with an error if the model cannot take it, and keeps the source text if the model does not finish it. The pieces of a text are never more than its characters, and rounds grow with the logarithm of its length.
 
 use std::ops::Range;
 
@@ -29,17 +29,21 @@ impl Shortfall {
         }
     }
 
+    /// Whether the source is too long, and not the translation.
+    pub(super) const fn is_of_the_input(self) -> bool {
+        matches!(self.completeness, Completeness::TooLong { .. })
+    }
+
     /// Error for a piece that cannot be split further.
     pub(in crate::pool) fn message(self, model: &str) -> String {
-        match self.completeness {
-            Completeness::TooLong { limit } => format!(
-                "the text is too long for model {model}: an indivisible part has {} tokens, the limit is {limit}",
-                self.tokens,
-            ),
-            _ => format!(
-                "model {model} does not finish the translation of the text, even of its smallest parts"
-            ),
-        }
+        let tokens = self.tokens;
+        let limit = match self.completeness {
+            Completeness::TooLong { limit } => format!(", the limit is {limit}"),
+            _ => String::new(),
+        };
+        format!(
+            "the text is too long for model {model}: an indivisible part has {tokens} tokens{limit}"
+        )
     }
 }
 
