@@ -81,7 +81,6 @@ impl Escape {
             (Self::Markdown, '\\') => Some("\\\\"),
             (Self::Markdown, '~') => Some("\\~"),
             (Self::Markdown, '|') => Some("\\|"),
-            (Self::Markdown, '$') => Some("\\$"),
             _ => None,
         }
     }

@@ -35,6 +35,7 @@ mod restore;
 mod segment;
 mod slots;
 pub mod stand_ins;
+mod units;
 mod writer;
 
 #[cfg(test)]

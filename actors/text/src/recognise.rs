@@ -29,6 +29,7 @@ use std::ops::Range;
 pub(crate) use chat::entity_end;
 pub use custom::{Patterns, PatternsError};
 pub use kind::{KindSet, TokenKind};
+pub(crate) use numbers::UNITS;
 
 use crate::protect::pairs::Pairs;
 

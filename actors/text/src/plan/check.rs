@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Answer, Flag, digits, loops, segment::Sent, slots};
+use super::{Answer, Flag, digits, loops, segment::Sent, slots, units};
 use crate::{escape::Escape, estimate_tokens, format::tags::Tags};
 
 /// Why an answer cannot be used.
@@ -10,7 +10,7 @@ use crate::{escape::Escape, estimate_tokens, format::tags::Tags};
 pub(super) enum Failure {
     /// These tokens, by their parts, are not in it exactly as often as they should be.
     Tokens(Vec<usize>),
-    /// Numbers changed. The parts that hold them.
+    /// Numbers changed, or signs or units beside them. The parts that hold them.
     Numbers(Vec<usize>),
     /// The marks cannot be restored.
     Marks,
@@ -55,7 +55,8 @@ pub(super) fn failure(sent: &Sent, answer: &Answer, escape: Escape) -> Option<Fa
     let is_digit = |c: char| c.is_numeric();
     if sent.text.contains(is_digit) {
         let expected = digits::groups(&sent.text, &own);
-        if !expected.is_empty() && expected != digits::groups(text, &found) {
+        let is_changed = !expected.is_empty() && expected != digits::groups(text, &found);
+        if is_changed || units::is_one_lost(&sent.text, &own, text) {
             return Some(Failure::Numbers(sent.numbers.clone()));
         }
     }

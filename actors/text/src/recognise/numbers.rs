@@ -8,7 +8,7 @@ use super::{Scan, run};
 const MAX_LEN: usize = 128;
 
 /// Units that belong to the number before them.
-const UNITS: &[&str] = &[
+pub(crate) const UNITS: &[&str] = &[
     "%", "€", "$", "£", "¥", "₹", "°", "km/h", "km", "cm", "mm", "kg", "mg", "ml", "GB", "MB",
     "TB", "kB", "GHz", "MHz", "Hz", "kW", "EUR", "USD", "GBP", "CHF", "JPY",
 ];
@@ -28,7 +28,7 @@ fn word(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
         .then_some(at - len..at + tail)
 }
 
-/// `3f2504e0-4f89-11d3-9a0c-0305e82c3301`, `a1b2c3d4e5f6`, `0x1f`, `ABC-123`.
+/// `3f2504e0-4f89-11d3-9a0c-0305e82c3301`, `a1b2c3d4e5f6`, `0x1f`, `ABC-123`, `ORD-2026-17`.
 pub(super) fn hash(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let range = word(scan, at)?;
     let word = &scan.text[range.clone()];
@@ -44,10 +44,12 @@ pub(super) fn hash(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let is_literal = word.len() > 2
         && word.starts_with("0x")
         && word[2..].bytes().all(|b| b.is_ascii_hexdigit());
-    let is_ticket = word.split_once('-').is_some_and(|(project, number)| {
-        project.len() > 1
-            && project.bytes().all(|b| b.is_ascii_uppercase())
-            && number.bytes().all(|b| b.is_ascii_digit())
+    let is_capital = |b: u8| b.is_ascii_uppercase();
+    let is_group = |group: &str| {
+        !group.is_empty() && group.bytes().all(|b| is_capital(b) || b.is_ascii_digit())
+    };
+    let is_ticket = word.split_once('-').is_some_and(|(project, rest)| {
+        project.len() > 1 && project.bytes().all(is_capital) && rest.split('-').all(is_group)
     });
     // Keys and tokens: letters and digits mixed, too long for a word.
     let is_key = word.len() >= 20 && word.bytes().filter(u8::is_ascii_digit).count() > 3;

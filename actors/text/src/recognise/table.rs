@@ -271,9 +271,11 @@ pub const TABLE: &[Recogniser] = &[
             "a1b2c3d4e5f6",
             "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
             "0x1f",
-            "ABC-123"
+            "ABC-123",
+            "ORD-2026-00417",
+            "EU-12-B7"
         ],
-        ["1234567", "mp3", "covid-19", "42"]
+        ["1234567", "mp3", "covid-19", "42", "AB-12-"]
     ),
     row!(
         Version,
