@@ -15,6 +15,7 @@ mod broker;
 mod chance;
 pub mod clients;
 mod collector;
+pub mod corpus;
 pub mod engine;
 mod events;
 pub mod executables;

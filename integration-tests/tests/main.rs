@@ -13,6 +13,7 @@ mod cluster_kafka;
 mod cluster_mixed;
 mod cluster_network;
 mod cluster_offload;
+mod corpus;
 mod dashboard;
 mod dead_letters;
 mod demo;
