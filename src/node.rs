@@ -25,7 +25,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use babelmesh_actors::{
-    domain::{Language, TranslationRequest, TranslationResult},
+    domain::{Language, Leg, TranslationRequest, TranslationResult},
     events::Observer,
 };
 use babelmesh_models::Model;
@@ -64,7 +64,7 @@ impl Node {
     /// Translates a request with exactly one target on this node, past Kafka.
     pub(crate) async fn translate(&self, request: TranslationRequest) -> TranslationResult {
         let (intake, watched) = (self.started.actors.intake(), (&self.traces, None));
-        direct::translate(&intake, request, &self.config.name, watched).await
+        direct::translate(&intake, request, Leg::Whole, &self.config.name, watched).await
     }
 
     /// Starts a node: what only one node can have is claimed, brokers are reached and topics made, then the actors, then reading. Its socket and HTTP say meanwhile that

@@ -18,6 +18,35 @@ use crate::{
 #[error("the node ends")]
 pub struct Ended;
 
+/// A request of a caller.
+#[derive(Debug)]
+pub struct Call {
+    /// The request, with exactly one target.
+    pub request: TranslationRequest,
+    /// Where it may be done.
+    pub locality: Locality,
+    /// Which part of a route it is.
+    pub leg: Leg,
+    /// Its trace.
+    pub trace: Option<Arc<Trace>>,
+    /// Whether to bypass the cache.
+    pub fresh: bool,
+}
+
+impl Call {
+    /// A request with the cache and without a trace.
+    #[must_use]
+    pub const fn new(request: TranslationRequest, locality: Locality) -> Self {
+        Self {
+            request,
+            locality,
+            leg: Leg::Whole,
+            trace: None,
+            fresh: false,
+        }
+    }
+}
+
 /// Translates one text with an available model, bypassing the cache. Dropping the future abandons the request, and its
 /// text reaches no engine.
 ///
@@ -28,28 +57,25 @@ pub async fn translate(
     request: TranslationRequest,
     locality: Locality,
 ) -> Result<Result<Translated, RequestError>, Ended> {
-    Ok(offer(intake, request, None, (true, locality)).await?.result)
+    let call = Call {
+        fresh: true,
+        ..Call::new(request, locality)
+    };
+    Ok(ask(intake, call).await?.result)
 }
 
-/// The same with the cache, and with the request in the answer. Another node may do it where `locality` says so.
+/// Answers a request. Dropping the future abandons it, and its text reaches no engine.
 ///
 /// # Errors
-/// [`Ended`] when the actors are gone.
-pub async fn ask(
-    intake: &ActorRef<IntakeMessage>,
-    request: TranslationRequest,
-    locality: Locality,
-    trace: Option<Arc<Trace>>,
-) -> Result<JobOutcome, Ended> {
-    offer(intake, request, trace, (false, locality)).await
-}
-
-async fn offer(
-    intake: &ActorRef<IntakeMessage>,
-    request: TranslationRequest,
-    trace: Option<Arc<Trace>>,
-    (fresh, locality): (bool, Locality),
-) -> Result<JobOutcome, Ended> {
+/// [`Ended`] when the actors are gone. What is wrong with the request is in the answer.
+pub async fn ask(intake: &ActorRef<IntakeMessage>, call: Call) -> Result<JobOutcome, Ended> {
+    let Call {
+        request,
+        locality,
+        leg,
+        trace,
+        fresh,
+    } = call;
     let (sender, answer) = oneshot::channel();
     let order = Order {
         ticket: Ticket::default(),
@@ -59,7 +85,7 @@ async fn offer(
         replays: 0,
         fresh,
         locality,
-        leg: Leg::Whole,
+        leg,
         sink: Arc::new(Caller(Mutex::new(Some(sender)))),
     };
     intake

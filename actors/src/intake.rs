@@ -74,6 +74,13 @@ pub enum IntakeMessage {
         /// How often they were tried before.
         tries: u32,
     },
+    /// Find a pool for the second step of an order over a pivot. Sent when the first step has ended.
+    SecondStep {
+        /// The step.
+        step: Box<Order>,
+        /// How often the whole order was tried before.
+        tries: u32,
+    },
     /// The pool of this model is broken, or works again. Sent by pools.
     Condition {
         /// Model id.
@@ -198,6 +205,9 @@ impl Actor for Intake {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             IntakeMessage::Offer(orders) => state.accept(&myself, orders, 0)?,
+            IntakeMessage::SecondStep { step, tries } => {
+                state.accept(&myself, vec![*step], tries)?;
+            }
             IntakeMessage::Continue => {
                 state.continues = false;
                 state.step(&myself)?;
@@ -369,7 +379,9 @@ impl IntakeState {
                     }
                     self.forward(*job, nearer_than);
                 }
-                Placement::Over(job, pivot) => steps.push(self.first_step(myself, *job, pivot)),
+                Placement::Over(job, pivot) => {
+                    steps.push((self.first_step(myself, *job, pivot, tries), tries));
+                }
                 Placement::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placement::Early(outcome) => early.entry(tries).or_default().push(*outcome),
                 Placement::Ended(outcome) => ended.push(*outcome),
@@ -378,8 +390,8 @@ impl IntakeState {
         for (tries, outcomes) in early {
             self.defer(myself, outcomes, tries);
         }
-        for step in steps {
-            self.pending.push(step, 0);
+        for (step, tries) in steps {
+            self.pending.push(step, tries);
         }
         if !ended.is_empty() {
             self.start.observer.answered(None, &ended);

@@ -1,5 +1,6 @@
 //! The pool of one model: a supervisor actor, its backlog, and the model actors that it spawns and stops.
 
+mod alternatives;
 mod autoscaler;
 mod backlog;
 mod batching;
@@ -27,6 +28,7 @@ mod status;
 mod supervisor;
 mod workers;
 
+pub use alternatives::Alternatives;
 pub use backlog::{Backlog, BatchLimits, DEFAULT_WEIGHTS, LaneLoad};
 pub use batching::BatchBudget;
 pub use budget::{BudgetHandle, NodeBudget, Notice, Permit, Slot};

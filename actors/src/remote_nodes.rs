@@ -201,14 +201,15 @@ impl RemoteNodes for () {
 #[derive(Debug, Clone)]
 pub struct CandidateNodes {
     nodes: Vec<String>,
+    working: usize,
     me: String,
 }
 
 impl CandidateNodes {
-    /// These nodes, as seen from `me`.
+    /// These nodes, as seen from `me`. The models of the first `working` of them work.
     #[must_use]
-    pub const fn new(nodes: Vec<String>, me: String) -> Self {
-        Self { nodes, me }
+    pub const fn new(nodes: Vec<String>, working: usize, me: String) -> Self {
+        Self { nodes, working, me }
     }
 
     /// Their names.
@@ -217,16 +218,11 @@ impl CandidateNodes {
         self.nodes
     }
 
-    /// Whether no node has a model for it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
-    /// Whether another node would do it sooner or better than this one, or this one cannot.
+    /// Whether another node has a model for it that works, and would do it sooner or better than this one.
     #[must_use]
     pub fn is_better_elsewhere(&self) -> bool {
-        self.nodes.first().is_some_and(|node| *node != self.me)
+        let best = self.nodes.first().filter(|_| self.working > 0);
+        best.is_some_and(|node| *node != self.me)
     }
 
     /// All of them but this one.

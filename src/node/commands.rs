@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::{Language, SpanRef, TranslationRequest},
+    domain::{Language, Leg, SpanRef, TranslationRequest},
     engine::{Segment, Translation},
     intake::IntakeMessage,
     offload::{OffloadRequest, PeerError},
@@ -198,10 +198,16 @@ const fn already(applied: Applied) -> &'static str {
 
 #[async_trait]
 impl Host for CommandHandler {
-    async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String> {
+    async fn translate(
+        &self,
+        request: Vec<u8>,
+        leg: Leg,
+        span: Option<SpanRef>,
+    ) -> Result<Vec<u8>, String> {
         let request: TranslationRequest = serde_json::from_slice(&request)
             .map_err(|error| format!("not a valid request: {error}"))?;
-        let answer = direct::translate(&self.intake, request, &self.node, (&self.traces, span));
+        let traced = (&self.traces, span);
+        let answer = direct::translate(&self.intake, request, leg, &self.node, traced);
         Ok(json(&answer.await))
     }
 

@@ -1,23 +1,31 @@
 //! Requests of other nodes and of the command line, answered as Kafka's are.
 
 use babelmesh_actors::{
-    caller,
-    domain::{ErrorCode, Locality, RequestError, SpanRef, TranslationRequest, TranslationResult},
+    caller::{self, Call},
+    domain::{
+        ErrorCode, Leg, Locality, RequestError, SpanRef, TranslationRequest, TranslationResult,
+    },
     intake::IntakeMessage,
 };
 use ractor::ActorRef;
 
 use crate::telemetry::Traces;
 
-/// Translates a request with exactly one target on this node; `node` is its name. `span` is the parent span, if
-/// sampled.
+/// Translates a request with exactly one target on this node; `node` is its name. `leg` is which part of a route it
+/// is, `span` the parent span, if sampled.
 pub(super) async fn translate(
     intake: &ActorRef<IntakeMessage>,
     request: TranslationRequest,
+    leg: Leg,
     node: &str,
     (traces, span): (&Traces, Option<SpanRef>),
 ) -> TranslationResult {
-    match caller::ask(intake, request.clone(), Locality::Node, traces.below(span)).await {
+    let call = Call {
+        leg,
+        trace: traces.below(span),
+        ..Call::new(request.clone(), Locality::Node)
+    };
+    match caller::ask(intake, call).await {
         Ok(outcome) => {
             if let Some(request_trace) = traces.answered(&outcome, None) {
                 request_trace.delivered();

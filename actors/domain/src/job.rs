@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
@@ -39,12 +40,28 @@ pub enum Locality {
     /// By any model of this node.
     #[default]
     Node,
-    /// By any model of this node, or by another node if this one has no suitable model.
+    /// By any model of this node, or by another node that can do it now. It waits for no node that is away.
+    Reachable,
+    /// By any model of this node, or by another node if this one has no suitable model. It waits for a node that is away.
     Cluster,
 }
 
+impl Locality {
+    /// Whether another node may do it.
+    #[must_use]
+    pub const fn may_leave(&self) -> bool {
+        matches!(self, Self::Reachable | Self::Cluster)
+    }
+
+    /// Whether it waits for nodes that are away and for routes of two steps that do not work now.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        matches!(self, Self::Cluster)
+    }
+}
+
 /// Which part of a route an order is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Leg {
     /// All of it.
     #[default]
@@ -53,6 +70,8 @@ pub enum Leg {
     ToPivot,
     /// The translation out of the pivot language. Its text was made by a model: the limit for texts of senders does not apply.
     FromPivot,
+    /// A job of another node, of any part. That node has checked the length of the text, and chooses the pivot.
+    Forwarded,
 }
 
 /// One text that is wanted in one language, as it was accepted.

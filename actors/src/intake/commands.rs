@@ -36,7 +36,10 @@ impl OperatorOverrides {
             .iter()
             .find(|(_, ability)| ability.serves(source, target))?;
         let message = format!("model {model}, which translates {source} to {target}, was unloaded");
-        Some(RequestError::new(ErrorCode::ModelUnavailable, message))
+        Some(RequestError {
+            is_lasting: true,
+            ..RequestError::new(ErrorCode::ModelUnavailable, message)
+        })
     }
 }
 

@@ -7,12 +7,13 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ErrorCode, JobOutcome, Locality},
-    pool::PoolMessage,
+    pool::{Alternatives, PoolMessage},
     remote_nodes::Place,
-    routing::Capability,
 };
 
-use super::{IntakeMessage, IntakeState, Route, resolution::Resolved};
+use super::{
+    IntakeMessage, IntakeState, Route, pivot::Models, placement::Wanted, resolution::Resolved,
+};
 
 /// Subscribes to the condition of a route's pool.
 pub(super) fn watch(
@@ -58,13 +59,14 @@ impl IntakeState {
             .routes
             .iter()
             .partition(|route| self.works(route));
-        let mut others: Vec<Capability> = working.iter().map(|r| r.ability.clone()).collect();
-        others.extend_from_slice(self.start.remote_nodes.remote_capabilities().now());
-        if others.is_empty() {
+        let here: Vec<_> = working.iter().map(|route| route.ability.clone()).collect();
+        let elsewhere = self.start.remote_nodes.remote_capabilities();
+        if here.is_empty() && elsewhere.now().is_empty() {
             return Ok(());
         }
         for route in broken {
-            let others = others.clone();
+            let pivot = self.start.pivot.clone();
+            let others = Alternatives::new(here.clone(), Arc::clone(&elsewhere), pivot);
             route.pool.cast(PoolMessage::HandOver(others))?;
         }
         Ok(())
@@ -104,12 +106,23 @@ impl IntakeState {
         }
         match self.contained(|| self.resolve(order, now, tries + 1)) {
             Ok(Ok(Resolved {
-                place: Some(place), ..
+                source,
+                target,
+                place: Some(place),
+                ..
             })) => match place {
                 Place::Here(route) => self.works(&self.start.routes[route]),
                 // A job that returned from another node is retried after a delay.
                 Place::Remote => error.is_lasting,
-                Place::Over(_) => true,
+                Place::Over(_) => {
+                    let tier = order.request.model_type;
+                    let wanted = Wanted {
+                        source,
+                        target,
+                        tier,
+                    };
+                    self.pivot(wanted, order, Models::Working).is_some()
+                }
                 Place::Better(_) | Place::Nowhere(_) => false,
             },
             _ => false,

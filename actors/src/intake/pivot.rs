@@ -10,8 +10,8 @@ use ractor::ActorRef;
 
 use crate::{
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Leg, Locality, Order, OutcomeSink, RequestError,
-        TextChecks, Ticket, Translated,
+        ErrorCode, Job, JobOutcome, Language, Leg, Order, OutcomeSink, RequestError, TextChecks,
+        Ticket, Translated,
     },
     events::Event,
     routing::choose_pivot,
@@ -38,7 +38,7 @@ impl IntakeState {
         let local = self.start.routes.iter();
         let local = local.filter(|route| is_known || self.works(route));
         let local = local.map(|route| &route.ability);
-        let may_leave = order.locality == Locality::Cluster;
+        let may_leave = order.locality.may_leave();
         let remote = may_leave.then(|| self.start.remote_nodes.remote_capabilities());
         let remote = remote.iter().flat_map(|remote| {
             let later = remote.later().iter().filter(|_| is_known);
@@ -48,12 +48,13 @@ impl IntakeState {
         choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
     }
 
-    /// The first step of a job over a pivot.
+    /// The first step of a job over a pivot that was tried so often before.
     pub(super) fn first_step(
         &self,
         myself: &ActorRef<IntakeMessage>,
         job: Job,
         pivot: Language,
+        tries: u32,
     ) -> Order {
         self.start.observer.observe(&Event::Pivoted { pivot });
         let Job {
@@ -69,8 +70,14 @@ impl IntakeState {
             target,
             detected,
         };
-        let step = Step::First(myself.clone());
-        PivotedOrder { order, route, step }.into_step()
+        let pivoted = PivotedOrder {
+            order,
+            tries,
+            route,
+            intake: myself.clone(),
+            step: Step::First,
+        };
+        pivoted.into_step()
     }
 }
 
@@ -139,16 +146,20 @@ impl PivotRoute {
 /// The sender's order of a job over a pivot, while a step of it is under way.
 struct PivotedOrder {
     order: Order,
+    /// How often it was tried before. Its steps start with that, so that they are not tried more often than any order.
+    tries: u32,
     route: PivotRoute,
+    /// The second step goes there, and the whole if the route is no longer available.
+    intake: ActorRef<IntakeMessage>,
     step: Step,
 }
 
 /// The step that is under way.
 enum Step {
-    /// Into the pivot language; the second step goes to this intake.
-    First(ActorRef<IntakeMessage>),
+    /// Into the pivot language.
+    First,
     /// Out of it, after this translation.
-    Second(Translated),
+    Second(Box<Translated>),
 }
 
 impl PivotedOrder {
@@ -156,7 +167,7 @@ impl PivotedOrder {
     fn into_step(self) -> Order {
         let (order, pivot) = (&self.order, self.route.pivot);
         let (request, leg) = match &self.step {
-            Step::First(_) => {
+            Step::First => {
                 let mut request = order.request.only_for(pivot.as_str());
                 request.source_language = self.route.source.to_string();
                 (request, Leg::ToPivot)
@@ -186,20 +197,48 @@ impl PivotedOrder {
 
     /// Goes on after the step has ended.
     fn step_ended(self, result: Result<Translated, RequestError>) {
-        let Self { order, route, step } = self;
+        let Self {
+            order,
+            tries,
+            route,
+            intake,
+            step,
+        } = self;
         let result = match (step, result) {
-            (Step::First(intake), Ok(first)) => {
-                let step = Step::Second(first);
-                let second = Self { order, route, step }.into_step();
+            (Step::First, Ok(first)) => {
+                let second = Self {
+                    order,
+                    tries,
+                    route,
+                    intake: intake.clone(),
+                    step: Step::Second(Box::new(first)),
+                };
+                let step = Box::new(second.into_step());
                 // If the intake fails, the node exits; the records are delivered again.
-                let _ = intake.cast(IntakeMessage::Offer(vec![second]));
+                let _ = intake.cast(IntakeMessage::SecondStep { step, tries });
                 return;
             }
-            (Step::Second(first), Ok(second)) => Ok(route.joined(first, second)),
+            (Step::Second(first), Ok(second)) => Ok(route.joined(*first, second)),
+            (_, Err(error)) if has_lost_its_model(&error) => {
+                let result = Err(route.error(error));
+                let outcomes = vec![JobOutcome { order, result }];
+                let _ = intake.cast(IntakeMessage::Failed { outcomes, tries });
+                return;
+            }
             (_, Err(error)) => Err(route.error(error)),
         };
         let sink = Arc::clone(&order.sink);
         sink.deliver(vec![JobOutcome { order, result }]);
+    }
+}
+
+/// Whether a step ended because no model for it is left. The whole may go over another pivot, or have a model of its own
+/// by now. A step that was retried as often as any order ends the whole.
+fn has_lost_its_model(error: &RequestError) -> bool {
+    match error.code {
+        ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage => true,
+        ErrorCode::ModelUnavailable => error.is_lasting,
+        _ => false,
     }
 }
 

@@ -63,7 +63,8 @@ impl IntakeState {
         let request = &order.request;
         request.validate(match order.leg {
             Leg::Whole | Leg::ToPivot => self.start.max_text_chars,
-            Leg::FromPivot => usize::MAX,
+            // The text was made by a model, or another node has checked it.
+            Leg::FromPivot | Leg::Forwarded => usize::MAX,
         })?;
         let target = parse_language("targetLanguage", order.target_tag())?;
         let deadline = order.deadline();
@@ -119,7 +120,7 @@ impl IntakeState {
             });
         }
         let here = self.choose(wanted);
-        let may_leave = *locality == Locality::Cluster;
+        let may_leave = locality.may_leave();
         if let Ok(Chosen { index, works: true }) = here {
             let own = self.start.routes[index].ability.tier;
             let may_improve = may_leave && is_first && own != wanted.tier && !self.is_stopping();
@@ -136,15 +137,24 @@ impl IntakeState {
         if matches!(remote, RemoteAvailability::Now | RemoteAvailability::Better) {
             return Ok(place(here, remote, may_leave));
         }
-        let pivot = |models| self.pivot(wanted, order, models).map(Place::Over);
         // Two steps now are better than one that has to wait, and that is better than two that have to.
-        Ok(pivot(Models::Working).unwrap_or_else(|| {
-            let placed = place(here, remote, may_leave);
-            match placed {
-                Place::Nowhere(_) => pivot(Models::Known).unwrap_or(placed),
-                placed => placed,
+        if let Some(pivot) = self.pivot(wanted, order, Models::Working) {
+            return Ok(Place::Over(pivot));
+        }
+        match place(here, remote, may_leave) {
+            Place::Remote if !locality.waits() => {
+                let (source, target) = (wanted.source, wanted.target);
+                let message =
+                    format!("no node that translates {source} to {target} can be reached");
+                let error = RequestError::new(ErrorCode::ModelUnavailable, message);
+                Ok(Place::Nowhere(error))
             }
-        }))
+            Place::Nowhere(error) if locality.waits() || !may_leave => {
+                let pivot = self.pivot(wanted, order, Models::Known);
+                Ok(pivot.map_or(Place::Nowhere(error), Place::Over))
+            }
+            placed => Ok(placed),
+        }
     }
 
     /// Whether another node has a model whose tier is nearer to the one wanted than `own`.

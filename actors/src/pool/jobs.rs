@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     containment::{Contained, contain},
-    domain::{ClientId, ErrorCode, JobOutcome, Lane, Language, RequestError, Trace},
+    domain::{ClientId, ErrorCode, Job, JobOutcome, Lane, RequestError, Trace},
     engine::EngineBatch,
     events::SentenceCounts,
     model_text::ModelText,
@@ -75,7 +75,7 @@ pub(super) enum Shortened {
     Parts(Vec<Item>),
     /// Its sentence is to be tried another way: the pool has the job take note of the shortfall.
     OtherWay,
-    /// It cannot be translated.
+    /// A part of it that cannot be divided is too long for the model.
     Impossible,
 }
 
@@ -334,20 +334,16 @@ impl Jobs {
             .collect()
     }
 
-    /// Ends the jobs of those pairs of languages with an error.
+    /// Ends some of the jobs with an error.
     pub(super) fn fail_those(
         &mut self,
-        concerned: impl Fn(Language, Language) -> bool,
+        mut concerned: impl FnMut(&Job) -> bool,
         code: ErrorCode,
         message: &str,
     ) -> Vec<JobOutcome> {
-        let concerned = |assembly: &Assembly| {
-            let job = assembly.job();
-            concerned(job.source, job.target)
-        };
         let all = self.active.iter();
         let mut jobs: Vec<u64> = all
-            .filter(|(_, assembly)| concerned(assembly))
+            .filter(|(_, assembly)| concerned(assembly.job()))
             .map(|(job, _)| *job)
             .collect();
         // Jobs of one conversation go in the order in which they came.

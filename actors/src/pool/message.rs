@@ -9,11 +9,11 @@ use crate::{
     domain::Language,
     engine::{EngineBatch, EngineError, LoadReport, Usage},
     offload::OffloadRequest,
-    routing::Capability,
     scaling::Bounds,
 };
 
 use super::{
+    alternatives::Alternatives,
     budget::Notice,
     command::{Applied, BoundsError, Unloaded},
     dedup::Found,
@@ -54,8 +54,8 @@ pub enum PoolMessage {
     },
     /// Tell whether the pool is broken: now if it is, and whenever that changes.
     Watch(ConditionWatch),
-    /// The pool is broken: hand back the jobs that one of these other models can do.
-    HandOver(Vec<Capability>),
+    /// The pool is broken: hand back the jobs that these other models can do.
+    HandOver(Alternatives),
     /// Do a batch of a peer, behind the pool's own work.
     Lend(OffloadRequest),
     /// Finish what is queued, stop all actors, answer, end.

@@ -112,7 +112,7 @@ impl Actor for PoolSupervisor {
             }
             PoolMessage::HoldBack { target, hold } => pool.pause(target, hold),
             PoolMessage::Watch(watch) => pool.watch(watch),
-            PoolMessage::HandOver(others) => pool.hand_over_jobs(&others),
+            PoolMessage::HandOver(others) => pool.hand_over_jobs(others),
             PoolMessage::Lend(loan) => pool.lend(loan),
             PoolMessage::Drain(reply) => pool.drain(reply),
             PoolMessage::Unload { within, reply } => pool.unload(within, reply),

@@ -316,7 +316,8 @@ impl Bench {
         );
     }
 
-    fn offer_all(
+    /// Offers English texts, wanted in French, that are not to leave this node, with changes of request and order.
+    pub(crate) fn offer_all(
         &mut self,
         texts: impl IntoIterator<Item = String>,
         change: impl Fn(&mut TranslationRequest),

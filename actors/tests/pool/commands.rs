@@ -40,7 +40,7 @@ pub(crate) async fn resume(bench: &Bench, tag: &str) -> Applied {
     ask(bench, |reply| IntakeMessage::Resume(target, reply)).await
 }
 
-async fn unload(bench: &Bench, model: &str, within: Duration) -> Unloaded {
+pub(crate) async fn unload(bench: &Bench, model: &str, within: Duration) -> Unloaded {
     let model = Arc::from(model);
     ask(bench, |reply| IntakeMessage::Unload {
         model,

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::{ErrorCode, RequestError, Translated, TranslationRequest},
+    domain::{ErrorCode, Leg, Locality, Order, RequestError, Translated, TranslationRequest},
     engine::FakeSpec,
     events::Event,
     pool::Applied,
@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::{
     bench::{Bench, capability, far, texts},
-    commands::load,
+    commands::{load, pause, unload},
 };
 
 /// A bench whose second step is done by these engines.
@@ -159,4 +159,138 @@ async fn the_steps_of_a_route_may_be_done_by_different_nodes() {
     let outcomes = bench.outcomes.0.lock().unwrap();
     let mut done = outcomes.iter().filter_map(|o| o.result.as_ref().ok());
     assert!(done.all(|done| &*done.model_id == "far+fake-model" && done.via.is_some()));
+}
+
+/// A bench with two routes from Portuguese to French: over English, which is preferred, and over Spanish.
+async fn two_routes(first: FakeSpec) -> Bench {
+    let retry = RetryPolicy {
+        attempts: 3,
+        ..RetryPolicy::default()
+    };
+    let bench = Bench::start_with(FakeSpec::default(), retry, |_| {}).await;
+    let models = [
+        ("pt-en", ("pt", "en"), first),
+        ("pt-es", ("pt", "es"), FakeSpec::default()),
+        ("es-fr", ("es", "fr"), FakeSpec::default()),
+    ];
+    for (model, pair, fake) in models {
+        let (pool, _) = bench.pool_with(model, fake).await;
+        load(&bench, model, pool, pair).await;
+    }
+    bench
+}
+
+/// The models of all translations, each once.
+fn models_used(bench: &Bench) -> Vec<String> {
+    let outcomes = bench.outcomes.0.lock().unwrap();
+    let done = outcomes.iter().filter_map(|o| o.result.as_ref().ok());
+    let mut models: Vec<_> = done.map(|done| done.model_id.to_string()).collect();
+    models.sort();
+    models.dedup();
+    models
+}
+
+fn is_accepted(event: &Event) -> bool {
+    matches!(event, Event::Accepted { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_whose_route_loses_a_model_go_over_another_pivot() {
+    let mut bench = two_routes(FakeSpec::default()).await;
+    // Their first steps wait in the pool of the model that is unloaded.
+    assert_eq!(pause(&bench, "en").await, Applied::Changed);
+    bench.offer_with(texts(20), in_portuguese);
+    while bench.count(is_accepted) == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let unloaded = unload(&bench, "pt-en", Duration::ZERO).await;
+    assert_eq!(unloaded.handed_back, 20);
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(models_used(&bench), ["pt-es+es-fr"]);
+    let accepted = |event: &Event| matches!(event, Event::Accepted { jobs: 20, .. });
+    assert_eq!((bench.count(accepted), bench.count(is_accepted)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_whose_route_has_a_broken_model_go_over_another_pivot() {
+    let broken = FakeSpec {
+        fail_load: true,
+        ..FakeSpec::default()
+    };
+    let mut bench = two_routes(broken).await;
+    bench.offer_with(texts(20), in_portuguese);
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(models_used(&bench), ["pt-es+es-fr"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_jobs_of_a_broken_model_go_over_a_pivot() {
+    let mut bench = portuguese(FakeSpec::default()).await;
+    let broken = FakeSpec {
+        fail_load: true,
+        ..FakeSpec::default()
+    };
+    let (pool, _) = bench.pool_with("pt-fr", broken).await;
+    load(&bench, "pt-fr", pool, ("pt", "fr")).await;
+    bench.offer_with(texts(20), in_portuguese);
+    let handed_over = |event: &Event| matches!(event, Event::JobsHandedOver { .. });
+    let errors = bench.settle().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(models_used(&bench), ["pt-en+fake-model"]);
+    assert!(bench.count(handed_over) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_no_node_fails_at_once_while_the_only_one_is_away() {
+    let alone = (Arc::new(()) as _, None);
+    let remote = Arc::new(Portuguese {
+        is_away: AtomicBool::new(true),
+    });
+    let port = Arc::clone(&remote) as _;
+    let retry = RetryPolicy::default();
+    let mut bench = Bench::start_beside(FakeSpec::default(), retry, alone, port, |_| {}).await;
+    let reachable = |order| Order {
+        locality: Locality::Reachable,
+        ..order
+    };
+    let in_english = |request: &mut TranslationRequest| {
+        in_portuguese(request);
+        request.target_language = Some("en".to_owned());
+    };
+    bench.offer_all(texts(2), in_portuguese, reachable);
+    bench.offer_all(texts(2), in_english, reachable);
+    let errors = tokio::time::timeout(Duration::from_secs(5), bench.settle());
+    let errors = errors.await.expect("a job waits for a node that is away");
+    let codes: Vec<_> = errors.into_values().collect();
+    assert_eq!(
+        codes,
+        [
+            ErrorCode::UnsupportedPair,
+            ErrorCode::UnsupportedPair,
+            ErrorCode::ModelUnavailable,
+            ErrorCode::ModelUnavailable
+        ]
+    );
+    remote.is_away.store(false, Relaxed);
+    bench.offer_all(texts(2), in_portuguese, reachable);
+    assert_eq!(bench.settle().await.len(), 4);
+    assert_eq!(models_used(&bench), ["far+fake-model"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_another_node_has_no_limit_of_length_and_gets_no_pivot_here() {
+    let mut bench = portuguese(FakeSpec::default()).await;
+    let forwarded = |order| Order {
+        leg: Leg::Forwarded,
+        ..order
+    };
+    let long = "A small word. ".repeat(1_500);
+    assert!(long.len() > 20_000);
+    bench.offer_all([long], |_| {}, forwarded);
+    bench.offer_all(texts(1), in_portuguese, forwarded);
+    let errors = bench.settle().await;
+    let errors: Vec<_> = errors.into_iter().collect();
+    assert_eq!(errors, [("2".to_owned(), ErrorCode::UnsupportedPair)]);
 }

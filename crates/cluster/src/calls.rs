@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::{
     detect::detect,
-    domain::{ErrorCode, Language, TranslationRequest, TranslationResult},
+    domain::{ErrorCode, Language, Leg, TranslationRequest, TranslationResult},
     remote_nodes::{CandidateNodes, RemoteCapabilities},
     routing::Capability,
 };
@@ -21,7 +21,7 @@ use super::{
     Cluster,
     command::{Action, Command, CommandDone},
     message::{self, Answer, Ask, AskEnvelope, GatewayMessage},
-    node_selection::{Requirements, candidates},
+    node_selection::{Candidates, Requirements, candidates},
 };
 
 /// Nodes that a request is tried on.
@@ -56,7 +56,7 @@ impl Cluster {
     ) -> Result<TranslationResult> {
         let nodes = match node {
             Some(node) => vec![node.to_owned()],
-            None => self.able(&request)?,
+            None => self.able(&request)?.nodes,
         };
         self.try_each(nodes, request).await
     }
@@ -64,8 +64,8 @@ impl Cluster {
     /// The nodes that can translate a request, the best one first.
     #[must_use]
     pub fn candidate_nodes(&self, request: &TranslationRequest) -> CandidateNodes {
-        let nodes = self.able(request).unwrap_or_default();
-        CandidateNodes::new(nodes, self.shared.me().name.clone())
+        let Candidates { nodes, working } = self.able(request).unwrap_or_default();
+        CandidateNodes::new(nodes, working, self.shared.me().name.clone())
     }
 
     /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when there are none.
@@ -162,7 +162,7 @@ impl Cluster {
         }
     }
 
-    fn able(&self, request: &TranslationRequest) -> Result<Vec<String>> {
+    fn able(&self, request: &TranslationRequest) -> Result<Candidates> {
         let mut targets = request.targets();
         let target = targets.next().context("the request names no target")?;
         ensure!(
@@ -182,12 +182,12 @@ impl Cluster {
             tier: request.model_type,
             nearer_than: None,
         };
-        let nodes = candidates(&self.shared.node_snapshot().members, &need);
+        let able = candidates(&self.shared.node_snapshot().members, &need);
         ensure!(
-            !nodes.is_empty(),
+            !able.nodes.is_empty(),
             "no node in the cluster supports {target}"
         );
-        Ok(nodes)
+        Ok(able)
     }
 
     /// The language of a text, where nodes differ in what they read; none where any of them will do.
@@ -238,7 +238,7 @@ impl Cluster {
         RemoteCapabilities::new(now, later, is_incomplete)
     }
 
-    /// Has a node translate a request, as JSON; none when it has too much to do.
+    /// Has a node do a job of this one, as JSON; none when it has too much to do.
     pub(super) async fn translate_once(
         &self,
         node: &str,
@@ -247,7 +247,8 @@ impl Cluster {
     ) -> Result<Option<TranslationResult>> {
         forwarded_to(node);
         let span = self.traces.current();
-        let what = Ask::Translate { request, span };
+        let leg = Leg::Forwarded;
+        let what = Ask::Translate { request, leg, span };
         match self.ask(node, what, within).await? {
             Answer::Translated(result) => {
                 let result = serde_json::from_slice(&result);
@@ -268,13 +269,15 @@ impl Cluster {
     ) -> Result<TranslationResult> {
         let me = &self.shared.me().name;
         let span = self.traces.current();
+        let leg = Leg::Whole;
         forwarded_to(node);
         let result = if node == me {
-            let done = tokio::time::timeout(within, self.host.translate(request, span)).await;
+            let doing = self.host.translate(request, leg, span);
+            let done = tokio::time::timeout(within, doing).await;
             done.with_context(|| format!("{me} does not answer in time"))?
                 .map_err(|error| anyhow!(error))?
         } else {
-            let what = Ask::Translate { request, span };
+            let what = Ask::Translate { request, leg, span };
             match self.ask(node, what, within).await? {
                 Answer::Translated(result) => result,
                 other => bail!("{node}: {}", reason(other)),

@@ -331,8 +331,8 @@ impl GatewayState {
                     Ok(Answer::Lent(lent.await))
                 }
                 // The requester waits no longer than that. A command is not cut off half way.
-                Ask::Translate { request, span } => {
-                    tokio::time::timeout(within, host.translate(request, span))
+                Ask::Translate { request, leg, span } => {
+                    tokio::time::timeout(within, host.translate(request, leg, span))
                         .await
                         .unwrap_or_else(|_| Err("translation timed out".to_owned()))
                         .map(Answer::Translated)

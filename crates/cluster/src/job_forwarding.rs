@@ -168,7 +168,7 @@ impl JobForwarder {
         );
         loop {
             let me = &self.cluster.shared.me().name;
-            let mut able = candidates(&self.cluster.shared.node_snapshot().members, &need);
+            let mut able = candidates(&self.cluster.shared.node_snapshot().members, &need).nodes;
             able.retain(|node| node != me);
             let left = forwarded
                 .deadline

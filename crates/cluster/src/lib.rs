@@ -56,7 +56,7 @@ use std::{
 
 use async_trait::async_trait;
 use babelmesh_actors::{
-    domain::SpanRef,
+    domain::{Leg, SpanRef},
     engine::{Segment, Translation},
     offload::PeerError,
 };
@@ -88,11 +88,17 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Handler of requests from other nodes.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Translates a request, as JSON, and answers with the result, as JSON. `span` is the parent span, if sampled.
+    /// Translates a request, as JSON, and answers with the result, as JSON. `leg` is which part of a route it is, `span`
+    /// the parent span, if sampled.
     ///
     /// # Errors
     /// When it is no request.
-    async fn translate(&self, request: Vec<u8>, span: Option<SpanRef>) -> Result<Vec<u8>, String>;
+    async fn translate(
+        &self,
+        request: Vec<u8>,
+        leg: Leg,
+        span: Option<SpanRef>,
+    ) -> Result<Vec<u8>, String>;
 
     /// Carries a command out that came by way of another node.
     ///

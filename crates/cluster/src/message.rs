@@ -1,7 +1,7 @@
 //! Messages between gateways. It changes only together with [`PROTOCOL`](super::handshake::PROTOCOL).
 
 use babelmesh_actors::{
-    domain::SpanRef,
+    domain::{Leg, SpanRef},
     engine::{Segment, Translation},
     offload::PeerError,
 };
@@ -86,6 +86,8 @@ pub(super) enum Ask {
     Translate {
         /// The request, as JSON.
         request: Vec<u8>,
+        /// Which part of a route it is.
+        leg: Leg,
         /// The parent span, if sampled.
         span: Option<SpanRef>,
     },
@@ -257,7 +259,7 @@ mod tests {
                 let written = EncodedTell::new(&what).unwrap().by(from).unwrap();
                 prop_assert_eq!(written, write(&TellEnvelope { from, what }).unwrap());
             }
-            let asked = AskEnvelope { from, what: Ask::Translate { request: bytes, span: None } };
+            let asked = AskEnvelope { from, what: Ask::Translate { request: bytes, leg: Leg::Whole, span: None } };
             prop_assert_eq!(&read::<AskEnvelope>(&write(&asked).unwrap()).unwrap(), &asked);
         }
     }

@@ -26,12 +26,21 @@ pub(super) struct Requirements {
 /// How good a pool is for a request, the best one first: whether it is broken, and how far its tier is from the one wanted.
 type Rank = (bool, TierDistance);
 
+/// Nodes with a model for a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Candidates {
+    /// Their names, the best one first.
+    pub(super) nodes: Vec<String>,
+    /// How many of them have a model that works. These come first.
+    pub(super) working: usize,
+}
+
 /// The nodes that can do it now, the one that would be done soonest first.
 ///
 /// Pools that do not read the source are none. One whose actors fail comes after all that work, and one of another tier after all that are nearer,
 /// as within a node.
 #[must_use]
-pub(super) fn candidates(members: &[MemberView], need: &Requirements) -> Vec<String> {
+pub(super) fn candidates(members: &[MemberView], need: &Requirements) -> Candidates {
     let mut able: Vec<(Rank, f64, &str)> = members
         .iter()
         .filter(|member| member.state.is_up() && member.linked)
@@ -48,9 +57,13 @@ pub(super) fn candidates(members: &[MemberView], need: &Requirements) -> Vec<Str
         let by_wait = a.1.total_cmp(&b.1);
         a.0.cmp(&b.0).then(by_wait).then(a.2.cmp(b.2))
     });
-    able.into_iter()
-        .map(|(_, _, node)| node.to_owned())
-        .collect()
+    let works = |(rank, ..): &&(Rank, f64, &str)| !rank.0;
+    let working = able.iter().filter(works).count();
+    let nodes = able.into_iter().map(|(_, _, node)| node.to_owned());
+    Candidates {
+        nodes: nodes.collect(),
+        working,
+    }
 }
 
 /// How good a node's best pool for it is, and how long a job waits there, in milliseconds.
@@ -87,6 +100,10 @@ mod tests {
     use crate::sample::report;
 
     const TARGETS: [&str; 3] = ["fr", "de", "es"];
+
+    fn candidates(members: &[MemberView], need: &Requirements) -> Vec<String> {
+        super::candidates(members, need).nodes
+    }
 
     fn need(target: &str) -> Requirements {
         Requirements {
@@ -252,7 +269,11 @@ mod tests {
         (pool.failing, pool.warm, pool.wanted) = (true, 0, 0);
         let mut premium = member(1, MemberState::Alive, "fr", 4_000);
         premium.report.as_mut().unwrap().pools[0].ability.tier = ModelType::Premium;
-        assert_eq!(candidates(&[broken, premium], &need("fr")), ["n01", "n00"]);
+        let Candidates { nodes, working } =
+            super::candidates(&[broken.clone(), premium], &need("fr"));
+        assert_eq!((nodes, working), (vec!["n01".into(), "n00".into()], 1));
+        let alone = super::candidates(&[broken], &need("fr"));
+        assert_eq!((alone.nodes.len(), alone.working), (1, 0));
     }
 
     #[test]

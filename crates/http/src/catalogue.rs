@@ -1,6 +1,6 @@
 //! Supported languages, in the formats of the APIs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use actix_web::web::Bytes;
 use babelmesh_actors::{
@@ -42,8 +42,6 @@ pub(super) struct Catalogue {
     pub(super) targets: BTreeSet<Language>,
     /// Languages that are read or written.
     pub(super) all: Vec<Language>,
-    /// For each language, those that it is translated to over a pivot language only.
-    pivoted: BTreeMap<Language, BTreeSet<Language>>,
     /// The body of LibreTranslate's `/languages`.
     pub(super) languages: Bytes,
 }
@@ -61,11 +59,8 @@ impl Catalogue {
             .copied()
             .collect();
         let all: Vec<_> = sources.union(&targets).copied().collect();
-        let mut pivoted = BTreeMap::new();
         let languages = all.iter().map(|language| {
             let mut written = reachable(&capabilities, *language, pivot);
-            let direct = reachable(&capabilities, *language, &PivotPolicy::NONE);
-            pivoted.insert(*language, &written - &direct);
             // LibreTranslate names a language among its own targets.
             if targets.contains(language) {
                 written.insert(*language);
@@ -80,14 +75,7 @@ impl Catalogue {
             sources,
             targets,
             all,
-            pivoted,
         }
-    }
-
-    /// Whether a language is translated to another one over a pivot language only.
-    pub(super) fn is_pivoted(&self, source: Language, target: Language) -> bool {
-        let targets = self.pivoted.get(&source);
-        targets.is_some_and(|targets| targets.contains(&target))
     }
 
     /// Whether a language is read or written.
@@ -126,11 +114,6 @@ mod tests {
             ])
         );
         let pivoted = Catalogue::new(capabilities.to_vec(), &PivotPolicy::default());
-        let is_pivoted = |source: &str, target: &str| {
-            pivoted.is_pivoted(source.parse().unwrap(), target.parse().unwrap())
-        };
-        assert!(is_pivoted("fr", "zh-TW") && !is_pivoted("fr", "en"));
-        assert!(!is_pivoted("zh-TW", "fr"));
         let languages: Value = serde_json::from_slice(&pivoted.languages).unwrap();
         assert_eq!(languages[1]["targets"], json!(["en", "fr", "zh-Hant"]));
         assert!(catalogue.knows("fra".parse().unwrap()));

@@ -3,14 +3,13 @@
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ErrorCode, deliver_all},
+    domain::{ErrorCode, Job, deliver_all},
     events::Event,
     offload::RemoteWorkerStop,
-    routing::Capability,
 };
 
 use super::Pool;
-use crate::pool::item::Item;
+use crate::pool::{alternatives::Alternatives, item::Item};
 
 impl Pool {
     /// Ends expired jobs, and jobs whose model is unavailable.
@@ -93,9 +92,9 @@ impl Pool {
     }
 
     /// Hands back the jobs that one of these models can do, as failed for now.
-    pub(in crate::pool) fn hand_over_jobs(&mut self, others: &[Capability]) {
+    pub(in crate::pool) fn hand_over_jobs(&mut self, mut others: Alternatives) {
         let error = self.health.unavailable(&self.spec.model_id);
-        let can = |source, target| others.iter().any(|other| other.serves(source, target));
+        let can = |job: &Job| others.serve(job);
         let outcomes = self.jobs.fail_those(can, error.code, &error.message);
         if outcomes.is_empty() {
             return;

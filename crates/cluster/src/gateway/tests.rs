@@ -19,6 +19,7 @@ impl Host for Nobody {
     async fn translate(
         &self,
         _: Vec<u8>,
+        _: babelmesh_actors::domain::Leg,
         _: Option<babelmesh_actors::domain::SpanRef>,
     ) -> Result<Vec<u8>, String> {
         Ok(b"translated".to_vec())

@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use babelmesh_actors::{
-    caller,
-    detect::identify,
+    caller::{self, Call},
     domain::{ClientId, ErrorCode, Locality, Priority, TranslationRequest},
 };
 
@@ -42,10 +41,6 @@ impl Api {
             return self.translate_here(order, Locality::Node).await;
         };
         let nodes = cluster.candidate_nodes(&order);
-        if nodes.is_empty() && self.is_pivoted(text, options) {
-            // The models of the route may be on different nodes.
-            return self.translate_here(order, Locality::Cluster).await;
-        }
         if nodes.is_better_elsewhere() {
             let answer = cluster.translate_among(order, nodes).await;
             return answer.map_or_else(
@@ -53,9 +48,11 @@ impl Api {
                 Translation::of,
             );
         }
-        let here = self.translate_here(order.clone(), Locality::Node).await;
+        // The models of a route over a pivot may be on different nodes. A client waits for none that is away.
+        let here = self.translate_here(order.clone(), Locality::Reachable);
+        let here = here.await;
         match &here {
-            // Another node may support the request.
+            // Another node may have recovered meanwhile.
             Err(error) if error.is_worth_another_node() => {
                 let remote_nodes = cluster.translate_among(order, nodes.others()).await;
                 remote_nodes.map_or(here, Translation::of)
@@ -85,26 +82,17 @@ impl Api {
         futures_util::future::try_join_all(texts.iter().map(one)).await
     }
 
-    /// Whether the cluster translates a text over a pivot language only. A pair whose only model has just gone is not such a
-    /// pair: its requests fail at once, and do not wait for the node.
-    fn is_pivoted(&self, text: &str, options: &TranslationOptions) -> bool {
-        let catalogue = self.catalogue();
-        let source = match options.source.eq_ignore_ascii_case("auto") {
-            true => identify([text], &catalogue.all).map(|found| found.language),
-            false => options.source.parse().ok(),
-        };
-        let pair = source.zip(options.target.parse().ok());
-        pair.is_some_and(|(source, target)| catalogue.is_pivoted(source, target))
-    }
-
     async fn translate_here(
         &self,
         order: TranslationRequest,
         locality: Locality,
     ) -> Result<Translation, ApiError> {
         let traces = &self.parts.traces;
-        let trace = traces.below(traces.current());
-        let answer = caller::ask(&self.parts.intake, order, locality, trace);
+        let call = Call {
+            trace: traces.below(traces.current()),
+            ..Call::new(order, locality)
+        };
+        let answer = caller::ask(&self.parts.intake, call);
         let outcome = answer.await.map_err(|_| ApiError::ending())?;
         if let Some(request_trace) = traces.answered(&outcome, None) {
             request_trace.delivered();
