@@ -255,7 +255,7 @@ pub enum Event {
         /// The reason sent to the peer.
         error: PeerError,
     },
-    /// A pool has ended because its model was unloaded.
+    /// A pool has ended because its model was unloaded or replaced.
     PoolClosed {
         /// Pool (model id).
         pool: Arc<str>,
@@ -264,6 +264,11 @@ pub enum Event {
     },
     /// A model can be used from now on.
     ModelLoaded {
+        /// Model id.
+        model: Arc<str>,
+    },
+    /// A new version of a model takes the jobs from now on; the old one finishes what it has.
+    ModelReplaced {
         /// Model id.
         model: Arc<str>,
     },

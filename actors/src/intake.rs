@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 
@@ -40,7 +40,7 @@ use pending::Pending;
 use placement::Placement;
 use retrying::{Run, Waiting, Wrapper};
 pub use segmentation::SegmentedJob;
-use segmentation::{SegmentationQueue, Unload, is_long};
+use segmentation::{SegmentationQueue, Turn, is_long};
 use step_flow::StepCompletion;
 
 /// Bytes of text that the intake looks at in one step: between two steps it takes messages, and orders of other clients among them.
@@ -85,6 +85,8 @@ pub enum IntakeMessage {
     Condition {
         /// Model id.
         model: Arc<str>,
+        /// The pool: a model that is replaced has two for a while.
+        pool: ActorId,
         /// Whether it is broken.
         broken: bool,
     },
@@ -104,6 +106,16 @@ pub enum IntakeMessage {
     Resume(Language, RpcReplyPort<Applied>),
     /// Use this pool from now on. Changes nothing if there is one of the same model.
     Load(Box<Route>, RpcReplyPort<Applied>),
+    /// Use this pool in place of the one of the same model, and stop that one. Replies when it has stopped; at once if
+    /// the model has no pool, which changes nothing.
+    Replace {
+        /// The new pool.
+        route: Box<Route>,
+        /// How long the old pool may finish its work. The rest goes to the new one.
+        within: Duration,
+        /// Reply at the end.
+        reply: RpcReplyPort<Unloaded>,
+    },
     /// Unload a model and stop its pool. Replies when the pool has stopped, or at once if there is none.
     Unload {
         /// Model id.
@@ -217,7 +229,11 @@ impl Actor for Intake {
             IntakeMessage::Failed { outcomes, tries } => {
                 state.failed(&myself, outcomes, tries)?;
             }
-            IntakeMessage::Condition { model, broken } => state.condition(model, broken)?,
+            IntakeMessage::Condition {
+                model,
+                pool,
+                broken,
+            } => state.condition(model, pool, broken)?,
             IntakeMessage::Due(number) => {
                 if let Some(Run { outcomes, tries }) = state.waiting.take(number) {
                     let orders = outcomes.into_iter().map(|outcome| outcome.order);
@@ -240,17 +256,29 @@ impl Actor for Intake {
             IntakeMessage::Load(route, reply) => {
                 let _ = reply.send(state.load(*route, &myself)?);
             }
+            IntakeMessage::Replace {
+                route,
+                within,
+                reply,
+            } => {
+                let turn = Turn::Replace {
+                    route,
+                    within,
+                    reply,
+                };
+                state.in_turn(&myself, turn)?;
+            }
             IntakeMessage::Unload {
                 model,
                 within,
                 reply,
             } => {
-                let unload = Unload {
+                let turn = Turn::Unload {
                     model,
                     within,
                     reply,
                 };
-                state.unload_in_turn(&myself, unload)?;
+                state.in_turn(&myself, turn)?;
             }
             IntakeMessage::Status(reply) => {
                 let _ = reply.send(state.status());

@@ -1,7 +1,7 @@
 //! Models that come and go while a node on its embedded broker runs.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,9 @@ use babelmesh::{
     cluster::command::{Action, Command},
     node::ask_command,
 };
-use babelmesh_integration_tests::{ProcessNode, Sandbox, free_address, http::HttpClient};
+use babelmesh_integration_tests::{
+    PATIENCE, ProcessNode, Sandbox, Traffic, faults::FAIL_LOAD, free_address, http::HttpClient,
+};
 use serde_json::json;
 
 #[test]
@@ -56,4 +58,50 @@ fn a_model_is_served_as_soon_as_it_is_loaded_and_may_come_and_go_quickly() {
     let demo = || "demo-en-fr-de".to_owned();
     command(100, Action::Load { model: model() });
     command(101, Action::Unload { model: demo() });
+}
+
+#[test]
+fn a_model_is_replaced_under_traffic_and_a_version_that_does_not_start_never_takes_over() {
+    let sandbox = Sandbox::new();
+    let fail = sandbox.faulty_engines().join(FAIL_LOAD);
+    let node = ProcessNode::start(&sandbox, &sandbox.faulty_node());
+    let reload = |number: usize, model: &str| {
+        let command = Command {
+            id: format!("{number}"),
+            node: node.name(),
+            action: Action::Reload {
+                model: model.to_owned(),
+            },
+        };
+        ask_command(node.socket(), command)
+    };
+    let engines = || -> Vec<u32> {
+        let pools = node.status().pools;
+        assert_eq!(pools.len(), 1, "{pools:?}");
+        pools[0].actors.iter().filter_map(|a| a.pid).collect()
+    };
+    let traffic = Traffic::of(100).start(node.backend());
+    traffic.flow(Duration::from_secs(2), PATIENCE);
+    for number in 0..3 {
+        let before = engines();
+        let done = reload(number, "demo-en-fr-de");
+        let done = done.unwrap_or_else(|error| panic!("{error:#}\n{}", node.log()));
+        assert!(done.outcome.contains("is reloaded"), "{done:?}");
+        let after = engines();
+        assert!(!after.is_empty() && after.iter().all(|pid| !before.contains(pid)));
+        traffic.flow(Duration::from_secs(1), PATIENCE);
+    }
+    fs::write(&fail, "demo-en-fr-de").unwrap();
+    let before = engines();
+    let refused = format!("{:#}", reload(3, "demo-en-fr-de").unwrap_err());
+    assert!(
+        refused.contains("does not start, the old one stays"),
+        "{refused}"
+    );
+    assert!(engines().iter().any(|pid| before.contains(pid)));
+    let unknown = format!("{:#}", reload(4, "nothing").unwrap_err());
+    assert!(unknown.contains("unknown model nothing"), "{unknown}");
+    traffic.flow(Duration::from_secs(1), PATIENCE);
+    let ids = traffic.settle(PATIENCE);
+    assert!(ids.all().count() > 500);
 }

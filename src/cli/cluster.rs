@@ -84,6 +84,15 @@ enum ClusterCommand {
         #[command(flatten)]
         how: SendOptions,
     },
+    /// Replace a loaded model by the version that is in its folder now; the old one serves until the new one is warm
+    Reload {
+        /// Name of the node
+        node: String,
+        /// Id of the model
+        model: String,
+        #[command(flatten)]
+        how: SendOptions,
+    },
     /// Change which log lines a node writes
     LogFilter {
         /// Name of the node
@@ -152,6 +161,7 @@ pub(super) fn run(args: ClusterArgs, globals: &Globals) -> Result<ExitCode> {
         } => (node, Action::Resume { language }, how),
         ClusterCommand::Load { node, model, how } => (node, Action::Load { model }, how),
         ClusterCommand::Unload { node, model, how } => (node, Action::Unload { model }, how),
+        ClusterCommand::Reload { node, model, how } => (node, Action::Reload { model }, how),
         ClusterCommand::LogFilter { node, filter, how } => {
             (node, Action::LogFilter { filter }, how)
         }

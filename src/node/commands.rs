@@ -100,6 +100,7 @@ impl CommandHandler {
             Action::Resume { language } => self.hold(check::tag(language)?, false).await,
             Action::Load { model } => self.load(model).await.map_err(|e| format!("{e:#}")),
             Action::Unload { model } => self.unload(model).await.map_err(|e| format!("{e:#}")),
+            Action::Reload { model } => self.reload(model).await.map_err(|e| format!("{e:#}")),
             Action::LogFilter { filter } => {
                 logging::set_filter(filter).map_err(|error| format!("{error:#}"))?;
                 Ok(format!("log filter set to {filter}"))
@@ -178,6 +179,15 @@ impl CommandHandler {
         self.languages.has_left(model);
         let Unloaded { handed_back, .. } = unloaded?;
         Ok(format!("{model} is unloaded, {handed_back} jobs returned"))
+    }
+
+    /// The old version serves until the new one is warm.
+    async fn reload(&self, model: &str) -> anyhow::Result<String> {
+        let Unloaded { handed_back, .. } = self.pools.reload(&self.intake, model, UNLOAD).await?;
+        self.languages.refresh()?;
+        Ok(format!(
+            "{model} is reloaded, {handed_back} jobs moved to the new version"
+        ))
     }
 }
 

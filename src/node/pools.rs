@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use babelmesh_actors::{
     TextOptions,
     domain::Language,
@@ -16,18 +16,24 @@ use babelmesh_actors::{
     intake::{IntakeMessage, Route},
     offload::Peers,
     pool::{
-        Applied, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor, Unloaded,
+        ActorStatus, Applied, NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart,
+        PoolSupervisor, Unloaded,
     },
     routing::Capability,
 };
 use babelmesh_models::Model;
-use ractor::{Actor, ActorCell, ActorRef, rpc::CallResult};
+use ractor::{Actor, ActorCell, ActorRef, MessagingErr, rpc::CallResult};
+use tokio::time::Instant;
 
 use super::{BrokenModel, actors, engines};
 use crate::{cache::Cache, config::Config, events::NodeEvent};
 
-/// How long an intake may take to answer.
+/// How long an intake or a pool may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long a new version of a model may take to start.
+const WARM: Duration = Duration::from_secs(40);
+/// How often a new pool is asked whether it has started.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A pool.
 #[derive(Clone)]
@@ -204,6 +210,43 @@ impl Pools {
         }
     }
 
+    /// Replaces a model by the version that is in its folder now. The old version serves until an engine has loaded the
+    /// new one and translated its warm-up texts; then the old pool has this time to finish its jobs, and the rest goes
+    /// to the new one.
+    ///
+    /// # Errors
+    /// When the model has no pool, or the new version does not start. The old one stays in use then.
+    pub(super) async fn reload(
+        &self,
+        intake: &ActorRef<IntakeMessage>,
+        id: &str,
+        within: Duration,
+    ) -> Result<Unloaded> {
+        let (config, wanted) = (self.config.clone(), id.to_owned());
+        let find = move || find(&config, &wanted);
+        let model = tokio::task::spawn_blocking(find).await??;
+        let (route, entry) = self.start(&model, self.all().len() + 1, true).await?;
+        if let Err(error) = warm(&entry.pool).await {
+            entry.pool.stop(None);
+            let message = format!("the new version of {id} does not start, the old one stays");
+            return Err(error.context(message));
+        }
+        let message = |reply| IntakeMessage::Replace {
+            route: Box::new(route),
+            within,
+            reply,
+        };
+        let asked = intake.call(message, Some(within + WAIT)).await;
+        if asked.is_ok() {
+            // The intake uses the new one, even if the old one takes longer to end.
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            entries.retain(|old| old.model != entry.model);
+            entries.push(entry);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        unloaded(asked, id)
+    }
+
     /// Removes a model from the intake, and stops its pool. Unfinished jobs are returned after this time.
     ///
     /// # Errors
@@ -226,12 +269,43 @@ impl Pools {
             entries.retain(|entry| *entry.model != *id);
             self.version.fetch_add(1, Ordering::Release);
         }
-        match asked {
-            Ok(CallResult::Success(unloaded)) => Ok(unloaded),
-            Ok(CallResult::Timeout) => Err(anyhow!("the pool of {id} has not ended yet")),
-            _ => Err(anyhow!("the intake does not answer")),
-        }
+        unloaded(asked, id)
     }
+}
+
+/// The answer of an intake that has ended the pool of a model.
+fn unloaded(
+    asked: Result<CallResult<Unloaded>, MessagingErr<IntakeMessage>>,
+    id: &str,
+) -> Result<Unloaded> {
+    match asked {
+        Ok(CallResult::Success(unloaded)) => Ok(unloaded),
+        Ok(CallResult::Timeout) => Err(anyhow!("the pool of {id} has not ended yet")),
+        _ => Err(anyhow!("the intake does not answer")),
+    }
+}
+
+/// Waits until a new pool has an actor that is ready for work.
+///
+/// # Errors
+/// When an actor fails, or none is ready in time.
+async fn warm(pool: &ActorRef<PoolMessage>) -> Result<()> {
+    let end = Instant::now() + WARM;
+    while Instant::now() < end {
+        let status = match pool.call(PoolMessage::Status, Some(WAIT)).await {
+            Ok(CallResult::Success(status)) => status,
+            _ => bail!("its pool does not answer"),
+        };
+        if let Some(error) = status.failing {
+            bail!(error);
+        }
+        let is_ready = |actor: &ActorStatus| actor.phase.is_warm();
+        if status.actors.iter().any(is_ready) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    bail!("no actor is ready after {} s", WARM.as_secs())
 }
 
 /// A model of the configured folders.

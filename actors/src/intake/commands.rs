@@ -1,11 +1,12 @@
-//! Runtime changes by operators: paused languages, loaded and unloaded models.
+//! Runtime changes by operators: paused languages; loaded, replaced and unloaded models.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::{
     domain::{ErrorCode, Language, RequestError},
@@ -14,7 +15,7 @@ use crate::{
     routing::Capability,
 };
 
-use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover, segmentation::Unload};
+use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover, segmentation::Turn};
 
 /// Active operator overrides.
 #[derive(Default)]
@@ -112,13 +113,61 @@ impl IntakeState {
         Ok(Applied::Changed)
     }
 
+    /// Carries out what had to wait until no text is being parsed.
+    pub(super) fn take_turn(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        turn: Turn,
+    ) -> Result<(), ActorProcessingErr> {
+        match turn {
+            Turn::Unload {
+                model,
+                within,
+                reply,
+            } => self.unload(model, within, reply),
+            Turn::Replace {
+                route,
+                within,
+                reply,
+            } => self.replace(myself, *route, within, reply),
+        }
+    }
+
+    /// Puts a route in the place of that of the same model and has the old pool end; the old pool answers.
+    fn replace(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        route: Route,
+        within: Duration,
+        reply: RpcReplyPort<Unloaded>,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut routes = self.start.routes.iter();
+        let Some(index) = routes.position(|old| old.model == route.model) else {
+            let _ = reply.send(Unloaded::default());
+            return Ok(());
+        };
+        for target in self.overrides.paused.iter().copied() {
+            let hold = true;
+            route.pool.cast(PoolMessage::HoldBack { target, hold })?;
+        }
+        let model = Arc::clone(&route.model);
+        self.broken.remove(&model);
+        let old = std::mem::replace(&mut self.start.routes[index], route);
+        failover::watch(&self.start.routes[index], myself)?;
+        self.sources = sources(&self.start.routes);
+        self.start.observer.observe(&Event::ModelReplaced { model });
+        // Everything that was submitted to it is before this message. What it hands back finds the new pool.
+        old.pool.cast(PoolMessage::Unload { within, reply })?;
+        self.hand_over()
+    }
+
     /// Takes a model's route away and has its pool end; the pool answers.
-    pub(super) fn unload(&mut self, unload: Unload) -> Result<(), ActorProcessingErr> {
-        let Unload {
-            model,
-            within,
-            reply,
-        } = unload;
+    fn unload(
+        &mut self,
+        model: Arc<str>,
+        within: Duration,
+        reply: RpcReplyPort<Unloaded>,
+    ) -> Result<(), ActorProcessingErr> {
         let routes = &mut self.start.routes;
         let Some(index) = routes.iter().position(|route| route.model == model) else {
             let _ = reply.send(Unloaded::default());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::{ActorId, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::{
@@ -20,11 +20,19 @@ pub(super) fn watch(
     route: &Route,
     intake: &ActorRef<IntakeMessage>,
 ) -> Result<(), ActorProcessingErr> {
-    let (model, intake) = (Arc::clone(&route.model), intake.clone());
+    let (model, pool, intake) = (
+        Arc::clone(&route.model),
+        route.pool.get_id(),
+        intake.clone(),
+    );
     let watch = move |broken| {
         let model = Arc::clone(&model);
         // If the intake fails, the node exits.
-        let _ = intake.cast(IntakeMessage::Condition { model, broken });
+        let _ = intake.cast(IntakeMessage::Condition {
+            model,
+            pool,
+            broken,
+        });
     };
     Ok(route.pool.cast(PoolMessage::Watch(Box::new(watch)))?)
 }
@@ -35,13 +43,19 @@ impl IntakeState {
         !self.broken.contains(&route.model)
     }
 
-    /// A pool is broken, or works again.
+    /// A pool is broken, or works again. One that was replaced does not count.
     pub(super) fn condition(
         &mut self,
         model: Arc<str>,
+        pool: ActorId,
         broken: bool,
     ) -> Result<(), ActorProcessingErr> {
-        let is_here = self.start.routes.iter().any(|route| route.model == model);
+        let mut routes = self.start.routes.iter();
+        let route = routes.find(|route| route.model == model);
+        if route.is_some_and(|route| route.pool.get_id() != pool) {
+            return Ok(());
+        }
+        let is_here = route.is_some();
         match broken && is_here {
             true => self.broken.insert(model),
             false => self.broken.remove(&model),

@@ -27,23 +27,34 @@ const AT_ONCE: usize = 2;
 pub(super) struct SegmentationQueue {
     waiting: Pending,
     running: usize,
-    /// Models that are to be unloaded once what was offered before is theirs.
-    unloads: Vec<Unload>,
+    /// Changes of routes that wait until no text is being parsed.
+    turns: Vec<Turn>,
 }
 
-/// A model that is to be unloaded.
-pub(super) struct Unload {
-    pub(super) model: Arc<str>,
-    /// How long its pool goes on.
-    pub(super) within: Duration,
-    /// Reply at the end.
-    pub(super) reply: RpcReplyPort<Unloaded>,
+/// A change of the routes: a text that is being parsed is for the routes as they were.
+pub(super) enum Turn {
+    /// A model is to be unloaded, once what was offered before is with its pool.
+    Unload {
+        model: Arc<str>,
+        /// How long its pool goes on.
+        within: Duration,
+        /// Reply at the end.
+        reply: RpcReplyPort<Unloaded>,
+    },
+    /// A model gets a new pool.
+    Replace {
+        route: Box<Route>,
+        /// How long the old pool goes on.
+        within: Duration,
+        /// Reply at the end.
+        reply: RpcReplyPort<Unloaded>,
+    },
 }
 
 impl SegmentationQueue {
     /// Whether a text waits that can be parsed now.
     pub(super) fn can_go_on(&self) -> bool {
-        self.running < AT_ONCE && self.unloads.is_empty() && self.waiting.len() > 0
+        self.running < AT_ONCE && self.turns.is_empty() && self.waiting.len() > 0
     }
 
     /// The text whose turn it is, if it can be parsed now.
@@ -177,24 +188,26 @@ impl IntakeState {
     ) -> Result<(), ActorProcessingErr> {
         self.segmentation.running -= 1;
         if self.segmentation.running == 0 {
-            for unload in std::mem::take(&mut self.segmentation.unloads) {
-                self.unload(unload)?;
+            for turn in std::mem::take(&mut self.segmentation.turns) {
+                self.take_turn(myself, turn)?;
             }
         }
         self.go_on(myself, &[])
     }
 
-    /// Unloads a model once what was offered before is with its pool.
-    pub(super) fn unload_in_turn(
+    /// Changes the routes, once no text is being parsed. What was offered before a model is unloaded goes to its pool.
+    pub(super) fn in_turn(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
-        unload: Unload,
+        turn: Turn,
     ) -> Result<(), ActorProcessingErr> {
-        self.place_all(myself)?;
+        if matches!(turn, Turn::Unload { .. }) {
+            self.place_all(myself)?;
+        }
         if self.segmentation.running > 0 {
-            self.segmentation.unloads.push(unload);
+            self.segmentation.turns.push(turn);
             return Ok(());
         }
-        self.unload(unload)
+        self.take_turn(myself, turn)
     }
 }

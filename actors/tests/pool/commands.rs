@@ -66,6 +66,23 @@ pub(crate) async fn load(
     ask(bench, |reply| IntakeMessage::Load(Box::new(route), reply)).await
 }
 
+/// Has a new pool of the bench's model take over.
+async fn replace(bench: &Bench, pool: ActorRef<PoolMessage>, within: Duration) -> Unloaded {
+    let route = Box::new(Route {
+        model: Arc::from("fake-model"),
+        ability: capability("en", "fr"),
+        pool,
+        text: Arc::default(),
+        space: None,
+    });
+    ask(bench, |reply| IntakeMessage::Replace {
+        route,
+        within,
+        reply,
+    })
+    .await
+}
+
 fn slow() -> FakeSpec {
     FakeSpec {
         batch_us: 100_000,
@@ -216,6 +233,42 @@ async fn another_model_takes_over_what_an_unloaded_one_hands_back() {
         .filter_map(|outcome| outcome.result.as_ref().ok())
         .filter(|translated| &*translated.model_id == "other-model");
     assert!(by_other.count() >= unloaded.handed_back);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_of_a_model_takes_what_the_old_one_does_not_finish() {
+    let mut bench = Bench::start_with(slow(), QUICK, single).await;
+    bench.offer(texts(30));
+    bench
+        .until("nothing is done", |status| status.translated >= 1)
+        .await;
+    let (pool, engines) = bench.pool_with("fake-model", FakeSpec::default()).await;
+    let old = bench.pool.get_id();
+    let Unloaded { handed_back, .. } = replace(&bench, pool, Duration::from_millis(300)).await;
+    assert!((1..29).contains(&handed_back), "{handed_back}");
+    // What the old pool says of itself is of no account any more.
+    let condition = IntakeMessage::Condition {
+        model: Arc::from("fake-model"),
+        pool: old,
+        broken: true,
+    };
+    bench.intake.cast(condition).unwrap();
+    bench.offer(texts(10));
+    assert!(bench.settle().await.is_empty());
+    assert!(engines.seen.lock().unwrap().len() >= handed_back + 10);
+    let status: IntakeStatus = ask(&bench, IntakeMessage::Status).await;
+    assert_eq!(status.models, [Arc::from("fake-model")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_in_use_is_not_replaced() {
+    let mut bench = Bench::start(FakeSpec::default(), single).await;
+    unload(&bench, "fake-model", Duration::ZERO).await;
+    let pool = bench.another_pool("fake-model").await;
+    let replaced = replace(&bench, pool, Duration::ZERO).await;
+    assert_eq!(replaced, Unloaded::default());
+    bench.offer(texts(1));
+    assert_eq!(bench.settle().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -276,6 +276,7 @@ async fn jobs_of_a_broken_model_go_to_another_node_when_no_model_here_is_left() 
         .intake
         .cast(IntakeMessage::Condition {
             model: Arc::from("fake-model"),
+            pool: bench.pool.get_id(),
             broken: true,
         })
         .unwrap();

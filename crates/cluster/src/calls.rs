@@ -157,7 +157,9 @@ impl Cluster {
     /// How long another node may take for a command: models that come and go take their time.
     fn patience_with(&self, action: &Action) -> Duration {
         match action {
-            Action::Load { .. } | Action::Unload { .. } => self.call_timeout.max(SLOW_COMMAND),
+            Action::Load { .. } | Action::Unload { .. } | Action::Reload { .. } => {
+                self.call_timeout.max(SLOW_COMMAND)
+            }
             _ => self.call_timeout,
         }
     }

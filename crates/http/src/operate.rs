@@ -106,6 +106,9 @@ const fn is_taken(action: &Action) -> bool {
         Action::Drain | Action::SetBounds { .. } | Action::Pause { .. } | Action::Resume { .. } => {
             true
         }
-        Action::Load { .. } | Action::Unload { .. } | Action::LogFilter { .. } => false,
+        Action::Load { .. }
+        | Action::Unload { .. }
+        | Action::Reload { .. }
+        | Action::LogFilter { .. } => false,
     }
 }

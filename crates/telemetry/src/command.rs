@@ -48,6 +48,11 @@ pub enum Action {
         /// Its id.
         model: String,
     },
+    /// Replace a loaded model by the version that is in its folder now, once that has translated its warm-up texts.
+    Reload {
+        /// Its id.
+        model: String,
+    },
     /// Change which log lines there are.
     LogFilter {
         /// As in `log.filter`.

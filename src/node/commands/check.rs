@@ -28,7 +28,7 @@ pub(super) fn check(action: &Action, existing: &CommandTargets) -> Result<(), St
             known_model(model, existing)?;
             bounds((*min, *max), existing.room)
         }
-        Action::Unload { model } => known_model(model, existing),
+        Action::Unload { model } | Action::Reload { model } => known_model(model, existing),
         Action::Pause { language } => known_language(tag(language)?, existing),
         Action::Resume { language } => {
             let target = tag(language)?;

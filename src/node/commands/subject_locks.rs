@@ -21,9 +21,10 @@ pub(super) enum Subject {
 pub(super) fn subject(action: &Action) -> Option<Subject> {
     match action {
         Action::Drain => None,
-        Action::Load { model } | Action::Unload { model } | Action::SetBounds { model, .. } => {
-            Some(Subject::Model(model.clone()))
-        }
+        Action::Load { model }
+        | Action::Unload { model }
+        | Action::Reload { model }
+        | Action::SetBounds { model, .. } => Some(Subject::Model(model.clone())),
         Action::Pause { language } | Action::Resume { language } => {
             // Tags of one language differ.
             let tag = super::check::tag(language).map(|language| language.to_string());

@@ -159,6 +159,9 @@ impl Observer for EventLog {
             }
             Event::PoolClosed { pool, handed_back } => info!(%pool, handed_back, "pool closed"),
             Event::ModelLoaded { model } => info!(%model, "model loaded"),
+            Event::ModelReplaced { model } => {
+                info!(%model, "new version of model in use; the old one drains");
+            }
             Event::ModelUnloading { model } => info!(%model, "model unloading"),
             Event::LanguagePaused { target } => info!(%target, "language paused"),
             Event::LanguageResumed { target } => info!(%target, "language resumed"),
