@@ -64,7 +64,8 @@ fn a_model_is_served_as_soon_as_it_is_loaded_and_may_come_and_go_quickly() {
 fn a_model_is_replaced_under_traffic_and_a_version_that_does_not_start_never_takes_over() {
     let sandbox = Sandbox::new();
     let fail = sandbox.faulty_engines().join(FAIL_LOAD);
-    let node = ProcessNode::start(&sandbox, &sandbox.faulty_node());
+    let at = free_address();
+    let node = ProcessNode::start(&sandbox, &sandbox.faulty_node().clustered(at, at));
     let reload = |number: usize, model: &str| {
         let command = Command {
             id: format!("{number}"),

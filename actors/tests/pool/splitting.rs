@@ -133,7 +133,7 @@ async fn a_sentence_whose_translation_never_ends_is_kept_and_flagged_and_the_oth
 {
     let (mut bench, memory) = remembering(finishes(2)).await;
     let endless = words("zebra");
-    bench.offer([format!("Yes. {endless}.")]);
+    bench.offer([format!("Yes. Now {endless}.")]);
     assert!(bench.settle().await.is_empty());
     bench
         .until("a job is left", |status| status.jobs == 0)
@@ -141,7 +141,7 @@ async fn a_sentence_whose_translation_never_ends_is_kept_and_flagged_and_the_oth
     assert!(truncated(&bench) > 0);
     let outcomes = bench.outcomes.0.lock().unwrap();
     let translated = outcomes[0].result.as_ref().unwrap();
-    assert_eq!(translated.text, format!("fr:Yes. {endless}."));
+    assert_eq!(translated.text, format!("fr:Yes. Now {endless}."));
     let checks = translated.checks.as_ref().unwrap();
     assert_eq!(checks.source, 1, "{checks:?}");
     assert!(checks.flags.iter().any(|flag| flag == "truncated"));

@@ -254,40 +254,42 @@ impl Segments<'_> {
         let sent = segment.sent.as_ref().filter(|sent| {
             self.split && sent.slots.is_empty() && sent.marks.is_empty() && sent.text.contains(' ')
         })?;
-        let halves = oversize::split(&sent.text, 2)?;
-        let (count, mut halves) = (halves.len(), halves.into_iter().enumerate());
-        let mut segments = Vec::with_capacity(count);
-        let half = |(at, half): (usize, Range<usize>)| {
+        let mut halves: Vec<Sent> = Vec::with_capacity(2);
+        let mut lead = sent.lead.clone();
+        for half in oversize::split(&sent.text, 2)? {
             let words = &sent.text[half];
-            let core = edges::core(words).unwrap_or(0..words.len());
-            let mut sent = Sent {
-                text: words[core.clone()].to_owned(),
-                lead: words[..core.start].to_owned(),
-                trail: words[core.end..].to_owned(),
-                ..sent.clone()
-            };
-            if at == 0 {
-                sent.lead
-                    .insert_str(0, segment.sent.as_ref().map_or("", |s| &s.lead));
+            match (edges::core(words), halves.last_mut()) {
+                (Some(core), _) => {
+                    lead.push_str(&words[..core.start]);
+                    halves.push(Sent {
+                        text: words[core.clone()].to_owned(),
+                        lead: std::mem::take(&mut lead),
+                        trail: words[core.end..].to_owned(),
+                        ..sent.clone()
+                    });
+                }
+                // A model has nothing to do with what has no letters.
+                (None, Some(before)) => before.trail.push_str(words),
+                (None, None) => lead.push_str(words),
             }
-            if at + 1 == count {
-                sent.trail
-                    .push_str(segment.sent.as_ref().map_or("", |s| &s.trail));
-            }
+        }
+        halves.last_mut()?.trail.push_str(&sent.trail);
+        if halves.len() < 2 {
+            return None;
+        }
+        let half = |(at, half): (usize, Sent)| {
             // The halves share the place of the whole; the first one stands for it.
-            let range = if at == 0 {
-                segment.range.clone()
-            } else {
-                segment.range.end..segment.range.end
+            let range = match at {
+                0 => segment.range.clone(),
+                _ => segment.range.end..segment.range.end,
             };
             Segment {
                 range,
                 parts: segment.parts.clone(),
-                sent: Some(sent),
+                sent: Some(half),
             }
         };
-        segments.extend(halves.by_ref().map(half));
-        Some(segments)
+        Some(halves.into_iter().enumerate().map(half).collect())
     }
 
     /// Whether the words are written in capitals, and more than an abbreviation.
