@@ -111,8 +111,10 @@ const MARKDOWN_ALONE: [&str; 1] = ["`run_§()`"];
 pub struct CorpusMessage {
     /// Format of the text, as requests name it.
     pub format: &'static str,
-    /// The text: one sentence.
+    /// The text: one or two sentences.
     pub text: String,
+    /// Number of sentences. Each has tokens or markup.
+    pub sentences: u32,
     /// Tokens and tags in it, with their kinds. Each must be in the translation as often as in the text.
     pub kept: Vec<(&'static str, String)>,
 }
@@ -193,17 +195,28 @@ fn message(format: &'static str, number: usize, random: &mut SeededRng) -> Corpu
     let mut message = CorpusMessage {
         format,
         text: String::new(),
+        // In XML, every element may be inline.
+        sentences: 1 + u32::from(format != "xml" && random.one_in(2)),
         kept: Vec::new(),
     };
-    let sentence = *random.pick(&SENTENCES);
     // Three digits: they make each token of a message a different one.
     let mut next = 100 + number % 800;
-    for (at, part) in sentence.split("{}").enumerate() {
-        if at > 0 {
-            fill(&mut message, next, random);
-            next += 1;
+    let (before, after) = match format {
+        "html" => ("<p>", "</p>"),
+        "xml" => ("", ""),
+        _ => ("", "\n\n"),
+    };
+    for _ in 0..message.sentences {
+        message.text.push_str(before);
+        let sentence = *random.pick(&SENTENCES);
+        for (at, part) in sentence.split("{}").enumerate() {
+            if at > 0 {
+                fill(&mut message, next, random);
+                next += 1;
+            }
+            message.text.push_str(part);
         }
-        message.text.push_str(part);
+        message.text.push_str(after);
     }
     message
 }
