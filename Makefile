@@ -22,7 +22,10 @@ REAL_MODELS = $(PYTHON) actors/models/fetch && for pair in en-pt pt-en; do \
 models: build ## Fetch real models, English to Portuguese and back, into .models/
 	@$(REAL_MODELS) && echo "models: .models/firefox-en-pt and .models/firefox-pt-en"
 
-demo: build ## Watch 2,000 chat messages being translated
+# The demo needs neither libtorch nor the engine on it.
+demo: ## Watch 2,000 chat messages being translated
+	@$(PYTHON) actors/engines/native --only ctranslate2
+	$(CARGO) build --release -p babelmesh -p babelmesh-engine-firefox -p babelmesh-engine-ctranslate2
 	@{ $(REAL_MODELS); } || { [ $$? = 3 ] && [ "$$MODELS_REQUIRED" != 1 ] \
 	&& echo "SKIPPED: real models cannot be had, see above: the demo shows the toy model"; }
 	@target/release/babelmesh demo $(DEMO)

@@ -13,7 +13,7 @@ pub use babelmesh_engine_protocol::{
     Completeness, Device, LoadReport, LoadRequest, Precision, Segment, Translation,
 };
 
-use crate::{domain::SpanRef, offload::PeerError};
+use crate::{domain::SpanRef, peer_error::PeerError};
 
 pub use fake::{FakeEngine, FakeSpec};
 pub use process::{ProcessEngine, ProcessSpec};

@@ -3,6 +3,7 @@
 mod commands;
 mod failover;
 mod job_forwarding;
+mod message;
 mod pending;
 mod pivot;
 mod placement;
@@ -14,28 +15,23 @@ mod step_flow;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort};
-use serde::{Deserialize, Serialize};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::CacheSpace,
     containment::contain,
     domain::{
         ErrorCode, Job, JobOutcome, Lane, Lanes, Language, Leg, Locality, Order, RequestError,
         deliver_all,
     },
-    events::{Event, Observer, Stage},
-    model_text::ModelText,
-    pool::{Applied, ParsedText, PoolMessage, Submission, Unloaded},
-    remote_nodes::RemoteNodes,
-    retry::{AfterError, RetryPolicy, decide},
-    routing::{Capability, PivotPolicy},
+    events::{Event, Stage},
+    pool::{ParsedText, PoolMessage, Submission},
+    retry::{AfterError, decide},
 };
 use commands::{OperatorOverrides, sources};
+pub use message::{IntakeMessage, IntakeStart, IntakeStatus, Route};
 use pending::Pending;
 use placement::Placement;
 use retrying::{Run, Waiting, Wrapper};
@@ -47,120 +43,6 @@ use step_flow::StepCompletion;
 const STEP_BYTES: usize = 16 << 10;
 /// Orders that it looks at in one step.
 const STEP_ORDERS: usize = 512;
-
-/// A pool and what its model can do.
-#[derive(Clone)]
-pub struct Route {
-    /// Model id.
-    pub model: Arc<str>,
-    /// Capabilities of the model.
-    pub ability: Capability,
-    /// Its pool.
-    pub pool: ActorRef<PoolMessage>,
-    /// How texts are read for the model; its pool learns that from its engines.
-    pub text: Arc<ModelText>,
-    /// Cache space: everything that translations depend on besides text and languages.
-    pub space: Option<CacheSpace>,
-}
-
-/// Messages of the intake.
-pub enum IntakeMessage {
-    /// Find pools for these. Every one of them ends in its sink, once.
-    Offer(Vec<Order>),
-    /// These failed transiently. Sent by the sinks with which the intake wraps those of its orders.
-    Failed {
-        /// Their outcomes if they are not retried.
-        outcomes: Vec<JobOutcome>,
-        /// How often they were tried before.
-        tries: u32,
-    },
-    /// Find a pool for the second step of an order over a pivot. Sent when the first step has ended.
-    SecondStep {
-        /// The step.
-        step: Box<Order>,
-        /// How often the whole order was tried before.
-        tries: u32,
-    },
-    /// The pool of this model is broken, or works again. Sent by pools.
-    Condition {
-        /// Model id.
-        model: Arc<str>,
-        /// The pool: a model that is replaced has two for a while.
-        pool: ActorId,
-        /// Whether it is broken.
-        broken: bool,
-    },
-    /// Look at more of the orders that wait. Sent when the pools have taken in the last step.
-    Continue,
-    /// A long text has been cut. Sent by the intake to itself.
-    SegmentedText(Box<SegmentedJob>),
-    /// A long text that was cut has been taken in by its pool.
-    CutTaken,
-    /// The jobs of this number have waited long enough. Sent by the intake to itself.
-    Due(u64),
-    /// Stop retrying: jobs that wait for a retry end with their error at once. A drain does not wait for retries.
-    StopRetrying,
-    /// Pause a target language: its jobs are accepted and wait in their pools. Deadlines still apply.
-    Pause(Language, RpcReplyPort<Applied>),
-    /// Resume a target language.
-    Resume(Language, RpcReplyPort<Applied>),
-    /// Use this pool from now on. Changes nothing if there is one of the same model.
-    Load(Box<Route>, RpcReplyPort<Applied>),
-    /// Use this pool in place of the one of the same model, and stop that one. Replies when it has stopped; at once if
-    /// the model has no pool, which changes nothing.
-    Replace {
-        /// The new pool.
-        route: Box<Route>,
-        /// How long the old pool may finish its work. The rest goes to the new one.
-        within: Duration,
-        /// Reply at the end.
-        reply: RpcReplyPort<Unloaded>,
-    },
-    /// Unload a model and stop its pool. Replies when the pool has stopped, or at once if there is none.
-    Unload {
-        /// Model id.
-        model: Arc<str>,
-        /// How long the pool may finish its work. The rest is returned: it goes to another model, or fails with
-        /// model_unavailable.
-        within: Duration,
-        /// Reply at the end.
-        reply: RpcReplyPort<Unloaded>,
-    },
-    /// Report the status.
-    Status(RpcReplyPort<IntakeStatus>),
-}
-
-/// An intake at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IntakeStatus {
-    /// Models in use.
-    pub models: Vec<Arc<str>>,
-    /// Paused languages.
-    pub paused: Vec<Language>,
-    /// Jobs that wait for a retry.
-    pub waiting: usize,
-}
-
-impl ractor::Message for IntakeMessage {}
-
-/// Start arguments of an intake.
-pub struct IntakeStart {
-    /// The pools of this node.
-    pub routes: Vec<Route>,
-    /// Longest text, in characters.
-    pub max_text_chars: usize,
-    /// Retry policy for transient failures.
-    pub retry: RetryPolicy,
-    /// Gets the events.
-    pub observer: Arc<dyn Observer>,
-    /// Which pairs are translated over a pivot language.
-    pub pivot: PivotPolicy,
-    /// Port to other nodes; `()` for none.
-    pub remote_nodes: Arc<dyn RemoteNodes>,
-    /// How long jobs wait for another node that is missing, each time they are tried.
-    pub max_wait: Duration,
-}
 
 /// The actor.
 pub struct Intake;

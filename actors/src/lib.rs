@@ -11,6 +11,7 @@
 //! This crate knows no Kafka, HTTP, exporter or ML library: sources offer deliveries to the [`intake`], sinks implement
 //! [`domain::OutcomeSink`], engines implement [`engine::Engine`], and everything that happens is an [`events::Event`].
 
+mod batch_budget;
 pub mod cache;
 pub mod caller;
 pub mod containment;
@@ -22,6 +23,7 @@ pub mod flow;
 pub mod intake;
 mod model_text;
 pub mod offload;
+mod peer_error;
 pub mod pool;
 pub mod remote_nodes;
 pub mod retry;

@@ -23,6 +23,7 @@ mod remote;
 #[cfg(test)]
 mod simulation;
 
+pub use crate::peer_error::PeerError;
 pub use config::OffloadConfig;
 pub use credits::{SpareCapacitySnapshot, credits};
 pub use decision::{
@@ -30,5 +31,5 @@ pub use decision::{
     RemoteWorkerStop, RemoteWorkerView, decide_offload, own_wait, trip,
 };
 pub use memory::OffloadMemory;
-pub use port::{Offer, OffloadReply, OffloadRequest, PeerError, PeerLink, PeerOffer, Peers};
+pub use port::{Offer, OffloadReply, OffloadRequest, PeerLink, PeerOffer, Peers};
 pub(crate) use remote::RemoteEngine;

@@ -3,6 +3,7 @@
 //! Crates are read from the `Cargo.toml` files, modules from the text of the code.
 
 mod modules;
+mod sizes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,8 +44,14 @@ const FLOORS: [(&str, u8); 18] = [
     ("crates/settings", 1),
 ];
 
-/// Modules that use each other in a circle. This list may only get shorter.
-const KNOWN_CIRCLES: [(&str, &[&str]); 1] = [("actors", &["engine", "events", "offload", "pool"])];
+/// Functions that are tables, with a line or more for each event or metric.
+const TABLES: [(&str, &str); 5] = [
+    ("crates/telemetry/src/events.rs", "write"),
+    ("crates/telemetry/src/events/log.rs", "observe"),
+    ("crates/telemetry/src/metrics.rs", "observe"),
+    ("crates/telemetry/src/snapshot.rs", "sources"),
+    ("crates/http/src/dashboard/feed.rs", "observe"),
+];
 
 /// A crate of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,28 +155,39 @@ fn a_crate_that_uses_its_own_or_a_higher_floor_or_has_none_is_named() {
 
 #[test]
 fn modules_of_a_crate_do_not_use_each_other_in_a_circle() {
-    let mut circles = Vec::new();
     for (folder, _) in FLOORS {
-        let found = modules::circles(&repository().join(folder).join("src"));
-        circles.extend(found.into_iter().map(|modules| (folder, modules)));
-    }
-    for (folder, modules) in &circles {
-        // What is left of a known circle is shorter; a longer one, or one with others, is new.
-        let is_known = KNOWN_CIRCLES.iter().any(|(of, known)| {
-            of == folder
-                && modules
-                    .iter()
-                    .all(|module| known.contains(&module.as_str()))
-        });
-        assert!(is_known, "{folder}: {modules:?} use each other in a circle");
-    }
-    for (folder, known) in KNOWN_CIRCLES {
-        let is_there = circles
-            .iter()
-            .any(|(of, modules)| *of == folder && modules == known);
+        let circles = modules::circles(&repository().join(folder).join("src"));
         assert!(
-            is_there,
-            "{folder}: {known:?} is no circle any more: shorten KNOWN_CIRCLES"
+            circles.is_empty(),
+            "{folder}: these modules use each other in a circle: {circles:?}"
         );
     }
+}
+
+#[test]
+fn no_file_and_no_function_is_too_long_to_read() {
+    let mut problems = Vec::new();
+    let mut lengths = Vec::new();
+    for path in sizes::sources(&repository()) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().count();
+        lengths.push(lines);
+        if lines > sizes::MOST_LINES {
+            problems.push(format!("{} has {lines} lines", path.display()));
+        }
+        let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "benches");
+        if path.iter().any(|part| is_test(&part.to_string_lossy())) {
+            continue;
+        }
+        for (name, lines) in sizes::long_functions(&text) {
+            let is_table = |(file, table): &(&str, &str)| path.ends_with(file) && name == *table;
+            if !TABLES.iter().any(is_table) {
+                problems.push(format!("{}: {name} has {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    lengths.sort_unstable();
+    let median = lengths[lengths.len() / 2];
+    assert!(median <= sizes::MOST_MEDIAN, "the median is {median} lines");
 }

@@ -11,7 +11,7 @@ use babelmesh_actors::{
 };
 use babelmesh_settings::{ConfigError, MAX_THREADS, mistake};
 
-use super::model::{Config, EngineConfig, TextConfig};
+use super::model::{Config, EngineConfig, IntakeConfig, PoolConfig, RetryConfig, TextConfig};
 
 /// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
 const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
@@ -66,54 +66,8 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
             errors.push(mistake(path, message));
         }
     };
-    let node = &config.node;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    refuse_if(
-        node.name.is_empty() || node.name.len() > 100 || !node.name.chars().all(plain),
-        "node.name",
-        "must be 1 to 100 letters, digits, dots, dashes or underscores",
-    );
-    refuse_if(
-        node.shutdown_timeout() <= Duration::from_millis(node.drain_timeout_ms),
-        "node.shutdown_timeout_ms",
-        "must be more than node.drain_timeout_ms, or 0",
-    );
-    refuse_if(
-        tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_err(),
-        "log.filter",
-        "is not a filter such as \"info\" or \"babelmesh=debug,warn\"",
-    );
-    let intake = &config.intake;
-    refuse_if(
-        intake.high_water_tokens == 0,
-        "intake.high_water_tokens",
-        "must be above zero",
-    );
-    refuse_if(
-        intake.low_water_tokens >= intake.high_water_tokens,
-        "intake.low_water_tokens",
-        "must be below intake.high_water_tokens",
-    );
-    refuse_if(
-        !(1..=1_000).contains(&intake.max_targets),
-        "intake.max_targets",
-        "must be between 1 and 1000",
-    );
-    refuse_if(
-        intake.max_text_chars == 0,
-        "intake.max_text_chars",
-        "must be above zero",
-    );
-    refuse_if(
-        !(64..=65_536).contains(&intake.max_id_bytes),
-        "intake.max_id_bytes",
-        "must be between 64 and 65536",
-    );
-    refuse_if(
-        intake.most_bytes_of_a_request() > MOST_BYTES_OF_A_REQUEST,
-        "intake.max_targets",
-        "is too many for texts of intake.max_text_chars: the jobs of one request must fit in 512 MiB",
-    );
+    check_node(config, &mut refuse_if);
+    check_intake(&config.intake, &mut refuse_if);
     refuse_if(
         config.models.directories.is_empty(),
         "models.directories",
@@ -121,54 +75,8 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     );
     check_text(&config.text, &mut refuse_if);
     check_engine(&config.engine, &mut refuse_if);
-    let pool = &config.pool;
-    refuse_if(
-        pool.max_actors != 0 && pool.min_actors.is_some_and(|min| min > pool.max_actors),
-        "pool.min_actors",
-        "must not be above pool.max_actors",
-    );
-    refuse_if(
-        pool.batch.segments == 0,
-        "pool.batch.segments",
-        "must be above zero",
-    );
-    refuse_if(
-        pool.batch.padded_tokens == 0,
-        "pool.batch.padded_tokens",
-        "must be above zero",
-    );
-    refuse_if(
-        !(1..=10_000).contains(&pool.sharing.turn_ms),
-        "pool.sharing.turn_ms",
-        "must be between 1 and 10000",
-    );
-    let above = pool.sharing.refuse_above;
-    refuse_if(
-        above != 0.0 && !(1.0..=1_000.0).contains(&above),
-        "pool.sharing.refuse_above",
-        "must be 0, or between 1 and 1000",
-    );
-    refuse_if(
-        pool.restart_max_backoff_ms < pool.restart_initial_backoff_ms,
-        "pool.restart_max_backoff_ms",
-        "must not be below pool.restart_initial_backoff_ms",
-    );
-    let retry = &config.retry;
-    refuse_if(
-        retry.initial_backoff_ms == 0,
-        "retry.initial_backoff_ms",
-        "must be above zero; set retry.attempts to 0 to disable retries",
-    );
-    refuse_if(
-        retry.max_backoff_ms < retry.initial_backoff_ms,
-        "retry.max_backoff_ms",
-        "must not be below retry.initial_backoff_ms",
-    );
-    refuse_if(
-        retry.attempts > 1_000,
-        "retry.attempts",
-        "must not be above 1000",
-    );
+    check_pool(&config.pool, &mut refuse_if);
+    check_retry(&config.retry, &mut refuse_if);
     config.http.check(&mut refuse_if);
     config.cache.check(&mut refuse_if);
     config.telemetry.check(&mut refuse_if);
@@ -202,6 +110,111 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
 
 /// Maximum number of patterns for text that must not be translated: each is searched for in every text.
 const MOST_PATTERNS: usize = 100;
+
+fn check_node(config: &Config, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    let node = &config.node;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    refuse_if(
+        node.name.is_empty() || node.name.len() > 100 || !node.name.chars().all(plain),
+        "node.name",
+        "must be 1 to 100 letters, digits, dots, dashes or underscores",
+    );
+    refuse_if(
+        node.shutdown_timeout() <= Duration::from_millis(node.drain_timeout_ms),
+        "node.shutdown_timeout_ms",
+        "must be more than node.drain_timeout_ms, or 0",
+    );
+    refuse_if(
+        tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_err(),
+        "log.filter",
+        "is not a filter such as \"info\" or \"babelmesh=debug,warn\"",
+    );
+}
+
+fn check_intake(intake: &IntakeConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    refuse_if(
+        intake.high_water_tokens == 0,
+        "intake.high_water_tokens",
+        "must be above zero",
+    );
+    refuse_if(
+        intake.low_water_tokens >= intake.high_water_tokens,
+        "intake.low_water_tokens",
+        "must be below intake.high_water_tokens",
+    );
+    refuse_if(
+        !(1..=1_000).contains(&intake.max_targets),
+        "intake.max_targets",
+        "must be between 1 and 1000",
+    );
+    refuse_if(
+        intake.max_text_chars == 0,
+        "intake.max_text_chars",
+        "must be above zero",
+    );
+    refuse_if(
+        !(64..=65_536).contains(&intake.max_id_bytes),
+        "intake.max_id_bytes",
+        "must be between 64 and 65536",
+    );
+    refuse_if(
+        intake.most_bytes_of_a_request() > MOST_BYTES_OF_A_REQUEST,
+        "intake.max_targets",
+        "is too many for texts of intake.max_text_chars: the jobs of one request must fit in 512 MiB",
+    );
+}
+
+fn check_pool(pool: &PoolConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    refuse_if(
+        pool.max_actors != 0 && pool.min_actors.is_some_and(|min| min > pool.max_actors),
+        "pool.min_actors",
+        "must not be above pool.max_actors",
+    );
+    refuse_if(
+        pool.batch.segments == 0,
+        "pool.batch.segments",
+        "must be above zero",
+    );
+    refuse_if(
+        pool.batch.padded_tokens == 0,
+        "pool.batch.padded_tokens",
+        "must be above zero",
+    );
+    refuse_if(
+        !(1..=10_000).contains(&pool.sharing.turn_ms),
+        "pool.sharing.turn_ms",
+        "must be between 1 and 10000",
+    );
+    let above = pool.sharing.refuse_above;
+    refuse_if(
+        above != 0.0 && !(1.0..=1_000.0).contains(&above),
+        "pool.sharing.refuse_above",
+        "must be 0, or between 1 and 1000",
+    );
+    refuse_if(
+        pool.restart_max_backoff_ms < pool.restart_initial_backoff_ms,
+        "pool.restart_max_backoff_ms",
+        "must not be below pool.restart_initial_backoff_ms",
+    );
+}
+
+fn check_retry(retry: &RetryConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    refuse_if(
+        retry.initial_backoff_ms == 0,
+        "retry.initial_backoff_ms",
+        "must be above zero; set retry.attempts to 0 to disable retries",
+    );
+    refuse_if(
+        retry.max_backoff_ms < retry.initial_backoff_ms,
+        "retry.max_backoff_ms",
+        "must not be below retry.initial_backoff_ms",
+    );
+    refuse_if(
+        retry.attempts > 1_000,
+        "retry.attempts",
+        "must not be above 1000",
+    );
+}
 
 fn check_text(text: &TextConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     refuse_if(

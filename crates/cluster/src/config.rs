@@ -213,6 +213,11 @@ impl ClusterConfig {
             "advertise",
             "is missing: others cannot dial the address of cluster.listen",
         );
+        self.check_bounds(refuse_if);
+    }
+
+    /// Checks times and sizes.
+    fn check_bounds(&self, refuse_if: &mut dyn FnMut(bool, &str, &str)) {
         let above_zero = [
             ("heartbeat_ms", self.heartbeat_ms),
             ("forget_after_ms", self.forget_after_ms),

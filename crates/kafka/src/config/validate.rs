@@ -159,6 +159,11 @@ pub(super) fn check_security(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>)
         let usable = text.is_none_or(|text| !text.is_empty() && !text.contains('\0'));
         refuse_if(!usable, key, "must neither be empty nor hold a NUL");
     }
+    check_files(security, &mut refuse_if);
+}
+
+/// Checks that files which need each other are there and can be read.
+fn check_files(security: &SecurityConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
     let (certificate, key) = (&security.certificate_file, &security.key_file);
     refuse_if(
         certificate.is_some() && key.is_none(),

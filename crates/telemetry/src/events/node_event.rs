@@ -1,105 +1,105 @@
-//! The events of a node outside its actors.
+//! Events of a node outside of its actors.
 
 use std::{fmt::Debug, net::SocketAddr, path::Path, time::Duration};
 
 use babelmesh_actors::domain::Language;
 
-/// What a rebalance did to a consumer.
+/// Result of a rebalance for a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionChange<'a> {
-    /// Partitions came.
+    /// Partitions were assigned.
     Assigned {
-        /// How many.
+        /// Number of partitions.
         count: usize,
         /// By topic: `translation.jobs.fr[0,1,2]`.
         partitions: &'a str,
     },
-    /// Partitions went.
+    /// Partitions were revoked.
     Revoked {
-        /// How many.
+        /// Number of partitions.
         count: usize,
-        /// By topic.
+        /// By topic, in the same form.
         partitions: &'a str,
     },
-    /// Rebalancing failed.
+    /// The rebalance failed.
     Failed {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
 }
 
-/// Something that happened around the actors.
+/// Something that happened outside of the actors.
 pub enum NodeEvent<'a> {
     /// The node accepts work.
     Started {
-        /// Its name.
+        /// Name of the node.
         node: &'a str,
-        /// Brokers it talks to.
+        /// Bootstrap servers.
         bootstrap: &'a str,
-        /// Models it has.
+        /// Number of loaded models.
         models: &'a str,
-        /// Socket that answers `babelmesh status`.
+        /// Socket for `babelmesh status`.
         socket: &'a Path,
-        /// Where it answers HTTP, if it does.
+        /// HTTP address, if the node listens.
         http: Option<SocketAddr>,
     },
     /// The node is draining.
     Draining {
-        /// The origin of the request.
+        /// Source of the request to drain.
         signal: &'a str,
     },
-    /// The node has ended in an orderly way.
+    /// The node has shut down in an orderly way.
     Stopped,
-    /// librdkafka logged something.
+    /// librdkafka wrote a log line.
     KafkaLog {
-        /// Whether it is a warning or worse.
+        /// Whether its level is warning or higher.
         is_warning: bool,
-        /// Part of librdkafka.
+        /// Facility of librdkafka.
         facility: &'a str,
-        /// Its line.
+        /// The line.
         message: &'a str,
     },
     /// A recoverable error of a Kafka client.
     KafkaError {
-        /// What it says.
+        /// The error.
         error: &'a str,
-        /// The operation.
+        /// The operation that failed.
         doing: &'a str,
     },
-    /// Partitions came or went.
+    /// Partitions were assigned or revoked.
     Rebalanced {
-        /// Which.
+        /// The change.
         change: PartitionChange<'a>,
     },
-    /// A model cannot be served; the others are.
+    /// A model cannot be served; the others are served.
     ModelBroken {
-        /// Its id, or the name of its folder.
+        /// Id of the model, or the name of its folder.
         model: &'a str,
         /// The error.
         error: &'a str,
     },
-    /// Jobs into these languages are left to other nodes: no model that writes them can be loaded here.
+    /// The node leaves the jobs into these languages to other nodes: it cannot load any model that writes them.
     LanguagesGivenUp {
-        /// Which.
+        /// The languages.
         languages: &'a [Language],
     },
-    /// They are read again.
+    /// The node reads the jobs into these languages again.
     LanguagesRegained {
-        /// Which.
+        /// The languages.
         languages: &'a [Language],
     },
-    /// A configuration key was given under its old name.
+    /// A configuration key was given under a deprecated name.
     DeprecatedKey {
         /// The old name.
         old: &'a str,
         /// The new name.
         new: &'a str,
-        /// Where it was given; empty if that is not known.
+        /// Where it was given; empty if unknown.
         place: &'a str,
     },
     /// A part of the node did not stop in time and was abandoned.
     PartOverdue {
-        /// Which.
+        /// Name of the part.
         part: &'a str,
     },
     /// An engine's form of a model was damaged in the cache and has been derived again.
@@ -108,77 +108,77 @@ pub enum NodeEvent<'a> {
         model: &'a str,
         /// The engine.
         engine: &'a str,
-        /// The damage of the form.
+        /// The damage.
         damage: &'a str,
     },
-    /// A topic was missing.
+    /// A topic was missing and has been created.
     TopicCreated {
-        /// Its name.
+        /// Name of the topic.
         topic: &'a str,
-        /// Its partitions.
+        /// Number of partitions.
         partitions: i32,
     },
     /// A topic was deleted and created again; it is read from its beginning.
     TopicRecreated {
-        /// Its name.
+        /// Name of the topic.
         topic: &'a str,
         /// Its partitions that this node reads.
         partitions: usize,
     },
     /// Retention deleted records before they were read: they are lost.
     RecordsSkipped {
-        /// Their topic.
+        /// Topic.
         topic: &'a str,
-        /// Their partition.
+        /// Partition.
         partition: i32,
-        /// The offset that was to be read next.
+        /// Next offset to read.
         from: i64,
-        /// The first offset that is left.
+        /// First available offset.
         to: i64,
     },
-    /// Retention may have deleted records before they were read; the brokers did not tell how many.
+    /// Retention may have deleted records before they were read; the brokers did not report how many.
     RecordsSkippedUncounted {
-        /// Their topic.
+        /// Topic.
         topic: &'a str,
-        /// Their partition.
+        /// Partition.
         partition: i32,
-        /// The offset that was to be read next.
+        /// Next offset to read.
         from: i64,
     },
-    /// No member of the group owns these partitions: they are not read.
+    /// No member of the group owns these partitions, so nobody reads them.
     PartitionsUnassigned {
-        /// Which.
+        /// The partitions.
         partitions: &'a str,
-        /// Whether this node leaves its group and joins it again to change that.
+        /// Whether this node rejoins the group to change that.
         rejoins: bool,
     },
-    /// Fewer nodes can work on a language than should be able to.
+    /// The topic of a language has fewer partitions than the cluster has nodes for it: some nodes get no work.
     TooFewPartitions {
-        /// Its topic.
+        /// Topic of the language.
         topic: &'a str,
-        /// Partitions that it has.
+        /// Number of its partitions.
         partitions: i32,
-        /// Nodes that should be able to work on the language.
+        /// Number of nodes that should be able to read the language.
         parallelism: i32,
     },
-    /// Answers could not be written; they are written again.
+    /// Results could not be written; they are written again.
     PublishFailed {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
     /// A transaction was aborted; its records are written again.
     TransactionAborted {
-        /// Why.
+        /// The reason.
         error: &'a str,
     },
     /// A producer failed and is replaced.
     ProducerBroken {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
-    /// The group has another member under this node's name, or a request of its own that came late.
+    /// Another member of the group has the name of this node, or a late request of this node fenced it.
     Fenced {
-        /// When it joins again.
+        /// When the consumer rejoins the group.
         pause: Duration,
     },
     /// A consumer was disconnected from all brokers and is replaced.
@@ -192,150 +192,150 @@ pub enum NodeEvent<'a> {
     TopicUnusable {
         /// The topic.
         topic: &'a str,
-        /// The problem, phrased to follow its name.
+        /// The problem, worded to follow the name of the topic.
         problem: &'a str,
     },
-    /// A topic can be used again.
+    /// A topic is usable again.
     TopicUsable {
         /// The topic.
         topic: &'a str,
     },
-    /// The brokers never take a record of this size. Something smaller takes its place, or a dead letter beside it holds the request.
+    /// The brokers reject a record because of its size. A smaller record replaces it, or a dead letter holds the request.
     RecordRefused {
-        /// Where to.
+        /// Topic of the record.
         topic: &'a str,
-        /// Its size, in bytes.
+        /// Size of the record, in bytes.
         bytes: usize,
     },
-    /// The brokers take nothing that could stand for a record, not even a dead letter.
+    /// The brokers reject every replacement of a record, including a dead letter.
     RecordGivenUp {
-        /// Where to.
+        /// Topic of the record.
         topic: &'a str,
-        /// Its size, in bytes.
+        /// Size of the record, in bytes.
         bytes: usize,
     },
-    /// An offset could not be stored; what is behind it is delivered again.
+    /// An offset could not be stored; the records after it are delivered again.
     OffsetNotStored {
-        /// Of which topic.
+        /// Topic.
         topic: &'a str,
-        /// Why.
+        /// The error.
         error: &'a str,
     },
-    /// A partition went before everything read from it was finished; its next owner reads that again.
+    /// A partition was revoked before all records read from it were finished; its next owner reads these again.
     PartitionDropped {
-        /// Of which topic.
+        /// Topic.
         topic: &'a str,
-        /// Which.
+        /// Partition.
         partition: i32,
-        /// Records read and not finished.
+        /// Number of records that were read and not finished.
         unfinished: usize,
     },
     /// A status request failed.
     StatusFailed {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
-    /// The file of API keys had changed and counts from now on.
+    /// The file of API keys changed and was reloaded.
     KeysRead {
-        /// Keys in it.
+        /// Number of keys.
         keys: usize,
     },
-    /// The file of API keys has changed and cannot be read; the keys from before still count.
+    /// The file of API keys changed and cannot be read; the previous keys stay valid.
     KeysUnreadable {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
-    /// Others than its owner may read the file of API keys, or write it.
+    /// Other users than the owner may read or write the file of API keys.
     KeysOpen {
         /// The file.
         file: &'a Path,
         /// Its permissions.
         mode: u32,
     },
-    /// The process may have fewer open files than the configuration allows connections.
+    /// The limit of open files is too low for the configured number of connections.
     FewDescriptors {
-        /// How many it may have.
+        /// The limit of open files.
         limit: u64,
-        /// How many it may need.
+        /// Open files that the configuration may need.
         needed: u64,
-        /// HTTP connections that are allowed instead of the configured ones.
+        /// Number of HTTP connections allowed instead of the configured number.
         connections: usize,
     },
-    /// The node looks for others.
+    /// The node starts to look for other nodes.
     ClusterStarted {
-        /// Where it listens.
+        /// Listen address.
         listen: &'a str,
-        /// The advertised address.
+        /// Advertised address.
         address: &'a str,
         /// Whether connections are encrypted.
         encrypted: bool,
     },
-    /// The files of the node's certificate had changed, and count from now on.
+    /// The files of the node's certificate changed and were reloaded.
     CertificateReloaded {
-        /// When it expires.
+        /// Expiry of the certificate.
         expires: &'a str,
     },
-    /// The files of the node's certificate have changed and cannot be used; the certificate from before still counts.
+    /// The files of the node's certificate changed and cannot be used; the previous certificate stays in use.
     CertificateUnusable {
-        /// Why.
+        /// The error.
         error: &'a str,
     },
     /// The node's certificate expires soon, or has expired.
     CertificateExpires {
-        /// Which and when.
+        /// Which certificate expires, and when.
         warning: &'a str,
     },
-    /// Another node came, went, or is suspected.
+    /// The state of another node changed.
     MemberChanged {
-        /// Its name.
+        /// Name of the node.
         node: &'a str,
-        /// Its incarnation.
+        /// Incarnation of the node.
         incarnation: u64,
-        /// Its previous state.
+        /// Previous state.
         from: &'a str,
-        /// Its new state.
+        /// New state.
         to: &'a str,
     },
     /// Connecting to an address failed.
     PeerRefused {
         /// The address.
         address: SocketAddr,
-        /// Whether this node dialled; if not, it was dialled.
+        /// Whether this node opened the connection.
         dialled: bool,
-        /// Kind of the reason, without what differs from time to time.
+        /// Kind of the reason, without variable parts.
         kind: &'a str,
-        /// Why.
+        /// The reason.
         error: &'a str,
     },
-    /// Too many concurrent handshakes: the oldest was dropped.
+    /// Too many handshakes at the same time: the oldest was dropped.
     HandshakesCrowded {
-        /// How many may be.
+        /// Maximum number of handshakes.
         most: usize,
     },
-    /// The Redis that nodes share translations in answers.
+    /// The shared cache (Redis) is reachable again.
     CacheReachable {
-        /// Its address.
+        /// Address of the server.
         address: &'a str,
     },
-    /// It does not answer; local misses are translated until it does.
+    /// The shared cache (Redis) does not answer; the node translates local misses meanwhile.
     CacheUnreachable {
-        /// Its address.
+        /// Address of the server.
         address: &'a str,
-        /// Why.
+        /// The error.
         error: &'a str,
     },
     /// Another node did not translate a forwarded text.
     ForwardFailed {
-        /// Which.
+        /// Name of the node.
         node: &'a str,
-        /// Why.
+        /// The reason.
         error: &'a str,
     },
     /// An operator command was executed or failed.
     CommandDone {
-        /// Names the command.
+        /// Id of the command.
         id: &'a str,
-        /// The node that passed it on.
+        /// The node that forwarded it.
         by: &'a str,
         /// The action.
         action: &'a dyn Debug,
@@ -344,9 +344,9 @@ pub enum NodeEvent<'a> {
     },
     /// Spans were dropped since the last report.
     SpansDropped {
-        /// How many.
+        /// Number of spans.
         spans: u64,
-        /// Why the last of them were.
+        /// The last reason.
         error: &'a str,
     },
     /// A recoverable cluster error.

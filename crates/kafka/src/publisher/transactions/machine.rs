@@ -1,5 +1,5 @@
-//! The state machine of transactions: decides, and does nothing itself. It has no clock and makes no calls; `step` takes an
-//! event and its time.
+//! The state machine of transactions: a pure function without clock or I/O. `step` takes an event and its time
+//! and returns what to do.
 //!
 //! ```text
 //! Broken ─► Starting ─► Idle ─► Beginning ─► Open ─► Committing ─► Idle
@@ -9,8 +9,8 @@
 //!   └── from everywhere: the producer has failed, was fenced, or lost all brokers
 //! ```
 //!
-//! Only `Starting`, `Resolving` and `Broken` can hold a run in doubt, and from them only a successful initialisation or the group's committed offsets
-//! lead on. So nothing is written while the outcome of a commit is unknown.
+//! Only `Starting`, `Resolving` and `Broken` can hold a run whose outcome is unknown. Only a successful initialisation or the committed offsets
+//! of the group lead out of them, so nothing is written while the outcome of a commit is unknown.
 
 mod producer;
 mod retries;
@@ -31,11 +31,11 @@ use crate::publisher::{
     run::{LARGEST, Run},
 };
 
-/// How long a transaction may take beyond the time after which the brokers end it.
+/// Extra time for a transaction beyond the timeout after which the brokers abort it.
 const GRACE: Duration = Duration::from_secs(2);
-/// Offsets behind markers are a transaction of their own only when there was no other one for so long.
+/// Offsets of markers alone are committed only if there was no other transaction for this long.
 const PASS_AFTER: Duration = Duration::from_millis(500);
-/// How long a transaction is waited for that is given up and may not end for long, before the publisher goes on under another id.
+/// How long to wait for the end of an abandoned transaction before the publisher continues under another transactional id.
 const LEAVE_AFTER: Duration = Duration::from_secs(1);
 /// Decides what the transactional producer does next.
 #[derive(Debug)]
@@ -43,48 +43,49 @@ pub(super) struct Machine {
     state: State,
     /// Unwritable topics, and the partitions that wait for them.
     parking: Parking,
-    /// Number of the producer's id.
+    /// Number of the producer's transactional id.
     id: u32,
-    /// Whether nothing was heard of any record of the run before.
+    /// Whether no delivery report came for any record of the previous run.
     was_silent: bool,
-    /// Most records of a run; fewer while a record that is refused is looked for.
+    /// Maximum number of records of a run; smaller while the machine searches for a refused record.
     limit: usize,
     retries: Retries,
-    /// When the transaction began, or the producer was made.
+    /// When the transaction began, or the producer was created.
     began: Instant,
-    /// How long a transaction may take to end, one way or the other.
+    /// Timeout of a commit or an abort.
     most: Duration,
-    /// The next one begins no earlier.
+    /// Earliest time of the next transaction.
     next: Instant,
 }
 
-/// Where it is.
+/// State of the machine.
 #[derive(Debug)]
 enum State {
-    /// No producer is usable; the executor is to make a new one.
+    /// No producer is usable; the executor must create a new one.
     Broken {
         wanted: Replacement,
         doubt: Option<Arc<Run>>,
     },
-    /// Waiting for the producer to be initialised, which also ends what its predecessor left. The end of the predecessor's commit may be unknown.
+    /// Waiting for the initialisation of the producer, which also ends the transaction of its predecessor. The outcome of the predecessor's commit
+    /// may be unknown.
     Starting { doubt: Option<Arc<Run>> },
-    /// Asking how the predecessor's commit has ended.
+    /// Finding out how the predecessor's commit ended.
     Resolving {
         doubt: Arc<Run>,
-        /// Whether its transaction has certainly ended. Otherwise only that it is committed is certain.
+        /// Whether its transaction has certainly ended. If not, the answer can only prove that it is committed.
         is_over: bool,
     },
     /// No transaction.
     Idle,
-    /// A run is gathered, and its transaction begins.
+    /// A run is collected and its transaction begins.
     Beginning(Arc<Run>),
-    /// A transaction with records of this run; the offsets are missing.
+    /// The transaction has records of this run, but not its offsets yet.
     Open(Arc<Run>),
-    /// Complete, waiting for the end.
+    /// The transaction is complete and being committed.
     Committing(Arc<Run>),
     /// Waiting for the end of an aborted transaction.
     Aborting {
-        /// Since when its id should be left, because it may not end for long.
+        /// When to continue under another id, because the abort may take long.
         leaving: Option<Instant>,
     },
 }
@@ -93,7 +94,7 @@ enum State {
 const ABORTING: State = State::Aborting { leaving: None };
 
 impl Machine {
-    /// A machine whose first producer is made. Brokers end its transactions after `transaction_timeout`.
+    /// A machine whose first producer is being created. Brokers abort its transactions after `transaction_timeout`.
     pub(super) fn new(
         timeouts: WriteTimeouts,
         transaction_timeout: Duration,
@@ -118,7 +119,7 @@ impl Machine {
         }
     }
 
-    /// What follows from an event at this time.
+    /// Handles an event that happened at this time.
     pub(super) fn step(&mut self, event: Event, now: Instant) -> Step {
         let mut effects = Vec::new();
         let then = self.decide(event, &mut effects, now);
@@ -130,7 +131,7 @@ impl Machine {
         &self.parking
     }
 
-    /// Whether something of a partition is on its way to the brokers, or may be.
+    /// Whether records of a partition are in flight to the brokers, or may be.
     pub(super) fn is_busy_with(&self, partition: u32) -> bool {
         let run = match &self.state {
             State::Beginning(run) | State::Open(run) | State::Committing(run) => Some(run),
@@ -141,7 +142,7 @@ impl Machine {
         run.is_some_and(|run| run.touches(&[partition]))
     }
 
-    /// Whether there is a transaction that should be aborted before the producer goes.
+    /// Whether a transaction must be aborted before the producer is dropped.
     pub(super) const fn should_abort(&self) -> bool {
         matches!(
             self.state,
@@ -202,7 +203,7 @@ impl Machine {
         Then::Call(match &self.state {
             State::Broken { wanted, .. } => Call::MakeProducer(*wanted),
             State::Starting { .. } => Call::Initialise {
-                // Brokers that answer need a moment to end a transaction that was left open.
+                // Even healthy brokers need a moment to end a transaction that was left open.
                 answered_after: self.began + self.parking.timeouts().block_after * 2,
             },
             State::Resolving { doubt, .. } => Call::LookUp(Arc::clone(doubt)),
@@ -217,7 +218,7 @@ impl Machine {
         })
     }
 
-    /// Whether the brokers have ended the transaction by themselves, whatever librdkafka still waits for.
+    /// Whether the brokers have aborted the transaction on timeout, even if librdkafka still waits.
     fn is_overdue(&self, now: Instant) -> bool {
         let has_transaction = matches!(
             self.state,
@@ -228,7 +229,7 @@ impl Machine {
 
     fn dropped(&mut self, partitions: &[u32]) -> Then {
         partitions.iter().for_each(|id| self.parking.dropped(*id));
-        // One that is committing already ends as the brokers say: its offsets were accepted while the partition was ours.
+        // The brokers decide the outcome of a commit in progress: its offsets were accepted while this node owned the partition.
         if matches!(&self.state, State::Open(run) if run.touches(partitions)) {
             self.state = ABORTING;
         }
@@ -269,7 +270,7 @@ impl Machine {
         self.write(run)
     }
 
-    /// Writes what is not written yet; while a record that is refused is looked for, only the next one, in a batch of its own.
+    /// Writes the remaining records; only the next one, in a separate batch, while the machine searches for a refused record.
     const fn write(&self, run: Arc<Run>) -> Then {
         let most = if self.limit == 1 { 1 } else { usize::MAX };
         Then::Call(Call::Write { run, most })
@@ -307,7 +308,7 @@ impl Machine {
                 Then::Proceed
             }
             Offsets::NotOurs => {
-                // Its results must not be seen.
+                // Consumers must not see its results.
                 self.state = ABORTING;
                 Then::Proceed
             }
@@ -336,10 +337,10 @@ impl Machine {
             self.was_silent = false;
             self.retries.succeeded();
             self.limit = LARGEST.min(self.limit.saturating_mul(2));
-            // New outcomes may have come while the brokers committed.
+            // More outcomes may have arrived during the commit.
             return Then::Return(Next::Now);
         };
-        // Unless the brokers demand an abort, its end is unknown once it is not waited for.
+        // Unless the brokers demand an abort, the outcome is unknown once the machine stops waiting for it.
         self.failed(&error, effects, now)
     }
 
@@ -365,16 +366,16 @@ impl Machine {
             return self.leave(effects);
         }
         match self.failed(&error, effects, now) {
-            // An abort that fails at once must not spin.
+            // Do not retry an immediately failing abort in a busy loop.
             Then::Proceed => Then::Return(Next::Later),
             then => then,
         }
     }
 
-    /// Goes on after an error: the call is repeated, the transaction aborted, or the producer replaced.
+    /// Handles an error: repeats the call, aborts the transaction, or replaces the producer.
     fn failed(&mut self, error: &CallError, effects: &mut Vec<Effect>, now: Instant) -> Then {
         match error.remedy {
-            // A call that fails at once must not spin.
+            // Do not retry an immediately failing call in a busy loop.
             Remedy::Repeat => Then::Return(Next::Later),
             Remedy::Abort => {
                 effects.push(Effect::TellAborting(error.text.clone()));
@@ -388,7 +389,7 @@ impl Machine {
         }
     }
 
-    /// The run whose commit would be in doubt without the producer that was told to commit it.
+    /// The run whose outcome would be unknown if the producer that commits it were dropped now.
     fn doubt(&self) -> Option<Arc<Run>> {
         match &self.state {
             State::Broken { doubt, .. } | State::Starting { doubt } => doubt.clone(),

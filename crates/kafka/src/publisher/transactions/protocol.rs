@@ -1,7 +1,7 @@
 //! Messages between the state machine of transactions and its executor.
 //!
-//! The executor feeds an [`Event`], carries out the [`Effect`]s of the [`Step`] in order, and goes on as [`Then`] says. A [`Call`] is the only thing
-//! that waits for brokers; exactly one event answers it, named with the call.
+//! The executor passes an [`Event`] to the machine, carries out the [`Effect`]s of the resulting [`Step`] in order, and continues as [`Then`] says.
+//! Only a [`Call`] waits for brokers; exactly one event answers it, which the documentation of that event names.
 
 use std::{
     sync::Arc,
@@ -19,18 +19,18 @@ use crate::publisher::{
 /// Something that happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// Go on. All that is not an answer to a call or news begins with this.
+    /// Continue. Starts everything that is neither an answer to a call nor a notification.
     Proceed {
-        /// Whether the producer knows no broker any more.
+        /// Whether the producer has lost all brokers.
         is_disconnected: bool,
-        /// Whether enough ids can be used to risk another one; see [`Producers`](crate::publisher::producers::Producers).
+        /// Whether enough transactional ids are usable to switch to another one; see [`Producers`](crate::publisher::producers::Producers).
         has_spare_id: bool,
     },
-    /// News: these partitions are no longer ours, because they were revoked or assigned again. Nothing follows from it at once.
+    /// Notification: this node lost these partitions, because they were revoked or reassigned. Has no immediate effect.
     Dropped(Vec<u32>),
-    /// News: the id with this number can be used again, because its transaction has ended. Nothing follows from it at once.
+    /// Notification: the transactional id with this number is usable again, because its transaction has ended. Has no immediate effect.
     IdUsable(u32),
-    /// Answers [`Call::MakeProducer`] with the number of the producer's id, or with why there is none.
+    /// Answers [`Call::MakeProducer`] with the number of the producer's transactional id, or the reason why there is none.
     ProducerMade(Result<u32, String>),
     /// Answers [`Call::Initialise`]: the brokers have ended every transaction of this id.
     Initialised,
@@ -38,10 +38,10 @@ pub(super) enum Event {
     NotInitialised {
         /// Why it failed.
         error: CallError,
-        /// Whether the brokers have answered somebody after the moment that the call names.
+        /// Whether the brokers have answered any client since the time that the call names.
         brokers_answer: bool,
     },
-    /// Answers [`Call::LookUp`]: whether the group's offsets are those of the run, or behind them. `None` if the brokers do not tell.
+    /// Answers [`Call::LookUp`]: whether the committed offsets of the group have reached those of the run. `None` if the brokers do not say.
     LookedUp(Option<bool>),
     /// Answers [`Call::Gather`] with the next run, if anything can be written.
     Gathered(Option<Run>),
@@ -59,43 +59,43 @@ pub(super) enum Event {
     Aborted(Result<(), CallError>),
 }
 
-/// What is known of the records that were sent in a transaction.
+/// Delivery reports for the records that were sent in a transaction.
 #[derive(Debug)]
 pub(super) enum Reports {
-    /// The brokers have all that were sent, which are so many.
+    /// The brokers have acknowledged all that were sent: this many.
     Taken(usize),
-    /// Some are missing, and it is too early to conclude anything.
+    /// Some reports are missing and the timeout has not passed.
     Pending,
-    /// Some are missing, and the run holds records for a topic that is known to be unusable: they may never be reported.
+    /// Some reports are missing, and the run holds records for a topic that is known to be unusable: reports may never come.
     Unavailable,
-    /// Some are missing, and the producer has failed for good.
+    /// Some reports are missing, and the producer has failed permanently.
     Fatal(String),
-    /// Some were not taken; what fails with them is reported too. In the order of the run, as far as it was sent.
+    /// Some were refused, and others failed because of that. In the order of the run, as far as it was sent.
     NotTaken(Vec<Sent>),
-    /// Nothing was heard for the time that the call allows.
+    /// No report came within the timeout of the call.
     Silent {
         /// In the order of the run, as far as it was sent.
         sent: Vec<Sent>,
-        /// Whether the brokers have answered somebody since the records were sent.
+        /// Whether the brokers have answered any client since the records were sent.
         brokers_answer: bool,
     },
 }
 
-/// What became of the offsets of a run.
+/// Result of adding the offsets of a run to the transaction.
 #[derive(Debug)]
 pub(super) enum Offsets {
     /// They are in the transaction.
     Accepted,
-    /// They were not sent: a partition of the run is not ours any more.
+    /// They were not sent: this node no longer owns a partition of the run.
     NotOurs,
-    /// They were refused, or it is not known whether they were.
+    /// They were refused, or the result is unknown.
     Failed(CallError),
 }
 
 /// An error of a call to the transactional producer.
 #[derive(Debug, Clone)]
 pub(super) struct CallError {
-    /// How to go on.
+    /// How to continue.
     pub(super) remedy: Remedy,
     /// What librdkafka says.
     pub(super) text: String,
@@ -104,11 +104,11 @@ pub(super) struct CallError {
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Repeat the call: it may still be under way.
+    /// Repeat the call: it may still be in progress.
     Repeat,
     /// Abort the transaction.
     Abort,
-    /// Replace the producer: it was fenced, or has failed for good.
+    /// Replace the producer: it was fenced, or has failed permanently.
     Replace,
 }
 
@@ -126,86 +126,86 @@ impl From<&KafkaError> for CallError {
     }
 }
 
-/// What follows from an event.
+/// Result of handling an event.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// To be carried out in order, before anything else.
+    /// Effects, to be carried out in order before anything else.
     pub(super) effects: Vec<Effect>,
-    /// How to go on after them.
+    /// How to continue after them.
     pub(super) then: Then,
 }
 
-/// Something to do that has no answer.
+/// An action without an answer.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// The transaction of this run is committed: drop its records, advance its partitions, and count it.
     Finish(Arc<Run>),
-    /// It is known how an interrupted commit of this run ended. If it is committed, that is all of [`Effect::Finish`].
+    /// The outcome of an interrupted commit of this run is known. If it is committed, do what [`Effect::Finish`] says.
     Settle {
         /// The run.
         run: Arc<Run>,
         /// Whether it is committed.
         is_committed: bool,
     },
-    /// A transaction is aborted: count it. Its records are still with their partitions.
+    /// A transaction is aborted: count it. Its records stay queued in their partitions.
     CountAborted,
-    /// Put something smaller in the place of an answer that no broker will ever take.
+    /// Replace an answer that no broker will ever accept by a smaller one.
     ReplaceRefused(Place),
-    /// The producer can begin transactions: tell operators.
+    /// Report that the producer can begin transactions.
     Ready,
-    /// Tell operators why a transaction is going to be aborted.
+    /// Report why a transaction will be aborted.
     TellAborting(String),
-    /// Tell operators why a producer is replaced, or why it could not be.
+    /// Report why a producer is replaced, or why that failed.
     TellBroken(String),
 }
 
-/// How to go on after a step.
+/// How to continue after a step.
 #[derive(Debug)]
 pub(super) enum Then {
-    /// Make this call, and feed its answer.
+    /// Make this call and pass its answer to the machine.
     Call(Call),
-    /// Feed [`Event::Proceed`] at once.
+    /// Pass [`Event::Proceed`] at once.
     Proceed,
-    /// Nothing before then: return to the publisher.
+    /// Do nothing before this time: return to the publisher.
     Return(Next),
 }
 
-/// Something to do that brokers, librdkafka or the partitions answer.
+/// An action that the brokers, librdkafka or the partitions answer.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// Make a producer. The one before is gone with all that it had not sent.
+    /// Create a producer. The previous one is dropped together with everything that it had not sent.
     MakeProducer(Replacement),
-    /// Have the brokers fence all older producers with its id, and end their transactions.
+    /// Have the brokers fence all older producers with the same transactional id and end their transactions.
     Initialise {
-        /// Note whether the brokers have answered after this moment.
+        /// Report whether the brokers have answered any client since this time.
         answered_after: Instant,
     },
-    /// Ask how far the group has committed the partitions of a run.
+    /// Look up the committed offsets of the partitions of a run.
     LookUp(Arc<Run>),
-    /// Answer the jobs that wait no longer for their topics; then take what is released and may be written.
+    /// Answer the jobs that no longer wait for their topics, then collect the released outcomes that may be written.
     Gather {
-        /// Most records of the run.
+        /// Maximum number of records of the run.
         limit: usize,
-        /// Whether a run may have nothing but offsets behind markers.
+        /// Whether a run may consist only of offsets of markers.
         may_only_pass: bool,
     },
     /// Begin a transaction.
     Begin,
-    /// Send the next records of the run that are not sent yet, at most so many.
+    /// Send the next unsent records of the run, up to a maximum.
     Write {
         /// The run.
         run: Arc<Run>,
-        /// Most records.
+        /// Maximum number of records.
         most: usize,
     },
-    /// Wait a moment for reports on what was sent.
+    /// Wait for delivery reports for a short time.
     AwaitReports {
         /// The run.
         run: Arc<Run>,
-        /// How long the brokers may be silent; `None` means without limit.
+        /// Timeout without any report; `None` means without limit.
         silent_after: Option<Duration>,
     },
-    /// Check that all partitions of the run are ours, and add its offsets to the transaction.
+    /// Check that this node owns all partitions of the run, and add its offsets to the transaction.
     SendOffsets(Arc<Run>),
     /// Commit the transaction.
     Commit,
@@ -213,13 +213,13 @@ pub(super) enum Call {
     Abort,
 }
 
-/// The id of a producer that is made in the place of another.
+/// The transactional id of a producer that replaces another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replacement {
-    /// The same id, which ends the old transaction.
+    /// The same id, which ends the previous transaction.
     Same,
-    /// Another id. The one that is left is watched until it can be used again.
+    /// Another id. The previous one is monitored until it is usable again.
     Another,
-    /// The first id, which every cluster allows that allows any.
+    /// The first id, which is allowed wherever any id is.
     First,
 }
