@@ -168,7 +168,7 @@ fn modules_of_a_crate_do_not_use_each_other_in_a_circle() {
 fn no_file_and_no_function_is_too_long_to_read() {
     let mut problems = Vec::new();
     let mut lengths = Vec::new();
-    for path in sizes::sources(&repository()) {
+    for path in sizes::sources(repository()) {
         let text = fs::read_to_string(&path).unwrap();
         let lines = text.lines().count();
         lengths.push(lines);

@@ -6,9 +6,9 @@ use std::{
 };
 
 /// Most lines of a file.
-pub const MOST_LINES: usize = 500;
+pub(super) const MOST_LINES: usize = 500;
 /// Most lines of half of the files.
-pub const MOST_MEDIAN: usize = 200;
+pub(super) const MOST_MEDIAN: usize = 200;
 /// Most lines of a function.
 const MOST_FUNCTION_LINES: usize = 80;
 
@@ -16,7 +16,7 @@ const MOST_FUNCTION_LINES: usize = 80;
 const SKIPPED: [&str; 4] = ["target", "node_modules", "docs", "models"];
 
 /// The Rust sources of the workspace.
-pub fn sources(root: &Path) -> Vec<PathBuf> {
+pub(super) fn sources(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -40,7 +40,7 @@ pub fn sources(root: &Path) -> Vec<PathBuf> {
 }
 
 /// The functions that are too long, and their lengths. Formatted code closes a function at the indentation of its first line.
-pub fn long_functions(text: &str) -> Vec<(String, usize)> {
+pub(super) fn long_functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut long = Vec::new();
     for (start, line) in lines.iter().enumerate() {
