@@ -17,7 +17,10 @@ pub(super) const QUEUE_RECORDS: i64 = 5_000;
 pub(super) const QUEUE_BYTES: i64 = 4 << 20;
 
 /// What librdkafka logs for members of a group: it mentions nowhere else that a topic was recreated, see [`super::reader`].
-pub(super) const MEMBER_DEBUG: &str = "topic";
+///
+/// Not `topic`, which has that line too: logs go to the queue of the consumer, and with `topic` librdkafka also logs while it holds the lock of
+/// that queue, when it drops a record of a topic that is gone. The reader waits for itself then.
+pub(super) const MEMBER_DEBUG: &str = "metadata";
 
 /// Builds configurations for the clients of one node.
 #[derive(Clone)]
