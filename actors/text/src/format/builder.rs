@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Options, units};
+use super::{Options, tags::Tags, units};
 use crate::escape::Escape;
 use crate::{document::Unit, recognise::TokenKind};
 
@@ -58,6 +58,8 @@ pub(super) struct Builder<'a> {
     /// How many runs have ended.
     runs: usize,
     units: Vec<Arc<Unit>>,
+    /// Made once: that reads the whole text.
+    tags: Option<Tags<'a>>,
 }
 
 /// An opening mark.
@@ -76,7 +78,13 @@ impl<'a> Builder<'a> {
             escape: Escape::None,
             runs: 0,
             units: Vec::new(),
+            tags: None,
         }
+    }
+
+    /// The tags of the message.
+    pub(super) fn tags(&mut self) -> Tags<'a> {
+        *self.tags.get_or_insert_with(|| Tags::new(self.text))
     }
 
     /// How the words of the message are escaped from here on.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use super::{
     builder::{AtomKind, Builder, Opened},
     elements::{self, BLOCKS, RAW, READ_ATTRIBUTES, UNTOUCHED},
-    tags::{Tag, TagKind, Tags, attributes},
+    tags::{Tag, TagKind, attributes},
 };
 use crate::escape::Escape;
 use crate::recognise::TokenKind;
@@ -59,7 +59,7 @@ pub(super) fn read(builder: &mut Builder<'_>, range: Range<usize>) {
 pub(super) fn read_markup(builder: &mut Builder<'_>, range: Range<usize>, dialect: &dyn Dialect) {
     builder.set_escape(Escape::Html);
     builder.end_run();
-    let tags = Tags::new(builder.text);
+    let tags = builder.tags();
     let mut reader = Reader {
         builder,
         dialect,

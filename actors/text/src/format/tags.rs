@@ -28,6 +28,7 @@ pub(crate) enum TagKind {
 }
 
 /// Finds the tags of a text.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Tags<'a> {
     text: &'a str,
     last_comment_end: Option<usize>,

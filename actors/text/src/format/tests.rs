@@ -285,6 +285,8 @@ fn any_message_is_parsed_in_linear_time() {
         "a@",
         "00:00 --> 00:01\n",
         "♪ a\n",
+        "<p>\n\n",
+        "<div>\n\nw\n",
     ]
     .iter()
     .map(|part| part.repeat((1 << 18) / part.len()))

@@ -50,8 +50,8 @@ pub(super) fn divide(
 
 /// The tokens of a run, with the content that its format leaves as it is.
 fn tokens(run: &Run, options: &Options<'_>) -> Vec<Token> {
-    let found = recognise::tokens(
-        &run.plain,
+    let found = beside_marks(
+        run,
         &recognise::Options {
             patterns: options.patterns,
             known: options.known,
@@ -85,6 +85,38 @@ fn tokens(run: &Run, options: &Options<'_>) -> Vec<Token> {
         }
     }
     all.extend(opaque);
+    all
+}
+
+/// The tokens of the plain text of a run. Those count too that are recognised only because a mark stands between them and a word, as in
+/// `%s<b>items</b>`.
+fn beside_marks(run: &Run, options: &recognise::Options<'_>) -> Vec<Token> {
+    let found = recognise::tokens(&run.plain, options);
+    let marks = run.atoms.iter().filter(|atom| atom.kind.is_mark());
+    let mut ends: Vec<usize> = marks.map(|atom| atom.plain.start).collect();
+    if ends.is_empty() {
+        return found;
+    }
+    ends.push(run.plain.len());
+    let mut all: Vec<Token> = Vec::with_capacity(found.len());
+    let mut found = found.into_iter().peekable();
+    let mut start = 0;
+    for end in ends {
+        let stretch = std::mem::replace(&mut start, end)..end;
+        for token in recognise::tokens(&run.plain[stretch.clone()], options) {
+            let range = stretch.start + token.range.start..stretch.start + token.range.end;
+            while let Some(before) = found.next_if(|before| before.range.end <= range.start) {
+                all.push(before);
+            }
+            let is_free = found
+                .peek()
+                .is_none_or(|next| next.range.start >= range.end);
+            if is_free {
+                all.push(Token { range, ..token });
+            }
+        }
+    }
+    all.extend(found);
     all
 }
 

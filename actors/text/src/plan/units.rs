@@ -33,7 +33,11 @@ fn wanted<'a>(text: &'a str, except: &[Range<usize>]) -> HashMap<&'a str, usize>
         }
         let was_digit = before.is_some_and(|c| c.is_ascii_digit());
         if was_digit && !c.is_ascii_digit() {
-            if let Some(unit) = unit_after(&text[at..]) {
+            let unit = unit_after(&text[at..]);
+            // A placeholder may follow a number.
+            let end = at + 2 * c.len_utf8();
+            let is_apart = except.peek().is_none_or(|range| range.start >= end);
+            if let Some(unit) = unit.filter(|_| is_apart) {
                 *wanted.entry(unit).or_default() += 1;
             }
         } else if c.is_ascii_digit()
@@ -132,5 +136,7 @@ mod tests {
         check("5 mmm", "5", false);
         let token = std::slice::from_ref(&(4..6));
         assert!(!is_one_lost("Use 5%.", token, "Utilise."));
+        let placeholder = std::slice::from_ref(&(8..10));
+        assert!(!is_one_lost("Room 12 %s now.", placeholder, "Sala 12."));
     }
 }

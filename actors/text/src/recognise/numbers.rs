@@ -171,7 +171,12 @@ pub(super) fn number(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let spaces = run(rest, |b| b == b' ').min(1);
     let unit = UNITS.iter().find(|unit| {
         rest[spaces..].strip_prefix(**unit).is_some_and(|after| {
-            !unit.ends_with(char::is_alphabetic) || !after.starts_with(crate::protect::is_word)
+            let begins_placeholder = spaces > 0
+                && matches!(**unit, "%" | "$")
+                && after.starts_with(|c: char| c.is_alphanumeric() || "({<@%$_".contains(c));
+            !begins_placeholder
+                && (!unit.ends_with(char::is_alphabetic)
+                    || !after.starts_with(crate::protect::is_word))
         })
     });
     len += unit.map_or(0, |unit| spaces + unit.len());

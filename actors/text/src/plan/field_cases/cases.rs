@@ -103,4 +103,15 @@ pub(super) const CASES: &[Case] = &[
     (Text, "🇫🇷🇩🇪 match today", &["🇫🇷", "🇩🇪"], &["match", "today"]),
     (Text, "OK👍thanks", &["👍"], &[]),
     (Text, "❤︎ (text style) ❤️", &["❤︎", "❤️"], &["text", "style"]),
+    // Placeholders behind a number.
+    (Text, "Room 12 %(name)s is here.", &["12", "%(name)s"], &["Room", "here"]),
+    (Text, "On the 2nd %s items left.", &["%s"], &["items", "left"]),
+    (Text, "Room 12 $Name is here.", &["12", "$Name"], &["Room", "here"]),
+    (Text, "You have 3 %1$d) now", &["3", "%1$d"], &["have", "now"]),
+    // Tokens beside a tag.
+    (Html, "The %s<b>items</b> are here.", &["%s"], &["are", "here"]),
+    (Html, "The <b>items</b>@ana are here.", &["@ana"], &["are", "here"]),
+    (Html, "The <b>%s</b>items are here.", &["%s"], &["are", "here"]),
+    (Html, "The ABC-123<b>items</b> are here.", &["ABC-123"], &["are", "here"]),
+    (Markdown, "The %s**items** are here.", &["%s"], &["are", "here"]),
 ];
