@@ -170,6 +170,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "must not be above 1000",
     );
     config.http.check(&mut refuse_if);
+    config.documents.check(&mut refuse_if);
     config.cache.check(&mut refuse_if);
     config.telemetry.check(&mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {
