@@ -75,6 +75,11 @@ impl Document {
         if has_bom {
             text.drain(..BOM.len());
         }
+        if kind == Kind::Html && texts::declares_other_encoding(&text) {
+            return Err(DocumentError::NotUtf8 {
+                part: "the document".to_owned(),
+            });
+        }
         let broken = |reason| DocumentError::Broken { kind, reason };
         let (layout, segments) = match kind.format() {
             Some(format) => texts::read(text, format, limits),
@@ -97,6 +102,9 @@ impl Document {
         let mut segments = Vec::new();
         for name in names(&mut package, kind, limits)? {
             let text = package.read(&name)?;
+            if texts::declares_other_encoding(&text) {
+                return Err(DocumentError::NotUtf8 { part: name });
+            }
             let unreadable = |error| unreadable(&package, &name, error, limits);
             let (content, found) = match kind {
                 Kind::Docx => {

@@ -284,6 +284,7 @@ fn documents_that_are_something_else_are_refused_with_the_reason() {
         ("a.epub", epub(&["<p>a<br></p>"]), "not well-formed"),
         ("a.txt", vec![0xff, 0xfe, 0x41, 0], "UTF-8"),
         ("a.txt", b"PK\x03\x04\0\0".to_vec(), "UTF-8"),
+        ("a.html", b"<meta charset=latin1><p>x".to_vec(), "UTF-8"),
         ("a.json", b"{".to_vec(), "invalid JSON"),
         ("a.pdf", Vec::new(), "supported: txt"),
         ("README", Vec::new(), "supported: txt"),
