@@ -131,6 +131,7 @@ impl Documents {
         tokio::select! {
             () = tokio::time::sleep(self.config.keep()) => {}
             _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+            () = self.abandoned(id) => {}
         }
         self.store().expire(Instant::now());
     }

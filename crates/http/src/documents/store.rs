@@ -126,6 +126,8 @@ struct Held {
     kind: Kind,
     bytes: usize,
     status: Status,
+    /// Whether it was sent to its client.
+    is_downloaded: bool,
     /// When it is forgotten; `None` while it is not translated.
     expires: Option<Instant>,
     /// Whether its translation has ended. Closed when it is forgotten.
@@ -167,17 +169,43 @@ impl Store {
         if self.is_closed {
             return Err(ApiError::ending());
         }
+        while let Some((refusal, whose)) = self.refusal(client, bytes) {
+            if !self.forget_spent(whose) {
+                return Err(ApiError::too_many(refusal, RETRY_AFTER));
+            }
+        }
+        Ok(self.hold(client, (name, kind), bytes))
+    }
+
+    /// Why there is no room for a document, and whose documents take it, if it is those of one client.
+    fn refusal(&self, client: ClientId, bytes: usize) -> Option<(&'static str, Option<ClientId>)> {
         let own = self.held.values().filter(|held| held.client == client);
-        let refusal = if own.count() >= self.config.max_per_client {
-            "too many documents of this client are held: download them first (documents.max_per_client)"
-        } else if self.held.len() >= self.config.max_held {
-            "too many documents are held (documents.max_held)"
-        } else if self.bytes.saturating_add(bytes) > self.config.max_held_bytes {
-            "the documents that are held are too large together (documents.max_held_bytes)"
-        } else {
-            return Ok(self.hold(client, (name, kind), bytes));
+        if own.count() >= self.config.max_per_client {
+            let refusal = "too many documents of this client are held: download them first (documents.max_per_client)";
+            return Some((refusal, Some(client)));
+        }
+        if self.held.len() >= self.config.max_held {
+            return Some(("too many documents are held (documents.max_held)", None));
+        }
+        let is_too_much = self.bytes.saturating_add(bytes) > self.config.max_held_bytes;
+        let refusal =
+            "the documents that are held are too large together (documents.max_held_bytes)";
+        is_too_much.then_some((refusal, None))
+    }
+
+    /// Forgets the oldest document that was downloaded or not translated, of this client or of any. False if there is none.
+    fn forget_spent(&mut self, whose: Option<ClientId>) -> bool {
+        let is_spent = |held: &&Held| {
+            let is_over = held.is_downloaded || matches!(held.status, Status::Failed(_));
+            is_over && whose.is_none_or(|client| held.client == client)
         };
-        Err(ApiError::too_many(refusal, RETRY_AFTER))
+        let spent = self.held.iter().filter(|(_, held)| is_spent(held));
+        let oldest = spent.min_by_key(|(_, held)| held.expires);
+        let Some(id) = oldest.map(|(id, _)| id.clone()) else {
+            return false;
+        };
+        self.forget(&id);
+        true
     }
 
     fn hold(&mut self, client: ClientId, (name, kind): (String, Kind), bytes: usize) -> DocumentId {
@@ -193,6 +221,7 @@ impl Store {
             kind,
             bytes,
             status: Status::Queued,
+            is_downloaded: false,
             expires: None,
             ended: watch::Sender::new(false),
         };
@@ -285,8 +314,9 @@ impl Store {
             Some(Status::Queued | Status::Translating { .. }) => Taken::NotReady,
             Some(Status::Failed(message)) => Taken::Failed(message),
             Some(Status::Done(finished)) => {
-                if !keep {
-                    self.forget(id);
+                match self.held.get_mut(id) {
+                    Some(held) if keep => held.is_downloaded = true,
+                    _ => self.forget(id),
                 }
                 Taken::Document(finished)
             }
@@ -392,6 +422,25 @@ mod tests {
         admit(&mut store, "b", 30, now).unwrap();
         let refused = admit(&mut store, "c", 0, now).unwrap_err();
         assert!(refused.message.contains("documents.max_held)"));
+    }
+
+    #[test]
+    fn documents_that_failed_or_were_downloaded_make_room_for_others() {
+        let now = Instant::now();
+        let mut store = store();
+        let ids = ["a", "a", "b"].map(|client| admit(&mut store, client, 10, now).unwrap());
+        store.end(&ids[0].id, translation(10), now);
+        store.end(&ids[2].id, Err("no".to_owned()), now);
+        // The failed document is another client's, and its own is not downloaded.
+        assert!(admit(&mut store, "a", 1, now).is_err());
+        assert!(admit(&mut store, "c", 1, now).is_ok());
+        assert!(store.status(&ids[2].id, &ids[2].key, now).is_none());
+        let taken = store.take(&ids[0].id, &ids[0].key, true, now);
+        assert!(matches!(taken, Taken::Document(_)));
+        assert!(admit(&mut store, "a", 1, now).is_ok());
+        assert!(store.status(&ids[0].id, &ids[0].key, now).is_none());
+        assert!(store.status(&ids[1].id, &ids[1].key, now).is_some());
+        assert_eq!((store.held.len(), store.bytes), (3, 12));
     }
 
     #[test]

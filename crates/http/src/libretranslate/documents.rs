@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{ErrorBody, language, required};
 use crate::{
     body::Form,
-    documents::{Documents, NewDocument, Taken, Work},
+    documents::{Documents, NewDocument, Status, Taken, Work},
     error::{ApiError, Dialect},
     state::{Api, Requester},
 };
@@ -106,13 +106,13 @@ pub(crate) async fn translate_file(
             is_done: false,
         };
         shared.documents.ended(&id.id).await;
-        match shared.documents.take(&id.id, &id.key, true) {
-            Taken::Document(_) => waiting.is_done = true,
-            Taken::Failed(message) if shared.documents.are_stopping() => {
+        match shared.documents.status(&id.id, &id.key) {
+            Some(Status::Done(_)) => waiting.is_done = true,
+            Some(Status::Failed(message)) if shared.documents.are_stopping() => {
                 return Err(ApiError::unavailable(&message));
             }
-            Taken::Failed(message) => return Err(ApiError::bad(message)),
-            Taken::NotReady | Taken::Unknown => return Err(ApiError::ending()),
+            Some(Status::Failed(message)) => return Err(ApiError::bad(message)),
+            _ => return Err(ApiError::ending()),
         }
         let connection = request.connection_info();
         let (scheme, host) = (connection.scheme(), connection.host());
