@@ -57,7 +57,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a node (Ctrl-C or SIGTERM drains and stops it)
     Node,
-    /// Translate a text, or standard input: line by line, or as one document with --format
+    /// Translate a text, standard input (line by line, or as one document with --format), or a document with --file
     Translate(translate::TranslateArgs),
     /// Measure a cluster: publish messages, count the answers, report latencies
     #[command(alias = "load")]

@@ -1,11 +1,12 @@
-//! The tables of `docs/src/api-parity.md`, sent to a node: every value of a parameter, as JSON and as a form, and every endpoint.
+//! The tables of `docs/src/api-parity.md`, sent to a node: every value of a parameter, as JSON and as a form, or as a form with a file; and every
+//! endpoint.
 
 use std::{collections::BTreeSet, fs};
 
 use babelmesh_integration_tests::{
-    Sandbox,
+    PATIENCE, Sandbox,
     http::{Answer, HttpClient, start},
-    repository,
+    repository, wait_until,
 };
 use serde_json::{Map, Value, json};
 
@@ -217,13 +218,71 @@ impl Translation {
     }
 }
 
+/// Sends a form with a text file.
+fn send_file(http: HttpClient, path: &str, fields: &Map<String, Value>) -> Answer {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let field = |(name, value): (&String, &Value)| {
+        let value = text(value);
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let fields: String = fields.iter().map(field).collect();
+    let file = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nHello\r\n--b--\r\n";
+    let multipart = "Content-Type: multipart/form-data; boundary=b\r\n";
+    http.send("POST", path, multipart, &format!("{fields}{file}"))
+}
+
+fn deepl_document() -> Map<String, Value> {
+    let fields = json!({"source_lang": "EN", "target_lang": "FR"});
+    fields.as_object().unwrap().clone()
+}
+
+fn libretranslate_file() -> Map<String, Value> {
+    let fields = json!({"source": "en", "target": "fr"});
+    fields.as_object().unwrap().clone()
+}
+
+/// Asks for a document that is translated.
+fn ask_document(http: HttpClient, path: &str) -> Answer {
+    if path.starts_with("/download_file/") {
+        let answer = send_file(http, "/translate_file", &libretranslate_file());
+        let url = answer.json()["translatedFileUrl"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        return http.get(&url[url.find("/download_file/").unwrap()..]);
+    }
+    let upload = send_file(http, "/v2/document", &deepl_document()).json();
+    let key = json!({"document_key": upload["document_key"]});
+    let id = upload["document_id"].as_str().unwrap();
+    wait_until("the document is translated", PATIENCE, || {
+        let status = http.post(&format!("/v2/document/{id}"), &key).json();
+        status["status"] == "done"
+    });
+    http.post(&path.replace("DOCUMENT", id), &key)
+}
+
 /// Sends a request to an endpoint as a table has it.
 fn ask(http: HttpClient, endpoint: &str) -> Answer {
     let (method, path) = endpoint.split_once(' ').unwrap();
+    if path.contains("DOCUMENT") {
+        return ask_document(http, path);
+    }
     let path = path.replace("ID", "def3a26b-3e84-45b3-84ae-0c0aaf3525f7");
     let body = match (method, path.as_str()) {
         ("POST", "/v2/translate") => deepl().body,
         ("POST", "/translate") => libretranslate().body,
+        ("POST", "/v2/document") => return send_file(http, &path, &deepl_document()),
+        ("POST", "/translate_file") => return send_file(http, &path, &libretranslate_file()),
+        ("POST", "/v2/document/def3a26b-3e84-45b3-84ae-0c0aaf3525f7") => {
+            json!({"document_key": "0"})
+        }
+        ("POST", "/v2/document/def3a26b-3e84-45b3-84ae-0c0aaf3525f7/result") => {
+            json!({"document_key": "0"})
+        }
         ("POST", "/detect") => json!({"q": "Where is the train station?"}),
         ("GET" | "DELETE", _) => return http.send(method, &path, "", ""),
         _ => json!({}),
@@ -282,6 +341,39 @@ fn parameters_of_libretranslate_are_treated_as_documented() {
     let sandbox = Sandbox::new();
     let (_node, http) = start(&sandbox, |s| s);
     libretranslate().check(http, &parameters("LibreTranslate: parameters"));
+}
+
+/// Sends every value of every row with a file.
+fn check_files(heading: &str, path: &str, fields: &Map<String, Value>, error: &str) {
+    let sandbox = Sandbox::new();
+    let (_node, http) = start(&sandbox, |s| s.set("documents.max_per_client", 64));
+    for row in parameters(heading) {
+        for value in &row.values {
+            let mut fields = fields.clone();
+            fields.extend(row.with.clone());
+            fields.insert(row.name.clone(), value.clone());
+            let answer = send_file(http, path, &fields);
+            assert_eq!(
+                answer.status,
+                row.behaviour.status(),
+                "{fields:?}: {answer:?}"
+            );
+            let is_refused = matches!(row.behaviour, Behaviour::Refused(_));
+            assert_eq!(
+                answer.json()[error].is_string(),
+                is_refused,
+                "{fields:?}: {answer:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn parameters_of_documents_are_treated_as_documented() {
+    let heading = "DeepL: parameters of documents";
+    check_files(heading, "/v2/document", &deepl_document(), "message");
+    let heading = "LibreTranslate: parameters of files";
+    check_files(heading, "/translate_file", &libretranslate_file(), "error");
 }
 
 #[test]

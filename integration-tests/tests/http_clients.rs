@@ -164,7 +164,7 @@ fn deepl_parameters_without_a_value_are_absent_and_lists_are_empty() {
     );
     assert!(http.form("/v2/document", "").json()["message"].is_string());
     assert_eq!(http.form("/suggest", "q=a").status, 403);
-    assert_eq!(http.form("/translate_file", "").status, 403);
+    assert_eq!(http.form("/translate_file", "").status, 415);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use babelmesh_integration_tests::repository;
 use toml::{Table, Value};
 
 /// Every crate of the workspace, by its folder, and its floor.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     // Whole nodes, from outside.
     ("integration-tests", 7),
     // The node: command line and composition root.
@@ -34,6 +34,8 @@ const FLOORS: [(&str, u8); 18] = [
     ("actors/engines/marian", 3),
     // Actors and ports.
     ("actors", 3),
+    // Files of several kinds, made of texts.
+    ("actors/documents", 3),
     // Decisions, formats, manifests.
     ("actors/models", 2),
     ("actors/scaling", 2),

@@ -199,8 +199,7 @@ fn health_settings_and_what_is_turned_off_are_told() {
         ("apiKeys", json!(false)),
         ("keyRequired", json!(false)),
         ("suggestions", json!(false)),
-        ("filesTranslation", json!(false)),
-        ("supportedFilesFormat", json!([])),
+        ("filesTranslation", json!(true)),
         ("charLimit", json!(42)),
     ] {
         assert_eq!(settings[name], value, "{name}");
@@ -211,16 +210,15 @@ fn health_settings_and_what_is_turned_off_are_told() {
             .status,
         403
     );
-    let file = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nBread\r\n--b--\r\n";
-    let multipart = "Content-Type: multipart/form-data; boundary=b\r\n";
-    assert_eq!(
-        http.send("POST", "/translate_file", multipart, file).status,
-        403
+    let answer = http.get("/download_file/anything.txt");
+    assert!(
+        answer.status == 400 && answer.json()["error"].is_string(),
+        "{answer:?}"
     );
-    for path in ["/download_file/anything.txt", "/download_file/.."] {
+    for path in ["/download_file/..", "/download_file/a.b.txt"] {
         let answer = http.get(path);
         assert!(
-            answer.status == 400 && answer.json()["error"].is_string(),
+            answer.status == 404 && answer.json()["error"].is_string(),
             "{answer:?}"
         );
     }

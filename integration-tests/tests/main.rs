@@ -19,6 +19,7 @@ mod dead_letters;
 mod demo;
 mod docker;
 mod docs;
+mod documents;
 mod engine_faults;
 mod engines_agree;
 mod exactly_once;

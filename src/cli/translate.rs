@@ -1,8 +1,10 @@
 //! `babelmesh translate`
 
+mod file;
+
 use std::{
     io::{self, BufRead, IsTerminal, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -18,6 +20,7 @@ use clap::Args;
 
 use super::{Globals, format_names, runtime, usage};
 use crate::{
+    config::Config,
     failure::Failures,
     node::{Actors, ask_translation, select_models},
 };
@@ -42,6 +45,18 @@ pub(super) struct TranslateArgs {
     /// Have a node of the cluster translate: its name, or "any" for the shortest expected completion time
     #[arg(long, value_name = "NAME")]
     via_node: Option<String>,
+    /// Translate a document: txt, md, html, srt, vtt, po, json, docx, odt or epub
+    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["text", "format"])]
+    file: Option<PathBuf>,
+    /// Where the translated document is written
+    #[arg(long, short, value_name = "FILE", requires = "file")]
+    output: Option<PathBuf>,
+    /// Replace the output file if it exists
+    #[arg(long, requires = "file")]
+    force: bool,
+    /// Translate the messages of a po document that have a translation, too
+    #[arg(long, requires = "file")]
+    retranslate: bool,
     /// Format of the text; unless it is "text", standard input is one document
     #[arg(long, value_name = "FORMAT", default_value_t, ignore_case = true, value_parser = format_names())]
     format: Format,
@@ -78,6 +93,9 @@ fn not_utf8() -> anyhow::Error {
 }
 
 pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
+    if let (Some(file), Some(output)) = (&args.file, &args.output) {
+        return file::run(&args, (file, output), globals);
+    }
     if args.text.is_none() && io::stdin().is_terminal() {
         return Err(usage(
             "no text: give it as an argument, pipe it to standard input, or use - to type it",
@@ -87,14 +105,20 @@ pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
         let node = args.via_node.as_deref().filter(|node| *node != "any");
         return translate_elsewhere(&args, &globals.socket()?, node);
     }
-    let config = globals.config.load(&[])?;
+    with_actors(&globals.config.load(&[])?, async |actors| {
+        translate_all(&args, actors).await
+    })
+}
+
+/// Does something with models that are loaded into this process.
+fn with_actors(config: &Config, work: impl AsyncFnOnce(&Actors) -> Result<()>) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let causes = Arc::new(Causes::default());
-        let selection = select_models(&config)?;
+        let selection = select_models(config)?;
         let failures = Failures::default();
         let observer = Arc::clone(&causes) as _;
         let actors = Actors::start(
-            &config,
+            config,
             selection,
             observer,
             failures.clone(),
@@ -103,7 +127,7 @@ pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
         )
         .await?;
         let done = tokio::select! {
-            done = translate_all(&args, &actors) => done,
+            done = work(&actors) => done,
             failure = failures.wait() => Err(anyhow!(failure.0)),
             signal = super::stop_requested() => Err(anyhow!("stopped by {signal}")),
         };

@@ -11,6 +11,7 @@ use babelmesh_actors::{
     scaling::{DelayTargetConfig, ThresholdConfig},
     splitting::Limits,
 };
+use babelmesh_documents::DocumentsConfig;
 use serde::{Deserialize, Serialize};
 
 use super::fetch::FetchConfig;
@@ -55,6 +56,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// HTTP.
     pub http: HttpConfig,
+    /// Documents.
+    pub documents: DocumentsConfig,
     /// Traces.
     pub telemetry: TelemetryConfig,
 }

@@ -78,6 +78,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     check_pool(&config.pool, &mut refuse_if);
     check_retry(&config.retry, &mut refuse_if);
     config.http.check(&mut refuse_if);
+    config.documents.check(&mut refuse_if);
     config.cache.check(&mut refuse_if);
     config.telemetry.check(&mut refuse_if);
     if let Err(refused) = config.scaling.delay_target.validate() {

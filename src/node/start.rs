@@ -163,6 +163,7 @@ impl Core {
             feed: watching.feed,
             max_text_chars: config.intake.max_text_chars,
             pivot: config.models.pivots(),
+            documents: config.documents.clone(),
         };
         let http = serve_http(config, &claims, edge, self.failures.clone(), parts).await?;
         self.watch(config, watching.conditions, parts);

@@ -21,6 +21,7 @@
 mod bbcode;
 mod bits;
 mod builder;
+mod divide;
 mod elements;
 mod html;
 mod markdown;
@@ -36,6 +37,8 @@ pub(crate) mod tests;
 use std::sync::Arc;
 
 pub use babelmesh_domain::{Format, Splitting, XmlOptions};
+
+pub use divide::divide;
 
 use crate::{Document, recognise::Patterns};
 use builder::Builder;

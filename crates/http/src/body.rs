@@ -29,6 +29,22 @@ pub(super) enum Parameters {
     List(Vec<Value>),
 }
 
+/// A form with a file.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) parameters: Parameters,
+    /// The file, if there is one.
+    pub(super) file: Option<UploadedFile>,
+}
+
+/// A file in a form.
+#[derive(Debug)]
+pub(super) struct UploadedFile {
+    /// Its name; empty if it has none.
+    pub(super) name: String,
+    pub(super) bytes: Bytes,
+}
+
 /// A body's share of what all bodies together may take. Given back when the request is answered.
 type Share = Option<OwnedSemaphorePermit>;
 
@@ -127,17 +143,60 @@ pub(super) async fn parse(request: &HttpRequest, body: &[u8]) -> Result<Paramete
     }
 }
 
-/// The fields of a multipart form. The body is in memory already, so its size is bounded.
+/// Reads a form with a file in its field `file`, and parameters from the query.
+///
+/// # Errors
+/// 400 for a form that is malformed, 415 for a body of another type.
+pub(super) async fn parse_form(request: &HttpRequest, body: Bytes) -> Result<Form, ApiError> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let mut parameters = pairs(request.query_string().as_bytes())?;
+    let is_form = kind.trim_start().to_ascii_lowercase();
+    if !is_form.starts_with("multipart/form-data") {
+        return Err(unsupported(
+            "send the file in the field file of a multipart/form-data body",
+        ));
+    }
+    let mut file = None;
+    parameters.extend(fields(kind, body, Some(&mut file)).await?);
+    Ok(Form {
+        parameters: Parameters::Pairs(parameters),
+        file,
+    })
+}
+
+/// The fields of a multipart form without a file.
 async fn multipart(kind: &str, body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    fields(kind, Bytes::copy_from_slice(body), None).await
+}
+
+/// The fields of a multipart form, apart from the one with the file. The body is in memory already, so its size is bounded.
+async fn fields(
+    kind: &str,
+    body: Bytes,
+    mut file: Option<&mut Option<UploadedFile>>,
+) -> Result<Vec<(String, String)>, ApiError> {
     let malformed = |_| ApiError::bad("Invalid request: the multipart form is malformed");
     let boundary = multer::parse_boundary(kind).map_err(malformed)?;
-    let bytes = Bytes::copy_from_slice(body);
-    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut form = multer::Multipart::new(whole, boundary);
     let mut pairs = Vec::new();
     while let Some(field) = form.next_field().await.map_err(malformed)? {
         let name = field.name().map(str::to_owned);
+        let file_name = field.file_name().unwrap_or_default().to_owned();
         let value = field.bytes().await.map_err(malformed)?;
+        if let Some(file) = &mut file
+            && name.as_deref() == Some("file")
+        {
+            if file.is_some() {
+                return Err(ApiError::bad("Invalid request: there are several files"));
+            }
+            **file = Some(UploadedFile {
+                name: file_name,
+                bytes: value,
+            });
+            continue;
+        }
         let value = String::from_utf8(value.into()).map_err(|_| not_utf8())?;
         pairs.extend(name.map(|name| (name, value)));
     }

@@ -1,5 +1,6 @@
-//! The part of DeepL's API that its clients need to translate texts.
+//! The part of DeepL's API that its clients need to translate texts and documents.
 
+mod documents;
 mod options;
 
 use std::collections::BTreeSet;
@@ -12,10 +13,14 @@ use utoipa::ToSchema;
 
 use super::{
     body::{Parameters, Texts},
-    edge::{get, post},
+    edge::get,
     error::{ApiError, Dialect},
     state::{Api, Requester},
     translation::TranslationOptions,
+};
+pub(super) use documents::{
+    __path_document_result, __path_document_status, __path_upload, document_result,
+    document_status, upload,
 };
 use options::{Options, unsupported};
 
@@ -162,7 +167,6 @@ pub(super) async fn translate(
 }
 
 fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, String), ApiError> {
-    let missing = |name| ApiError::bad(format!("Parameter '{name}' not specified."));
     let texts = match parameters.texts("text")?.ok_or_else(|| missing("text"))? {
         Texts::One(text) => vec![text],
         Texts::Many(texts) => texts,
@@ -178,6 +182,17 @@ fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, Stri
             message,
         ));
     }
+    let (source, target) = pair(api, parameters)?;
+    let source = source.map_or_else(|| "auto".to_owned(), |source| source.to_string());
+    Ok((texts, source, target.to_string()))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::bad(format!("Parameter '{name}' not specified."))
+}
+
+/// The languages of a request; the source is absent if it is to be detected.
+fn pair(api: &Api, parameters: &Parameters) -> Result<(Option<Language>, Language), ApiError> {
     let tag = |name| -> Result<Option<String>, ApiError> {
         Ok(parameters.text(name)?.filter(|tag| !tag.is_empty()))
     };
@@ -187,12 +202,12 @@ fn read(api: &Api, parameters: &Parameters) -> Result<(Vec<String>, String, Stri
     };
     let catalogue = api.catalogue();
     let target = tag("target_lang")?.ok_or_else(|| missing("target_lang"))?;
-    let target = known(&target, "target_lang", &catalogue.targets)?.to_string();
+    let target = known(&target, "target_lang", &catalogue.targets)?;
     let source = match tag("source_lang")? {
-        None => "auto".to_owned(),
-        Some(tag) => known(&tag, "source_lang", &catalogue.sources)?.to_string(),
+        None => None,
+        Some(tag) => Some(known(&tag, "source_lang", &catalogue.sources)?),
     };
-    Ok((texts, source, target))
+    Ok((source, target))
 }
 
 /// The kind of a model in DeepL's words.
@@ -203,8 +218,8 @@ const fn model_type(tier: ModelType) -> &'static str {
     }
 }
 
-/// Paths of DeepL's other endpoints: lists, which are empty, and documents.
-pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
+/// Paths of DeepL's other endpoints: lists, which are empty.
+pub(super) fn empty_lists(to: &mut web::ServiceConfig) {
     for (path, list) in [
         ("/v2/glossaries", "glossaries"),
         ("/v3/glossaries", "glossaries"),
@@ -215,11 +230,6 @@ pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
         let none = move || async move { HttpResponse::Ok().json(json!({ list: [] })) };
         to.service(get(path, none));
     }
-    let documents = async |api: web::Data<Api>| {
-        let answer = async { Err(ApiError::bad("Documents are not supported.")) };
-        api.answer("unsupported", Dialect::DeepL, answer).await
-    };
-    to.service(post("/v2/document", documents));
 }
 
 /// Tells how many characters this key had translated since the node started.

@@ -29,7 +29,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 #[openapi(
     info(
         title = "babelmesh",
-        description = "Translation by the pools of this node. Requests travel in the interactive lane. Where keys are needed, they are in \
+        description = "Translation by the pools of this node. Requests travel in the interactive lane, documents in the bulk lane. Where keys are needed, they are in \
                        `api_key`, or in the header `Authorization: Bearer …` or `Authorization: DeepL-Auth-Key …`."
     ),
     modifiers(&Keys),
@@ -39,9 +39,14 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         libretranslate::detect,
         libretranslate::languages,
         libretranslate::settings,
+        libretranslate::translate_file,
+        libretranslate::download_file,
         deepl::translate,
         deepl::usage,
         deepl::languages,
+        deepl::upload,
+        deepl::document_status,
+        deepl::document_result,
         meeshy::batch,
         meeshy::models,
         observe::live,

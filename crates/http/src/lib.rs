@@ -30,6 +30,7 @@ mod config;
 mod dashboard;
 mod deepl;
 mod docs;
+mod documents;
 mod edge;
 mod error;
 mod health;
@@ -82,6 +83,7 @@ use dashboard::{LiveFeed, Shutdown};
 pub struct ApiServer {
     address: SocketAddr,
     handle: ServerHandle,
+    api: Data<Api>,
     live: Addr<LiveFeed>,
     thread: Option<JoinHandle<()>>,
     health: Arc<Health>,
@@ -108,6 +110,7 @@ impl ApiServer {
         ));
         let live = LiveFeed::new(&parts);
         let api = Data::new(Api::new(http, address, parts)?);
+        let served = Data::clone(&api);
         let http = http.clone();
         let (sender, started) = mpsc::sync_channel(1);
         let run = move || {
@@ -155,6 +158,7 @@ impl ApiServer {
         Ok(Self {
             address,
             handle,
+            api: served,
             live,
             thread: Some(thread),
             health,
@@ -172,6 +176,8 @@ impl ApiServer {
     pub async fn stop(mut self) {
         self.health.drain();
         self.asking.abort();
+        // Requests that wait for a document are answered.
+        self.api.documents.stop();
         // A browser that watches would keep its connection open.
         self.live.do_send(Shutdown);
         self.handle.stop(true).await;
@@ -183,6 +189,7 @@ impl ApiServer {
 impl Drop for ApiServer {
     fn drop(&mut self) {
         self.asking.abort();
+        self.api.documents.stop();
         // Sends the command without waiting for completion.
         drop(self.handle.stop(false));
     }
@@ -208,17 +215,20 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(post("/detect", libretranslate::detect))
         .service(get("/languages", libretranslate::languages))
         .service(get("/frontend/settings", libretranslate::settings))
-        .service(post("/translate_file", libretranslate::no_files))
+        .service(post("/translate_file", libretranslate::translate_file))
         .service(get(
             "/download_file/{name:.*}",
-            libretranslate::no_downloads,
+            libretranslate::download_file,
         ))
         .service(post("/suggest", libretranslate::no_suggestions))
         .service(get("/spec", docs::document))
         .service(post("/v2/translate", deepl::translate))
         .service(get_or_post("/v2/usage", deepl::usage))
         .service(get_or_post("/v2/languages", deepl::languages))
-        .configure(deepl::unsupported_routes)
+        .service(post("/v2/document", deepl::upload))
+        .service(post("/v2/document/{id}", deepl::document_status))
+        .service(post("/v2/document/{id}/result", deepl::document_result))
+        .configure(deepl::empty_lists)
         .service(post("/translate/batch", meeshy::batch))
         .service(get("/models", meeshy::models))
         .service(get("/live", observe::live))

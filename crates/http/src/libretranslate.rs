@@ -1,5 +1,7 @@
 //! LibreTranslate's API, so that its clients work unchanged.
 
+mod documents;
+
 use std::collections::BTreeSet;
 
 use actix_web::{
@@ -11,6 +13,11 @@ use babelmesh_actors::domain::{ClientId, ErrorCode, Format, Language, UnknownFor
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+
+use babelmesh_documents::Kind;
+pub(super) use documents::{
+    __path_download_file, __path_translate_file, download_file, translate_file,
+};
 
 use super::{
     body::{Parameters, Texts},
@@ -346,8 +353,8 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
             "apiKeys": api.keys.are_needed(),
             "keyRequired": api.keys.are_needed(),
             "suggestions": false,
-            "filesTranslation": false,
-            "supportedFilesFormat": [],
+            "filesTranslation": true,
+            "supportedFilesFormat": Kind::extensions().map(|ending| format!(".{ending}")),
             "language": {
                 "source": {"code": "auto", "name": "Auto Detect"},
                 "target": first(&catalogue.targets),
@@ -358,26 +365,10 @@ pub(super) async fn settings(api: web::Data<Api>) -> HttpResponse {
         .await
 }
 
-const NO_FILES: &str = "Files translation are disabled on this server.";
-
-/// Files are not translated.
-pub(super) async fn no_files(api: web::Data<Api>) -> HttpResponse {
-    refused(&api, ApiError::new(StatusCode::FORBIDDEN, NO_FILES)).await
-}
-
-/// No file was translated, so that none can be had.
-pub(super) async fn no_downloads(api: web::Data<Api>) -> HttpResponse {
-    refused(&api, ApiError::bad(NO_FILES)).await
-}
-
 /// Suggestions are not kept.
 pub(super) async fn no_suggestions(api: web::Data<Api>) -> HttpResponse {
     let message = "Suggestions are disabled on this server.";
-    refused(&api, ApiError::new(StatusCode::FORBIDDEN, message)).await
-}
-
-async fn refused(api: &Api, error: ApiError) -> HttpResponse {
-    let answer = async { Err(error) };
+    let answer = async { Err(ApiError::new(StatusCode::FORBIDDEN, message)) };
     api.answer("unsupported", Dialect::LibreTranslate, answer)
         .await
 }

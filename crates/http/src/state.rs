@@ -1,5 +1,6 @@
 //! State shared by handlers: access, capabilities and pools.
 
+mod documents;
 mod translating;
 
 use std::{
@@ -21,6 +22,7 @@ use babelmesh_actors::{
     intake::IntakeMessage,
     routing::PivotPolicy,
 };
+use babelmesh_documents::DocumentsConfig;
 use babelmesh_telemetry::{
     Format, Telemetry, Traces,
     status::{NodeStatus, StatusSource},
@@ -32,7 +34,7 @@ use tracing::Instrument as _;
 
 use super::{
     address,
-    body::{self, Parameters},
+    body::{self, Form, Parameters},
     catalogue::Catalogue,
     error::{ApiError, Dialect},
     health::Health,
@@ -41,7 +43,7 @@ use super::{
     rate::Rate,
     refusal, tracing as watched,
 };
-use crate::{config::HttpConfig, dashboard::Feed, peers::Peers};
+use crate::{config::HttpConfig, dashboard::Feed, documents::Documents, peers::Peers};
 
 /// How long it is believed what this node and others can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -49,6 +51,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const STATUS_FRESH: Duration = Duration::from_millis(250);
 /// How old a status may be that is shown while pools are slow to answer.
 const STATUS_STALE: Duration = Duration::from_secs(10);
+
+/// What a form may have besides its file, in bytes.
+const FORM_BYTES: usize = 64 << 10;
+
+/// The largest file that there is room for among the bodies in memory.
+fn room_for_a_file(http: &HttpConfig) -> usize {
+    let room = http.max_buffered_bytes.min(http.max_unauthenticated_bytes);
+    room.saturating_sub(FORM_BYTES)
+}
 
 /// Dependencies of the HTTP edge.
 pub struct Parts {
@@ -70,6 +81,8 @@ pub struct Parts {
     pub max_text_chars: usize,
     /// Which pairs are translated over a pivot language.
     pub pivot: PivotPolicy,
+    /// Limits of documents.
+    pub documents: DocumentsConfig,
 }
 
 /// Whose request is answered.
@@ -104,6 +117,7 @@ pub(super) struct Api {
     pages: Mutex<HashMap<Format, (Arc<NodeStatus>, Bytes)>>,
     slots: Arc<Semaphore>,
     rate: Rate,
+    pub(super) documents: Documents,
     /// Numbers the orders.
     orders: AtomicU64,
 }
@@ -112,6 +126,10 @@ impl Api {
     pub(super) fn new(http: &HttpConfig, listen: SocketAddr, parts: Parts) -> Result<Self> {
         Ok(Self {
             known: Mutex::default(),
+            documents: Documents::new(&DocumentsConfig {
+                max_bytes: parts.documents.max_bytes.min(room_for_a_file(http)),
+                ..parts.documents.clone()
+            }),
             parts,
             keys: Keys::load(http.keys_file.as_deref())?,
             operator_keys: match &http.operator_keys_file {
@@ -157,6 +175,20 @@ impl Api {
         (request, payload): (&HttpRequest, Payload),
         answer: impl AsyncFnOnce(Parameters, &Requester) -> Result<HttpResponse, ApiError>,
     ) -> HttpResponse {
+        let answer =
+            async |form: Form, requester: &Requester| answer(form.parameters, requester).await;
+        self.admitted_form((route, dialect), (request, payload), None, answer)
+            .await
+    }
+
+    /// The same for a form with a file of at most so many bytes.
+    pub(super) async fn admitted_form(
+        &self,
+        (route, dialect): (&'static str, Dialect),
+        (request, payload): (&HttpRequest, Payload),
+        max_file_bytes: Option<usize>,
+        answer: impl AsyncFnOnce(Form, &Requester) -> Result<HttpResponse, ApiError>,
+    ) -> HttpResponse {
         let mut payload = payload;
         let mut is_read = false;
         let mut moment = None;
@@ -170,15 +202,26 @@ impl Api {
                 None => &self.unknown_room,
             };
             body::check_encoding(request)?;
-            let limits = (self.max_body_bytes, room);
-            let (body, _share) =
-                body::collect_within(request, &mut payload, limits, self.read_timeout).await?;
+            let limit = max_file_bytes.map_or(self.max_body_bytes, |file| file + FORM_BYTES);
+            // A body that may be so many times as large may take so many times as long.
+            let times = u32::try_from(limit.div_ceil(self.max_body_bytes)).unwrap_or(u32::MAX);
+            let within = self.read_timeout.saturating_mul(times);
+            let (body, share) =
+                body::collect_within(request, &mut payload, (limit, room), within).await?;
             is_read = true;
-            let parameters = body::parse(request, &body).await?;
+            let form = match max_file_bytes {
+                Some(_) => body::parse_form(request, body.freeze()).await?,
+                None => Form {
+                    parameters: body::parse(request, &body).await?,
+                    file: None,
+                },
+            };
+            // Documents that are held are counted on their own.
+            let _share = share.filter(|_| max_file_bytes.is_none());
             let client = match early {
                 Some(client) => client,
                 None => {
-                    let key = parameters.text(dialect.key())?;
+                    let key = form.parameters.text(dialect.key())?;
                     let client = self.admitted_client(request, key.as_deref(), dialect)?;
                     moment = watched::begin(&self.parts.traces, request);
                     client
@@ -188,7 +231,7 @@ impl Api {
             let _slot = slot.map_err(|_| ApiError::too_many("too many concurrent requests", 1))?;
             let id = ClientId::of(&self.name(request, &client));
             let requester = Requester { client, id };
-            let answering = answer(parameters, &requester);
+            let answering = answer(form, &requester);
             match moment.as_ref().map(HttpSpan::span) {
                 Some(span) => answering.instrument(span).await,
                 None => answering.await,

@@ -1,8 +1,10 @@
 //! A translation: how it is wanted, and its result, on any node.
 
+use std::time::Duration;
+
 use babelmesh_actors::domain::{
-    Format, ModelType, RequestError, Splitting, TextChecks, Translated, TranslationResult,
-    XmlOptions,
+    Format, ModelType, Priority, RequestError, Splitting, TextChecks, Translated,
+    TranslationResult, XmlOptions,
 };
 
 use super::error::ApiError;
@@ -22,10 +24,14 @@ pub(super) struct TranslationOptions {
     pub(super) splitting: Splitting,
     /// How elements divide an XML text.
     pub(super) xml: Option<Box<XmlOptions>>,
+    /// Urgency.
+    pub(super) priority: Priority,
+    /// Longest time for the translation; `http.timeout_ms` if absent.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl TranslationOptions {
-    /// Plain text, by a model of the basic tier.
+    /// Plain text, interactively, by a model of the basic tier.
     pub(super) fn new(source: impl Into<String>, target: impl Into<String>) -> Self {
         Self {
             source: source.into(),
@@ -34,6 +40,8 @@ impl TranslationOptions {
             format: Format::default(),
             splitting: Splitting::default(),
             xml: None,
+            priority: Priority::High,
+            timeout: None,
         }
     }
 }

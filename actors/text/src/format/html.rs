@@ -23,7 +23,7 @@ pub(super) trait Dialect {
     fn is_raw(&self, name: &str) -> bool;
 }
 
-struct Html;
+pub(super) struct Html;
 
 impl Dialect for Html {
     fn name<'a>(&self, name: &'a str) -> std::borrow::Cow<'a, str> {
@@ -82,7 +82,7 @@ pub(super) fn read_markup(builder: &mut Builder<'_>, range: Range<usize>, dialec
 }
 
 /// Where the closing tag of an element without tags in it starts.
-fn raw_end(text: &str, range: Range<usize>, name: &str) -> usize {
+pub(super) fn raw_end(text: &str, range: Range<usize>, name: &str) -> usize {
     let mut at = range.start;
     while let Some(offset) = text[at..range.end].find("</") {
         at += offset + 2;
@@ -289,7 +289,7 @@ impl Reader<'_, '_, '_> {
 }
 
 /// Whether a tag asks for its content to be translated, or not to be.
-fn translate_wish(tag: &str) -> Option<bool> {
+pub(super) fn translate_wish(tag: &str) -> Option<bool> {
     // Most tags do not.
     if !tag.contains("ranslate") && !tag.contains("RANSLATE") {
         return None;

@@ -12,15 +12,17 @@ use super::{
 use crate::escape::Escape;
 use crate::recognise::TokenKind;
 
+/// What is read besides `CommonMark`.
+pub(super) const OPTIONS: Options = Options::ENABLE_TABLES
+    .union(Options::ENABLE_FOOTNOTES)
+    .union(Options::ENABLE_STRIKETHROUGH)
+    .union(Options::ENABLE_TASKLISTS)
+    .union(Options::ENABLE_MATH)
+    .union(Options::ENABLE_HEADING_ATTRIBUTES)
+    .union(Options::ENABLE_YAML_STYLE_METADATA_BLOCKS);
+
 pub(super) fn read(builder: &mut Builder<'_>) {
     let text = builder.text;
-    let options = Options::ENABLE_TABLES
-        | Options::ENABLE_FOOTNOTES
-        | Options::ENABLE_STRIKETHROUGH
-        | Options::ENABLE_TASKLISTS
-        | Options::ENABLE_MATH
-        | Options::ENABLE_HEADING_ATTRIBUTES
-        | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
     builder.set_escape(Escape::Markdown);
     let tags = Tags::new(text);
     let mut reader = Reader {
@@ -31,7 +33,7 @@ pub(super) fn read(builder: &mut Builder<'_>) {
         done: 0,
         skipping: None,
     };
-    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
+    for (event, range) in Parser::new_ext(text, OPTIONS).into_offset_iter() {
         reader.event(event, range);
     }
     reader.builder.end_run();

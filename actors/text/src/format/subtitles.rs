@@ -42,7 +42,7 @@ pub(super) fn read(builder: &mut Builder<'_>, format: Format) {
 }
 
 /// The lines of a text, without their ends.
-fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut start = 0;
     text.split_inclusive('\n').map(move |line| {
         let from = start;
@@ -52,7 +52,7 @@ fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 }
 
 /// Whether a line says when its cue is shown: `00:00:01,000 --> 00:00:04,000`.
-fn is_times(line: &str) -> bool {
+pub(super) fn is_times(line: &str) -> bool {
     line.split_once("-->").is_some_and(|(from, to)| {
         let is_time = |time: &str| time.trim_start().starts_with(|c: char| c.is_ascii_digit());
         is_time(from) && is_time(to)

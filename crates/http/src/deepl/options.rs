@@ -80,6 +80,27 @@ impl Options {
     }
 }
 
+/// Checks the parameters of a document's translation into a language. `output_format` may only be the ending of its name.
+///
+/// # Errors
+/// As for texts.
+pub(super) fn check_document(
+    parameters: &Parameters,
+    target: &str,
+    ending: &str,
+) -> Result<(), ApiError> {
+    refuse_unsupported(parameters)?;
+    check_formality(parameters, target)?;
+    switch(parameters, "enable_document_minification")?;
+    let output = value(parameters, "output_format")?;
+    match output.is_none_or(|output| output.eq_ignore_ascii_case(ending)) {
+        true => Ok(()),
+        false => Err(ApiError::bad(
+            "Value for 'output_format' not supported: a document keeps its format.",
+        )),
+    }
+}
+
 fn refuse_unsupported(parameters: &Parameters) -> Result<(), ApiError> {
     if parameters.has_value("glossary_id") {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "Glossary not found"));

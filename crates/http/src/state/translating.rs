@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use babelmesh_actors::{
     caller::{self, Call},
-    domain::{ClientId, ErrorCode, Locality, Priority, TranslationRequest},
+    domain::{ClientId, ErrorCode, Locality, TranslationRequest},
 };
 
 use super::Api;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Api {
-    /// Translates a text interactively.
+    /// Translates a text.
     pub(crate) async fn translate(
         &self,
         text: &str,
@@ -31,10 +31,10 @@ impl Api {
             format: options.format,
             splitting: options.splitting,
             xml: options.xml.clone(),
-            priority: Some(Priority::High),
+            priority: Some(options.priority),
             // By which clients take turns, on another node too.
             conversation_id: Some(format!("http-{client}")),
-            deadline_ms: u64::try_from(self.timeout.as_millis()).ok(),
+            deadline_ms: u64::try_from(options.timeout.unwrap_or(self.timeout).as_millis()).ok(),
             ..TranslationRequest::new(format!("http-{number}"), text, &options.target)
         };
         let Some(cluster) = &self.parts.cluster else {
