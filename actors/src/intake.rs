@@ -10,6 +10,7 @@ mod resolution;
 mod retrying;
 mod segmentation;
 mod step_flow;
+mod terms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +30,7 @@ use crate::{
         deliver_all,
     },
     events::{Event, Observer, Stage},
+    glossaries::Glossaries,
     model_text::ModelText,
     pool::{Applied, ParsedText, PoolMessage, Submission, Unloaded},
     remote_nodes::RemoteNodes,
@@ -137,6 +139,8 @@ pub struct IntakeStart {
     pub observer: Arc<dyn Observer>,
     /// Which pairs are translated over a pivot language.
     pub pivot: PivotPolicy,
+    /// The glossaries that requests may name.
+    pub glossaries: Arc<Glossaries>,
     /// Port to other nodes; `()` for none.
     pub remote_nodes: Arc<dyn RemoteNodes>,
     /// How long jobs wait for another node that is missing, each time they are tried.
@@ -369,7 +373,7 @@ impl IntakeState {
                     }
                     self.forward(*job, nearer_than);
                 }
-                Placement::Over(job, pivot) => steps.push(self.first_step(myself, *job, pivot)),
+                Placement::Over(job, pivot) => steps.extend(self.first_step(myself, *job, pivot)),
                 Placement::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placement::Early(outcome) => early.entry(tries).or_default().push(*outcome),
                 Placement::Ended(outcome) => ended.push(*outcome),
@@ -468,7 +472,10 @@ impl IntakeState {
     /// Parses a job's text for a route.
     fn parse(&self, route: usize, job: &Job) -> Result<ParsedText, RequestError> {
         let Route { text, space, .. } = &self.start.routes[route];
-        self.contained(|| ParsedText::of(job, text, space.as_ref()))
+        let glossary = self
+            .terms()
+            .dictionary(&job.order.request, (job.source, job.target))?;
+        self.contained(|| ParsedText::of(job, text, space.as_ref(), glossary))
     }
 
     /// Does something with the text of one order. A panic of it concerns this order alone.

@@ -11,13 +11,17 @@ use ractor::ActorRef;
 use crate::{
     domain::{
         ErrorCode, Job, JobOutcome, Language, Leg, Locality, Order, OutcomeSink, RequestError,
-        TextChecks, Ticket, Translated,
+        Term, TextChecks, Ticket, Translated,
     },
     events::Event,
     routing::choose_pivot,
 };
 
-use super::{IntakeMessage, IntakeState, placement::Wanted};
+use super::{
+    IntakeMessage, IntakeState,
+    placement::Wanted,
+    terms::{TermSource, has_terms, kept},
+};
 
 /// The models that a route may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +52,15 @@ impl IntakeState {
         choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
     }
 
-    /// The first step of a job over a pivot.
+    /// The first step of a job over a pivot. That of a job with a glossary is offered later.
+    ///
+    /// In the first step, terms of the glossary are replaced by their targets, which the second step keeps.
     pub(super) fn first_step(
         &self,
         myself: &ActorRef<IntakeMessage>,
         job: Job,
         pivot: Language,
-    ) -> Order {
+    ) -> Option<Order> {
         self.start.observer.observe(&Event::Pivoted { pivot });
         let Job {
             order,
@@ -69,8 +75,24 @@ impl IntakeState {
             target,
             detected,
         };
-        let step = Step::First(myself.clone());
-        PivotedOrder { order, route, step }.into_step()
+        let intake = myself.clone();
+        let pivoted = PivotedOrder {
+            step: Step::First(intake.clone()),
+            terms: Vec::new(),
+            order,
+            route,
+        };
+        if !has_terms(&pivoted.order.request) {
+            return Some(pivoted.into_step());
+        }
+        let terms = self.terms();
+        tokio::task::spawn_blocking(move || {
+            if let Some(step) = pivoted.with_terms(&terms) {
+                // If the intake fails, the node exits; the records are delivered again.
+                let _ = intake.cast(IntakeMessage::Offer(vec![step]));
+            }
+        });
+        None
     }
 }
 
@@ -140,6 +162,8 @@ impl PivotRoute {
 struct PivotedOrder {
     order: Order,
     route: PivotRoute,
+    /// Terms of its glossary that are in its text.
+    terms: Vec<Term>,
     step: Step,
 }
 
@@ -152,22 +176,40 @@ enum Step {
 }
 
 impl PivotedOrder {
+    /// The order of the step, with the terms of the sender's glossary; none where that cannot be used, which is the outcome.
+    fn with_terms(mut self, terms: &TermSource) -> Option<Order> {
+        let request = self.order.request.clone();
+        match terms.with_own_terms(request, (self.route.source, self.route.target)) {
+            Ok(request) => {
+                self.terms = request.terms;
+                Some(self.into_step())
+            }
+            Err(error) => {
+                self.step_ended(Err(error));
+                None
+            }
+        }
+    }
+
     /// The order of the step.
     fn into_step(self) -> Order {
         let (order, pivot) = (&self.order, self.route.pivot);
-        let (request, leg) = match &self.step {
+        let (mut request, leg) = match &self.step {
             Step::First(_) => {
                 let mut request = order.request.only_for(pivot.as_str());
                 request.source_language = self.route.source.to_string();
+                request.terms.clone_from(&self.terms);
                 (request, Leg::ToPivot)
             }
             Step::Second(first) => {
                 let mut request = order.request.only_for(order.target_tag());
                 request.source_language = pivot.to_string();
                 request.text.clone_from(&first.text);
+                request.terms = kept(&self.terms);
                 (request, Leg::FromPivot)
             }
         };
+        request.glossary_id = None;
         Order {
             ticket: order.ticket,
             request,
@@ -186,11 +228,22 @@ impl PivotedOrder {
 
     /// Goes on after the step has ended.
     fn step_ended(self, result: Result<Translated, RequestError>) {
-        let Self { order, route, step } = self;
+        let Self {
+            order,
+            route,
+            terms,
+            step,
+        } = self;
         let result = match (step, result) {
             (Step::First(intake), Ok(first)) => {
                 let step = Step::Second(first);
-                let second = Self { order, route, step }.into_step();
+                let second = Self {
+                    order,
+                    route,
+                    terms,
+                    step,
+                }
+                .into_step();
                 // If the intake fails, the node exits; the records are delivered again.
                 let _ = intake.cast(IntakeMessage::Offer(vec![second]));
                 return;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 pub use babelmesh_domain::{Format, Splitting, XmlOptions};
 
-use crate::{Document, recognise::Patterns};
+use crate::{Document, glossary::Dictionary, recognise::Patterns};
 use builder::Builder;
 
 /// How to parse.
@@ -55,6 +55,8 @@ pub struct Options<'a> {
     pub patterns: Option<&'a Patterns>,
     /// Whether the model's vocabulary has a character. Absent: it has all of them.
     pub known: Option<&'a (dyn Fn(char) -> bool + Send + Sync)>,
+    /// Terms of a glossary.
+    pub glossary: Option<&'a Dictionary>,
 }
 
 impl Default for Options<'_> {
@@ -66,6 +68,7 @@ impl Default for Options<'_> {
             xml: None,
             patterns: None,
             known: None,
+            glossary: None,
         }
     }
 }
@@ -79,6 +82,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("xml", &self.xml)
             .field("patterns", &self.patterns)
             .field("known", &self.known.is_some())
+            .field("glossary", &self.glossary)
             .finish()
     }
 }
