@@ -114,6 +114,17 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "intake.max_targets",
         "is too many for texts of intake.max_text_chars: the jobs of one request must fit in 512 MiB",
     );
+    let glossaries = &config.glossaries;
+    for (key, value) in [
+        ("max_glossaries", glossaries.max_glossaries),
+        ("max_total_bytes", glossaries.max_total_bytes),
+        ("max_entries", glossaries.max_entries),
+        ("max_bytes", glossaries.max_bytes),
+        ("max_term_bytes", glossaries.max_term_bytes),
+    ] {
+        let path = format!("glossaries.{key}");
+        refuse_if(value == 0, &path, "must be above zero");
+    }
     refuse_if(
         config.models.directories.is_empty(),
         "models.directories",
