@@ -44,6 +44,8 @@ pub(super) struct Catalogue {
     pub(super) all: Vec<Language>,
     /// For each language, those that it is translated to over a pivot language only.
     pivoted: BTreeMap<Language, BTreeSet<Language>>,
+    /// For each language, those that it is translated to by one model.
+    direct: BTreeMap<Language, BTreeSet<Language>>,
     /// The body of LibreTranslate's `/languages`.
     pub(super) languages: Bytes,
 }
@@ -61,11 +63,12 @@ impl Catalogue {
             .copied()
             .collect();
         let all: Vec<_> = sources.union(&targets).copied().collect();
-        let mut pivoted = BTreeMap::new();
+        let (mut pivoted, mut direct_targets) = (BTreeMap::new(), BTreeMap::new());
         let languages = all.iter().map(|language| {
             let mut written = reachable(&capabilities, *language, pivot);
             let direct = reachable(&capabilities, *language, &PivotPolicy::NONE);
             pivoted.insert(*language, &written - &direct);
+            direct_targets.insert(*language, direct);
             // LibreTranslate names a language among its own targets.
             if targets.contains(language) {
                 written.insert(*language);
@@ -81,7 +84,16 @@ impl Catalogue {
             targets,
             all,
             pivoted,
+            direct: direct_targets,
         }
+    }
+
+    /// The pairs of different languages that are translated, by one model or over a pivot language.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (Language, Language)> {
+        let all = self.direct.iter().chain(&self.pivoted);
+        let pairs = all.flat_map(|(source, targets)| targets.iter().map(|to| (*source, *to)));
+        let pairs: BTreeSet<_> = pairs.filter(|(source, target)| source != target).collect();
+        pairs.into_iter()
     }
 
     /// Whether a language is translated to another one over a pivot language only.
@@ -133,6 +145,12 @@ mod tests {
         assert!(!is_pivoted("zh-TW", "fr"));
         let languages: Value = serde_json::from_slice(&pivoted.languages).unwrap();
         assert_eq!(languages[1]["targets"], json!(["en", "fr", "zh-Hant"]));
+        let pairs = |catalogue: &Catalogue| {
+            let pairs = catalogue.pairs().map(|(from, to)| format!("{from} {to}"));
+            pairs.collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&catalogue), ["en fr", "en zh-Hant", "fr en"]);
+        assert_eq!(pairs(&pivoted)[3], "fr zh-Hant");
         assert!(catalogue.knows("fra".parse().unwrap()));
         assert!(!catalogue.knows("zh".parse().unwrap()));
     }

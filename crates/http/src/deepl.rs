@@ -1,5 +1,6 @@
 //! The part of DeepL's API that its clients need to translate texts.
 
+pub(super) mod glossaries;
 mod options;
 
 use std::collections::BTreeSet;
@@ -60,6 +61,8 @@ pub(super) struct TranslateBody {
     context: Option<String>,
     /// Accepted without effect.
     enable_beta_languages: Option<bool>,
+    /// Id of a glossary for the two languages; needs `source_lang`.
+    glossary_id: Option<String>,
     /// API key, where one is needed and no header has it.
     auth_key: Option<String>,
 }
@@ -109,6 +112,7 @@ pub(super) struct LanguageBody {
         (status = 200, description = "The translations", body = Translations),
         (status = 400, description = "Invalid request"),
         (status = 403, description = "Missing or wrong key"),
+        (status = 404, description = "Glossary not found"),
         (status = 413, description = "Too large"),
         (status = 429, description = "Too many requests; see Retry-After"),
         (status = 503, description = "No model is available"),
@@ -122,6 +126,9 @@ pub(super) async fn translate(
     let answer = async |parameters: Parameters, requester: &Requester| {
         let (texts, source, target) = read(&api, &parameters)?;
         let options = Options::read(&parameters, &target)?;
+        if let Some(id) = &options.glossary_id {
+            glossaries::check(&api, id, &source, &target)?;
+        }
         let count = |text: &String| text.chars().count() as u64;
         requester.client.bill(texts.iter().map(count).sum());
         let wanted = TranslationOptions {
@@ -129,6 +136,7 @@ pub(super) async fn translate(
             format: options.format,
             splitting: options.splitting,
             xml: options.xml,
+            glossary_id: options.glossary_id,
             ..TranslationOptions::new(&source, &target)
         };
         let translations = api.translate_all(&texts, &wanted, requester.id).await;
@@ -206,9 +214,6 @@ const fn model_type(tier: ModelType) -> &'static str {
 /// Paths of DeepL's other endpoints: lists, which are empty, and documents.
 pub(super) fn unsupported_routes(to: &mut web::ServiceConfig) {
     for (path, list) in [
-        ("/v2/glossaries", "glossaries"),
-        ("/v3/glossaries", "glossaries"),
-        ("/v2/glossary-language-pairs", "supported_languages"),
         ("/v3/style_rules", "style_rules"),
         ("/v3/translation_memories", "translation_memories"),
     ] {

@@ -191,7 +191,7 @@ impl Drop for ApiServer {
 /// Tells browsers whose pages may use the API. A request of another page is answered like any other; its browser keeps the answer from it.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST"])
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
         .allow_any_header()
         .expose_headers([header::RETRY_AFTER])
         .max_age(3600);
@@ -218,6 +218,7 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(post("/v2/translate", deepl::translate))
         .service(get_or_post("/v2/usage", deepl::usage))
         .service(get_or_post("/v2/languages", deepl::languages))
+        .configure(deepl::glossaries::routes)
         .configure(deepl::unsupported_routes)
         .service(post("/translate/batch", meeshy::batch))
         .service(get("/models", meeshy::models))

@@ -18,6 +18,7 @@ use anyhow::Result;
 use babelmesh_actors::{
     detect::{Detected, identify},
     domain::ClientId,
+    glossaries::Glossaries,
     intake::IntakeMessage,
     routing::PivotPolicy,
 };
@@ -66,6 +67,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// Recent events.
     pub feed: Arc<Feed>,
+    /// The glossaries of the cluster.
+    pub glossaries: Arc<Glossaries>,
     /// Longest text, in characters.
     pub max_text_chars: usize,
     /// Which pairs are translated over a pivot language.

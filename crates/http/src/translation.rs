@@ -22,6 +22,8 @@ pub(super) struct TranslationOptions {
     pub(super) splitting: Splitting,
     /// How elements divide an XML text.
     pub(super) xml: Option<Box<XmlOptions>>,
+    /// Glossary whose terms are used.
+    pub(super) glossary_id: Option<String>,
 }
 
 impl TranslationOptions {
@@ -34,6 +36,7 @@ impl TranslationOptions {
             format: Format::default(),
             splitting: Splitting::default(),
             xml: None,
+            glossary_id: None,
         }
     }
 }

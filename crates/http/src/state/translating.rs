@@ -32,6 +32,7 @@ impl Api {
             format: options.format,
             splitting: options.splitting,
             xml: options.xml.clone(),
+            glossary_id: options.glossary_id.clone(),
             priority: Some(Priority::High),
             // By which clients take turns, on another node too.
             conversation_id: Some(format!("http-{client}")),
@@ -41,6 +42,10 @@ impl Api {
         let Some(cluster) = &self.parts.cluster else {
             return self.translate_here(order, Locality::Node).await;
         };
+        if order.glossary_id.is_some() {
+            // Another node may not know the glossary yet: the intake has the terms go along.
+            return self.translate_here(order, Locality::Cluster).await;
+        }
         let nodes = cluster.candidate_nodes(&order);
         if nodes.is_empty() && self.is_pivoted(text, options) {
             // The models of the route may be on different nodes.
