@@ -223,7 +223,9 @@ impl Part for GlossariesPart {
         Phase::StopActors
     }
 
-    async fn stop(self: Box<Self>, _: &Shutdown) {}
+    async fn stop(self: Box<Self>, _: &Shutdown) {
+        drop(self.0);
+    }
 }
 
 /// Acceptance of work: ends first, and other nodes are notified.
