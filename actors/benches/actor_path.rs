@@ -108,6 +108,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
         pivot: PivotPolicy::default(),
+        glossaries: Arc::default(),
         remote_nodes: Arc::new(()),
         max_wait: Duration::from_secs(30),
     };

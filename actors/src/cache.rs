@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use babelmesh_engine_protocol::Translation;
 use sha2::{Digest, Sha256};
 
-use crate::domain::Language;
+use crate::domain::{Language, Term};
 
 /// Key of one piece of text, its language pair and the cache space. That includes the numeric type only once an engine
 /// has told it: see [`CacheKey::made_in`].
@@ -37,6 +37,16 @@ impl CacheKey {
         Self::first_half(hash)
     }
 
+    /// The key of the same piece in a sentence with terms of a glossary.
+    #[must_use]
+    pub fn with_terms(&self, terms: &TermsDigest) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update("terms");
+        hash.update(terms.0);
+        Self::first_half(hash)
+    }
+
     /// Some bits of it, spread evenly.
     pub(crate) const fn prefix(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -55,6 +65,25 @@ impl CacheKey {
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Names the terms of a glossary that a sentence has, as they are written there, and their targets. So it changes whenever a glossary
+/// changes in what concerns the sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TermsDigest([u8; 32]);
+
+impl TermsDigest {
+    /// The digest of some terms; none without any.
+    pub fn of(terms: impl IntoIterator<Item = Term>) -> Option<Self> {
+        let mut hash = Sha256::new();
+        let mut terms = terms.into_iter().peekable();
+        terms.peek()?;
+        for Term { source, target } in terms {
+            add(&mut hash, &source);
+            add(&mut hash, &target);
+        }
+        Some(Self(hash.finalize().into()))
     }
 }
 
@@ -148,6 +177,30 @@ mod tests {
             key("Hello").made_in("int8"),
         ];
         assert!(others.iter().all(|other| *other != made), "{others:?}");
+    }
+
+    #[test]
+    fn a_key_depends_on_the_terms_of_the_sentence() {
+        let [en, fr] = ["en", "fr"].map(language);
+        let key = CacheSpace::new(["model"]).key(en, fr, "Hello.");
+        let with = |pairs: &[(&str, &str)]| {
+            let terms = pairs
+                .iter()
+                .map(|(source, target)| Term::new(*source, *target));
+            TermsDigest::of(terms).map_or(key, |terms| key.with_terms(&terms))
+        };
+        let keys = [
+            with(&[]),
+            with(&[("a", "b")]),
+            with(&[("a", "c")]),
+            with(&[("ab", "")]),
+            with(&[("a", "b"), ("a", "b")]),
+        ];
+        assert_eq!(keys[0], key);
+        for (at, one) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(one), "{at}");
+        }
+        assert_eq!(with(&[("a", "b")]), keys[1]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod resolution;
 mod retrying;
 mod segmentation;
 mod step_flow;
+mod terms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -99,7 +100,7 @@ impl Actor for Intake {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             IntakeMessage::Offer(orders) => state.accept(&myself, orders, 0)?,
-            IntakeMessage::SecondStep { step, tries } => {
+            IntakeMessage::Step { step, tries } => {
                 state.accept(&myself, vec![*step], tries)?;
             }
             IntakeMessage::Continue => {
@@ -290,7 +291,8 @@ impl IntakeState {
                     self.forward(*job, nearer_than);
                 }
                 Placement::Over(job, pivot) => {
-                    steps.push((self.first_step(myself, *job, pivot, tries), tries));
+                    let step = self.first_step(myself, *job, pivot, tries);
+                    steps.extend(step.map(|step| (step, tries)));
                 }
                 Placement::Early(outcome) if self.is_stopping() => ended.push(*outcome),
                 Placement::Early(outcome) => early.entry(tries).or_default().push(*outcome),
@@ -390,7 +392,10 @@ impl IntakeState {
     /// Parses a job's text for a route.
     fn parse(&self, route: usize, job: &Job) -> Result<ParsedText, RequestError> {
         let Route { text, space, .. } = &self.start.routes[route];
-        self.contained(|| ParsedText::of(job, text, space.as_ref()))
+        let glossary = self
+            .terms()
+            .dictionary(&job.order.request, (job.source, job.target))?;
+        self.contained(|| ParsedText::of(job, text, space.as_ref(), glossary))
     }
 
     /// Does something with the text of one order. A panic of it concerns this order alone.

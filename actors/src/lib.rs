@@ -20,6 +20,7 @@ pub mod engine;
 pub mod events;
 mod fair;
 pub mod flow;
+pub mod glossaries;
 pub mod intake;
 mod model_text;
 pub mod offload;

@@ -9,6 +9,7 @@ use crate::{
     text::{
         Document,
         format::{Options, parse},
+        glossary::Dictionary,
         plan::Profile,
         recognise::Patterns,
     },
@@ -145,8 +146,12 @@ impl ModelText {
         self.change_profile(|profile| profile.stand_ins = stand_ins);
     }
 
-    /// Finds the sentences of a request's text.
-    pub(crate) fn parse(&self, request: &TranslationRequest) -> Parsed {
+    /// Finds the sentences of a request's text, and the terms of a glossary in it.
+    pub(crate) fn parse(
+        &self,
+        request: &TranslationRequest,
+        glossary: Option<&Dictionary>,
+    ) -> Parsed {
         let Learned {
             profile,
             characters,
@@ -161,6 +166,7 @@ impl ModelText {
             xml: request.xml.as_deref(),
             patterns: self.options.patterns.as_ref(),
             known: known.as_ref().map(|known| known as _),
+            glossary,
         };
         Parsed {
             document: parse(request.text.as_str(), request.format, &options),
@@ -248,7 +254,7 @@ mod tests {
         let tokens = |model: &ModelText| {
             let Parsed {
                 document, profile, ..
-            } = model.parse(&request);
+            } = model.parse(&request, None);
             let count: usize = document
                 .units()
                 .iter()

@@ -11,7 +11,8 @@ pub struct Limits {
     pub text_chars: usize,
     /// Most target languages.
     pub targets: usize,
-    /// Longest `messageId`, `taskId`, `conversationId` and `sourceLanguage`, in bytes. Every answer to a request repeats them.
+    /// Longest `messageId`, `taskId`, `conversationId`, `glossaryId` and `sourceLanguage`, in bytes. Every answer to a request, or every job of
+    /// it, repeats them.
     pub id_bytes: usize,
 }
 
@@ -77,6 +78,7 @@ pub fn check_fan_out(request: &TranslationRequest, limits: Limits) -> Result<(),
         ("messageId", Some(&request.message_id)),
         ("taskId", request.task_id.as_ref()),
         ("conversationId", request.conversation_id.as_ref()),
+        ("glossaryId", request.glossary_id.as_ref()),
         ("sourceLanguage", Some(&request.source_language)),
     ];
     for (field, value) in repeated {

@@ -93,6 +93,13 @@ impl HttpClient {
         self.send("POST", path, headers, &body.to_string())
     }
 
+    /// A request with JSON, by another method.
+    #[must_use]
+    pub fn json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = "Content-Type: application/json\r\n";
+        self.send(method, path, headers, &body.to_string())
+    }
+
     /// `POST` of a form.
     #[must_use]
     pub fn form(&self, path: &str, body: &str) -> Answer {

@@ -163,6 +163,7 @@ impl Kafka {
             jobs,
             results,
             dead_letters,
+            glossaries,
         } = TopicNames::default();
         Self {
             script: None,
@@ -176,6 +177,7 @@ impl Kafka {
                 jobs: format!("{group}.{jobs}"),
                 results: format!("{group}.{results}"),
                 dead_letters: format!("{group}.{dead_letters}"),
+                glossaries: format!("{group}.{glossaries}"),
             },
             group,
         }
@@ -344,6 +346,7 @@ impl Kafka {
             .set("kafka.topics.jobs", &self.topics.jobs)
             .set("kafka.topics.results", &self.topics.results)
             .set("kafka.topics.dead_letters", &self.topics.dead_letters)
+            .set("kafka.topics.glossaries", &self.topics.glossaries)
             .set("kafka.group_id", &self.group)
             .set("kafka.replication", self.replication)
     }

@@ -30,6 +30,7 @@ mod firefox_engine;
 mod firefox_node;
 mod formats;
 mod fuzz_records;
+mod glossaries;
 mod hostile_headers;
 mod http;
 mod http_clients;

@@ -3,6 +3,7 @@
 mod file;
 
 use std::{
+    fs,
     io::{self, BufRead, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,11 +11,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use babelmesh_actors::{
     caller,
-    domain::{Format, Locality, Priority, TranslationRequest},
+    domain::{Format, Locality, Priority, Term, TranslationRequest},
     events::{Event, Observer},
+    glossaries::Glossaries,
+    text::glossary::tables::{self, TableFormat},
 };
 use clap::Args;
 
@@ -60,11 +63,34 @@ pub(super) struct TranslateArgs {
     /// Format of the text; unless it is "text", standard input is one document
     #[arg(long, value_name = "FORMAT", default_value_t, ignore_case = true, value_parser = format_names())]
     format: Format,
+    /// Table of terms and their translations, one in a line: tab-separated, or CSV if its name ends with .csv
+    #[arg(long, value_name = "FILE")]
+    glossary: Option<PathBuf>,
     /// Text; when it is absent or -, standard input is translated: line by line, or as one document with --format
     text: Option<String>,
 }
 
 impl TranslateArgs {
+    /// The terms of its table, at most as many as a node takes unless it is configured otherwise.
+    fn terms(&self) -> Result<Vec<Term>> {
+        let Some(file) = &self.glossary else {
+            return Ok(Vec::new());
+        };
+        let reading = || format!("reading the glossary {}", file.display());
+        let table = fs::read_to_string(file).with_context(reading)?;
+        let is_csv = file
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("csv"));
+        let format = match is_csv {
+            true => TableFormat::Csv,
+            false => TableFormat::Tsv,
+        };
+        let pair = self.from.parse().ok().zip(self.to.parse().ok());
+        let terms = tables::read(&table, format, pair, usize::MAX).with_context(reading)?;
+        ensure!(!terms.is_empty(), "{}: there are no entries", reading());
+        Ok(terms)
+    }
+
     /// The text of the command line; `None` for standard input.
     fn text(&self) -> Option<&str> {
         self.text.as_deref().filter(|text| *text != "-")
@@ -101,12 +127,13 @@ pub(super) fn run(args: TranslateArgs, globals: &Globals) -> Result<ExitCode> {
             "no text: give it as an argument, pipe it to standard input, or use - to type it",
         ));
     }
+    let terms = args.terms()?;
     if args.via_node.is_some() || globals.names_a_node() {
         let node = args.via_node.as_deref().filter(|node| *node != "any");
-        return translate_elsewhere(&args, &globals.socket()?, node);
+        return translate_elsewhere(&args, &terms, &globals.socket()?, node);
     }
     with_actors(&globals.config.load(&[])?, async |actors| {
-        translate_all(&args, actors).await
+        translate_all(&args, &terms, actors).await
     })
 }
 
@@ -122,8 +149,11 @@ fn with_actors(config: &Config, work: impl AsyncFnOnce(&Actors) -> Result<()>) -
             selection,
             observer,
             failures.clone(),
-            Arc::new(()),
-            Arc::new(()),
+            (
+                Arc::new(()),
+                Arc::new(()),
+                Arc::new(Glossaries::unwritten(config.glossaries.limits())),
+            ),
         )
         .await?;
         let done = tokio::select! {
@@ -143,6 +173,7 @@ fn with_actors(config: &Config, work: impl AsyncFnOnce(&Actors) -> Result<()>) -
 /// Has a running node translate, a document as a whole and else each line on its own.
 fn translate_elsewhere(
     args: &TranslateArgs,
+    terms: &[Term],
     socket: &Path,
     node: Option<&str>,
 ) -> Result<ExitCode> {
@@ -151,7 +182,7 @@ fn translate_elsewhere(
         if text.trim().is_empty() {
             return Ok(text.to_owned());
         }
-        let result = ask_translation(socket, node, request(args, text))?;
+        let result = ask_translation(socket, node, request(args, terms, text))?;
         match (result.translated_text, result.error) {
             (Some(text), _) => Ok(text),
             (None, Some(error)) => bail!("{}: {}", error.code.name(), error.message),
@@ -178,23 +209,24 @@ fn translate_elsewhere(
     Ok(ExitCode::SUCCESS)
 }
 
-fn request(args: &TranslateArgs, text: &str) -> TranslationRequest {
+fn request(args: &TranslateArgs, terms: &[Term], text: &str) -> TranslationRequest {
     TranslationRequest {
         source_language: args.from.clone(),
         format: args.format,
+        terms: terms.to_vec(),
         priority: Some(Priority::High),
         ..TranslationRequest::new("command-line", text, &args.to)
     }
 }
 
-async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
+async fn translate_all(args: &TranslateArgs, terms: &[Term], actors: &Actors) -> Result<()> {
     let mut output = io::stdout().lock();
     if let Some(text) = args.text() {
-        let translated = translate(args, actors, text).await?;
+        let translated = translate(args, terms, actors, text).await?;
         return Ok(writeln!(output, "{translated}")?);
     }
     if args.reads_document() {
-        let translated = translate(args, actors, &document()?).await?;
+        let translated = translate(args, terms, actors, &document()?).await?;
         return Ok(write!(output, "{translated}")?);
     }
     let mut input = io::stdin().lock();
@@ -208,7 +240,8 @@ async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
-        let translations = lines.iter().map(|line| translate(args, actors, line));
+        let translate = |line| translate(args, terms, actors, line);
+        let translations = lines.iter().map(|line| translate(line));
         for translation in futures_util::future::join_all(translations).await {
             write!(output, "{}", translation?)?;
         }
@@ -217,11 +250,17 @@ async fn translate_all(args: &TranslateArgs, actors: &Actors) -> Result<()> {
 }
 
 /// Translates one text; one without words goes out as it came in.
-async fn translate(args: &TranslateArgs, actors: &Actors, text: &str) -> Result<String> {
+async fn translate(
+    args: &TranslateArgs,
+    terms: &[Term],
+    actors: &Actors,
+    text: &str,
+) -> Result<String> {
     if text.trim().is_empty() {
         return Ok(text.to_owned());
     }
-    match caller::translate(&actors.intake(), request(args, text), Locality::Node).await {
+    let request = request(args, terms, text);
+    match caller::translate(&actors.intake(), request, Locality::Node).await {
         Ok(Ok(translated)) => Ok(translated.text),
         Ok(Err(error)) => bail!("{}: {error}", error.code.name()),
         Err(_) => bail!("the pool stopped before it answered"),

@@ -3,8 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use babelmesh_actors::{
-    domain::{DEFAULT_MAX_TEXT_CHARS, Lanes, Language},
+    domain::{DEFAULT_MAX_TEXT_CHARS, Lanes, Language, TermLimits},
     engine::{FakeSpec, Precision},
+    glossaries::GlossaryLimits,
     offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS, SharingConfig},
     routing::PivotPolicy,
@@ -38,6 +39,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// How texts are read.
     pub text: TextConfig,
+    /// Glossaries.
+    pub glossaries: GlossariesConfig,
     /// Pools of model actors.
     pub pool: PoolConfig,
     /// Retries.
@@ -137,6 +140,55 @@ pub struct TextConfig {
     pub attributes: bool,
 }
 
+/// Limits of glossaries, and of the terms that a request has of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GlossariesConfig {
+    /// Most glossaries.
+    pub max_glossaries: usize,
+    /// Most bytes of all glossaries together.
+    pub max_total_bytes: usize,
+    /// Most entries of a glossary.
+    pub max_entries: usize,
+    /// Most bytes of the entries of a glossary.
+    pub max_bytes: usize,
+    /// Longest term, and longest translation of one, in bytes.
+    pub max_term_bytes: usize,
+    /// How long a change may take, and how long a job waits for a glossary that may have been created just before it, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Default for GlossariesConfig {
+    fn default() -> Self {
+        let limits = GlossaryLimits::default();
+        Self {
+            max_glossaries: limits.glossaries,
+            max_total_bytes: limits.bytes,
+            max_entries: limits.terms.entries,
+            max_bytes: limits.terms.bytes,
+            max_term_bytes: limits.terms.term_bytes,
+            wait_ms: u64::try_from(limits.wait.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl GlossariesConfig {
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> GlossaryLimits {
+        GlossaryLimits {
+            glossaries: self.max_glossaries,
+            bytes: self.max_total_bytes,
+            terms: TermLimits {
+                entries: self.max_entries,
+                bytes: self.max_bytes,
+                term_bytes: self.max_term_bytes,
+            },
+            wait: Duration::from_millis(self.wait_ms),
+        }
+    }
+}
+
 /// Intake limits and back-pressure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -149,7 +201,7 @@ pub struct IntakeConfig {
     pub max_text_chars: usize,
     /// Most target languages of one request.
     pub max_targets: usize,
-    /// Longest `messageId`, `taskId`, `conversationId` and `sourceLanguage` of a request, in bytes.
+    /// Longest `messageId`, `taskId`, `conversationId`, `glossaryId` and `sourceLanguage` of a request, in bytes.
     pub max_id_bytes: usize,
 }
 
@@ -164,10 +216,10 @@ impl IntakeConfig {
         }
     }
 
-    /// Most bytes that the jobs of one request have together: each repeats the text and four ids, and JSON writes a control character as six
+    /// Most bytes that the jobs of one request have together: each repeats the text and five ids, and JSON writes a control character as six
     /// bytes.
     pub(super) const fn most_bytes_of_a_request(&self) -> usize {
-        let ids = self.max_id_bytes.saturating_mul(4);
+        let ids = self.max_id_bytes.saturating_mul(5);
         let each = self.max_text_chars.saturating_add(ids).saturating_mul(6);
         each.saturating_mul(self.max_targets)
     }

@@ -11,7 +11,9 @@ use babelmesh_actors::{
 };
 use babelmesh_settings::{ConfigError, MAX_THREADS, mistake};
 
-use super::model::{Config, EngineConfig, IntakeConfig, PoolConfig, RetryConfig, TextConfig};
+use super::model::{
+    Config, EngineConfig, GlossariesConfig, IntakeConfig, PoolConfig, RetryConfig, TextConfig,
+};
 
 /// Most bytes that the jobs of one request may have together. librdkafka queues 1 GiB, and what does not fit there is never published.
 const MOST_BYTES_OF_A_REQUEST: usize = 512 << 20;
@@ -68,6 +70,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     };
     check_node(config, &mut refuse_if);
     check_intake(&config.intake, &mut refuse_if);
+    check_glossaries(&config.glossaries, &mut refuse_if);
     refuse_if(
         config.models.directories.is_empty(),
         "models.directories",
@@ -163,6 +166,19 @@ fn check_intake(intake: &IntakeConfig, refuse_if: &mut impl FnMut(bool, &str, &s
         "intake.max_targets",
         "is too many for texts of intake.max_text_chars: the jobs of one request must fit in 512 MiB",
     );
+}
+
+fn check_glossaries(glossaries: &GlossariesConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {
+    for (key, value) in [
+        ("max_glossaries", glossaries.max_glossaries),
+        ("max_total_bytes", glossaries.max_total_bytes),
+        ("max_entries", glossaries.max_entries),
+        ("max_bytes", glossaries.max_bytes),
+        ("max_term_bytes", glossaries.max_term_bytes),
+    ] {
+        let path = format!("glossaries.{key}");
+        refuse_if(value == 0, &path, "must be above zero");
+    }
 }
 
 fn check_pool(pool: &PoolConfig, refuse_if: &mut impl FnMut(bool, &str, &str)) {

@@ -12,6 +12,7 @@ use babelmesh_actors::{
     domain::Language,
     engine::Segment,
     events::Observer,
+    glossaries::Glossaries,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     offload::Peers,
     pool::{BatchBudget, PoolMessage, PoolSpec, PoolStatus, SharingConfig},
@@ -39,6 +40,9 @@ use crate::{
 /// How long all actors may take to end.
 const STOP: Duration = Duration::from_secs(2);
 
+/// What actors work with beside each other: pools of other nodes, other nodes as a whole, and glossaries.
+pub(crate) type Around = (Arc<dyn Peers>, Arc<dyn RemoteNodes>, Arc<Glossaries>);
+
 /// The actors of a node.
 pub struct Actors {
     root: ActorRef<NoMessage>,
@@ -57,12 +61,10 @@ impl Actors {
         selection: Selection,
         observer: Arc<dyn Observer>,
         failures: Failures,
-        peers: Arc<dyn Peers>,
-        remote_nodes: Arc<dyn RemoteNodes>,
+        around: Around,
     ) -> Result<Self> {
         let (root, _) = Actor::spawn(None, Root, failures).await?;
-        let started =
-            Self::start_below(&root, config, selection, observer, (peers, remote_nodes)).await;
+        let started = Self::start_below(&root, config, selection, observer, around).await;
         if started.is_err() {
             let _ = root.stop_and_wait(None, Some(STOP)).await;
         }
@@ -74,7 +76,7 @@ impl Actors {
         config: &Config,
         selection: Selection,
         observer: Arc<dyn Observer>,
-        (peers, remote_nodes): (Arc<dyn Peers>, Arc<dyn RemoteNodes>),
+        (peers, remote_nodes, glossaries): Around,
     ) -> Result<Self> {
         let pools = Pools {
             config: config.clone(),
@@ -105,6 +107,7 @@ impl Actors {
             },
             observer,
             pivot: config.models.pivots(),
+            glossaries,
             remote_nodes,
             max_wait: Duration::from_millis(config.pool.unavailable_after_ms),
         };

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::ApiServer,
     cluster::{Cluster, ClusterListener},
-    kafka::embedded::EmbeddedBroker,
+    kafka::{embedded::EmbeddedBroker, glossaries::GlossaryReader},
     telemetry::Traces,
 };
 
@@ -207,6 +207,24 @@ impl Part for TaskPart {
 impl Drop for TaskPart {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// The reader of glossaries, which ends by itself once it is dropped.
+pub(super) struct GlossariesPart(pub(super) GlossaryReader);
+
+#[async_trait(?Send)]
+impl Part for GlossariesPart {
+    fn name(&self) -> &'static str {
+        "the reader of glossaries"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::StopActors
+    }
+
+    async fn stop(self: Box<Self>, _: &Shutdown) {
+        drop(self.0);
     }
 }
 

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use babelmesh_actors::{domain::Language, events::Observer, remote_nodes::RemoteNodes};
+use babelmesh_actors::{
+    domain::Language, events::Observer, glossaries::Glossaries, remote_nodes::RemoteNodes,
+};
 
 use super::{
     Actors, EMBEDDED, StatusSource,
@@ -21,7 +23,8 @@ use super::{
     peers::ClusterPeers,
     pipeline::Pipelines,
     running::{
-        ActorsPart, AvailabilityPart, BrokerPart, HttpPart, PipelinesPart, RetriesPart, TaskPart,
+        ActorsPart, AvailabilityPart, BrokerPart, GlossariesPart, HttpPart, PipelinesPart,
+        RetriesPart, TaskPart,
     },
     source::Sources,
     status, written_by,
@@ -32,7 +35,13 @@ use crate::{
     config::Config,
     events::NodeEvent,
     failure::Failures,
-    kafka::{admin::create_missing, client::Clients, embedded::EmbeddedBroker, topic_settings},
+    kafka::{
+        admin::create_missing,
+        client::Clients,
+        embedded::EmbeddedBroker,
+        glossaries::{GlossaryReader, GlossaryTopic},
+        topic_settings::{self, TopicKind},
+    },
     telemetry::{Telemetry, Traces},
 };
 
@@ -69,13 +78,17 @@ pub(super) async fn start(
     let watching = Watching::new(config, &traces, observer);
     let others = DeferredCluster::new(config);
     let failures = Failures::default();
+    let glossaries = start_glossaries(config, &clients, parts)?;
     let actors = Actors::start(
         config,
         selection,
         Arc::clone(&watching.observer),
         failures.clone(),
-        Arc::clone(&others.peers) as _,
-        Arc::clone(&others.remote_nodes),
+        (
+            Arc::clone(&others.peers) as _,
+            Arc::clone(&others.remote_nodes),
+            Arc::clone(&glossaries),
+        ),
     );
     let actors = Arc::new(actors.await?);
     parts.push(ActorsPart(Arc::clone(&actors)));
@@ -100,6 +113,7 @@ pub(super) async fn start(
         sources,
         failures,
         actors,
+        glossaries,
         clients,
         traces,
     };
@@ -113,6 +127,7 @@ struct Core {
     sources: Sources,
     failures: Failures,
     actors: Arc<Actors>,
+    glossaries: Arc<Glossaries>,
     clients: Clients,
     traces: Traces,
 }
@@ -161,6 +176,7 @@ impl Core {
             status: status.clone(),
             health: watching.health,
             feed: watching.feed,
+            glossaries: Arc::clone(&self.glossaries),
             max_text_chars: config.intake.max_text_chars,
             pivot: config.models.pivots(),
             documents: config.documents.clone(),
@@ -200,6 +216,7 @@ impl Core {
             delivery: self.clients.delivery(),
             sources: self.sources.clone(),
             pools: Arc::clone(self.actors.pools()),
+            glossaries: Arc::clone(&self.glossaries),
             started: Instant::now(),
         })
     }
@@ -236,6 +253,23 @@ async fn serve_http(
     Ok(Some(address))
 }
 
+/// The glossaries of the cluster. They are read beside everything else: a node works without them.
+fn start_glossaries(
+    config: &Config,
+    clients: &Clients,
+    parts: &mut Parts,
+) -> Result<Arc<Glossaries>> {
+    let limits = config.glossaries.limits();
+    let Some(topic) = topic_settings::glossaries(&config.kafka) else {
+        return Ok(Arc::new(Glossaries::unwritten(limits)));
+    };
+    let log = GlossaryTopic::new(clients, &topic.name, limits.wait);
+    let glossaries = Arc::new(Glossaries::new(limits, Arc::new(log)));
+    let reader = GlossaryReader::start(clients, topic, Arc::clone(&glossaries))?;
+    parts.push(GlossariesPart(reader));
+    Ok(glossaries)
+}
+
 async fn connect(config: &Config, served: &[Language], parts: &mut Parts) -> Result<Clients> {
     let (kafka, node) = (&config.kafka, &config.node.name);
     let topics = topic_settings::plan(kafka, served);
@@ -246,6 +280,9 @@ async fn connect(config: &Config, served: &[Language], parts: &mut Parts) -> Res
         return Ok(clients);
     }
     let clients = Clients::new(kafka, &kafka.bootstrap_servers, node, false);
+    // That of glossaries is created when it is read.
+    let mut topics = topics;
+    topics.retain(|topic| topic.kind != TopicKind::Glossaries);
     let within = Duration::from_millis(kafka.startup_timeout_ms);
     let partitions = create_missing(&clients, &topics, within).await?;
     let partitions = |topic: &str| partitions.get(topic).copied();

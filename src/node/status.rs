@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use babelmesh_actors::pool::PoolStatus;
+use babelmesh_actors::{glossaries::Glossaries, pool::PoolStatus};
 
 use super::{
     actors,
@@ -22,6 +22,7 @@ pub(super) struct StatusContext {
     pub(super) delivery: Delivery,
     pub(super) sources: Sources,
     pub(super) pools: Arc<Pools>,
+    pub(super) glossaries: Arc<Glossaries>,
     pub(super) started: Instant,
 }
 
@@ -73,6 +74,8 @@ impl StatusSource for StatusContext {
             topics: about.sources.topics.all().into_iter().collect(),
             topic_problems: about.sources.problems(),
             broken_models,
+            glossaries: about.glossaries.len(),
+            glossaries_read: about.glossaries.is_read(),
             cache: about.pools.cache.as_ref().map(|cache| cache.status()),
             pools,
         }

@@ -39,11 +39,15 @@ pub enum ErrorCode {
     InternalError,
     /// The job topic does not exist or is not writable.
     TopicUnavailable,
+    /// The glossary does not exist, or has no dictionary for the pair of languages.
+    UnknownGlossary,
+    /// The node has not read the glossaries yet, or cannot.
+    GlossariesUnavailable,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidJson,
         Self::InvalidRequest,
         Self::EmptyText,
@@ -60,6 +64,8 @@ impl ErrorCode {
         Self::ShuttingDown,
         Self::InternalError,
         Self::TopicUnavailable,
+        Self::UnknownGlossary,
+        Self::GlossariesUnavailable,
     ];
 
     /// Whether the same request may succeed later.
@@ -71,6 +77,7 @@ impl ErrorCode {
                 | Self::ModelUnavailable
                 | Self::ShuttingDown
                 | Self::TopicUnavailable
+                | Self::GlossariesUnavailable
         )
     }
 
@@ -101,6 +108,8 @@ impl ErrorCode {
             Self::ShuttingDown => "shutting_down",
             Self::InternalError => "internal_error",
             Self::TopicUnavailable => "topic_unavailable",
+            Self::UnknownGlossary => "unknown_glossary",
+            Self::GlossariesUnavailable => "glossaries_unavailable",
         }
     }
 

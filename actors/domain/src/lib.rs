@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod format;
+mod glossary;
 mod job;
 mod lane;
 mod language;
@@ -13,6 +14,10 @@ mod trace;
 pub use client::ClientId;
 pub use error::{ErrorCode, RequestError};
 pub use format::{Format, InvalidElements, Splitting, UnknownFormat, UnknownSplitting, XmlOptions};
+pub use glossary::{
+    Glossary, GlossaryDictionary, GlossaryError, MAX_GLOSSARY_NAME_BYTES, Term, TermLimits,
+    TermsError, check_terms,
+};
 pub use job::{
     Job, JobOutcome, Leg, Locality, Order, OutcomeSink, Ticket, Translated, deliver_all,
 };

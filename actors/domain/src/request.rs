@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use wire::present;
 
-use super::{ClientId, ErrorCode, Format, Lane, Language, RequestError, Splitting, XmlOptions};
+use super::{
+    ClientId, ErrorCode, Format, Lane, Language, RequestError, Splitting, Term, XmlOptions,
+};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
@@ -51,6 +53,21 @@ pub struct TranslationRequest {
         deserialize_with = "wire::optional_object"
     )]
     pub xml: Option<Box<XmlOptions>>,
+    /// Id of the glossary whose terms are used; needs `sourceLanguage`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        alias = "glossary_id",
+        deserialize_with = "wire::optional_id"
+    )]
+    pub glossary_id: Option<String>,
+    /// Terms for this request alone, with their translations into its only target language; not together with `glossaryId`.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "wire::objects"
+    )]
+    pub terms: Vec<Term>,
     /// BCP 47 tag of the text's language, or `auto`.
     #[serde(default = "auto", deserialize_with = "wire::tag_or_auto")]
     pub source_language: String,
@@ -152,6 +169,8 @@ impl TranslationRequest {
             format: Format::default(),
             splitting: Splitting::default(),
             xml: None,
+            glossary_id: None,
+            terms: Vec::new(),
             source_language: auto(),
             target_languages: Vec::new(),
             target_language: Some(target.into()),
@@ -189,6 +208,8 @@ impl TranslationRequest {
             format: self.format,
             splitting: self.splitting,
             xml: self.xml.clone(),
+            glossary_id: self.glossary_id.clone(),
+            terms: self.terms.clone(),
             source_language: self.source_language.clone(),
             target_languages: Vec::new(),
             target_language: None,
@@ -281,8 +302,8 @@ impl TranslationRequest {
     /// Validates the request as a whole.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidRequest`] without message id or target, and for [`xml`](Self::xml) of a text that is not XML or with invalid
-    /// names, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
+    /// [`ErrorCode::InvalidRequest`] without message id or target, for [`xml`](Self::xml) of a text that is not XML or with invalid
+    /// names, and for a [`glossary_id`](Self::glossary_id) or [`terms`](Self::terms) that cannot be used, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
     /// [`ErrorCode::InvalidLanguage`] for a source that is no tag.
     pub fn validate(&self, max_text_chars: usize) -> Result<(), RequestError> {
         if self.message_id.is_empty() {
@@ -298,6 +319,7 @@ impl TranslationRequest {
             ));
         }
         self.validate_xml()?;
+        self.validate_terms()?;
         if self.text.trim().is_empty() {
             return Err(RequestError::new(ErrorCode::EmptyText, "the text is empty"));
         }
@@ -328,6 +350,22 @@ impl TranslationRequest {
         match options.validate() {
             Ok(()) => Ok(()),
             Err((list, error)) => invalid(format!("xml.{list}: {error}")),
+        }
+    }
+
+    fn validate_terms(&self) -> Result<(), RequestError> {
+        let invalid = |message| Err(RequestError::new(ErrorCode::InvalidRequest, message));
+        match &self.glossary_id {
+            Some(_) if !self.terms.is_empty() => {
+                invalid("glossaryId and terms cannot be used together")
+            }
+            Some(_) if self.source_language.eq_ignore_ascii_case("auto") => {
+                invalid("glossaryId needs sourceLanguage")
+            }
+            None if !self.terms.is_empty() && self.targets().nth(1).is_some() => {
+                invalid("terms are for one target language; use a glossary for several")
+            }
+            _ => Ok(()),
         }
     }
 

@@ -16,7 +16,12 @@ use crate::{
     text::format::{Options, parse},
 };
 
-use super::{IntakeMessage, IntakeState, resolution::PlacementFailure, retrying::Run};
+use super::{
+    IntakeMessage, IntakeState,
+    resolution::PlacementFailure,
+    retrying::Run,
+    terms::{TermSource, has_terms},
+};
 
 /// How soon an order is looked at again that came before the cluster was known.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -76,7 +81,8 @@ impl IntakeState {
             detected,
             deadline,
         } = job;
-        let forwarded = ForwardedJob {
+        let terms = self.terms();
+        let mut forwarded = ForwardedJob {
             request: order.request.clone(),
             source,
             target,
@@ -92,7 +98,12 @@ impl IntakeState {
         let remote_nodes = Arc::clone(&self.start.remote_nodes);
         let observer = Arc::clone(&self.start.observer);
         tokio::spawn(async move {
-            let doing = contain_future(async move { remote_nodes.translate(forwarded).await });
+            let doing = contain_future(async move {
+                if has_terms(&forwarded.request) {
+                    forwarded = with_own_terms(forwarded, terms).await?;
+                }
+                remote_nodes.translate(forwarded).await
+            });
             let done = tokio::select! {
                 done = doing => done,
                 () = until_abandoned(&order) => return,
@@ -108,6 +119,23 @@ impl IntakeState {
             deliver_all(vec![outcome]);
         });
     }
+}
+
+/// The job with the terms of its glossary that are in its text. Another node may not know the glossary yet, or know a newer one.
+async fn with_own_terms(
+    mut forwarded: ForwardedJob,
+    terms: TermSource,
+) -> Result<ForwardedJob, RequestError> {
+    let adding = tokio::task::spawn_blocking(move || {
+        let request = forwarded.request.clone();
+        let pair = (forwarded.source, forwarded.target);
+        forwarded.request = terms.with_own_terms(request, pair)?;
+        Ok(forwarded)
+    });
+    adding.await.unwrap_or_else(|_| {
+        let message = "the node is shutting down";
+        Err(RequestError::new(ErrorCode::ShuttingDown, message))
+    })
 }
 
 /// Why a text in a language that no model reads is not translated.

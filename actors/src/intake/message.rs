@@ -9,6 +9,7 @@ use crate::{
     cache::CacheSpace,
     domain::{JobOutcome, Language, Order},
     events::Observer,
+    glossaries::Glossaries,
     model_text::ModelText,
     pool::{Applied, PoolMessage, Unloaded},
     remote_nodes::RemoteNodes,
@@ -44,8 +45,8 @@ pub enum IntakeMessage {
         /// How often they were tried before.
         tries: u32,
     },
-    /// Find a pool for the second step of an order over a pivot. Sent when the first step has ended.
-    SecondStep {
+    /// Find a pool for a step of an order over a pivot. Sent when the first step has ended, or the terms of its glossary are found.
+    Step {
         /// The step.
         step: Box<Order>,
         /// How often the whole order was tried before.
@@ -126,6 +127,8 @@ pub struct IntakeStart {
     pub observer: Arc<dyn Observer>,
     /// Which pairs are translated over a pivot language.
     pub pivot: PivotPolicy,
+    /// The glossaries that requests may name.
+    pub glossaries: Arc<Glossaries>,
     /// Port to other nodes; `()` for none.
     pub remote_nodes: Arc<dyn RemoteNodes>,
     /// How long jobs wait for another node that is missing, each time they are tried.

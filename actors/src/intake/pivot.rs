@@ -10,14 +10,18 @@ use ractor::ActorRef;
 
 use crate::{
     domain::{
-        ErrorCode, Job, JobOutcome, Language, Leg, Order, OutcomeSink, RequestError, TextChecks,
-        Ticket, Translated,
+        ErrorCode, Job, JobOutcome, Language, Leg, Order, OutcomeSink, RequestError, Term,
+        TextChecks, Ticket, Translated,
     },
     events::Event,
     routing::choose_pivot,
 };
 
-use super::{IntakeMessage, IntakeState, placement::Wanted};
+use super::{
+    IntakeMessage, IntakeState,
+    placement::Wanted,
+    terms::{TermSource, has_terms, kept},
+};
 
 /// The models that a route may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,14 +52,16 @@ impl IntakeState {
         choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
     }
 
-    /// The first step of a job over a pivot that was tried so often before.
+    /// The first step of a job over a pivot that was tried so often before. That of a job with a glossary is offered later.
+    ///
+    /// In the first step, terms of the glossary are replaced by their targets, which the second step keeps.
     pub(super) fn first_step(
         &self,
         myself: &ActorRef<IntakeMessage>,
         job: Job,
         pivot: Language,
         tries: u32,
-    ) -> Order {
+    ) -> Option<Order> {
         self.start.observer.observe(&Event::Pivoted { pivot });
         let Job {
             order,
@@ -70,14 +76,27 @@ impl IntakeState {
             target,
             detected,
         };
+        let intake = myself.clone();
         let pivoted = PivotedOrder {
             order,
             tries,
             route,
-            intake: myself.clone(),
+            intake: intake.clone(),
+            terms: Vec::new(),
             step: Step::First,
         };
-        pivoted.into_step()
+        if !has_terms(&pivoted.order.request) {
+            return Some(pivoted.into_step());
+        }
+        let terms = self.terms();
+        tokio::task::spawn_blocking(move || {
+            if let Some(step) = pivoted.with_terms(&terms) {
+                let step = Box::new(step);
+                // If the intake fails, the node exits; the records are delivered again.
+                let _ = intake.cast(IntakeMessage::Step { step, tries });
+            }
+        });
+        None
     }
 }
 
@@ -151,6 +170,8 @@ struct PivotedOrder {
     route: PivotRoute,
     /// The second step goes there, and the whole if the route is no longer available.
     intake: ActorRef<IntakeMessage>,
+    /// Terms of its glossary that are in its text.
+    terms: Vec<Term>,
     step: Step,
 }
 
@@ -163,22 +184,40 @@ enum Step {
 }
 
 impl PivotedOrder {
+    /// The order of the step, with the terms of the sender's glossary; none where that cannot be used, which is the outcome.
+    fn with_terms(mut self, terms: &TermSource) -> Option<Order> {
+        let request = self.order.request.clone();
+        match terms.with_own_terms(request, (self.route.source, self.route.target)) {
+            Ok(request) => {
+                self.terms = request.terms;
+                Some(self.into_step())
+            }
+            Err(error) => {
+                self.step_ended(Err(error));
+                None
+            }
+        }
+    }
+
     /// The order of the step.
     fn into_step(self) -> Order {
         let (order, pivot) = (&self.order, self.route.pivot);
-        let (request, leg) = match &self.step {
+        let (mut request, leg) = match &self.step {
             Step::First => {
                 let mut request = order.request.only_for(pivot.as_str());
                 request.source_language = self.route.source.to_string();
+                request.terms.clone_from(&self.terms);
                 (request, Leg::ToPivot)
             }
             Step::Second(first) => {
                 let mut request = order.request.only_for(order.target_tag());
                 request.source_language = pivot.to_string();
                 request.text.clone_from(&first.text);
+                request.terms = kept(&self.terms);
                 (request, Leg::FromPivot)
             }
         };
+        request.glossary_id = None;
         Order {
             ticket: order.ticket,
             request,
@@ -202,6 +241,7 @@ impl PivotedOrder {
             tries,
             route,
             intake,
+            terms,
             step,
         } = self;
         let result = match (step, result) {
@@ -211,11 +251,12 @@ impl PivotedOrder {
                     tries,
                     route,
                     intake: intake.clone(),
+                    terms,
                     step: Step::Second(Box::new(first)),
                 };
                 let step = Box::new(second.into_step());
                 // If the intake fails, the node exits; the records are delivered again.
-                let _ = intake.cast(IntakeMessage::SecondStep { step, tries });
+                let _ = intake.cast(IntakeMessage::Step { step, tries });
                 return;
             }
             (Step::Second(first), Ok(second)) => Ok(route.joined(*first, second)),

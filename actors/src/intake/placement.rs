@@ -83,6 +83,7 @@ impl IntakeState {
                 (found.language, Some(found.confidence))
             }
         };
+        self.check_glossary(order, (source, target))?;
         let place = match source == target {
             true => None,
             false => {

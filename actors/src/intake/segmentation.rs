@@ -1,5 +1,5 @@
-//! Segmentation of long texts: it takes tens of milliseconds, so it runs on another thread, a few texts at a time,
-//! while other orders proceed.
+//! Segmentation of long texts and of those with a glossary: it takes tens of milliseconds, so it runs on another thread, a few
+//! texts at a time, while other orders proceed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +13,11 @@ use crate::{
 };
 
 use super::{
-    IntakeMessage, IntakeState, Route, pending::Pending, retrying::Wrapper,
+    IntakeMessage, IntakeState, Route,
+    pending::Pending,
+    retrying::Wrapper,
     step_flow::StepCompletion,
+    terms::{TermSource, has_terms},
 };
 
 /// Texts of more bytes than this are parsed on another thread: to parse so many takes some milliseconds.
@@ -80,9 +83,9 @@ impl SegmentationQueue {
     }
 }
 
-/// Whether the text of an order is parsed on another thread.
+/// Whether the text of an order is parsed on another thread: where it is long, or a glossary may have to be prepared for it.
 pub(super) fn is_long(order: &Order) -> bool {
-    order.request.text.len() > LONG_BYTES
+    order.request.text.len() > LONG_BYTES || has_terms(&order.request)
 }
 
 /// A long text that was parsed for the pool of a model.
@@ -91,7 +94,14 @@ pub struct SegmentedJob {
     job: Job,
     tries: u32,
     /// None if the task was dropped before it ran.
-    parsed: Option<Result<ParsedText, Contained>>,
+    parsed: Option<Result<ParsedText, Unparsed>>,
+}
+
+/// Why a text was not parsed.
+enum Unparsed {
+    Panicked(Contained),
+    /// Its glossary cannot be used.
+    Refused(RequestError),
 }
 
 /// A segmentation task. The intake always gets the job back.
@@ -101,9 +111,14 @@ struct Task {
 }
 
 impl Task {
-    fn run(mut self, route: &Route) {
+    fn run(mut self, route: &Route, terms: &TermSource) {
         if let Some(text) = &mut self.text {
-            let parsed = contain(|| ParsedText::of(&text.job, &route.text, route.space.as_ref()));
+            let job = &text.job;
+            let glossary = terms.dictionary(&job.order.request, (job.source, job.target));
+            let parsed = glossary.map_err(Unparsed::Refused).and_then(|glossary| {
+                let parse = || ParsedText::of(job, &route.text, route.space.as_ref(), glossary);
+                contain(parse).map_err(Unparsed::Panicked)
+            });
             text.parsed = Some(parsed);
         }
     }
@@ -138,7 +153,8 @@ impl IntakeState {
             })),
         };
         self.segmentation.running += 1;
-        tokio::task::spawn_blocking(move || task.run(&route));
+        let terms = self.terms();
+        tokio::task::spawn_blocking(move || task.run(&route, &terms));
     }
 
     /// Hands a long text that was parsed to its pool, and goes on with others.
@@ -167,12 +183,17 @@ impl IntakeState {
                 let _ = route.pool.cast(PoolMessage::Reached(taken));
                 return Ok(());
             }
-            (Some(_), Some(Err(panic))) => {
-                let (stage, panic) = (Stage::Intake, panic.to_string());
+            (Some(_), Some(Err(unparsed))) => {
                 let observer = &self.start.observer;
-                observer.observe(&Event::PanicContained { stage, panic });
-                let message = "internal error while processing the text";
-                let error = RequestError::new(ErrorCode::InternalError, message);
+                let error = match unparsed {
+                    Unparsed::Refused(error) => error,
+                    Unparsed::Panicked(panic) => {
+                        let (stage, panic) = (Stage::Intake, panic.to_string());
+                        observer.observe(&Event::PanicContained { stage, panic });
+                        let message = "internal error while processing the text";
+                        RequestError::new(ErrorCode::InternalError, message)
+                    }
+                };
                 let ended = vec![job.order.failed(error)];
                 observer.answered(None, &ended);
                 deliver_all(ended);

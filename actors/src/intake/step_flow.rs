@@ -135,6 +135,7 @@ mod tests {
             retry: RetryPolicy::default(),
             observer: Arc::new(()),
             pivot: PivotPolicy::default(),
+            glossaries: Arc::default(),
             remote_nodes: Arc::new(()),
             max_wait: Duration::ZERO,
         };

@@ -96,7 +96,7 @@ impl Jobs {
             let outcome = self.failed_by_panic(Assembly::new(submission, now), panic);
             return Admission::Ended(Box::new(outcome), SentenceCounts::default());
         }
-        if submission.pieces() == 0 {
+        if submission.is_untouched() {
             let outcome = submission.job.untouched();
             return Admission::Ended(Box::new(outcome), SentenceCounts::default());
         }

@@ -22,6 +22,7 @@ use babelmesh_actors::{
         LoadReport, Segment, Translation, Usage,
     },
     events::{Event, Observer},
+    glossaries::Glossaries,
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     offload::Peers,
     pool::{
@@ -233,8 +234,29 @@ impl Bench {
     pub(crate) async fn start_beside(
         fake: FakeSpec,
         retry: RetryPolicy,
-        (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        peers_and_cache: (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
         remote_nodes: Arc<dyn RemoteNodes>,
+        change: impl FnOnce(&mut PoolSpec),
+    ) -> Self {
+        let around = (remote_nodes, Arc::default());
+        Self::start_around(fake, retry, peers_and_cache, around, change).await
+    }
+
+    pub(crate) async fn start_with_glossaries(
+        fake: FakeSpec,
+        peers_and_cache: (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        remote_nodes: Arc<dyn RemoteNodes>,
+        glossaries: Arc<Glossaries>,
+    ) -> Self {
+        let (retry, around) = (RetryPolicy::default(), (remote_nodes, glossaries));
+        Self::start_around(fake, retry, peers_and_cache, around, |_| {}).await
+    }
+
+    async fn start_around(
+        fake: FakeSpec,
+        retry: RetryPolicy,
+        (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
+        (remote_nodes, glossaries): (Arc<dyn RemoteNodes>, Arc<Glossaries>),
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
         let space = cache.as_ref().map(|_| CacheSpace::new(["fake-model"]));
@@ -266,6 +288,7 @@ impl Bench {
             retry,
             observer: Arc::clone(&events) as _,
             pivot: PivotPolicy::default(),
+            glossaries,
             remote_nodes,
             max_wait: Duration::from_secs(30),
         };

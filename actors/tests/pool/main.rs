@@ -7,6 +7,7 @@ mod caching;
 mod commands;
 mod deadlines;
 mod failover;
+mod glossary;
 mod many;
 mod offload;
 mod peer_batches;

@@ -178,6 +178,7 @@ impl Node {
             },
             observer: Arc::clone(&events) as _,
             pivot: PivotPolicy::default(),
+            glossaries: Arc::default(),
             remote_nodes: Arc::new(()),
             max_wait: Duration::from_secs(30),
         };

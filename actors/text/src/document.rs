@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use babelmesh_domain::Term;
+
 use crate::{escape::Escape, recognise::TokenKind};
 
 /// A message with the places of its units. Everything outside of a unit leaves as it came.
@@ -40,10 +42,13 @@ pub(crate) struct Part {
 pub(crate) enum PartKind {
     /// Words; `decoded` where they differ from the source.
     Text { decoded: Option<Box<str>> },
-    /// Must survive; `visible` is what a model may see, where it differs from the source.
+    /// Must survive; `visible` is what a model may see, where it differs from the source. Of a term, that is its target, which stands in its
+    /// place in the translation.
     Token {
         kind: TokenKind,
         visible: Option<Box<str>>,
+        /// Of a term, how it is written, decoded.
+        written: Option<Box<str>>,
     },
     /// Opens an element.
     Open(Partner),
@@ -76,6 +81,20 @@ pub(crate) enum Fragment {
     Text(String),
     /// A stretch of the message.
     Source(Range<usize>),
+}
+
+impl Part {
+    /// What stands in its place in the translation, where that is not the part itself: the target of a term.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match &self.kind {
+            PartKind::Token {
+                visible: Some(target),
+                written: Some(_),
+                ..
+            } => Some(target),
+            _ => None,
+        }
+    }
 }
 
 impl Translation {
@@ -137,6 +156,11 @@ impl Document {
             }
             _ => None,
         })
+    }
+
+    /// The terms of a glossary in it, as they are written and with their targets, in the order of the units.
+    pub fn terms(&self) -> impl Iterator<Item = Term> {
+        self.units.iter().flat_map(|unit| unit.terms())
     }
 
     /// Whether there are words in any unit.
@@ -230,6 +254,18 @@ impl Unit {
         let is_mark =
             |part: &&Part| !matches!(part.kind, PartKind::Text { .. } | PartKind::Token { .. });
         self.parts.iter().filter(is_mark).count()
+    }
+
+    /// The terms of a glossary in it, as they are written and with their targets.
+    pub fn terms(&self) -> impl Iterator<Item = Term> + '_ {
+        self.parts.iter().filter_map(|part| match &part.kind {
+            PartKind::Token {
+                visible: Some(target),
+                written: Some(written),
+                ..
+            } => Some(Term::new(written.as_ref(), target.as_ref())),
+            _ => None,
+        })
     }
 
     /// The kinds of its tokens, in order.

@@ -40,7 +40,7 @@ pub use babelmesh_domain::{Format, Splitting, XmlOptions};
 
 pub use divide::divide;
 
-use crate::{Document, recognise::Patterns};
+use crate::{Document, glossary::Dictionary, recognise::Patterns};
 use builder::Builder;
 
 /// How to parse.
@@ -58,6 +58,8 @@ pub struct Options<'a> {
     pub patterns: Option<&'a Patterns>,
     /// Whether the model's vocabulary has a character. Absent: it has all of them.
     pub known: Option<&'a (dyn Fn(char) -> bool + Send + Sync)>,
+    /// Terms of a glossary.
+    pub glossary: Option<&'a Dictionary>,
 }
 
 impl Default for Options<'_> {
@@ -69,6 +71,7 @@ impl Default for Options<'_> {
             xml: None,
             patterns: None,
             known: None,
+            glossary: None,
         }
     }
 }
@@ -82,6 +85,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("xml", &self.xml)
             .field("patterns", &self.patterns)
             .field("known", &self.known.is_some())
+            .field("glossary", &self.glossary)
             .finish()
     }
 }

@@ -16,6 +16,7 @@ mod edges;
 mod entities;
 mod escape;
 pub mod format;
+pub mod glossary;
 mod lines;
 mod oversize;
 pub mod plan;

@@ -45,6 +45,8 @@ mod field_cases;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod term_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, ops::Range, sync::Arc};

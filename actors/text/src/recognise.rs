@@ -31,7 +31,7 @@ pub use custom::{Patterns, PatternsError};
 pub use kind::{KindSet, TokenKind};
 pub(crate) use numbers::UNITS;
 
-use crate::protect::pairs::Pairs;
+use crate::{glossary::Dictionary, protect::pairs::Pairs};
 
 /// A stretch of a text that must survive translation unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Options<'a> {
     pub patterns: Option<&'a Patterns>,
     /// Whether the model's vocabulary has a character. Absent: it has all of them.
     pub known: Option<&'a (dyn Fn(char) -> bool + Send + Sync)>,
+    /// Terms of a glossary.
+    pub glossary: Option<&'a Dictionary>,
 }
 
 impl std::fmt::Debug for Options<'_> {
@@ -56,6 +58,7 @@ impl std::fmt::Debug for Options<'_> {
         f.debug_struct("Options")
             .field("patterns", &self.patterns)
             .field("known", &self.known.is_some())
+            .field("glossary", &self.glossary)
             .finish()
     }
 }
@@ -79,10 +82,45 @@ pub fn tokens(text: &str, options: &Options<'_>) -> Vec<Token> {
     for own in custom {
         push(&mut found, own, TokenKind::Custom);
     }
+    if let Some(glossary) = options.glossary {
+        found = with_terms(text, found, glossary);
+    }
     match options.known {
         Some(known) => with_unknown(text, found, known),
         None => found,
     }
+}
+
+/// Adds the terms of a glossary. A term takes the place of tokens that are parts of it; other tokens that it overlaps stay, and the term
+/// is left out.
+fn with_terms(text: &str, tokens: Vec<Token>, glossary: &Dictionary) -> Vec<Token> {
+    let mut all: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut tokens = tokens.into_iter().peekable();
+    for term in glossary.find(text) {
+        let range = term.range;
+        while let Some(before) = tokens.next_if(|token| token.range.end <= range.start) {
+            all.push(before);
+        }
+        let is_part =
+            |token: &Token| range.start <= token.range.start && token.range.end <= range.end;
+        let mut parts = Vec::new();
+        while let Some(part) = tokens.next_if(is_part) {
+            parts.push(part);
+        }
+        let is_covered = all.last().is_some_and(|last| last.range.end > range.start);
+        let is_cut = tokens
+            .peek()
+            .is_some_and(|next| next.range.start < range.end);
+        match is_covered || is_cut {
+            true => all.extend(parts),
+            false => all.push(Token {
+                range,
+                kind: TokenKind::Term,
+            }),
+        }
+    }
+    all.extend(tokens);
+    all
 }
 
 /// Adds a token unless it overlaps the last one.
@@ -245,6 +283,7 @@ fn is_name_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use babelmesh_domain::Term;
     use proptest::prelude::*;
 
     use super::*;
@@ -253,7 +292,7 @@ mod tests {
         #[test]
         fn tokens_are_in_order_and_inside_the_text(text in "(\\PC|[-a-z0-9:/@#%${}<>_.\\[\\]\\\\`]){0,80}") {
             let mut end = 0;
-            for token in tokens(&text, &Options { patterns: None, known: Some(&|c| c.is_ascii()) }) {
+            for token in tokens(&text, &Options { known: Some(&|c| c.is_ascii()), ..Options::default() }) {
                 prop_assert!(token.range.start >= end && !token.range.is_empty());
                 prop_assert!(text.get(token.range.clone()).is_some());
                 end = token.range.end;
@@ -265,8 +304,8 @@ mod tests {
     fn characters_that_the_vocabulary_lacks_are_tokens_with_their_words() {
         let known = |c: char| c.is_ascii() && c != '~';
         let options = Options {
-            patterns: None,
             known: Some(&known),
+            ..Options::default()
         };
         let text = "a naïve dog ~~ said ★ 東京 now";
         let found: Vec<_> = tokens(text, &options)
@@ -277,6 +316,31 @@ mod tests {
         let kinds = tokens("It costs £4 or $5 now", &options);
         let kinds: Vec<_> = kinds.into_iter().map(|token| token.kind).collect();
         assert_eq!(kinds, [TokenKind::Unknown, TokenKind::Number]);
+    }
+
+    #[test]
+    fn terms_take_the_place_of_their_parts_and_leave_other_tokens() {
+        let terms = ["Node.js", "bank", "5 GB of data", "naïve"].map(|term| Term::new(term, "x"));
+        let dictionary = Dictionary::new(terms.to_vec()).unwrap();
+        let options = Options {
+            known: Some(&|c: char| c.is_ascii()),
+            glossary: Some(&dictionary),
+            ..Options::default()
+        };
+        let text = "Node.js at https://bank.io/bank for 5 GB of data: naïve bank é";
+        let found: Vec<_> = tokens(text, &options)
+            .into_iter()
+            .map(|token| (token.kind, &text[token.range]))
+            .collect();
+        let expected = [
+            (TokenKind::Term, "Node.js"),
+            (TokenKind::Url, "https://bank.io/bank"),
+            (TokenKind::Term, "5 GB of data"),
+            (TokenKind::Term, "naïve"),
+            (TokenKind::Term, "bank"),
+            (TokenKind::Unknown, "é"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

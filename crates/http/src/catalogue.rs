@@ -1,6 +1,6 @@
 //! Supported languages, in the formats of the APIs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::web::Bytes;
 use babelmesh_actors::{
@@ -42,6 +42,8 @@ pub(super) struct Catalogue {
     pub(super) targets: BTreeSet<Language>,
     /// Languages that are read or written.
     pub(super) all: Vec<Language>,
+    /// For each language, those that it is translated to, by one model or over a pivot language.
+    reached: BTreeMap<Language, BTreeSet<Language>>,
     /// The body of LibreTranslate's `/languages`.
     pub(super) languages: Bytes,
 }
@@ -59,8 +61,10 @@ impl Catalogue {
             .copied()
             .collect();
         let all: Vec<_> = sources.union(&targets).copied().collect();
+        let mut reached = BTreeMap::new();
         let languages = all.iter().map(|language| {
             let mut written = reachable(&capabilities, *language, pivot);
+            reached.insert(*language, written.clone());
             // LibreTranslate names a language among its own targets.
             if targets.contains(language) {
                 written.insert(*language);
@@ -75,7 +79,14 @@ impl Catalogue {
             sources,
             targets,
             all,
+            reached,
         }
+    }
+
+    /// The pairs of different languages that are translated, by one model or over a pivot language.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (Language, Language)> {
+        let reached = self.reached.iter();
+        reached.flat_map(|(source, targets)| targets.iter().map(|target| (*source, *target)))
     }
 
     /// Whether a language is read or written.
@@ -116,6 +127,12 @@ mod tests {
         let pivoted = Catalogue::new(capabilities.to_vec(), &PivotPolicy::default());
         let languages: Value = serde_json::from_slice(&pivoted.languages).unwrap();
         assert_eq!(languages[1]["targets"], json!(["en", "fr", "zh-Hant"]));
+        let pairs = |catalogue: &Catalogue| {
+            let pairs = catalogue.pairs().map(|(from, to)| format!("{from} {to}"));
+            pairs.collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&catalogue), ["en fr", "en zh-Hant", "fr en"]);
+        assert_eq!(pairs(&pivoted)[3], "fr zh-Hant");
         assert!(catalogue.knows("fra".parse().unwrap()));
         assert!(!catalogue.knows("zh".parse().unwrap()));
     }

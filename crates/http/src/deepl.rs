@@ -1,6 +1,7 @@
 //! The part of DeepL's API that its clients need to translate texts and documents.
 
 mod documents;
+pub(super) mod glossaries;
 mod options;
 
 use std::collections::BTreeSet;
@@ -65,6 +66,8 @@ pub(super) struct TranslateBody {
     context: Option<String>,
     /// Accepted without effect.
     enable_beta_languages: Option<bool>,
+    /// Id of a glossary for the two languages; needs `source_lang`.
+    glossary_id: Option<String>,
     /// API key, where one is needed and no header has it.
     auth_key: Option<String>,
 }
@@ -114,6 +117,7 @@ pub(super) struct LanguageBody {
         (status = 200, description = "The translations", body = Translations),
         (status = 400, description = "Invalid request"),
         (status = 403, description = "Missing or wrong key"),
+        (status = 404, description = "Glossary not found"),
         (status = 413, description = "Too large"),
         (status = 429, description = "Too many requests; see Retry-After"),
         (status = 503, description = "No model is available"),
@@ -127,6 +131,9 @@ pub(super) async fn translate(
     let answer = async |parameters: Parameters, requester: &Requester| {
         let (texts, source, target) = read(&api, &parameters)?;
         let options = Options::read(&parameters, &target)?;
+        if let Some(id) = &options.glossary_id {
+            glossaries::check(&api, id, &source, &target)?;
+        }
         let count = |text: &String| text.chars().count() as u64;
         requester.client.bill(texts.iter().map(count).sum());
         let wanted = TranslationOptions {
@@ -134,6 +141,7 @@ pub(super) async fn translate(
             format: options.format,
             splitting: options.splitting,
             xml: options.xml,
+            glossary_id: options.glossary_id,
             ..TranslationOptions::new(&source, &target)
         };
         let translations = api.translate_all(&texts, &wanted, requester.id).await;
@@ -221,9 +229,6 @@ const fn model_type(tier: ModelType) -> &'static str {
 /// Paths of DeepL's other endpoints: lists, which are empty.
 pub(super) fn empty_lists(to: &mut web::ServiceConfig) {
     for (path, list) in [
-        ("/v2/glossaries", "glossaries"),
-        ("/v3/glossaries", "glossaries"),
-        ("/v2/glossary-language-pairs", "supported_languages"),
         ("/v3/style_rules", "style_rules"),
         ("/v3/translation_memories", "translation_memories"),
     ] {

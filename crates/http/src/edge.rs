@@ -161,6 +161,11 @@ where
         .route(web::post().to(handler))
 }
 
+/// A resource whose routes have these methods.
+pub(super) fn resource(path: &str, allow: &'static str) -> Resource {
+    at(path, allow)
+}
+
 /// A resource that answers methods other than its own with 405, and `OPTIONS` with the methods that it has.
 fn at(path: &str, allow: &'static str) -> Resource {
     let other = move |request: HttpRequest, api: Data<Api>| async move {

@@ -139,9 +139,10 @@ impl From<RequestError> for ApiError {
         let status = match error.code {
             ErrorCode::TextTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            ErrorCode::ModelUnavailable | ErrorCode::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ErrorCode::ModelUnavailable
+            | ErrorCode::ShuttingDown
+            | ErrorCode::GlossariesUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::UnknownGlossary => StatusCode::NOT_FOUND,
             ErrorCode::PoisonText
             | ErrorCode::EngineFailed
             | ErrorCode::ResultTooLarge

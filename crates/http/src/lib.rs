@@ -198,7 +198,7 @@ impl Drop for ApiServer {
 /// Tells browsers whose pages may use the API. A request of another page is answered like any other; its browser keeps the answer from it.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST"])
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
         .allow_any_header()
         .expose_headers([header::RETRY_AFTER])
         .max_age(3600);
@@ -228,6 +228,7 @@ fn routes(to: &mut web::ServiceConfig) {
         .service(post("/v2/document", deepl::upload))
         .service(post("/v2/document/{id}", deepl::document_status))
         .service(post("/v2/document/{id}/result", deepl::document_result))
+        .configure(deepl::glossaries::routes)
         .configure(deepl::empty_lists)
         .service(post("/translate/batch", meeshy::batch))
         .service(get("/models", meeshy::models))

@@ -19,6 +19,7 @@ use anyhow::Result;
 use babelmesh_actors::{
     detect::{Detected, identify},
     domain::ClientId,
+    glossaries::Glossaries,
     intake::IntakeMessage,
     routing::PivotPolicy,
 };
@@ -77,6 +78,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// Recent events.
     pub feed: Arc<Feed>,
+    /// The glossaries of the cluster.
+    pub glossaries: Arc<Glossaries>,
     /// Longest text, in characters.
     pub max_text_chars: usize,
     /// Which pairs are translated over a pivot language.

@@ -28,6 +28,8 @@ pub(super) struct TranslationOptions {
     pub(super) priority: Priority,
     /// Longest time for the translation; `http.timeout_ms` if absent.
     pub(super) timeout: Option<Duration>,
+    /// Glossary whose terms are used.
+    pub(super) glossary_id: Option<String>,
 }
 
 impl TranslationOptions {
@@ -42,6 +44,7 @@ impl TranslationOptions {
             xml: None,
             priority: Priority::High,
             timeout: None,
+            glossary_id: None,
         }
     }
 }

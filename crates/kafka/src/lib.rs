@@ -28,6 +28,7 @@ mod config;
 pub mod dead_letters;
 pub mod embedded;
 pub mod gauges;
+pub mod glossaries;
 mod headers;
 pub mod jobs;
 pub mod lag;

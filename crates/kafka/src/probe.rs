@@ -72,7 +72,7 @@ pub(super) fn look(
 }
 
 /// What librdkafka tells goes where that of other clients goes. That a partition ends is what is looked for, and no error.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

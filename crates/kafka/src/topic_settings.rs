@@ -17,6 +17,8 @@ pub enum TopicKind {
     Results,
     /// Messages that can never succeed.
     DeadLetters,
+    /// Glossaries.
+    Glossaries,
 }
 
 /// Desired state of a topic.
@@ -78,7 +80,20 @@ pub fn plan(kafka: &KafkaConfig, languages: &[Language]) -> Vec<PlannedTopic> {
         kind,
         settings: settings_of(kafka, kind),
     };
-    fixed.into_iter().chain(jobs).map(planned).collect()
+    let all = fixed.into_iter().chain(jobs).map(planned);
+    all.chain(glossaries(kafka)).collect()
+}
+
+/// The topic of glossaries, if there is one. Nodes translate without it.
+#[must_use]
+pub fn glossaries(kafka: &KafkaConfig) -> Option<PlannedTopic> {
+    let name = kafka.topics.glossaries.clone();
+    let kind = TopicKind::Glossaries;
+    (!name.is_empty()).then(|| PlannedTopic {
+        name,
+        kind,
+        settings: settings_of(kafka, kind),
+    })
 }
 
 /// What a topic of this kind should be like: what the language says goes over what the kind says, and that over what holds for all.
@@ -90,6 +105,7 @@ pub fn settings_of(kafka: &KafkaConfig, kind: TopicKind) -> TopicSettings {
         TopicKind::Jobs(_) => &all.jobs,
         TopicKind::Results => &all.results,
         TopicKind::DeadLetters => &all.dead_letters,
+        TopicKind::Glossaries => &all.glossaries,
     };
     let of_language = match kind {
         TopicKind::Jobs(language) => all
@@ -99,7 +115,15 @@ pub fn settings_of(kafka: &KafkaConfig, kind: TopicKind) -> TopicSettings {
             .map(|(_, overrides)| overrides),
         _ => None,
     };
-    let layers = || of_language.into_iter().chain([of_kind]);
+    // Every node reads all glossaries, and the last record of each is the glossary.
+    let glossaries = TopicOverrides {
+        partitions: Some(1),
+        retention_ms: Some(-1),
+        cleanup_policy: Some(CleanupPolicy::Compact),
+        ..TopicOverrides::default()
+    };
+    let glossaries = (kind == TopicKind::Glossaries).then_some(&glossaries);
+    let layers = || of_language.into_iter().chain([of_kind]).chain(glossaries);
     let replication = layers()
         .find_map(|layer| layer.replication)
         .unwrap_or(kafka.replication);

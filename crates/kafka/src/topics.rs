@@ -15,6 +15,8 @@ pub struct TopicNames {
     pub results: String,
     /// Messages that can never succeed.
     pub dead_letters: String,
+    /// Glossaries; without a name, there are none.
+    pub glossaries: String,
 }
 
 impl Default for TopicNames {
@@ -24,6 +26,7 @@ impl Default for TopicNames {
             jobs: "translation.jobs".to_owned(),
             results: "translation.results".to_owned(),
             dead_letters: "translation.dead-letters".to_owned(),
+            glossaries: "translation.glossaries".to_owned(),
         }
     }
 }
@@ -46,7 +49,7 @@ impl TopicNames {
             .flat_map(|t| [Lane::Normal, Lane::Any].map(|lane| self.jobs_of(*t, lane)))
     }
 
-    /// Every topic of a cluster that translates into `targets`.
+    /// Every topic that the translation into `targets` needs: all but that of glossaries.
     #[must_use]
     pub fn all(&self, targets: &[Language]) -> Vec<String> {
         let fixed = [&self.requests, &self.results, &self.dead_letters].map(Clone::clone);

@@ -206,6 +206,18 @@ impl NodeEvent<'_> {
                 address,
                 error, "shared cache unreachable, translating without it"
             ),
+            Self::GlossariesUnreadable { topic, error } => {
+                warn!(topic, error, "glossaries cannot be read, retrying");
+            }
+            Self::GlossarySkipped {
+                topic,
+                partition,
+                offset,
+                error,
+            } => warn!(
+                topic,
+                partition, offset, error, "record of a glossary cannot be used and was skipped"
+            ),
             Self::StatusFailed { error } => warn!(error, "status request failed"),
             Self::KeysRead { keys } => info!(keys, "API keys reloaded"),
             Self::KeysUnreadable { error } => {

@@ -47,6 +47,16 @@ pub(super) fn registry(
         "Configured models that cannot be served",
         status.broken_models.len() as f64,
     );
+    page.value(
+        "glossaries",
+        "Glossaries that the node knows",
+        status.glossaries as f64,
+    );
+    page.value(
+        "glossaries_read",
+        "1 if the node has read the topic of glossaries, or has none",
+        f64::from(u8::from(status.glossaries_read)),
+    );
     let events = NodeEvent::counts();
     let events = events.map(|(event, count)| (vec![("event", event.to_owned())], count));
     page.counter("node_events", "Events outside the actors, by kind", events);

@@ -221,6 +221,8 @@ fn node() -> (Telemetry, NodeStatus) {
         requests: source.clone(),
         jobs: source,
         broken_models: Vec::new(),
+        glossaries: 3,
+        glossaries_read: true,
         pools: vec![PoolStatus {
             ability: None,
             space: String::new(),
@@ -374,6 +376,8 @@ fn events_and_status_are_counted_where_a_dashboard_looks_for_them() {
             "babelmesh_pieces_total{model=\"m\",source=\"shared\"}".to_owned(),
             5.0,
         ),
+        ("babelmesh_glossaries".to_owned(), 3.0),
+        ("babelmesh_glossaries_read".to_owned(), 1.0),
         ("babelmesh_cache_entries".to_owned(), 12.0),
         ("babelmesh_cache_shared_reachable".to_owned(), 1.0),
         ("babelmesh_cluster_members{state=\"down\"}".to_owned(), 1.0),

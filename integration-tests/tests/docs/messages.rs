@@ -115,6 +115,7 @@ fn every_field_of_an_object_in_a_message_is_described() {
     let page = page();
     for (message, heading, object) in [
         ("request", "### Formats", "XmlOptions"),
+        ("request", "### Glossaries", "Term"),
         ("result", "### Checks", "TextChecks"),
     ] {
         let described: BTreeSet<_> = code(first_cells(&page, heading)).into_iter().collect();

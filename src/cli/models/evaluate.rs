@@ -135,16 +135,8 @@ async fn measure(
 ) -> Result<(Counts, Duration)> {
     let selection = select_models(config)?;
     let failures = Failures::default();
-    let (quiet, nothing) = (Arc::new(()), Arc::new(()));
-    let actors = Actors::start(
-        config,
-        selection,
-        Arc::new(()),
-        failures.clone(),
-        quiet,
-        nothing,
-    )
-    .await?;
+    let around = (Arc::new(()) as _, Arc::new(()) as _, Arc::default());
+    let actors = Actors::start(config, selection, Arc::new(()), failures.clone(), around).await?;
     let work = async {
         let translate = |text: &str| {
             let request = TranslationRequest {

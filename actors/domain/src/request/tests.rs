@@ -28,6 +28,8 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
             prop::sample::select(Format::ALL.to_vec()),
             prop::sample::select(Splitting::ALL.to_vec()),
             prop::option::of(xml_options().prop_map(Box::new)),
+            prop::option::of(".*"),
+            prop::collection::vec((".*", ".*").prop_map(|(s, t)| Term::new(s, t)), 0..3),
         ),
         (
             prop::collection::vec(tag(), 0..4),
@@ -43,7 +45,7 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
         .prop_map(
             |(
                 (task_id, message_id, text, source_language),
-                (format, splitting, xml),
+                (format, splitting, xml, glossary_id, terms),
                 (target_languages, target_language, model_type),
                 (conversation_id, priority, deadline_ms),
             )| {
@@ -54,6 +56,8 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
                     format,
                     splitting,
                     xml,
+                    glossary_id,
+                    terms,
                     source_language,
                     target_languages,
                     target_language,
@@ -196,4 +200,39 @@ fn the_limit_counts_characters_not_bytes() {
         request.validate(4).unwrap_err().code,
         ErrorCode::TextTooLong
     );
+}
+
+#[test]
+fn a_glossary_needs_the_source_and_terms_have_one_target() {
+    let read = |fields: &str| {
+        let json = format!(r#"{{"messageId":"m","text":"x",{fields}}}"#);
+        TranslationRequest::decode(json.as_bytes())
+    };
+    let refused = |fields: &str| read(fields).unwrap().validate(100).err();
+    let glossary = r#""targetLanguages":["fr","de"],"glossaryId":"g""#;
+    let error = refused(glossary).unwrap();
+    assert!(error.message.contains("needs sourceLanguage"), "{error}");
+    assert_eq!(
+        refused(&format!(r#"{glossary},"sourceLanguage":"en""#)),
+        None
+    );
+    let terms = r#""terms":[{"source":"a","target":"b"}]"#;
+    assert_eq!(refused(&format!(r#"{terms},"targetLanguage":"fr""#)), None);
+    for (fields, message) in [
+        (r#""targetLanguages":["fr","de"]"#, "one target language"),
+        (
+            r#""targetLanguage":"fr","glossary_id":"g","sourceLanguage":"en""#,
+            "cannot be used together",
+        ),
+    ] {
+        let error = refused(&format!("{terms},{fields}")).unwrap();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        assert!(error.message.contains(message), "{error}");
+    }
+    for wrong in [r#"["a","b"]"#, r#""a""#, r#"{"source":"a"}"#] {
+        let error = read(&format!(r#""targetLanguage":"fr","terms":[{wrong}]"#)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidRequest, "{wrong}");
+    }
+    let request = read(r#""targetLanguage":"fr","glossaryId":null,"terms":null"#).unwrap();
+    assert_eq!((request.glossary_id, request.terms), (None, Vec::new()));
 }

@@ -13,6 +13,7 @@ use crate::{
     pool::item::Verified,
     text::{
         self, Document,
+        glossary::Dictionary,
         plan::{Answer, SentencePlan, Use},
     },
 };
@@ -49,6 +50,7 @@ pub(super) struct Assembly {
     sentences: Vec<Sentence>,
     pieces: Vec<Piece>,
     space: Option<CacheSpace>,
+    glossary: Option<Arc<Dictionary>>,
     /// Version of the knowledge about the model that its text was read with.
     version: u64,
     /// When it was queued.
@@ -103,6 +105,7 @@ impl Assembly {
             sentences,
             pieces,
             space,
+            glossary,
             version,
         } = text;
         let missing = sentences
@@ -115,6 +118,7 @@ impl Assembly {
             sentences,
             pieces,
             space,
+            glossary,
             version,
             queued,
             checks: JobChecks::default(),
@@ -151,6 +155,7 @@ impl Assembly {
             sentences: self.sentences,
             pieces: self.pieces,
             space: self.space,
+            glossary: self.glossary,
             version: self.version,
         };
         Submission::new(self.job, text)
@@ -208,6 +213,7 @@ impl Assembly {
             source: self.job.source,
             target: self.job.target,
         };
+        let terms = self.sentences[piece.sentence].terms();
         let (whole, start) = (piece.whole.unwrap_or(number), piece.range.start);
         let parts: Vec<Piece> = parts
             .into_iter()
@@ -217,7 +223,7 @@ impl Assembly {
                 range: start + part.range.start..start + part.range.end,
                 whole: Some(whole),
                 tokens: part.tokens,
-                key: maker.key(&text[part.range], false),
+                key: maker.key(&text[part.range], false, terms),
                 align: false,
                 state: PieceState::Missing,
             })
@@ -383,7 +389,11 @@ impl Assembly {
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
-            confidence: self.statistics.confidence(),
+            confidence: match self.pieces.is_empty() {
+                // All that there is to translate are terms of a glossary.
+                true => 1.0,
+                false => self.statistics.confidence(),
+            },
             source: self.job.source,
             target: self.job.target,
             via: None,

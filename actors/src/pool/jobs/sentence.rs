@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    cache::{CacheKey, CacheSpace},
+    cache::{CacheKey, CacheSpace, TermsDigest},
     domain::Language,
     pool::item::StoreKey,
     text::{
@@ -24,6 +24,8 @@ pub(super) struct Sentence {
     answered: usize,
     /// How many of the others have no answer yet.
     missing: usize,
+    /// The terms of a glossary in it.
+    terms: Option<TermsDigest>,
 }
 
 enum SentenceState {
@@ -88,22 +90,34 @@ pub(super) struct PieceMaker<'a> {
 }
 
 impl PieceMaker<'_> {
-    fn piece(&self, sentence: usize, number: usize, asked: &Asked, align: bool) -> Piece {
+    fn piece(
+        &self,
+        sentence: usize,
+        (number, asked): (usize, &Asked),
+        align: bool,
+        terms: Option<&TermsDigest>,
+    ) -> Piece {
         Piece {
             sentence,
             asked: number,
             range: 0..asked.text.len(),
             whole: None,
             tokens: text::estimate_tokens(&asked.text).max(1),
-            key: self.key(&asked.text, align),
+            key: self.key(&asked.text, align, terms),
             align,
             state: PieceState::Missing,
         }
     }
 
-    /// Cache key of a text, if caching is enabled.
-    pub(super) fn key(&self, text: &str, align: bool) -> Option<CacheKey> {
+    /// Cache key of a text of a sentence with these terms, if caching is enabled.
+    pub(super) fn key(
+        &self,
+        text: &str,
+        align: bool,
+        terms: Option<&TermsDigest>,
+    ) -> Option<CacheKey> {
         let key = self.space?.key(self.source, self.target, text);
+        let key = terms.map_or(key, |terms| key.with_terms(terms));
         Some(if align { key.with_alignment() } else { key })
     }
 }
@@ -128,9 +142,15 @@ impl Sentence {
             pieces: Vec::new(),
             answered: 0,
             missing: 0,
+            terms: TermsDigest::of(document.units()[number].terms()),
         };
         sentence.ask(number, maker, pieces);
         sentence
+    }
+
+    /// The terms of a glossary in it.
+    pub(super) const fn terms(&self) -> Option<&TermsDigest> {
+        self.terms.as_ref()
     }
 
     /// Whether no more is to be translated.
@@ -180,7 +200,8 @@ impl Sentence {
             // A job has far fewer pieces than its text has bytes.
             self.pieces
                 .push(u32::try_from(pieces.len()).unwrap_or(u32::MAX));
-            pieces.push(maker.piece(number, text, asked, aligns && asked.is_marked));
+            let align = aligns && asked.is_marked;
+            pieces.push(maker.piece(number, (text, asked), align, self.terms.as_ref()));
         }
         self.missing = self.pieces.len() - self.answered;
     }

@@ -1,10 +1,12 @@
 //! A job on its way into a pool: its text is parsed already.
 
+use std::sync::Arc;
+
 use crate::{
     cache::CacheSpace,
     domain::{Job, JobOutcome, Lane, RequestError},
     model_text::{ModelText, Parsed},
-    text::Document,
+    text::{Document, glossary::Dictionary},
 };
 
 use super::sentence::{Piece, PieceMaker, Sentence};
@@ -24,6 +26,8 @@ pub(crate) struct ParsedText {
     pub(super) pieces: Vec<Piece>,
     /// Cache space; none if caching is disabled.
     pub(super) space: Option<CacheSpace>,
+    /// The glossary that it was read with.
+    pub(super) glossary: Option<Arc<Dictionary>>,
     /// Version of the knowledge about the model that it was read with.
     pub(super) version: u64,
 }
@@ -47,8 +51,15 @@ impl Submission {
     /// Parses the text again if more is known about its model by now. May panic if there is a bug in the parser.
     pub(super) fn read_for(&mut self, model: &ModelText) {
         if self.text.version != model.version() {
-            self.text = ParsedText::of(&self.job, model, self.text.space.as_ref());
+            let glossary = self.text.glossary.take();
+            self.text = ParsedText::of(&self.job, model, self.text.space.as_ref(), glossary);
         }
+    }
+
+    /// Whether there is nothing to translate in it, not even a term of a glossary.
+    pub(in crate::pool) fn is_untouched(&self) -> bool {
+        let mut sentences = self.text.sentences.iter();
+        self.text.pieces.is_empty() && sentences.all(|sentence| sentence.terms().is_none())
     }
 
     /// Number of pieces that need translation.
@@ -60,13 +71,18 @@ impl Submission {
 impl ParsedText {
     /// Parses the job's text as its model needs it. Done by the caller, not by the pool: it is the costliest step on a message's way and needs
     /// no shared state. Where translations are remembered, `space` names the pieces.
-    pub(crate) fn of(job: &Job, model: &ModelText, space: Option<&CacheSpace>) -> Self {
+    pub(crate) fn of(
+        job: &Job,
+        model: &ModelText,
+        space: Option<&CacheSpace>,
+        glossary: Option<Arc<Dictionary>>,
+    ) -> Self {
         let space = space.filter(|_| !job.order.fresh);
         let Parsed {
             document,
             profile,
             version,
-        } = model.parse(&job.order.request);
+        } = model.parse(&job.order.request, glossary.as_deref());
         let maker = PieceMaker {
             space,
             source: job.source,
@@ -80,6 +96,7 @@ impl ParsedText {
             sentences,
             pieces,
             space: space.cloned(),
+            glossary,
             document,
             version,
         }

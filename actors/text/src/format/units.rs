@@ -10,7 +10,9 @@ use super::{
 use crate::escape::Escape;
 use crate::{
     document::{Part, PartKind, Partner, Unit},
-    edges, estimate_tokens, oversize,
+    edges, estimate_tokens,
+    glossary::Dictionary,
+    oversize,
     recognise::{self, Token, TokenKind},
     sentences,
 };
@@ -23,7 +25,7 @@ pub(super) fn divide(
     options: &Options<'_>,
     units: &mut Vec<Arc<Unit>>,
 ) {
-    let tokens = tokens(run, options);
+    let tokens = tokens(text, run, options);
     let masked = masked(&run.plain, &tokens);
     let bits = bits(&run.atoms, &tokens);
     let assembly = Assembly {
@@ -31,6 +33,7 @@ pub(super) fn divide(
         plain: &run.plain,
         bits: &bits,
         escape,
+        glossary: options.glossary,
     };
     let mut next_bit = 0;
     let ends = match options.splitting {
@@ -49,14 +52,19 @@ pub(super) fn divide(
 }
 
 /// The tokens of a run, with the content that its format leaves as it is.
-fn tokens(run: &Run, options: &Options<'_>) -> Vec<Token> {
+fn tokens(text: &str, run: &Run, options: &Options<'_>) -> Vec<Token> {
     let found = beside_marks(
         run,
         &recognise::Options {
             patterns: options.patterns,
             known: options.known,
+            glossary: options.glossary,
         },
     );
+    let found = match options.glossary {
+        Some(_) => without_divided_terms(text, run, found),
+        None => found,
+    };
     let mut opaque = run
         .atoms
         .iter()
@@ -118,6 +126,31 @@ fn beside_marks(run: &Run, options: &recognise::Options<'_>) -> Vec<Token> {
     }
     all.extend(found);
     all
+}
+
+/// Leaves out the terms with markup inside, which would be lost with their words. A wrapped line divides no term.
+fn without_divided_terms(text: &str, run: &Run, mut tokens: Vec<Token>) -> Vec<Token> {
+    let mut from = 0;
+    tokens.retain(|token| {
+        if token.kind != TokenKind::Term {
+            return true;
+        }
+        let Range { start, end } = token.range;
+        from += run.atoms[from..]
+            .iter()
+            .take_while(|atom| atom.plain.end <= start)
+            .count();
+        let mut inside = run.atoms[from..]
+            .iter()
+            .take_while(|atom| atom.plain.start < end);
+        !inside.any(|atom| match atom.kind {
+            AtomKind::Text | AtomKind::Decoded => false,
+            AtomKind::Break => !text[atom.source.clone()].trim().is_empty(),
+            AtomKind::Opaque(_) => true,
+            AtomKind::Open(_) | AtomKind::Close(_) | AtomKind::Empty => atom.plain.start > start,
+        })
+    });
+    tokens
 }
 
 /// The plain text with its tokens made words or spaces, so that none of them ends a sentence. All
@@ -195,10 +228,11 @@ struct Assembly<'a> {
     plain: &'a str,
     bits: &'a [Bit],
     escape: Escape,
+    glossary: Option<&'a Dictionary>,
 }
 
 impl Assembly<'_> {
-    /// The unit whose words are `core`; `None` if only tokens are left in it.
+    /// The unit whose words are `core`; `None` if only tokens are left in it that stay as they are.
     fn unit(&self, core: Range<usize>, next_bit: &mut usize) -> Option<Unit> {
         let bits = self.bits;
         let from = *next_bit;
@@ -215,8 +249,9 @@ impl Assembly<'_> {
                 .count();
         let has_words = bits[first..end].iter().any(|bit| {
             let words = bit.plain.start.max(core.start)..bit.plain.end.min(core.end);
-            matches!(bit.kind, BitKind::Text | BitKind::Decoded)
-                && self.plain[words].contains(char::is_alphabetic)
+            bit.kind == BitKind::Token(TokenKind::Term)
+                || matches!(bit.kind, BitKind::Text | BitKind::Decoded)
+                    && self.plain[words].contains(char::is_alphabetic)
         });
         if !has_words {
             *next_bit = first;
@@ -253,6 +288,23 @@ impl Assembly<'_> {
             parts,
             escape: self.escape,
         })
+    }
+
+    fn token(&self, bit: &Bit, kind: TokenKind) -> PartKind {
+        let plain = &self.plain[bit.plain.clone()];
+        let target = self.glossary.filter(|_| kind == TokenKind::Term);
+        match target.and_then(|glossary| glossary.target(plain)) {
+            Some(target) => PartKind::Token {
+                kind,
+                visible: Some(target.into()),
+                written: Some(plain.into()),
+            },
+            None => PartKind::Token {
+                kind,
+                visible: (plain != &self.text[bit.source.clone()]).then(|| plain.into()),
+                written: None,
+            },
+        }
     }
 
     fn parts(&self, range: Range<usize>, core: Range<usize>) -> Vec<Part> {
@@ -301,9 +353,8 @@ impl Assembly<'_> {
                 }
                 BitKind::Break => parts.push(bit.source.clone(), PartKind::Break),
                 BitKind::Token(kind) => {
-                    let plain = &self.plain[bit.plain.clone()];
-                    let visible = (plain != &self.text[bit.source.clone()]).then(|| plain.into());
-                    parts.push(bit.source.clone(), PartKind::Token { kind, visible });
+                    let token = self.token(bit, kind);
+                    parts.push(bit.source.clone(), token);
                 }
                 BitKind::Text => {
                     let words = bit.plain.start.max(core.start)..bit.plain.end.min(core.end);

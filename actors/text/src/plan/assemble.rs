@@ -1,5 +1,7 @@
 //! Puts the translation of a sentence together, and checks it as a whole.
 
+use std::borrow::Cow;
+
 use super::{
     Answer, Checks, Flag, Use, Way, check,
     restore::{self, Out},
@@ -39,6 +41,7 @@ pub(super) fn assemble(
         encoder: Encoder::new(unit.escape, words),
         translation: Translation::default(),
         pending: String::new(),
+        terms: 0,
     };
     // Whether nothing was translated, and whether every byte is the source's.
     let (mut is_source, mut is_verbatim) = (true, true);
@@ -77,8 +80,15 @@ pub(super) fn assemble(
         is_verbatim = false;
         assembly.sent(sent, answer, &restored);
     }
-    let translation = assembly.finish();
-    if !is_verbatim && !is_complete(text, unit, &translation) {
+    let (translation, terms) = assembly.finish();
+    let all_terms = unit
+        .parts
+        .iter()
+        .filter(|part| part.target().is_some())
+        .count();
+    is_source &= all_terms == 0;
+    is_verbatim &= all_terms == 0;
+    if !is_verbatim && (terms != all_terms || !is_complete(text, unit, &translation)) {
         checks.note(Flag::Token);
         checks.note(Flag::SourceKept);
         checks.way = Way::Source;
@@ -94,12 +104,13 @@ pub(super) fn assemble(
 }
 
 /// Whether the translation holds every token exactly as often as the source, and no tag that it
-/// should not.
+/// should not. Terms of a glossary are counted where they are placed: their targets may well be translations of other words.
 fn is_complete(text: &str, unit: &Unit, translation: &Translation) -> bool {
     let mut tokens: Vec<&str> = unit
         .parts
         .iter()
         .filter(|part| matches!(part.kind, PartKind::Token { kind, .. } if kind.is_exact()))
+        .filter(|part| part.target().is_none())
         .map(|part| &text[part.range.clone()])
         .collect();
     let has_marks = unit.marks() > 0;
@@ -108,11 +119,21 @@ fn is_complete(text: &str, unit: &Unit, translation: &Translation) -> bool {
     }
     tokens.sort_unstable();
     tokens.dedup();
-    let (source, target) = (&text[unit.range.clone()], translation.to_text(text));
-    if slots::count(source, &tokens) != slots::count(&target, &tokens) {
+    let (source, target) = (with_targets(text, unit), translation.to_text(text));
+    if slots::count(&source, &tokens) != slots::count(&target, &tokens) {
         return false;
     }
-    !has_marks || unit.escape != Escape::None || tags(source) == tags(&target)
+    !has_marks || unit.escape != Escape::None || tags(&source) == tags(&target)
+}
+
+/// The unit as it stands in the message, with the targets of terms in their places.
+fn with_targets<'a>(text: &'a str, unit: &Unit) -> Cow<'a, str> {
+    if unit.parts.iter().all(|part| part.target().is_none()) {
+        return text[unit.range.clone()].into();
+    }
+    let parts = unit.parts.iter();
+    let parts = parts.map(|part| part.target().unwrap_or(&text[part.range.clone()]));
+    parts.collect()
 }
 
 /// The tags of a text, sorted.
@@ -135,6 +156,8 @@ struct Assembly<'a> {
     translation: Translation,
     /// Words that are not escaped yet.
     pending: String,
+    /// How many terms of a glossary are in it.
+    terms: usize,
 }
 
 impl Assembly<'_> {
@@ -156,16 +179,30 @@ impl Assembly<'_> {
         }
     }
 
-    /// A segment as it stands in the message.
+    /// A segment as it stands in the message, with the targets of terms in their places.
     fn source(&mut self, segment: &Segment) {
-        self.flush();
-        self.translation.push_source(segment.range.clone());
+        let unit = self.unit;
+        let parts = &unit.parts[segment.parts.clone()];
+        if parts.iter().all(|part| part.target().is_none()) {
+            self.flush();
+            self.translation.push_source(segment.range.clone());
+            return;
+        }
+        segment.parts.clone().for_each(|part| self.part(part));
     }
 
     fn part(&mut self, part: usize) {
-        self.flush();
-        let range = self.unit.parts[part].range.clone();
-        self.translation.push_source(range);
+        let part = &self.unit.parts[part];
+        match part.target() {
+            Some(target) => {
+                self.pending.push_str(target);
+                self.terms += 1;
+            }
+            None => {
+                self.flush();
+                self.translation.push_source(part.range.clone());
+            }
+        }
     }
 
     /// A segment that has no translation.
@@ -205,8 +242,9 @@ impl Assembly<'_> {
         self.words(&sent.trail, sent.is_upper);
     }
 
-    fn finish(mut self) -> Translation {
+    /// The translation, and how many terms are in it.
+    fn finish(mut self) -> (Translation, usize) {
         self.flush();
-        self.translation
+        (self.translation, self.terms)
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn first_modes(text: &str, unit: &Unit, profile: &Profile) -> Vec<Mod
         let PartKind::Token {
             kind,
             visible: hidden,
+            ..
         } = &part.kind
         else {
             return Mode::InPlace;

@@ -40,11 +40,13 @@ pub enum TokenKind {
     Keep,
     /// Characters that the model's vocabulary lacks.
     Unknown,
+    /// Term of a glossary. Its target stands in its place.
+    Term,
 }
 
 impl TokenKind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Custom,
         Self::Code,
         Self::Url,
@@ -63,6 +65,7 @@ impl TokenKind {
         Self::Math,
         Self::Keep,
         Self::Unknown,
+        Self::Term,
     ];
 
     /// Name for metrics and results.
@@ -87,6 +90,7 @@ impl TokenKind {
             Self::Math => "math",
             Self::Keep => "keep",
             Self::Unknown => "unknown",
+            Self::Term => "term",
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! A parameter that would change the translation is supported or refused; the page `docs/src/api-parity.md` lists each.
 
-use actix_web::http::StatusCode;
 use babelmesh_actors::domain::{Format, ModelType, Splitting, XmlOptions};
 
 use crate::{
@@ -27,6 +26,7 @@ pub(super) struct Options {
     pub(super) format: Format,
     pub(super) splitting: Splitting,
     pub(super) xml: Option<Box<XmlOptions>>,
+    pub(super) glossary_id: Option<String>,
     /// Tier for the kind of model that is asked for.
     pub(super) tier: ModelType,
     /// Whether the kind of model that was used is told.
@@ -38,8 +38,7 @@ impl Options {
     /// Reads the parameters of a translation into a language.
     ///
     /// # Errors
-    /// 400 with the name of the parameter for an unknown value, and for a parameter that would change the translation and is not supported;
-    /// 404 for a glossary.
+    /// 400 with the name of the parameter for an unknown value, and for a parameter that would change the translation and is not supported.
     pub(super) fn read(parameters: &Parameters, target: &str) -> Result<Self, ApiError> {
         refuse_unsupported(parameters)?;
         check_formality(parameters, target)?;
@@ -70,6 +69,7 @@ impl Options {
             format,
             splitting,
             xml: xml(parameters, format)?,
+            glossary_id: value(parameters, "glossary_id")?,
             tier: match model_type {
                 Some("quality_optimized" | "prefer_quality_optimized") => ModelType::Premium,
                 _ => ModelType::Basic,
@@ -102,9 +102,6 @@ pub(super) fn check_document(
 }
 
 fn refuse_unsupported(parameters: &Parameters) -> Result<(), ApiError> {
-    if parameters.has_value("glossary_id") {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "Glossary not found"));
-    }
     match REFUSED.iter().find(|name| parameters.has_value(name)) {
         Some(name) => Err(ApiError::bad(format!("'{name}' is not supported."))),
         None => Ok(()),
@@ -282,15 +279,15 @@ mod tests {
             ("ignore_tags", json!(["<x>"])),
             ("splitting_tags", json!(many)),
             ("non_splitting_tags", json!({"x": 1})),
-            ("glossary_id", json!("a")),
+            ("glossary_id", json!(["a"])),
+            ("glossary_ids", json!(["a"])),
             ("style_id", json!("a")),
             ("custom_instructions", json!(["a"])),
         ] {
             let mut body = json!({"tag_handling": "xml"});
             body[name] = wrong;
             let error = read(body.clone()).unwrap_err();
-            let is_named = error.message.contains(name) || error.message.starts_with("Glossary");
-            assert!(is_named, "{body}: {}", error.message);
+            assert!(error.message.contains(name), "{body}: {}", error.message);
         }
         for name in ["ignore_tags", "splitting_tags", "non_splitting_tags"] {
             for handling in ["html", ""] {

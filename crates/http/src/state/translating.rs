@@ -31,6 +31,7 @@ impl Api {
             format: options.format,
             splitting: options.splitting,
             xml: options.xml.clone(),
+            glossary_id: options.glossary_id.clone(),
             priority: Some(options.priority),
             // By which clients take turns, on another node too.
             conversation_id: Some(format!("http-{client}")),
@@ -40,6 +41,10 @@ impl Api {
         let Some(cluster) = &self.parts.cluster else {
             return self.translate_here(order, Locality::Node).await;
         };
+        if order.glossary_id.is_some() {
+            // Another node may not know the glossary yet: the intake has the terms go along.
+            return self.translate_here(order, Locality::Reachable).await;
+        }
         let nodes = cluster.candidate_nodes(&order);
         if nodes.is_better_elsewhere() {
             let answer = cluster.translate_among(order, nodes).await;

@@ -26,6 +26,8 @@ pub struct TopicSettingsConfig {
     pub results: TopicOverrides,
     /// Where the topic of dead letters differs.
     pub dead_letters: TopicOverrides,
+    /// Where the topic of glossaries differs from one partition that is compacted and kept forever.
+    pub glossaries: TopicOverrides,
     /// Where the topics of a language's jobs differ, over `jobs`.
     pub languages: BTreeMap<String, TopicOverrides>,
 }
@@ -45,6 +47,7 @@ impl Default for TopicSettingsConfig {
                 retention_ms: Some(30 * DAY_MS),
                 ..TopicOverrides::default()
             },
+            glossaries: TopicOverrides::default(),
             languages: BTreeMap::new(),
         }
     }

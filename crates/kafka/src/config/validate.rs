@@ -86,9 +86,13 @@ pub(super) fn check(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>) {
         &topics.jobs,
         &topics.results,
         &topics.dead_letters,
+        &topics.glossaries,
     ];
     for (i, name) in names.iter().enumerate() {
-        let valid = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
+        // Without a name, there are no glossaries.
+        let may_be_empty = std::ptr::eq(*name, &topics.glossaries);
+        let valid =
+            (may_be_empty || !name.is_empty()) && name.len() <= 200 && name.chars().all(plain);
         refuse_if(
             !valid,
             "kafka.topics",
@@ -230,6 +234,7 @@ pub(super) fn check_topics(kafka: &KafkaConfig, errors: &mut Vec<ConfigError>) {
         ("jobs", &all.jobs),
         ("results", &all.results),
         ("dead_letters", &all.dead_letters),
+        ("glossaries", &all.glossaries),
     ];
     tables.extend(kinds.map(|(name, table)| (format!("{TOPICS}.{name}"), table, &common)));
     let mut seen = BTreeMap::new();

@@ -20,7 +20,12 @@ fn every_topic_of_the_cluster_is_planned_once() {
         .into_iter()
         .map(|t| t.name)
         .collect();
-    assert_eq!(planned, kafka.topics.all(&languages));
+    let mut all = kafka.topics.all(&languages);
+    all.push(kafka.topics.glossaries.clone());
+    assert_eq!(planned, all);
+    let mut without = kafka;
+    without.topics.glossaries.clear();
+    assert_eq!(plan(&without, &languages).len(), all.len() - 1);
 }
 
 #[test]
@@ -60,6 +65,15 @@ fn a_language_goes_over_its_kind_and_the_kind_over_what_holds_for_all() {
             assert_eq!(topic.settings, french, "{}", topic.name);
         }
     }
+}
+
+#[test]
+fn the_last_record_of_each_glossary_is_kept() {
+    let table =
+        "[topic_settings]\nretention_ms = 1000\n[topic_settings.glossaries]\npartitions = 2\n";
+    let settings = settings_of(&config(table), TopicKind::Glossaries);
+    assert_eq!((settings.partitions, settings.retention_ms), (2, -1));
+    assert_eq!(settings.cleanup_policy, CleanupPolicy::Compact);
 }
 
 #[test]

@@ -43,6 +43,8 @@ impl NodeEvent<'_> {
             Self::RecordGivenUp { .. } => GIVEN_UP,
             Self::OffsetNotStored { .. } => "offset_not_stored",
             Self::PartitionDropped { .. } => "partition_dropped",
+            Self::GlossariesUnreadable { .. } => "glossaries_unreadable",
+            Self::GlossarySkipped { .. } => "glossary_skipped",
             Self::StatusFailed { .. } => "status_failed",
             Self::KeysRead { .. } => "keys_read",
             Self::KeysUnreadable { .. } => "keys_unreadable",

@@ -230,6 +230,24 @@ pub enum NodeEvent<'a> {
         /// Number of records that were read and not finished.
         unfinished: usize,
     },
+    /// The topic of glossaries cannot be read; it is tried again.
+    GlossariesUnreadable {
+        /// Its name.
+        topic: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// A record of the topic of glossaries cannot be used and was skipped.
+    GlossarySkipped {
+        /// The topic.
+        topic: &'a str,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// Why.
+        error: &'a str,
+    },
     /// A status request failed.
     StatusFailed {
         /// The error.

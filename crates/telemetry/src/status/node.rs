@@ -41,6 +41,12 @@ pub struct NodeStatus {
     /// Models that it should serve and cannot.
     #[serde(default)]
     pub broken_models: Vec<BrokenModel>,
+    /// Glossaries that it knows.
+    #[serde(default)]
+    pub glossaries: usize,
+    /// Whether it has read the topic of glossaries, or has none.
+    #[serde(default)]
+    pub glossaries_read: bool,
     /// Its cache, if enabled.
     #[serde(default)]
     pub cache: Option<CacheStatus>,
