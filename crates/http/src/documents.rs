@@ -37,7 +37,7 @@ pub(super) struct Documents {
 }
 
 /// How a document is translated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Work {
     /// Its language; detected if absent.
     pub(super) source: Option<Language>,
@@ -45,6 +45,8 @@ pub(super) struct Work {
     pub(super) target: Language,
     /// Quality tier wanted.
     pub(super) tier: ModelType,
+    /// Glossary whose terms are used.
+    pub(super) glossary_id: Option<String>,
 }
 
 /// A document to translate.

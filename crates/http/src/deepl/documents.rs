@@ -11,7 +11,7 @@ use babelmesh_actors::domain::ModelType;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{missing, options, pair};
+use super::{glossaries, missing, options, pair};
 use crate::{
     body::{Form, Parameters},
     documents::{NewDocument, Status, Taken, Work},
@@ -39,6 +39,8 @@ pub(crate) struct DocumentBody {
     formality: Option<String>,
     /// Accepted without effect.
     enable_document_minification: Option<bool>,
+    /// Id of a glossary for the two languages; needs `source_lang`.
+    glossary_id: Option<String>,
     /// API key, where one is needed and no header has it.
     auth_key: Option<String>,
 }
@@ -69,12 +71,19 @@ pub(crate) async fn upload(
         let name = if name.is_empty() { file.name } else { name };
         let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
         options::check_document(&parameters, target.as_str(), ending)?;
+        let glossary = parameters.text("glossary_id")?;
+        let glossary_id = glossary.filter(|id| !id.is_empty());
+        if let Some(id) = &glossary_id {
+            let source = source.map_or_else(String::new, |source| source.to_string());
+            glossaries::check(&api, id, &source, target.as_str())?;
+        }
         let document = NewDocument {
             bytes: file.bytes,
             work: Work {
                 source,
                 target,
                 tier: ModelType::default(),
+                glossary_id,
             },
             client: requester.client.clone(),
             client_id: requester.id,

@@ -95,6 +95,7 @@ pub(crate) async fn translate_file(
                 source,
                 target,
                 tier: ModelType::default(),
+                glossary_id: None,
             },
             client: requester.client.clone(),
             client_id: requester.id,

@@ -109,6 +109,7 @@ async fn segments(
         let segment = &document.segments()[number];
         let options = TranslationOptions {
             tier: work.tier,
+            glossary_id: work.glossary_id.clone(),
             format: segment.format,
             xml: segment.xml().map(Box::new),
             priority: Priority::Low,
