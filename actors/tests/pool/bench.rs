@@ -36,7 +36,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::fakes::{Fakes, WARM_UP};
+pub(crate) use crate::fakes::{Fakes, WARM_UP};
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 

@@ -7,6 +7,7 @@ mod caching;
 mod commands;
 mod deadlines;
 mod failover;
+mod fakes;
 mod glossary;
 mod many;
 mod offload;

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Happening {
+pub(super) enum Happening {
     Arrival {
         node: usize,
     },
@@ -28,6 +28,7 @@ enum Happening {
     },
 }
 
+/// When, in what order, and what.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct At(f64, u64, Happening);
 
@@ -40,5 +41,24 @@ impl Ord for At {
 impl PartialOrd for At {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// Future events, the next one first; those of one time in the order in which they were added.
+#[derive(Debug, Default)]
+pub(super) struct EventQueue {
+    events: BinaryHeap<Reverse<At>>,
+    sequence: u64,
+}
+
+impl EventQueue {
+    pub(super) fn push(&mut self, time: f64, what: Happening) {
+        self.sequence += 1;
+        self.events.push(Reverse(At(time, self.sequence, what)));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(f64, Happening)> {
+        let Reverse(At(time, _, what)) = self.events.pop()?;
+        Some((time, what))
     }
 }

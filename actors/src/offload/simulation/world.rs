@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    BATCH, Outcome, Scenario, TOKENS, batch_time,
+    BATCH, LOOK, OFFER_AGE, Outcome, Scenario, TOKENS, batch_time,
     event_queue::{EventQueue, Happening},
 };
 use crate::{
@@ -41,12 +41,11 @@ struct Node {
     published: (f64, Offer),
 }
 
-struct World {
+pub(super) struct World {
     scenario: Scenario,
     config: OffloadConfig,
     now: f64,
-    events: BinaryHeap<Reverse<At>>,
-    sequence: u64,
+    events: EventQueue,
     nodes: Vec<Node>,
     answers: Vec<u32>,
     delays: f64,
@@ -56,7 +55,7 @@ struct World {
 }
 
 impl World {
-    fn new(scenario: Scenario) -> Self {
+    pub(super) fn new(scenario: Scenario) -> Self {
         let nodes = scenario.load.iter().map(|_| Node {
             queue: VecDeque::new(),
             busy: Vec::new(),
@@ -76,8 +75,7 @@ impl World {
                 ..OffloadConfig::default()
             },
             now: 0.0,
-            events: BinaryHeap::new(),
-            sequence: 0,
+            events: EventQueue::default(),
             answers: Vec::new(),
             delays: 0.0,
             workers: 0,
@@ -96,12 +94,11 @@ impl World {
     }
 
     fn at(&mut self, time: f64, what: Happening) {
-        self.sequence += 1;
-        self.events.push(Reverse(At(time, self.sequence, what)));
+        self.events.push(time, what);
     }
 
-    fn run(mut self) -> Outcome {
-        while let Some(Reverse(At(time, _, what))) = self.events.pop() {
+    pub(super) fn run(mut self) -> Outcome {
+        while let Some((time, what)) = self.events.pop() {
             if time > self.scenario.seconds {
                 break;
             }
@@ -367,20 +364,27 @@ impl World {
         };
         node.memory.complete(&mut snapshot, offers, &config, now);
         let decision = decide_offload(&snapshot, &config, now);
+        self.carry_out(index, &decision, &config);
+        debug_assert!(snapshot.peers.iter().all(|peer| trip(peer, 1) >= 0.0));
+    }
+
+    /// Recalls, stops and starts remote workers of a node as decided.
+    fn carry_out(&mut self, index: usize, decision: &OffloadDecision, config: &OffloadConfig) {
+        let now = seconds(self.now);
         for (number, _) in &decision.recall {
             let peer = self.peer_of(index, *number).map(name);
             let error = PeerError::TimedOut(Duration::ZERO);
             if let Some(peer) = peer {
                 let memory = &mut self.nodes[index].memory;
-                memory.failed(&peer, &error, &config, now);
+                memory.failed(&peer, &error, config, now);
             }
             self.requeue(index, *number);
         }
         for (number, why) in &decision.stop {
-            if *why == super::RemoteWorkerStop::TooSlow
+            if *why == RemoteWorkerStop::TooSlow
                 && let Some(peer) = self.peer_of(index, *number).map(name)
             {
-                self.nodes[index].memory.leave_alone(&peer, &config, now);
+                self.nodes[index].memory.leave_alone(&peer, config, now);
             }
             let workers = &mut self.nodes[index].workers;
             if let Some(worker) = workers.iter_mut().find(|g| g.number == *number) {
@@ -401,7 +405,6 @@ impl World {
                 leaving: false,
             });
         }
-        debug_assert!(snapshot.peers.iter().all(|peer| trip(peer, 1) >= 0.0));
     }
 }
 

@@ -77,7 +77,7 @@ fn decision() -> Decision {
 }
 
 /// A node with everything that a page can show.
-fn node() -> (Telemetry, NodeStatus) {
+pub(super) fn node() -> (Telemetry, NodeStatus) {
     let telemetry = Telemetry::default();
     let metrics = telemetry.metrics();
     let pool: Arc<str> = Arc::from("m");
