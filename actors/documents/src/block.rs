@@ -363,16 +363,19 @@ impl Block {
         writer: &dyn Writer,
         written: &mut String,
     ) -> Option<()> {
+        // The reader passes over byte order marks at the start, and they count in no position: here they are characters.
+        let fragment = translation.trim_start_matches('\u{feff}');
+        let leading = &translation[..translation.len() - fragment.len()];
         let mut rendering = Rendering {
             block: self,
             items,
             writer,
             written,
-            words: String::new(),
+            words: leading.to_owned(),
             open: Vec::new(),
             seen: vec![false; self.marks.len()],
         };
-        let mut reader = Reader::from_str(translation);
+        let mut reader = Reader::from_str(fragment);
         reader.config_mut().allow_dangling_amp = true;
         let mut from = 0;
         loop {
@@ -380,7 +383,7 @@ impl Block {
             let to = usize::try_from(reader.buffer_position()).ok()?;
             match event {
                 Event::Text(_) | Event::GeneralRef(_) => {
-                    rendering.words.push_str(&unescaped(&translation[from..to]));
+                    rendering.words.push_str(&unescaped(&fragment[from..to]));
                 }
                 Event::Start(tag) => rendering.open(tag.name().as_ref())?,
                 Event::End(_) => rendering.close()?,

@@ -110,6 +110,14 @@ fn dividers_divide_and_so_do_containers_around_them() {
 }
 
 #[test]
+fn byte_order_marks_are_characters() {
+    let items = [words("\u{feff}A ", 0), words("b", 1), words("c d", 0)];
+    let expected = "0[\u{feff}\u{feff}\u{e9} x]1[y]";
+    let translation = "\u{feff}\u{feff}\u{e9} x<g1>y</g1>";
+    assert_eq!(rendered(&items, translation).unwrap(), expected);
+}
+
+#[test]
 fn a_translation_with_other_elements_is_refused() {
     let items = [
         words("A ", 0),
