@@ -130,7 +130,7 @@ fn topics_are_created_as_configured_and_only_once() {
 
     let (again, warnings) = good(&sandbox, &settings, &["create", "--alter"]);
     assert_eq!(again.matches(": ok").count(), 8, "{again}");
-    assert_eq!(again.lines().count(), 7, "{again}");
+    assert_eq!(again.lines().count(), 8, "{again}");
     assert_eq!(warnings, "");
     let (table, _) = good(&sandbox, &settings, &["describe"]);
     for part in ["as configured", "2 h", "30 d", "1 h", "1 min", "compact"] {
