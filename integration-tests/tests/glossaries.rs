@@ -288,7 +288,7 @@ fn every_node_knows_the_glossaries_also_after_a_restart_and_beside_records_that_
 #[test]
 fn requests_from_kafka_use_glossaries_and_terms_of_their_own() {
     let (sandbox, broker) = (Sandbox::new(), Broker::start());
-    let node = at(&broker, sandbox.node().set("glossaries.wait_ms", 500));
+    let node = at(&broker, sandbox.node().set("glossaries.wait_ms", 3_000));
     let id = create(node.http(), "board\tconseil");
     let mut backend = broker.backend();
     let mut ask = |message: &str, targets: &[&str], fields: Value| {

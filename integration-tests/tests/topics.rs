@@ -83,16 +83,16 @@ fn topics_are_created_as_configured_and_only_once() {
         );
 
     let (dry, _) = good(&sandbox, &settings, &["create", "--dry-run"]);
-    assert_eq!(dry.matches(": would be created: ").count(), 7, "{dry}");
+    assert_eq!(dry.matches(": would be created: ").count(), 8, "{dry}");
     let (states, _, code) = described(&sandbox, &settings);
-    assert_eq!((states.len(), code), (7, Some(1)));
+    assert_eq!((states.len(), code), (8, Some(1)));
     assert!(
         states.values().all(|topic| topic["exists"] == false),
         "a dry run makes nothing"
     );
 
     let (made, warnings) = good(&sandbox, &settings, &["create"]);
-    assert_eq!(made.matches(": created: ").count(), 7, "{made}");
+    assert_eq!(made.matches(": created: ").count(), 8, "{made}");
     assert_eq!(warnings, "");
     wait_until("every partition has a leader", PATIENCE, || {
         let (states, ..) = described(&sandbox, &settings);
@@ -106,6 +106,7 @@ fn topics_are_created_as_configured_and_only_once() {
         (&names.requests, 3, "7200000", "delete", "10485760"),
         (&names.results, 3, "7200000", "compact,delete", "10485760"),
         (&names.dead_letters, 3, "2592000000", "delete", "10485760"),
+        (&names.glossaries, 1, "-1", "compact", "10485760"),
         (&french, 5, "60000", "compact", "2000000"),
         (&bulk, 5, "60000", "compact", "2000000"),
         (&german, 3, "3600000", "delete", "2000000"),
@@ -128,8 +129,8 @@ fn topics_are_created_as_configured_and_only_once() {
     }
 
     let (again, warnings) = good(&sandbox, &settings, &["create", "--alter"]);
-    assert_eq!(again.matches(": ok").count(), 7, "{again}");
-    assert_eq!(again.lines().count(), 7, "{again}");
+    assert_eq!(again.matches(": ok").count(), 8, "{again}");
+    assert_eq!(again.lines().count(), 8, "{again}");
     assert_eq!(warnings, "");
     let (table, _) = good(&sandbox, &settings, &["describe"]);
     for part in ["as configured", "2 h", "30 d", "1 h", "1 min", "compact"] {

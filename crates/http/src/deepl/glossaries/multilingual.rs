@@ -255,8 +255,8 @@ pub(crate) async fn entries(
     api: web::Data<Api>,
 ) -> HttpResponse {
     let answer = async |parameters: Parameters, _: &Requester| {
-        let (source, target) = reading::pair(&parameters)?;
         let known = find(&api, &request)?;
+        let (source, target) = reading::pair(&parameters)?;
         let found = known.glossary().dictionary(source, target);
         let dictionary = found.ok_or_else(no_dictionary)?;
         Ok(HttpResponse::Ok().json(json!({"dictionaries": [{
