@@ -156,7 +156,8 @@ fn the_request_over_http_is_answered() {
     for page in ["README.md", "docs/src/http-api.md", "docs/src/examples.md"] {
         let text = read(page);
         let lines = blocks(&text, "sh").into_iter().flat_map(str::lines);
-        let curl: Vec<_> = lines.filter(|line| line.starts_with("curl ")).collect();
+        let is_text = |line: &&str| line.starts_with("curl ") && line.contains("/translate -d ");
+        let curl: Vec<_> = lines.filter(is_text).collect();
         assert_eq!(curl.len(), 1, "{page}: {curl:?}");
         commands.push(curl[0].to_owned());
     }

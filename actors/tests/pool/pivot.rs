@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::{
     bench::{Bench, capability, far, texts},
-    commands::{load, pause, unload},
+    commands::{load, unload},
 };
 
 /// A bench whose second step is done by these engines.
@@ -196,9 +196,12 @@ fn is_accepted(event: &Event) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_whose_route_loses_a_model_go_over_another_pivot() {
-    let mut bench = two_routes(FakeSpec::default()).await;
     // Their first steps wait in the pool of the model that is unloaded.
-    assert_eq!(pause(&bench, "en").await, Applied::Changed);
+    let mut bench = two_routes(FakeSpec {
+        load_ms: 1_000,
+        ..FakeSpec::default()
+    })
+    .await;
     bench.offer_with(texts(20), in_portuguese);
     while bench.count(is_accepted) == 0 {
         sleep(Duration::from_millis(5)).await;
@@ -228,7 +231,9 @@ async fn jobs_whose_route_has_a_broken_model_go_over_another_pivot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queued_jobs_of_a_broken_model_go_over_a_pivot() {
     let mut bench = portuguese(FakeSpec::default()).await;
+    // They are in its queue before it is known to be broken.
     let broken = FakeSpec {
+        load_ms: 300,
         fail_load: true,
         ..FakeSpec::default()
     };

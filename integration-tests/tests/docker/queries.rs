@@ -74,9 +74,12 @@ fn scraped() -> Metrics {
         .iter()
         .all(|name| metrics.contains_key(*name))
     });
-    let source = ["metrics.rs", "snapshot.rs", "snapshot/cluster_metrics.rs"].map(|file| {
-        fs::read_to_string(repository().join("crates/telemetry/src").join(file)).unwrap()
-    });
+    let source = [
+        "metrics/registration.rs",
+        "snapshot.rs",
+        "snapshot/cluster_metrics.rs",
+    ]
+    .map(|file| fs::read_to_string(repository().join("crates/telemetry/src").join(file)).unwrap());
     let source = source.concat();
     for (name, labels) in RARE {
         let short = name
