@@ -91,7 +91,10 @@ impl IntakeState {
             submitted: order.submitted,
             trace: order.trace.clone(),
             // A job that this node can do waits for no other one.
-            max_wait: nearer_than.map_or(self.start.max_wait, |_| Duration::ZERO),
+            max_wait: match nearer_than {
+                None if order.locality.waits() => self.start.max_wait,
+                _ => Duration::ZERO,
+            },
             nearer_than,
             stopping: self.stopping.subscribe(),
         };
