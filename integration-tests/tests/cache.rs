@@ -189,7 +189,8 @@ fn a_redis_that_hangs_dies_or_is_not_there_costs_no_message() {
         "a Redis that hangs, dies and comes back, slowest answer",
         format!("{slowest:.1} s"),
     );
-    assert!(slowest < 3.0, "{slowest} s");
+    // It was hung for three seconds, and away for more than two.
+    assert!(slowest < 10.0, "{slowest} s");
 }
 
 #[test]

@@ -29,6 +29,8 @@ use babelmesh_models::{EngineKind, Model, forms};
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Ctranslate2, EngineKind::RustBert];
 const BATCH: usize = 50;
+/// How soon an engine ends that nobody needs. A batch in the middle of which it is would take far longer.
+const SOON: Duration = Duration::from_secs(5);
 const LEAST_AGREEMENT: f64 = 0.95;
 /// Where two engines choose differently, both choices were about as good.
 const LARGEST_SCORE_DIFFERENCE: f32 = 0.05;
@@ -291,10 +293,7 @@ fn a_damaged_form_is_refused_by_the_name_of_its_file() {
                     .unwrap(),
             );
             assert_eq!(answer.kind, FailureKind::Unloadable);
-            assert!(
-                ends_within(&mut started, Duration::from_secs(1)),
-                "{engine} goes on"
-            );
+            assert!(ends_within(&mut started, SOON), "{engine} goes on");
             answer.message
         };
         let message = load(Path::new("/nowhere"));
@@ -332,22 +331,16 @@ fn bytes_that_are_no_frame_end_the_engine() {
             .unwrap()
             .write_all(&[0xff; 64])
             .unwrap();
-        assert!(
-            ends_within(&mut started, Duration::from_secs(1)),
-            "{engine} goes on"
-        );
+        assert!(ends_within(&mut started, SOON), "{engine} goes on");
     }
 }
 
 #[test]
-fn an_engine_ends_within_a_second_of_its_pipe() {
+fn an_engine_ends_soon_after_its_pipe() {
     for engine in ENGINES {
         let mut idle = loaded(engine);
         drop(idle.take_input());
-        assert!(
-            ends_within(&mut idle, Duration::from_secs(1)),
-            "{engine} goes on when idle"
-        );
+        assert!(ends_within(&mut idle, SOON), "{engine} goes on when idle");
 
         let mut busy = loaded(engine);
         let long = vec![OWN.concat(); 2_000];
@@ -362,10 +355,7 @@ fn an_engine_ends_within_a_second_of_its_pipe() {
             "{engine} was not busy"
         );
         drop(busy.take_input());
-        assert!(
-            ends_within(&mut busy, Duration::from_secs(1)),
-            "{engine} goes on mid-batch"
-        );
+        assert!(ends_within(&mut busy, SOON), "{engine} goes on mid-batch");
     }
 }
 
@@ -392,7 +382,7 @@ fn no_engine_outlives_its_parent() {
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert!(
-            within(Duration::from_secs(1), || !processes::is_alive(pid)),
+            within(SOON, || !processes::is_alive(pid)),
             "{engine} goes on"
         );
     }

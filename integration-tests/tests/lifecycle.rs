@@ -255,7 +255,8 @@ fn a_node_whose_engine_hangs_and_whose_broker_is_gone_ends_within_its_budget() {
     node.signal(Signal::TERM);
     let status = node.wait(PATIENCE);
     let took = told.elapsed();
-    assert!(took < Duration::from_secs(6), "{took:?}: {}", node.log());
+    // Its budget, and what a busy machine adds.
+    assert!(took < Duration::from_secs(9), "{took:?}: {}", node.log());
     assert_eq!(status.code(), Some(0), "{}", node.log());
     wait_until("the engine is dead", Duration::from_secs(2), || {
         engines.iter().all(|engine| !processes::is_alive(*engine))

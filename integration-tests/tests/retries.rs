@@ -95,7 +95,7 @@ fn a_deadline_that_is_shorter_than_the_outage_is_answered_in_time() {
     }
     let slowest = *backend.ids.latencies(|_| true).last().unwrap();
     // The pool looks at deadlines ten times a second; the rest is the way to the results and a busy machine.
-    assert!(slowest < 3.0, "answered after {slowest:.1} s");
+    assert!(slowest < 10.0, "answered after {slowest:.1} s");
     // Nothing is left that the engines would be given when they are back.
     fs::remove_file(&fail).unwrap();
     node.wait_for_strength(2);
