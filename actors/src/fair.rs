@@ -10,12 +10,16 @@
 //! with it before the turn of those that came later: exact turns would finish the work of thousands of clients all at the same time, at the end.
 //! Clients with [much work](Turns::note_waiting) take exact turns, after those with little work of the same multiple.
 
+mod clients;
+
 use std::{
     collections::{BTreeSet, HashMap},
     hash::Hash,
 };
 
 use tokio::time::Instant;
+
+pub(crate) use clients::ClientTurns;
 
 /// Units of the clock in one unit of cost: a service of one unit is shared by all clients.
 const UNITS: u64 = 1 << 16;
@@ -199,6 +203,11 @@ impl<K: Copy + Ord + Hash> FairQueue<K> {
         if let Some(place) = self.places.get(&client) {
             self.order.insert((*place, client));
         }
+    }
+
+    /// Whether a client has work.
+    pub(crate) fn contains(&self, client: K) -> bool {
+        self.places.contains_key(&client)
     }
 
     /// Clients that have work.

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 const LARGE: usize = 10;
 const TEXTS: usize = 22;
 const SENTENCES: usize = 50;
+/// Messages that come at once.
+const FLOOD: usize = 6_000;
 /// Short requests that are sent meanwhile.
 const SHORT: usize = 10;
 
@@ -94,6 +96,36 @@ fn short_requests_pass_a_client_with_ten_large_ones() {
         statuses.into_iter().all(|status| status == 200),
         "the large ones are not starved"
     );
+}
+
+#[test]
+fn thousands_of_urgent_messages_with_keys_of_their_own_delay_http_by_little() {
+    let sandbox = Sandbox::new();
+    let (node, http) = start(&sandbox, |settings| settings);
+    let mut backend = node.backend();
+    for number in 0..FLOOD {
+        let id = format!("m{number}");
+        let mut message = request(&id, "We will see the garden tomorrow.", &["fr"], &id);
+        message["priority"] = json!("high");
+        backend.ask(&message);
+    }
+    backend.flush();
+    wait_until("most of the messages wait", PATIENCE, || {
+        waiting(&node) >= FLOOD * 3 / 4
+    });
+    let before = waiting(&node);
+    for _ in 0..SHORT {
+        let answer = post(http, "192.0.2.2", &json!("Good morning to you all."));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let meanwhile = before.saturating_sub(waiting(&node));
+    println!("{meanwhile} messages while {SHORT} requests were answered");
+    // About a batch for each.
+    assert!(meanwhile < FLOOD / 3, "{meanwhile} of {FLOOD} went before");
+    backend.read_all(PATIENCE);
+    backend.ids.assert_exactly_once();
+    assert_eq!(backend.ids.answered(), FLOOD);
+    assert!(backend.ids.all().all(|answer| answer.error().is_empty()));
 }
 
 #[test]

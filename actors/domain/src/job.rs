@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
-    ClientId, Lane, Language, ModelType, RequestError, TextChecks, Trace, TranslationRequest,
+    ClientId, Lane, Language, ModelType, Origin, RequestError, TextChecks, Trace,
+    TranslationRequest,
 };
 
 /// Where a job came from: a position in a source whose positions are completed one by one.
@@ -120,6 +121,19 @@ impl Order {
     }
 }
 
+impl Order {
+    /// The client that takes turns with others: the conversation, else the message alone.
+    #[must_use]
+    pub fn client(&self) -> ClientId {
+        // Only records wait for a node that is away.
+        let origin = match self.locality.waits() {
+            true => Origin::Records,
+            false => Origin::Calls,
+        };
+        ClientId::of(self.request.key()).from_origin(origin)
+    }
+}
+
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The text is the sender's; it stays out of logs.
@@ -155,7 +169,7 @@ impl Job {
     /// The client, for fair scheduling.
     #[must_use]
     pub fn client(&self) -> ClientId {
-        self.order.request.client()
+        self.order.client()
     }
 
     /// The outcome of a job whose text is passed through: it contains no words, or is in the target language already.

@@ -11,7 +11,7 @@ mod request;
 mod result;
 mod trace;
 
-pub use client::ClientId;
+pub use client::{ClientId, Origin};
 pub use error::{ErrorCode, RequestError};
 pub use format::{Format, InvalidElements, Splitting, UnknownFormat, UnknownSplitting, XmlOptions};
 pub use glossary::{

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ClientId, Lane, Lanes, Order},
-    fair::FairQueue,
+    fair::{ClientTurns, FairQueue},
 };
 
 /// Shares of the lanes while all of them have orders.
@@ -30,13 +30,13 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Queue {
     clients: HashMap<ClientId, VecDeque<(Order, u32)>>,
-    turns: FairQueue<ClientId>,
+    turns: ClientTurns,
 }
 
 impl Pending {
     /// Queues an order that was tried so often before.
     pub(super) fn push(&mut self, order: Order, tries: u32) {
-        let (lane, client) = (order.request.lane(), order.request.client());
+        let (lane, client) = (order.request.lane(), order.client());
         let now = Instant::now();
         let queue = &mut self.lanes[lane];
         let orders = queue.clients.entry(client).or_default();
@@ -126,7 +126,7 @@ mod tests {
             let mut count = 0;
             while let Some((order, _)) = pending.pop() {
                 count += 1;
-                let before = last.insert((order.request.client(), order.request.lane()), order.ticket.offset);
+                let before = last.insert((order.client(), order.request.lane()), order.ticket.offset);
                 prop_assert!(before.is_none_or(|before| before < order.ticket.offset));
             }
             prop_assert_eq!((count, pending.len()), (orders.len(), 0));

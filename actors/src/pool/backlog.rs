@@ -51,7 +51,7 @@ impl From<BatchBudget> for BatchLimits {
 pub struct LaneLoad {
     /// Waiting tokens of all clients.
     pub tokens: u64,
-    /// Other clients with waiting work.
+    /// Other clients with waiting work, as if each had as large a share as this one: the clients of another origin share what one origin gets.
     pub other_clients: usize,
     /// Waiting tokens of the client.
     pub own_tokens: u64,
@@ -211,7 +211,7 @@ impl Backlog {
         let own = queue.client(client);
         LaneLoad {
             tokens: queue.tokens(),
-            other_clients: queue.clients() - usize::from(own.is_some()),
+            other_clients: queue.rivals(client),
             own_tokens: own.map_or(0, ClientQueue::tokens),
             own_messages: own.map_or(0, ClientQueue::messages),
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::client::ClientQueue;
 use crate::{
     domain::ClientId,
-    fair::FairQueue,
+    fair::ClientTurns,
     pool::{batching::BatchShape, item::Item},
 };
 
@@ -25,7 +25,7 @@ pub(super) const QUANTUM: u32 = 128;
 #[derive(Debug)]
 pub(super) struct LaneQueue {
     clients: HashMap<ClientId, ClientQueue>,
-    turns: FairQueue<ClientId>,
+    turns: ClientTurns,
     /// How many items were queued when.
     ages: BTreeMap<Instant, usize>,
     items: usize,
@@ -38,7 +38,7 @@ impl Default for LaneQueue {
     fn default() -> Self {
         Self {
             clients: HashMap::new(),
-            turns: FairQueue::with_quantum(QUANTUM.into()),
+            turns: ClientTurns::with_quantum(QUANTUM.into()),
             ages: BTreeMap::new(),
             items: 0,
             tokens: 0,
@@ -234,6 +234,11 @@ impl LaneQueue {
 
     pub(super) fn clients(&self) -> usize {
         self.turns.len()
+    }
+
+    /// How many clients with shares like its own take turns with a client of this id.
+    pub(super) fn rivals(&self, client: ClientId) -> usize {
+        self.turns.rivals(client)
     }
 
     pub(super) fn client(&self, client: ClientId) -> Option<&ClientQueue> {
