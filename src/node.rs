@@ -34,7 +34,7 @@ pub(crate) use crate::failure::error_chain;
 pub use crate::telemetry::status::{BrokenModel, NodeStatus, SourceStatus, StatusSource};
 pub use actors::Actors;
 pub use engines::registry;
-pub(crate) use engines::{find_folder, select as select_models};
+pub(crate) use engines::{find_folder, lines as error_lines, select as select_models, usable};
 pub use socket::{SocketRequest, ask, ask_cluster, ask_command, ask_translation, default_socket};
 
 use crate::{

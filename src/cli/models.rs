@@ -15,14 +15,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use babelmesh_models::{EngineKind, Model, ModelRegistry};
+use babelmesh_models::{EngineKind, Model, ModelRegistry, RegistryError};
 use clap::{Args, Subcommand};
+use comfy_table::Table;
 
 use super::{
-    Globals, registry,
+    Globals,
     table::{lines, table},
 };
-use crate::node::error_chain;
+use crate::node::{error_chain, error_lines, usable};
 
 #[derive(Debug, Args)]
 pub(super) struct ModelsArgs {
@@ -66,24 +67,39 @@ enum ModelsCommand {
 pub(super) fn run(args: ModelsArgs, globals: &Globals) -> Result<ExitCode> {
     let config = globals.config.load(&[])?;
     match args.command {
-        ModelsCommand::List { json } => list(&registry(&config)?, json),
-        ModelsCommand::Show { id, json } => show(&registry(&config)?, &id, json),
+        ModelsCommand::List { json } => list(&usable(&config), json),
+        ModelsCommand::Show { id, json } => show(&usable(&config).0, &id, json),
         ModelsCommand::Fetch(args) => fetch::fetch(&config, &args),
         ModelsCommand::Mirror(args) => fetch::mirror(&config, &args),
         ModelsCommand::Import(args) => import::run(&config, args),
         ModelsCommand::Remove(args) => remove::run(&config, &args),
         ModelsCommand::Evaluate(args) => evaluate::run(config, &args),
-        ModelsCommand::Verify { ids } => verify(&registry(&config)?, &ids),
+        ModelsCommand::Verify { ids } => verify(&usable(&config), &ids),
     }
 }
 
-fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
+/// The models that can be used, and what is wrong with the other folders.
+type Found = (ModelRegistry, Vec<RegistryError>);
+
+/// Lists what can be used.
+///
+/// # Errors
+/// When there are folders that cannot be used.
+fn list((registry, problems): &Found, json: bool) -> Result<ExitCode> {
     let mut output = io::stdout().lock();
     if json {
         let manifests: Vec<_> = registry.iter().map(Model::manifest).collect();
         writeln!(output, "{}", serde_json::to_string_pretty(&manifests)?)?;
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        write!(output, "{}", lines(&listing(registry)))?;
     }
+    match problems.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        problems => bail!("reading the model directories{}", error_lines(problems)),
+    }
+}
+
+fn listing(registry: &ModelRegistry) -> Table {
     let mut table = table(&[
         "model", "kind", "from", "to", "tier", ">MB", "licence", "folder",
     ]);
@@ -100,8 +116,7 @@ fn list(registry: &ModelRegistry, json: bool) -> Result<ExitCode> {
             model.directory().display().to_string(),
         ]);
     }
-    write!(output, "{}", lines(&table))?;
-    Ok(ExitCode::SUCCESS)
+    table
 }
 
 /// Languages, or their number where they are too many for a column; `models show` lists them.
@@ -159,16 +174,21 @@ fn show(registry: &ModelRegistry, id: &str, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(registry: &ModelRegistry, ids: &[String]) -> Result<ExitCode> {
-    if let Some(unknown) = ids.iter().find(|id| registry.get(id).is_none()) {
+/// Verifies the models of these ids, or all. A folder whose manifest cannot be read counts as bad, by its name.
+fn verify((registry, problems): &Found, ids: &[String]) -> Result<ExitCode> {
+    let is_asked = |id: &str| ids.is_empty() || ids.iter().any(|asked| asked == id);
+    let unreadable: Vec<_> = problems.iter().filter(|p| is_asked(&p.subject())).collect();
+    let is_known =
+        |id: &String| registry.get(id).is_some() || unreadable.iter().any(|p| p.subject() == *id);
+    if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
         bail!("unknown model \"{unknown}\"; see `babelmesh models list`");
     }
     let mut output = io::stdout().lock();
-    let mut bad = 0;
-    for model in registry
-        .iter()
-        .filter(|model| ids.is_empty() || ids.iter().any(|id| id == model.id()))
-    {
+    let mut bad = unreadable.len();
+    for problem in unreadable {
+        writeln!(output, "{}: {}", problem.subject(), error_chain(problem))?;
+    }
+    for model in registry.iter().filter(|model| is_asked(model.id())) {
         match model.verify() {
             Ok(()) => writeln!(output, "{}: verified", model.id())?,
             Err(error) => {

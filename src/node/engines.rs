@@ -94,14 +94,14 @@ pub fn registry(config: &Config) -> Result<ModelRegistry> {
 }
 
 /// Every model in the configured folders that can be used, and what is wrong with the others.
-pub(super) fn usable(config: &Config) -> (ModelRegistry, Vec<RegistryError>) {
+pub(crate) fn usable(config: &Config) -> (ModelRegistry, Vec<RegistryError>) {
     let folders = folders(config);
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     ModelRegistry::scan_usable(&folders)
 }
 
 /// Errors, each in a line of its own.
-pub(super) fn lines(errors: &[RegistryError]) -> String {
+pub(crate) fn lines(errors: &[RegistryError]) -> String {
     let lines = errors.iter().map(|error| format!("\n  {}", chain(error)));
     lines.collect()
 }
