@@ -1,15 +1,10 @@
 //! The live dashboard: a static page, and a feed that tells it once a second how the node is.
 
-mod feed;
 mod live;
 
-use actix_web::{
-    HttpResponse,
-    http::header,
-    web::{self, ServiceConfig},
-};
+use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 
-pub use feed::Feed;
+use crate::edge;
 pub(crate) use live::{LiveFeed, Shutdown};
 
 /// Nothing is loaded from elsewhere, and nothing runs that is not in our files.
@@ -57,7 +52,7 @@ pub(crate) fn routes(to: &mut ServiceConfig) {
                 .insert_header((header::CACHE_CONTROL, "no-cache"))
                 .body(text)
         };
-        to.route(path, web::get().to(page));
+        to.service(edge::get(path, page));
     }
-    to.route("/live/feed", web::get().to(live::socket));
+    to.service(edge::get("/live/feed", live::socket));
 }

@@ -33,6 +33,7 @@ mod docs;
 mod documents;
 mod edge;
 mod error;
+mod feed;
 mod health;
 mod hosts;
 pub mod keys;
@@ -67,7 +68,7 @@ use actix_web::{
 use anyhow::{Result, anyhow};
 use babelmesh_telemetry::failure::Failures;
 pub use config::HttpConfig;
-pub use dashboard::Feed;
+pub use feed::Feed;
 pub use health::{Health, Readiness};
 pub use peers::Peers;
 pub use starting::StartingServer;

@@ -44,7 +44,7 @@ use super::{
     rate::Rate,
     refusal, tracing as watched,
 };
-use crate::{config::HttpConfig, dashboard::Feed, documents::Documents, peers::Peers};
+use crate::{config::HttpConfig, documents::Documents, feed::Feed, peers::Peers};
 
 /// How long it is believed what this node and others can do.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

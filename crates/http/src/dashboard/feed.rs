@@ -101,6 +101,11 @@ impl Feed {
             text: text.chars().take(LONGEST).collect(),
         });
     }
+
+    fn intake(&self, change: &str, tokens: u64) {
+        let text = format!("intake {change}, {tokens} tokens queued");
+        self.add(Kind::Intake, "", text);
+    }
 }
 
 /// Milliseconds since 1970.
@@ -180,14 +185,8 @@ impl Observer for Feed {
                 let text = format!("{jobs} jobs retried in {seconds:.1} s: {code}");
                 self.add(Kind::Failure, "", text);
             }
-            Event::IntakePaused { tokens } => {
-                let text = format!("intake paused, {tokens} tokens queued");
-                self.add(Kind::Intake, "", text);
-            }
-            Event::IntakeResumed { tokens } => {
-                let text = format!("intake resumed, {tokens} tokens queued");
-                self.add(Kind::Intake, "", text);
-            }
+            Event::IntakePaused { tokens } => self.intake("paused", *tokens),
+            Event::IntakeResumed { tokens } => self.intake("resumed", *tokens),
             _ => {}
         }
     }

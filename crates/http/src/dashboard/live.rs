@@ -18,8 +18,11 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::feed::{Feed, now_ms};
-use crate::{Health, Parts, Readiness, peers::Peers};
+use crate::{
+    Health, Parts, Readiness,
+    feed::{Feed, now_ms},
+    peers::Peers,
+};
 
 /// How often the node is looked at.
 const EVERY: Duration = Duration::from_secs(1);
