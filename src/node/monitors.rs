@@ -1,7 +1,7 @@
 //! Periodic checks of a node.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -18,10 +18,12 @@ use super::{
     pools::Pools,
     source::Sources,
 };
-use crate::kafka::topics::TopicNames;
+use crate::{kafka::topics::TopicNames, telemetry::events::NodeEvent};
 
 /// Interval of lag updates to pools.
 const LAG_TICK: Duration = Duration::from_secs(1);
+/// How often the readers of topics are looked at.
+const READERS_TICK: Duration = Duration::from_secs(5);
 /// How often is looked at least whether models can be loaded.
 const MODELS_TICK: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,28 @@ pub(super) fn lag(
                 .map(|target| (*target, sources.unread(&topics, *target)))
                 .collect();
             lags.set(|target| unread.get(&target).copied().unwrap_or(0));
+        }
+    })
+}
+
+/// Says when a reader of topics is blocked, and when it goes on.
+pub(super) fn blocked_readers(sources: Sources) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(READERS_TICK);
+        let mut before = BTreeMap::new();
+        loop {
+            tick.tick().await;
+            let blocked = sources.blocked().into_iter();
+            let blocked: BTreeMap<_, _> = blocked.map(|p| (p.topic, p.problem)).collect();
+            for (topic, problem) in &blocked {
+                if !before.contains_key(topic) {
+                    NodeEvent::TopicUnusable { topic, problem }.emit();
+                }
+            }
+            for topic in before.keys().filter(|topic| !blocked.contains_key(*topic)) {
+                NodeEvent::TopicUsable { topic }.emit();
+            }
+            before = blocked;
         }
     })
 }

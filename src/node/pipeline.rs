@@ -54,6 +54,8 @@ pub(super) struct Pipelines {
 
 struct Pipeline {
     group: String,
+    /// The first topic that it reads.
+    topic: Arc<str>,
     gauges: Arc<DeliveryGauges>,
     clients: Clients,
     reader: Reader,
@@ -148,6 +150,8 @@ impl Pipeline {
             flow: Arc::clone(&self.flow),
             lag: self.reader.lag(),
             delivery: Arc::clone(&self.gauges),
+            heartbeats: self.reader.heartbeats(),
+            topic: Arc::clone(&self.topic),
         }
     }
 
@@ -249,6 +253,11 @@ impl Build<'_> {
         )?;
         Ok(Pipeline {
             group: group.to_owned(),
+            topic: topics
+                .first()
+                .map(String::as_str)
+                .unwrap_or_default()
+                .into(),
             gauges,
             clients: self.clients.clone(),
             reader,

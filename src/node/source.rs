@@ -9,8 +9,8 @@ use babelmesh_actors::{
 
 use crate::{
     kafka::{
-        gauges::DeliveryGauges, lag::LagGauge, ownership::Ownership, topic_health::TopicHealth,
-        topics::TopicNames,
+        gauges::DeliveryGauges, heartbeat::ReaderHeartbeats, lag::LagGauge, ownership::Ownership,
+        topic_health::TopicHealth, topics::TopicNames,
     },
     telemetry::status::{SourceStatus, TopicProblem},
 };
@@ -22,6 +22,9 @@ pub(super) struct Source {
     pub(super) flow: Arc<Flow>,
     pub(super) lag: Arc<LagGauge>,
     pub(super) delivery: Arc<DeliveryGauges>,
+    pub(super) heartbeats: ReaderHeartbeats,
+    /// The first of its topics, which stands for all of them.
+    pub(super) topic: Arc<str>,
 }
 
 /// The sources of a node.
@@ -42,6 +45,7 @@ impl Sources {
     /// Problems of topics and of assigned partitions.
     pub(super) fn problems(&self) -> Vec<TopicProblem> {
         let mut problems = self.topics.problems();
+        problems.extend(self.blocked());
         for Source { lag, delivery, .. } in [&self.requests, &self.jobs] {
             problems.extend(delivery.unwritable());
             // That a partition waits for a topic is told with that topic.
@@ -65,6 +69,19 @@ impl Sources {
             }));
         }
         problems
+    }
+
+    /// Problems of topics whose reader is blocked.
+    pub(super) fn blocked(&self) -> Vec<TopicProblem> {
+        let problem = |source: &Source| {
+            let problem = source.heartbeats.problem()?.to_owned();
+            let topic = source.topic.to_string();
+            Some(TopicProblem { topic, problem })
+        };
+        [&self.requests, &self.jobs]
+            .into_iter()
+            .filter_map(problem)
+            .collect()
     }
 
     /// Unread work for a language, in tokens.

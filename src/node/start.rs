@@ -225,6 +225,8 @@ impl Core {
         let (topics, lags) = (&config.kafka.topics, self.actors.lags());
         let lag = monitors::lag(topics, self.served.clone(), self.sources.clone(), lags);
         parts.push(TaskPart(lag));
+        let blocked = monitors::blocked_readers(self.sources.clone());
+        parts.push(TaskPart(blocked));
         if config.kafka.bootstrap_servers != EMBEDDED {
             // With an embedded broker no other node can do the work.
             let pools = Arc::clone(self.actors.pools());

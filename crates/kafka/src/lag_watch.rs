@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 use self::coverage::Coverage;
 use super::{
     client,
+    heartbeat::Heartbeat,
     lag::LagGauge,
     member::{Member, MemberConsumer},
     topic_health::TopicHealth,
@@ -42,12 +43,14 @@ impl LagWatch {
         member: Arc<Member>,
         gauge: Arc<LagGauge>,
         health: Arc<TopicHealth>,
+        heartbeat: Arc<Heartbeat>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let watch = move || {
             let mut check_at = Instant::now();
             let mut coverage = Coverage::new(health);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
+                heartbeat.beat();
                 if let Some(consumer) = member.consumer() {
                     look(&consumer, &gauge, |topic| member.holds_back(topic));
                 }

@@ -30,6 +30,7 @@ pub mod embedded;
 pub mod gauges;
 pub mod glossaries;
 mod headers;
+pub mod heartbeat;
 pub mod jobs;
 pub mod lag;
 mod lag_watch;

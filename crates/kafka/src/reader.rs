@@ -2,6 +2,7 @@
 
 mod departure;
 mod fencing;
+mod handler;
 mod permission;
 mod reading;
 
@@ -18,9 +19,7 @@ use std::{
 };
 
 use babelmesh_actors::{
-    containment::contain,
-    domain::Ticket,
-    events::{Event, Observer, Stage},
+    events::{Event, Observer},
     flow::{Flow, Gate},
 };
 use babelmesh_telemetry::{events::NodeEvent, failure::Failures};
@@ -28,27 +27,27 @@ use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::BorrowedMessage,
 };
 
 pub use self::{
     departure::{Departure, GroupDeparture},
+    handler::Handler,
     reading::Reading,
 };
 use self::{
     fencing::{Fences, PAUSE},
+    handler::handle,
     permission::Permission,
 };
 use super::{
     client,
+    heartbeat::{Heartbeat, ReaderHeartbeats},
     lag::LagGauge,
     lag_watch::LagWatch,
     member::{Assignment, Member, MemberConsumer},
     ownership::Ownership,
     polled_producer,
-    publisher_handle::{Command, CompletedBatch, Ingested},
-    record::weight,
-    rejected_records::Refusals,
+    publisher_handle::{Command, Ingested},
     threads::join_within,
     topic_health::TopicHealth,
 };
@@ -68,21 +67,6 @@ const SEEK: Duration = Duration::from_secs(5);
 /// How long a poll of a reader waits that only stays a member.
 const STAY: Duration = Duration::from_millis(50);
 
-/// Handler of records. Called on the reader's thread.
-pub trait Handler: Send + 'static {
-    /// Takes a record; returns what it weighs (see [`Flow::weight_of`]).
-    fn read(&mut self, ticket: Ticket, message: &BorrowedMessage<'_>) -> u64;
-
-    /// Answers rejected records.
-    fn refusals(&self) -> &Refusals;
-
-    /// Outcomes that are not flushed yet.
-    fn completed(&mut self) -> &mut CompletedBatch;
-
-    /// The records read since the last call are known to the publisher: flush them.
-    fn flush(&mut self);
-}
-
 /// Control flags of a reader thread.
 #[derive(Default)]
 struct ReaderControl {
@@ -100,6 +84,7 @@ pub struct Reader {
     thread: Option<JoinHandle<()>>,
     member: Arc<Member>,
     watch: Option<LagWatch>,
+    heartbeats: ReaderHeartbeats,
 }
 
 impl Reader {
@@ -116,10 +101,12 @@ impl Reader {
         handler: impl Handler,
     ) -> anyhow::Result<Self> {
         member.subscribe(topics)?;
+        let heartbeats = ReaderHeartbeats::new(member.assignment.revoke_within());
         let watch = LagWatch::start(
             Arc::clone(&member),
             Arc::clone(&member.assignment.lag),
             Arc::clone(&health),
+            Arc::clone(&heartbeats.lag_watch),
         )?;
         let orders = Arc::new(ReaderControl::default());
         let (reading, reads) = mpsc::channel();
@@ -130,6 +117,7 @@ impl Reader {
             handler,
             failures,
             orders: Arc::clone(&orders),
+            heartbeat: Arc::clone(&heartbeats.reader),
             reading: Some(reading),
             closed_since: None,
             paused: false,
@@ -152,6 +140,7 @@ impl Reader {
             thread: Some(thread),
             member,
             watch: Some(watch),
+            heartbeats,
         })
     }
 
@@ -197,6 +186,12 @@ impl Reader {
         Arc::clone(&self.member.assignment.lag)
     }
 
+    /// Whether its threads make their rounds.
+    #[must_use]
+    pub fn heartbeats(&self) -> ReaderHeartbeats {
+        self.heartbeats.clone()
+    }
+
     /// Live control of the subscription.
     #[must_use]
     pub fn assignment(&self) -> Ownership {
@@ -210,22 +205,6 @@ impl Drop for Reader {
     }
 }
 
-/// Has a handler take a record. A panic of it concerns this record alone; returns what the record weighs.
-fn handle(
-    handler: &mut impl Handler,
-    observer: &dyn Observer,
-    ticket: Ticket,
-    message: &BorrowedMessage<'_>,
-) -> u64 {
-    contain(|| handler.read(ticket, message)).unwrap_or_else(|panic| {
-        let (stage, said) = (Stage::Read, panic.to_string());
-        observer.observe(&Event::PanicContained { stage, panic: said });
-        let records = handler.refusals().after_panic(message, &panic);
-        handler.completed().answer(ticket, records);
-        weight(message)
-    })
-}
-
 struct Polling<H> {
     member: Arc<Member>,
     flow: Arc<Flow>,
@@ -233,6 +212,7 @@ struct Polling<H> {
     handler: H,
     failures: Failures,
     orders: Arc<ReaderControl>,
+    heartbeat: Arc<Heartbeat>,
     /// Kept for as long as records are read.
     reading: Option<Sender<Infallible>>,
     closed_since: Option<Instant>,
@@ -248,6 +228,7 @@ struct Polling<H> {
 impl<H: Handler> Polling<H> {
     fn run(mut self) {
         while !self.orders.stop.load(Ordering::Relaxed) {
+            self.heartbeat.beat();
             if self.orders.stay.load(Ordering::Relaxed) {
                 drop(self.reading.take());
                 self.stay();

@@ -62,6 +62,11 @@ impl Assignment {
         }
     }
 
+    /// How long revoked partitions may take.
+    pub(crate) const fn revoke_within(&self) -> Duration {
+        self.revoke_within
+    }
+
     /// Whether it has to be told again which partitions are paused.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)

@@ -1,15 +1,23 @@
 use std::sync::Mutex;
 
-use babelmesh_actors::splitting::Limits;
+use babelmesh_actors::{domain::Ticket, splitting::Limits};
 use rdkafka::{
     ClientConfig, Offset,
     consumer::BaseConsumer,
+    message::BorrowedMessage,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
 use super::*;
-use crate::{config::KafkaConfig, publisher_handle::Completed};
-use crate::{embedded::EmbeddedBroker, record::Encoder, topic_settings::plan, topics::TopicNames};
+use crate::{
+    config::KafkaConfig,
+    embedded::EmbeddedBroker,
+    publisher_handle::{Completed, CompletedBatch},
+    record::Encoder,
+    rejected_records::Refusals,
+    topic_settings::plan,
+    topics::TopicNames,
+};
 
 /// Panics on every record whose value has this word.
 struct Fragile {
