@@ -21,8 +21,9 @@ use babelmesh_telemetry::{events::NodeEvent, status::TopicProblem};
 
 /// Consecutive checks before a topic counts as unusable.
 const LOOKS: u32 = 2;
-/// Brokers that have not answered for this long count as unreachable.
-const AWAY_AFTER: Duration = Duration::from_secs(15);
+/// Brokers that have not answered for this long count as unreachable. A node that has lost its brokers is not ready within ten seconds; brokers
+/// that take as long as they may for each answer still count as reachable.
+const AWAY_AFTER: Duration = Duration::from_secs(9);
 
 /// Why a topic cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
