@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// The bytes are not JSON, or not text in UTF-8, or hold a lone surrogate.
+    /// The bytes are not JSON, or not text in UTF-8.
     InvalidJson,
     /// The JSON is not a request: a field is missing, or of the wrong type or value.
     InvalidRequest,

@@ -7,11 +7,10 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use wire::decoded_leniently;
 pub(crate) use wire::present;
 
-use super::{
-    ClientId, ErrorCode, Format, Lane, Language, RequestError, Splitting, Term, XmlOptions,
-};
+use super::{ErrorCode, Format, Lane, Language, RequestError, Splitting, Term, XmlOptions};
 
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
@@ -227,17 +226,10 @@ impl TranslationRequest {
     /// [`ErrorCode::InvalidJson`] when the bytes are not JSON, [`ErrorCode::InvalidRequest`] when the JSON is not a
     /// request. The message says where, and never quotes the text.
     pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
-        let json = wire::json(bytes);
-        let decode = |json: &[u8]| {
+        let decoded = decoded_leniently(wire::json(bytes), |json| {
             wire::check_is_object(json)?;
             serde_json::from_slice(json)
-        };
-        let decoded = match decode(json) {
-            Err(error) if error.is_syntax() => {
-                wire::without_lone_surrogates(json).map_or(Err(error), |json| decode(&json))
-            }
-            decoded => decoded,
-        };
+        });
         decoded.map_err(|error| {
             let code = match error.classify() {
                 serde_json::error::Category::Data => ErrorCode::InvalidRequest,
@@ -291,12 +283,6 @@ impl TranslationRequest {
             Some(conversation) if conversation != "any" => conversation,
             _ => &self.message_id,
         }
-    }
-
-    /// The client that takes turns with others: the conversation, else the message alone.
-    #[must_use]
-    pub fn client(&self) -> ClientId {
-        ClientId::of(self.key())
     }
 
     /// Validates the request as a whole.

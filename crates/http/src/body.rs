@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
+use babelmesh_actors::domain::decoded_leniently;
 
 type Object = serde_json::Map<String, Value>;
 
@@ -243,8 +244,9 @@ async fn collect(
     Ok((body, share))
 }
 
+/// Reads JSON as [`decoded_leniently`] does.
 fn json(body: &[u8]) -> Result<Parameters, ApiError> {
-    match serde_json::from_slice(body) {
+    match decoded_leniently(body, |body| serde_json::from_slice(body)) {
         Ok(Value::Object(object)) => Ok(Parameters::Json(object)),
         Ok(Value::Array(list)) => Ok(Parameters::List(list)),
         Ok(_) => Err(ApiError::bad("Invalid JSON format")),
@@ -369,6 +371,14 @@ mod tests {
         let one = Some(Texts::One("a".to_owned()));
         assert_eq!(object(r#"{"q":"a"}"#).texts("q").unwrap(), one);
         assert_eq!(object(r#"{"q":null}"#).texts("q").unwrap(), None);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_read_as_a_replacement_character() {
+        let body = object(r#"{"q":"So \ud83d, \\ud83d and \ud83d\ude00"}"#);
+        let text = "So \u{fffd}, \\ud83d and \u{1f600}".to_owned();
+        assert_eq!(body.texts("q").unwrap(), Some(Texts::One(text)));
+        assert!(json(br#"{"q":"\ud83d}"#).is_err());
     }
 
     #[test]

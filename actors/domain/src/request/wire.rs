@@ -48,9 +48,25 @@ pub(super) fn check_is_object(json: &[u8]) -> Result<(), serde_json::Error> {
     Err(de::Error::custom("a request is a JSON object"))
 }
 
+/// Decodes JSON; where a parser refuses an escaped half of a surrogate pair, with U+FFFD in its place.
+///
+/// # Errors
+/// Those of `decode`.
+pub fn decoded_leniently<T>(
+    json: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+) -> Result<T, serde_json::Error> {
+    match decode(json) {
+        Err(error) if error.is_syntax() => {
+            without_lone_surrogates(json).map_or(Err(error), |json| decode(&json))
+        }
+        decoded => decoded,
+    }
+}
+
 /// The JSON with U+FFFD in the place of every escaped half of a surrogate pair, as browsers decode it; `None` where there is none.
 /// `JSON.stringify` writes them for an emoji that was cut.
-pub(super) fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
     let mut replaced: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
