@@ -21,6 +21,8 @@ pub(super) trait Dialect {
     fn is_untouched(&self, name: &str) -> bool;
     /// Whether the content of the element holds no tags.
     fn is_raw(&self, name: &str) -> bool;
+    /// Whether the content of CDATA sections is text. To HTML a section is a malformed comment.
+    fn has_cdata(&self) -> bool;
 }
 
 pub(super) struct Html;
@@ -47,6 +49,10 @@ impl Dialect for Html {
 
     fn is_raw(&self, name: &str) -> bool {
         RAW.contains(&name)
+    }
+
+    fn has_cdata(&self) -> bool {
+        false
     }
 }
 
@@ -149,7 +155,7 @@ impl Reader<'_, '_, '_> {
 
     /// The content of a CDATA section is words of their own, in which nothing is escaped.
     fn cdata(&mut self, range: Range<usize>) {
-        if !self.translate {
+        if !self.translate || !self.dialect.has_cdata() {
             return self.builder.mark(range, AtomKind::Empty);
         }
         self.builder.end_run();

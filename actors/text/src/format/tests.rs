@@ -472,3 +472,20 @@ fn numbered_placeholders_are_no_formula() {
     ];
     assert_eq!(kinds, expected);
 }
+
+#[test]
+fn a_cdata_section_is_text_in_xml_and_a_comment_in_html() {
+    let text = "<p>Good morning. <![CDATA[ My <friend> ]]><![CDATA[ See you.]]></p>";
+    let of = |format| {
+        let document = parse(text, format, &Options::default());
+        let prose = document.units().iter().map(|unit| document.source(unit));
+        prose.filter(|source| source.contains("See")).count()
+    };
+    assert_eq!(of(Format::Xml), 1);
+    let html = parse(text, Format::Html, &Options::default());
+    let is_words = |kind: &PartKind| matches!(kind, PartKind::Text { .. });
+    let words = html.units().iter().flat_map(|unit| &unit.parts);
+    let words = words.filter(|part| is_words(&part.kind));
+    let words: Vec<_> = words.map(|part| &text[part.range.clone()]).collect();
+    assert!(words.concat().trim() == "Good morning.", "{words:?}");
+}

@@ -57,6 +57,10 @@ impl Dialect for Xml<'_> {
     fn is_raw(&self, _name: &str) -> bool {
         false
     }
+
+    fn has_cdata(&self) -> bool {
+        true
+    }
 }
 
 /// For each opening tag, whether the element around it holds no words of its own: then its
