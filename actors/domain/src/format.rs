@@ -62,27 +62,58 @@ impl fmt::Display for Format {
     }
 }
 
-/// A format that does not exist.
+/// A name that is none of those that exist. Its message repeats the beginning of the name and lists the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownFormat(String);
+pub struct UnknownName {
+    /// What has the name.
+    of: &'static str,
+    name: String,
+    supported: String,
+}
 
-impl fmt::Display for UnknownFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = Format::ALL.map(Format::as_str).join(", ");
-        write!(f, "unknown format {:?}; supported: {known}", self.0)
+impl UnknownName {
+    fn new(of: &'static str, name: &str, supported: &[&str]) -> Self {
+        Self {
+            of,
+            name: name.chars().take(SHOWN_CHARS).collect(),
+            supported: supported.join(", "),
+        }
+    }
+
+    /// The beginning of the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names that exist, separated by commas.
+    #[must_use]
+    pub fn supported(&self) -> &str {
+        &self.supported
     }
 }
 
-impl Error for UnknownFormat {}
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            of,
+            name,
+            supported,
+        } = self;
+        write!(f, "unknown {of} {name:?}; supported: {supported}")
+    }
+}
+
+impl Error for UnknownName {}
 
 impl FromStr for Format {
-    type Err = UnknownFormat;
+    type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
             .find(|format| format.as_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownFormat(beginning(name)))
+            .ok_or_else(|| UnknownName::new("format", name, &Self::ALL.map(Self::as_str)))
     }
 }
 
@@ -121,27 +152,14 @@ impl Splitting {
     }
 }
 
-/// A kind of splitting that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownSplitting(String);
-
-impl fmt::Display for UnknownSplitting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = Splitting::ALL.map(Splitting::as_str).join(", ");
-        write!(f, "unknown splitting {:?}; supported: {known}", self.0)
-    }
-}
-
-impl Error for UnknownSplitting {}
-
 impl FromStr for Splitting {
-    type Err = UnknownSplitting;
+    type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
             .find(|splitting| splitting.as_str().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownSplitting(beginning(name)))
+            .ok_or_else(|| UnknownName::new("splitting", name, &Self::ALL.map(Self::as_str)))
     }
 }
 
@@ -150,10 +168,6 @@ impl<'de> Deserialize<'de> for Splitting {
         let name = String::deserialize(from)?;
         name.parse().map_err(de::Error::custom)
     }
-}
-
-fn beginning(name: &str) -> String {
-    name.chars().take(SHOWN_CHARS).collect()
 }
 
 #[cfg(test)]

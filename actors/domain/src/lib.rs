@@ -13,7 +13,7 @@ mod trace;
 
 pub use client::{ClientId, Origin};
 pub use error::{ErrorCode, RequestError};
-pub use format::{Format, InvalidElements, Splitting, UnknownFormat, UnknownSplitting, XmlOptions};
+pub use format::{Format, InvalidElements, Splitting, UnknownName, XmlOptions};
 pub use glossary::{
     Glossary, GlossaryDictionary, GlossaryError, MAX_GLOSSARY_NAME_BYTES, Term, TermLimits,
     TermsError, check_terms,

@@ -9,7 +9,7 @@ use actix_web::{
     http::{StatusCode, header::ContentType},
     web,
 };
-use babelmesh_actors::domain::{ClientId, ErrorCode, Format, Language, UnknownFormat};
+use babelmesh_actors::domain::{ClientId, ErrorCode, Format, Language, UnknownName};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -214,11 +214,10 @@ fn format(parameters: &Parameters) -> Result<Format, ApiError> {
     if name.is_empty() {
         return Ok(Format::default());
     }
-    name.parse().map_err(|_: UnknownFormat| {
-        let name: String = name.chars().take(40).collect();
-        let known = Format::ALL.map(Format::as_str).join(", ");
+    name.parse().map_err(|error: UnknownName| {
+        let (name, supported) = (error.name(), error.supported());
         ApiError::bad(format!(
-            "{name} format is not supported; supported: {known}"
+            "{name} format is not supported; supported: {supported}"
         ))
     })
 }

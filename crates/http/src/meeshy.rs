@@ -1,7 +1,7 @@
 //! The API of Meeshy's translator 0.4.9.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use babelmesh_actors::domain::{ClientId, Format, ModelType, TextChecks, UnknownFormat};
+use babelmesh_actors::domain::{ClientId, Format, ModelType, TextChecks, UnknownName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -39,7 +39,7 @@ impl Item {
             None | Some("") => Format::default(),
             Some(name) => name
                 .parse()
-                .map_err(|error: UnknownFormat| ApiError::bad(error.to_string()))?,
+                .map_err(|error: UnknownName| ApiError::bad(error.to_string()))?,
         };
         Ok(TranslationOptions {
             tier: self.model_type,

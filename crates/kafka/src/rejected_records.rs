@@ -59,13 +59,13 @@ impl Refusals {
             }
             let named = distinct_targets(request).filter(|(target, _)| !target.is_empty());
             named
-                .map(|(target, _)| self.answer(request, target, error, trace))
+                .map(|(target, _)| self.encoder.refusal(request, target, error, trace))
                 .collect()
         });
         if let Some(request) = request
             && records.is_empty()
         {
-            records.push(self.answer(request, "", error, trace));
+            records.push(self.encoder.refusal(request, "", error, trace));
         }
         let payload = message.payload().unwrap_or_default().to_vec();
         records.push(self.letter(message, payload, error, trace));
@@ -100,15 +100,9 @@ impl Refusals {
         records
     }
 
-    /// The error result of one target.
-    pub(super) fn answer(
-        &self,
-        request: &TranslationRequest,
-        target: &str,
-        error: &RequestError,
-        trace: &Trace,
-    ) -> OutRecord {
-        self.encoder.refusal(request, target, error, trace)
+    /// Writes error results.
+    pub(super) const fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The dead letter of a record, with its payload or what is left of it to do.

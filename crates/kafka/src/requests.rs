@@ -83,9 +83,11 @@ impl Splitter {
             return self.refusals.whole(message, Some(request), error, trace);
         }
         let mut records = self.jobs(message, &jobs, trace);
-        let answers = refused
-            .iter()
-            .map(|(target, error)| self.refusals.answer(request, target, error, trace));
+        let answers = refused.iter().map(|(target, error)| {
+            self.refusals
+                .encoder()
+                .refusal(request, target, error, trace)
+        });
         records.extend(answers);
         // The other targets are answered: only these are left to be tried again.
         let targets: Vec<String> = refused.iter().map(|(target, _)| target.clone()).collect();
