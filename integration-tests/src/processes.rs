@@ -1,6 +1,6 @@
 //! Processes as the system sees them.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use babelmesh_engine_protocol::serve::NODE_PID_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,6 +79,17 @@ pub fn memory_of(pid: u32) -> Option<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Processor time that the living threads of a process have had; `None` when there is no such process. It is as exact as the scheduler's clock.
+#[must_use]
+pub fn processor_time_of(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    });
+    Some(Duration::from_nanos(nanoseconds.sum()))
 }
 
 fn all() -> impl Iterator<Item = u32> {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use babelmesh_integration_tests::{
-    Cluster, Kafka, ProcessNode, Sandbox, Settings, free_address, http::HttpClient, repository,
+    Cluster, Kafka, ProcessNode, Sandbox, Settings, free_address, http::HttpClient,
+    processes::processor_time_of, repository,
 };
 use serde_json::json;
 
@@ -134,16 +135,6 @@ fn all_pairs_of_sixty_models_are_answered_on_two_cores() {
     assert!(!node.log().contains("panicked"));
 }
 
-/// Processor time of a process without its children, in seconds.
-fn cpu(pid: u32) -> f64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let nanoseconds = tasks.flatten().filter_map(|task| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_ascii_whitespace().next()?.parse::<u64>().ok()
-    });
-    nanoseconds.sum::<u64>() as f64 / 1e9
-}
-
 #[test]
 fn an_idle_node_with_sixty_models_costs_next_to_nothing() {
     const LOOK: Duration = Duration::from_secs(15);
@@ -156,9 +147,10 @@ fn an_idle_node_with_sixty_models_costs_next_to_nothing() {
     let node = ProcessNode::start(&sandbox, &settings);
     // Partitions are given out, and topics have been looked at.
     thread::sleep(Duration::from_secs(10));
-    let (before, begun) = (cpu(node.pid()), Instant::now());
+    let spent = || processor_time_of(node.pid()).unwrap();
+    let (before, begun) = (spent(), Instant::now());
     thread::sleep(LOOK);
-    let share = (cpu(node.pid()) - before) / begun.elapsed().as_secs_f64();
+    let share = (spent() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
     println!(
         "an idle node with 60 models takes {:.2} % of a core",
         share * 100.0

@@ -64,7 +64,7 @@ pub(super) fn lag(
 pub(super) fn blocked_readers(sources: Sources) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(READERS_TICK);
-        let mut before = BTreeMap::new();
+        let mut before = BTreeMap::<String, String>::new();
         loop {
             tick.tick().await;
             let blocked = sources.blocked().into_iter();
