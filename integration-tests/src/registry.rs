@@ -44,6 +44,8 @@ struct State {
     faults: HashMap<String, VecDeque<Fault>>,
     asked: Vec<Asked>,
     records: Vec<Value>,
+    /// Where the next page of a list is, by the path of one.
+    next_pages: HashMap<String, String>,
 }
 
 /// The server. It ends with the test's process.
@@ -158,42 +160,56 @@ impl ModelServer {
         state.files.insert("/v1/".to_owned(), server.into());
     }
 
+    /// Gives out the list of models in pages of so many records.
+    pub fn divide_list(&self, records: usize) {
+        let mut state = self.state();
+        let pages: Vec<_> = state
+            .records
+            .chunks(records)
+            .map(<[Value]>::to_vec)
+            .collect();
+        let path = |number| match number {
+            0 => RECORDS.to_owned(),
+            _ => format!("{RECORDS}?_token={number}"),
+        };
+        for (number, page) in pages.iter().enumerate() {
+            let list = json!({ "data": page }).to_string();
+            state.files.insert(path(number), list.into());
+            if number + 1 < pages.len() {
+                let next = format!("{}{}", self.url(), path(number + 1));
+                state.next_pages.insert(path(number), next);
+            }
+        }
+    }
+
+    /// Has a list go on at an address.
+    pub fn set_next_page(&self, path: &str, next: &str) {
+        self.state()
+            .next_pages
+            .insert(path.to_owned(), next.to_owned());
+    }
+
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut input = BufReader::new(stream);
         let mut output = stream;
         loop {
-            let mut asked = Asked {
-                path: String::new(),
-                range: None,
-                authorization: None,
-            };
-            let mut line = String::new();
-            if input.read_line(&mut line)? == 0 {
+            let Some(asked) = read_request(&mut input)? else {
                 return Ok(());
-            }
-            asked.path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            loop {
-                line.clear();
-                input.read_line(&mut line)?;
-                match line.trim_end().split_once(": ") {
-                    Some((name, value)) if name.eq_ignore_ascii_case("range") => {
-                        asked.range = Some(value.to_owned())
-                    }
-                    Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
-                        asked.authorization = Some(value.to_owned());
-                    }
-                    Some(_) => {}
-                    None => break,
-                }
-            }
-            let (file, fault) = {
+            };
+            let (file, fault, next) = {
                 let mut state = self.state();
                 state.asked.push(asked.clone());
                 let fault = state
                     .faults
                     .get_mut(&asked.path)
                     .and_then(VecDeque::pop_front);
-                (state.files.get(&asked.path).cloned(), fault)
+                let next = state.next_pages.get(&asked.path);
+                let next = next.map(|next| format!("Next-Page: {next}\r\n"));
+                (
+                    state.files.get(&asked.path).cloned(),
+                    fault,
+                    next.unwrap_or_default(),
+                )
             };
             match fault {
                 Some(Fault::Hang) => thread::sleep(Duration::from_secs(600)),
@@ -212,7 +228,7 @@ impl ModelServer {
                     .ok()
             });
             match (from, fault) {
-                (None, None) => answer(&mut output, 200, "", &file)?,
+                (None, None) => answer(&mut output, 200, &next, &file)?,
                 (Some(from), None) if from >= file.len() => answer(&mut output, 416, "", b"")?,
                 (Some(from), None) => {
                     let range = format!(
@@ -269,4 +285,31 @@ pub fn noise(length: usize) -> Vec<u8> {
         (state >> 56) as u8
     };
     std::iter::repeat_with(next).take(length).collect()
+}
+
+/// Reads the head of a request; `None` at the end of the connection.
+fn read_request(input: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
+    let mut line = String::new();
+    if input.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut asked = Asked {
+        path: line.split(' ').nth(1).unwrap_or_default().to_owned(),
+        range: None,
+        authorization: None,
+    };
+    loop {
+        line.clear();
+        input.read_line(&mut line)?;
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("range") => {
+                asked.range = Some(value.to_owned());
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                asked.authorization = Some(value.to_owned());
+            }
+            Some(_) => {}
+            None => return Ok(Some(asked)),
+        }
+    }
 }

@@ -436,3 +436,26 @@ fn a_mirror_is_a_registry_as_a_folder_and_over_http() {
     fs::remove_dir_all(sandbox.folder().join("cache")).unwrap();
     assert_done(&fetch(&sandbox, &web, &["all", "--force", "--jobs", "2"]));
 }
+
+#[test]
+fn a_list_in_pages_is_read_to_its_end_and_not_on_another_server() {
+    let (sandbox, server) = (Sandbox::new(), ModelServer::start());
+    for pair in [("en", "fr"), ("de", "en"), ("en", "es")] {
+        server.add_model(pair.0, pair.1, "3.0", "tiny");
+    }
+    server.divide_list(2);
+    assert_done(&fetch(&sandbox, &server, &["all"]));
+    for pair in ["en-fr", "de-en", "en-es"] {
+        let folder = models(&sandbox).join(format!("firefox-{pair}"));
+        assert!(folder.join("model.toml").is_file(), "{pair}");
+    }
+    let other = ModelServer::start();
+    server.set_next_page(RECORDS, &format!("{}{RECORDS}", other.url()));
+    let refused = fetch(&sandbox, &server, &["all", "--force"]);
+    assert_refused(&refused, &["its next page is on another server"]);
+    assert!(other.asked().is_empty());
+    // It goes round in circles.
+    server.set_next_page(RECORDS, &format!("{}{RECORDS}", server.url()));
+    let refused = fetch(&sandbox, &server, &["all", "--force"]);
+    assert_refused(&refused, &["larger than"]);
+}

@@ -18,9 +18,13 @@ use ureq::{
     tls::{Certificate, RootCerts, TlsConfig},
 };
 
+use babelmesh_models::remote::records;
+
 use crate::config::{FetchConfig, Secret};
 
 const BLOCK: usize = 64 << 10;
+/// Most pages of a list: a server that names one after the other without an end is not followed.
+const MAX_PAGES: usize = 1_000;
 /// Longest `Retry-After` that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -40,6 +44,9 @@ pub(super) enum DownloadError {
         reason: String,
         attempts: u16,
     },
+    /// It is not what it should be.
+    #[error("{url}: {reason}")]
+    Unusable { url: String, reason: String },
     /// It is larger than it may be.
     #[error("{url}: larger than {limit} bytes ({key})")]
     TooLarge {
@@ -123,13 +130,52 @@ impl Client {
         }
     }
 
-    /// Downloads a list.
+    /// Downloads a list. Where the server gives it out in pages, as Kinto does with the header `Next-Page`, they are joined; `limit` is that of all
+    /// pages together.
     pub(super) fn list(&self, url: &str, limit: Limit) -> Result<Vec<u8>, DownloadError> {
         if let Some(path) = url.strip_prefix("file://") {
             return read_local(url, Path::new(path), limit);
         }
+        let (first, mut next) = self.page(url, limit)?;
+        let (mut pages, mut total) = (vec![first], 0);
+        while let Some(page) = next {
+            total += pages.last().map_or(0, Vec::len) as u64;
+            let unusable = |reason: &str| DownloadError::Unusable {
+                url: url.to_owned(),
+                reason: reason.to_owned(),
+            };
+            if !is_below(&page, &self.server) {
+                return Err(unusable("its next page is on another server"));
+            }
+            let left = limit.bytes.saturating_sub(total);
+            if pages.len() >= MAX_PAGES || left == 0 {
+                return Err(larger(url, limit));
+            }
+            let (bytes, after) = self.page(
+                &page,
+                Limit {
+                    bytes: left,
+                    ..limit
+                },
+            )?;
+            pages.push(bytes);
+            next = after;
+        }
+        match pages.as_slice() {
+            [_] => Ok(pages.swap_remove(0)),
+            pages => records::join(pages.iter().map(Vec::as_slice)).map_err(|reason| {
+                let url = url.to_owned();
+                DownloadError::Unusable { url, reason }
+            }),
+        }
+    }
+
+    /// Downloads a page of a list, and tells where the next one is.
+    fn page(&self, url: &str, limit: Limit) -> Result<(Vec<u8>, Option<String>), DownloadError> {
         self.retry(url, || {
             let mut response = self.get(url, 0)?;
+            let next = response.headers().get("next-page");
+            let next = next.map(|next| String::from_utf8_lossy(next.as_bytes()).into_owned());
             let mut bytes = Vec::new();
             let mut body = response
                 .body_mut()
@@ -138,7 +184,7 @@ impl Client {
             body.read_to_end(&mut bytes).map_err(again)?;
             match bytes.len() as u64 > limit.bytes {
                 true => Err(too_large(url, limit)),
-                false => Ok(bytes),
+                false => Ok((bytes, next.clone())),
             }
         })
     }

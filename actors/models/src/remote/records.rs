@@ -163,15 +163,29 @@ struct Attachment {
     size: u64,
 }
 
+/// The parts of a list, as a server gives them out page by page, as one list.
+///
+/// # Errors
+/// A sentence, if one of them is not a list.
+pub fn join<'p>(pages: impl IntoIterator<Item = &'p [u8]>) -> Result<Vec<u8>, String> {
+    let mut data = Vec::new();
+    for page in pages {
+        let list: List = serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        data.extend(list.data);
+    }
+    Ok(serde_json::json!({ "data": data }).to_string().into_bytes())
+}
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Value>,
+}
+
 /// Reads a list. Records that are not files of models are skipped, for other kinds are added over time.
 ///
 /// # Errors
 /// A sentence, if the text is not a list at all.
 pub fn parse(bytes: &[u8]) -> Result<Records, String> {
-    #[derive(Deserialize)]
-    struct List {
-        data: Vec<Value>,
-    }
     let list: List = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let all = list.data.len();
     let records: Vec<_> = list.data.into_iter().filter_map(record).collect();
