@@ -76,6 +76,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         source: "en".into(),
         target: "fr".into(),
         align: false,
+        alternatives: 0,
     };
     let text = Arc::clone(&spec.text);
     let start = PoolStart {

@@ -91,6 +91,7 @@ async fn engines_alone() -> Result<f64> {
                 source: "en".into(),
                 target: to.into(),
                 align: false,
+                alternatives: 0,
             })
         })
         .collect();

@@ -91,6 +91,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
             source: "en".to_owned(),
             target: "fr".to_owned(),
             align: false,
+            alternatives: 0,
         },
     };
     let (pool, _): (ActorRef<PoolMessage>, _) =

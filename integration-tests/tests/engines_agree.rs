@@ -99,6 +99,7 @@ fn segments<T: AsRef<str>>(texts: &[T], target: &str) -> Vec<Segment> {
         source: "en".to_owned(),
         target: target.to_owned(),
         align: false,
+        alternatives: 0,
     };
     texts.iter().map(segment).collect()
 }
@@ -465,3 +466,29 @@ const OWN: [&str; 60] = [
     "The teacher gave us a lot of work.",
     "Nobody knows the answer.",
 ];
+
+#[test]
+fn ctranslate2_has_alternatives_for_those_who_ask_and_the_same_for_the_others() {
+    let mut engine = loaded(EngineKind::Ctranslate2);
+    let plain = translate(&mut engine, segments(&OWN, "fr"));
+    assert!(plain.iter().all(|one| one.alternatives.is_empty()));
+    let mut asked = segments(&OWN, "fr");
+    for (number, segment) in asked.iter_mut().enumerate() {
+        segment.alternatives = [0, 3, 1][number % 3];
+    }
+    let answers = translate(&mut engine, asked.clone());
+    let mut most = 0;
+    for ((segment, answer), plain) in asked.iter().zip(&answers).zip(&plain) {
+        assert!(answer.answers(segment), "{answer:?}");
+        if segment.alternatives == 0 {
+            assert_eq!(answer.text, plain.text);
+        }
+        let mut texts = answer.alternatives.clone();
+        texts.push(answer.text.clone());
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), answer.alternatives.len() + 1, "{answer:?}");
+        most = most.max(answer.alternatives.len());
+    }
+    assert_eq!(most, 3);
+}

@@ -52,6 +52,7 @@ impl Loaded {
             source: self.source.clone(),
             target: self.target.clone(),
             align,
+            alternatives: 0,
         };
         let batches = texts.chunks(BATCH);
         let batches = batches.map(|batch| batch.iter().map(segment).collect::<Vec<_>>());

@@ -84,6 +84,7 @@ impl Subject {
             source: self.source.clone(),
             target: self.target.clone(),
             align: false,
+            alternatives: 0,
         };
         texts.iter().map(segment).collect()
     }

@@ -95,6 +95,7 @@ fn segment(model: &Model, line: &Line) -> Segment {
         source: tag(model, &line.source),
         target: tag(model, &line.target),
         align: false,
+        alternatives: 0,
     }
 }
 

@@ -391,5 +391,6 @@ pub(super) fn warm_up(model: &Model) -> Segment {
         source: first(&manifest.source_languages),
         target: first(&manifest.target_languages),
         align: false,
+        alternatives: 0,
     }
 }

@@ -177,6 +177,7 @@ impl Job {
     pub fn untouched(self) -> JobOutcome {
         let translated = Translated {
             text: self.order.request.text.clone(),
+            alternatives: Vec::new(),
             confidence: 1.0,
             source: self.source,
             target: self.target,
@@ -213,6 +214,8 @@ pub struct JobOutcome {
 pub struct Translated {
     /// The text.
     pub text: String,
+    /// Other translations, the likeliest first: as many as were asked for at most, and fewer where the model has no more that pass the checks.
+    pub alternatives: Vec<String>,
     /// Geometric mean of the token probabilities, 0 to 1; 1 when nothing needed translation. Over a pivot, the product of both steps.
     pub confidence: f64,
     /// Language the text was in.

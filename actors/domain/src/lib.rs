@@ -24,8 +24,8 @@ pub use job::{
 pub use lane::{Lane, Lanes};
 pub use language::{Language, LanguageError};
 pub use request::{
-    DEFAULT_MAX_TEXT_CHARS, ModelType, Priority, TranslationRequest, decoded_leniently,
-    parse_language,
+    DEFAULT_MAX_TEXT_CHARS, MAX_ALTERNATIVES, ModelType, Priority, TranslationRequest,
+    decoded_leniently, parse_language,
 };
 pub use result::{ErrorBody, PoolType, TextChecks, TranslationResult};
 pub use trace::{SampledTrace, SpanRef, Trace};

@@ -15,6 +15,9 @@ use super::{ErrorCode, Format, Lane, Language, RequestError, Splitting, Term, Xm
 /// Longest text that is accepted, in characters, unless configured otherwise.
 pub const DEFAULT_MAX_TEXT_CHARS: usize = 100_000;
 
+/// Most [alternatives](TranslationRequest::alternatives) of a text.
+pub const MAX_ALTERNATIVES: u8 = 10;
+
 /// A request to translate one text into one or several languages. Unknown fields are ignored; `null` means absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +107,14 @@ pub struct TranslationRequest {
         deserialize_with = "wire::optional_millis"
     )]
     pub deadline_ms: Option<u64>,
+    /// How many other translations are wanted besides the best one, 10 at most.
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "wire::alternatives"
+    )]
+    #[schemars(range(max = MAX_ALTERNATIVES))]
+    pub alternatives: u8,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -177,6 +188,7 @@ impl TranslationRequest {
             conversation_id: None,
             priority: None,
             deadline_ms: None,
+            alternatives: 0,
         }
     }
 
@@ -216,6 +228,7 @@ impl TranslationRequest {
             conversation_id: self.conversation_id.clone(),
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            alternatives: self.alternatives,
         }
     }
 
@@ -289,7 +302,7 @@ impl TranslationRequest {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidRequest`] without message id or target, for [`xml`](Self::xml) of a text that is not XML or with invalid
-    /// names, and for a [`glossary_id`](Self::glossary_id) or [`terms`](Self::terms) that cannot be used, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
+    /// names, for too many [`alternatives`](Self::alternatives), and for a [`glossary_id`](Self::glossary_id) or [`terms`](Self::terms) that cannot be used, [`ErrorCode::EmptyText`], [`ErrorCode::TextTooLong`],
     /// [`ErrorCode::InvalidLanguage`] for a source that is no tag.
     pub fn validate(&self, max_text_chars: usize) -> Result<(), RequestError> {
         if self.message_id.is_empty() {
@@ -302,6 +315,12 @@ impl TranslationRequest {
             return Err(RequestError::new(
                 ErrorCode::InvalidRequest,
                 "no target language: set targetLanguages or targetLanguage",
+            ));
+        }
+        if self.alternatives > MAX_ALTERNATIVES {
+            return Err(RequestError::new(
+                ErrorCode::InvalidRequest,
+                format!("alternatives must be a number from 0 to {MAX_ALTERNATIVES}"),
             ));
         }
         self.validate_xml()?;

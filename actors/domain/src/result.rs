@@ -16,6 +16,9 @@ pub struct TranslationResult {
     /// The translation; absent when there is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translated_text: Option<String>,
+    /// Other translations, the likeliest first; absent where none were asked for, or the model has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<String>,
     /// The error; absent if there is a translation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
@@ -147,6 +150,7 @@ impl TranslationResult {
             task_id: request.task_id().to_owned(),
             message_id: request.message_id.clone(),
             translated_text: None,
+            alternatives: Vec::new(),
             error: Some(error.into()),
             source_language: request.source_language.clone(),
             detected_language: None,
@@ -182,6 +186,7 @@ impl TranslationResult {
             task_id: request.task_id().to_owned(),
             message_id: request.message_id.clone(),
             translated_text: Some(translated.text.clone()),
+            alternatives: translated.alternatives.clone(),
             error: None,
             source_language: request.source_language.clone(),
             detected_language: translated.detected.map(|_| translated.source.to_string()),

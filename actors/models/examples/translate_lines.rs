@@ -65,6 +65,7 @@ fn main() -> anyhow::Result<()> {
             source: source.clone(),
             target: target.clone(),
             align: false,
+            alternatives: 0,
         };
         let segments = batch.iter().map(segment).collect();
         match engine.ask(&ToEngine::Translate(TranslateRequest { id, segments }))? {

@@ -110,6 +110,7 @@ mod tests {
                 source: "en".into(),
                 target: "fr".into(),
                 align: index % 2 == 1,
+                alternatives: (index % 4) as u8,
             };
             let segments = texts.into_iter().enumerate().map(segment).collect();
             let message = ToEngine::Translate(TranslateRequest { id, segments });
@@ -150,6 +151,7 @@ mod tests {
                 output_tokens,
                 completeness,
                 alignment: is_aligned.then(|| alignment.clone()),
+                alternatives: vec![text.clone(); alternatives.into()],
             };
             let messages = [
                 FromEngine::Translated(TranslateReport {

@@ -34,7 +34,7 @@ pub use alignment::{Alignment, AlignmentError, Link, MAX_LINKS, Span};
 pub use coverage::{CharacterSet, CharacterSetError, Coverage, MAX_RANGES};
 
 /// Version of this protocol. Both sides refuse to talk to another one.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// A message from the node to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,7 +131,7 @@ pub struct LoadReport {
 pub struct Capabilities {
     /// Whether a segment that asks for a word alignment gets one.
     pub alignments: bool,
-    /// Whether it can give several translations of a segment (n-best). This version of the protocol has no way to ask for them.
+    /// Whether it can give other translations of a segment besides the best: see [`Segment::alternatives`].
     pub alternatives: bool,
 }
 
@@ -155,6 +155,9 @@ pub struct Segment {
     pub target: String,
     /// Whether to return the translation's word [alignment](Translation::alignment), which costs time. It does not change the translation.
     pub align: bool,
+    /// How many other translations to return besides the best one, if the engine [can](Capabilities::alternatives). The search for them is
+    /// wider, so it may find another best one.
+    pub alternatives: u8,
 }
 
 /// The answer to a [`TranslateRequest`].
@@ -185,6 +188,9 @@ pub struct Translation {
     /// The word alignment, if the segment asked for it and the engine [can](Capabilities::alignments) tell it. Without links where none
     /// could be found.
     pub alignment: Option<Alignment>,
+    /// Other whole translations, the likeliest first, each different from the text and from the others: as many as the segment asked for at
+    /// most.
+    pub alternatives: Vec<String>,
 }
 
 impl Translation {
@@ -199,6 +205,12 @@ impl Translation {
     pub fn is_aligned_with(&self, segment: &Segment) -> bool {
         let alignment = self.alignment.as_ref();
         alignment.is_none_or(|links| segment.align && links.fits(&segment.text, &self.text))
+    }
+
+    /// Whether it is an answer to the segment: its alignment is that of both texts, and there are no more alternatives than were asked for.
+    #[must_use]
+    pub fn answers(&self, segment: &Segment) -> bool {
+        self.is_aligned_with(segment) && self.alternatives.len() <= segment.alternatives.into()
     }
 }
 
@@ -289,6 +301,7 @@ mod tests {
                 source: "fr".to_owned(),
                 target: "en".to_owned(),
                 align,
+                alternatives: 0,
             };
             let translation = Translation {
                 text: "born".to_owned(),
@@ -297,6 +310,7 @@ mod tests {
                 output_tokens: 2,
                 completeness: Completeness::Whole,
                 alignment: links.map(Alignment::new),
+                alternatives: Vec::new(),
             };
             translation.is_aligned_with(&segment)
         };

@@ -47,7 +47,8 @@ pub struct FakeSpec {
     pub max_output_tokens: Option<u32>,
 }
 
-/// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone. It can align: each word with itself.
+/// The fake: `translate("Hello", fr)` is `fr:Hello`, with a score that depends on the text alone. It can align: each word with itself. Its alternatives
+/// are `fr':Hello`, `fr'':Hello` and so on.
 pub struct FakeEngine {
     spec: FakeSpec,
     loaded: bool,
@@ -84,7 +85,7 @@ impl Engine for FakeEngine {
             load_ms: self.spec.load_ms,
             capabilities: Capabilities {
                 alignments: true,
-                alternatives: false,
+                alternatives: true,
             },
             coverage: self.spec.coverage(),
         })
@@ -156,6 +157,7 @@ impl FakeSpec {
             output_tokens: tokens,
             completeness: Completeness::Whole,
             alignment: None,
+            alternatives: Vec::new(),
         };
         if let Some(limit) = self.max_tokens.filter(|limit| tokens > *limit) {
             translation.text.clear();
@@ -165,6 +167,11 @@ impl FakeSpec {
             translation.text = text.chars().take(limit as usize * 4).collect();
             translation.output_tokens = limit;
             translation.completeness = Completeness::Unfinished;
+        }
+        if translation.is_whole() {
+            let marks = (1..=segment.alternatives).map(|rank| "'".repeat(rank.into()));
+            let others = marks.map(|mark| translation.text.replacen(':', &format!("{mark}:"), 1));
+            translation.alternatives = others.collect();
         }
         if segment.align {
             let links = match translation.completeness {
@@ -222,6 +229,7 @@ mod tests {
             source: "en".to_owned(),
             target: "fr".to_owned(),
             align,
+            alternatives: 0,
         };
         let translation = FakeSpec::default().translation(&segment);
         (segment, translation)

@@ -177,10 +177,10 @@ impl ProcessEngine {
             FromEngine::Translated(report)
                 if report.id == id && report.translations.len() == wanted =>
             {
-                match is_aligned(&message, &report.translations) {
+                match is_answered(&message, &report.translations) {
                     true => Ok(report.translations),
                     false => Err(EngineError::Protocol(
-                        "an alignment that does not fit its texts".to_owned(),
+                        "an alignment that does not fit its texts, or alternatives that were not asked for".to_owned(),
                     )),
                 }
             }
@@ -290,13 +290,13 @@ impl Engine for ProcessEngine {
     }
 }
 
-/// Whether every alignment fits its segment and translation.
-fn is_aligned(asked: &ToEngine, translations: &[Translation]) -> bool {
+/// Whether every translation answers its segment.
+fn is_answered(asked: &ToEngine, translations: &[Translation]) -> bool {
     let ToEngine::Translate(request) = asked else {
         return false;
     };
     let mut pairs = request.segments.iter().zip(translations);
-    pairs.all(|(segment, translation)| translation.is_aligned_with(segment))
+    pairs.all(|(segment, translation)| translation.answers(segment))
 }
 
 fn ended_with(status: Option<ExitStatus>) -> EngineError {

@@ -62,6 +62,7 @@ mod tests {
             source: source.to_owned(),
             target: target.to_owned(),
             align: false,
+            alternatives: 0,
         };
         spellings.apply(&mut segment);
         (segment.source, segment.target)

@@ -144,6 +144,7 @@ impl PivotRoute {
         };
         Translated {
             text: second.text,
+            alternatives: second.alternatives,
             confidence: first.confidence * second.confidence,
             source: self.source,
             target: self.target,
@@ -207,6 +208,8 @@ impl PivotedOrder {
                 let mut request = order.request.only_for(pivot.as_str());
                 request.source_language = self.route.source.to_string();
                 request.terms.clone_from(&self.terms);
+                // Those of the whole are other translations of the best one into the pivot language.
+                request.alternatives = 0;
                 (request, Leg::ToPivot)
             }
             Step::Second(first) => {

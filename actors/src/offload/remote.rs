@@ -32,17 +32,19 @@ impl Engine for RemoteEngine {
 
     async fn translate(&mut self, batch: EngineBatch) -> Result<Vec<Translation>, EngineError> {
         let due = batch.segments.len();
-        let aligned = batch.segments.iter().enumerate();
-        let aligned = aligned.filter(|(_, segment)| segment.align);
-        let aligned = aligned.map(|(place, segment)| (place, segment.clone()));
-        let aligned = aligned.collect::<HashMap<_, _>>();
+        let special = batch.segments.iter().enumerate();
+        let special = special.filter(|(_, segment)| segment.align || segment.alternatives > 0);
+        let special = special.map(|(place, segment)| (place, segment.clone()));
+        let special = special.collect::<HashMap<_, _>>();
         let mut answer = self.link.translate(batch).await?;
         if answer.len() == due {
             for (place, translation) in answer.iter_mut().enumerate() {
-                let fits = |segment| translation.is_aligned_with(segment);
-                if !aligned.get(&place).is_some_and(fits) {
+                let segment = special.get(&place);
+                if !segment.is_some_and(|segment| translation.is_aligned_with(segment)) {
                     translation.alignment = None;
                 }
+                let most = segment.map_or(0, |segment| segment.alternatives);
+                translation.alternatives.truncate(most.into());
             }
             return Ok(answer);
         }
@@ -82,6 +84,7 @@ mod tests {
                 output_tokens: 1,
                 completeness: Completeness::Whole,
                 alignment: Some(Alignment::new(vec![link])),
+                alternatives: Vec::new(),
             };
             Ok(batch.segments.into_iter().map(translation).collect())
         }
@@ -96,6 +99,7 @@ mod tests {
                 source: "en".to_owned(),
                 target: "fr".to_owned(),
                 align,
+                alternatives: 0,
             };
             let batch = EngineBatch {
                 segments: vec![segment(true), segment(false)],

@@ -4,6 +4,7 @@
 //! What it asks for are the pieces of the job; the queue and the batches know these only.
 
 mod admission;
+mod alternatives;
 mod assembly;
 mod sentence;
 mod splitting;
@@ -358,7 +359,7 @@ impl Jobs {
         let Some(assembly) = self.active.get_mut(&item.job) else {
             return Shortened::Parts(Vec::new());
         };
-        match assembly.split(item.piece, item.tokens, shortfall, smallest) {
+        match assembly.split(item.piece, shortfall, smallest) {
             Ok(Split::Parts(parts)) => {
                 Shortened::Parts(further_items(item.job, assembly, parts).collect())
             }
@@ -403,7 +404,10 @@ fn item(job: u64, assembly: &Assembly, piece: u32) -> Option<Item> {
     Some(Item {
         job,
         piece,
-        tokens: found.tokens,
+        // A search for several translations takes about as many times as long.
+        tokens: found
+            .tokens
+            .saturating_mul(1 + u32::from(found.alternatives)),
         target: of.target,
         lane: of.lane(),
         client: of.client(),

@@ -367,6 +367,7 @@ pub(crate) fn capability(source: &str, target: &str) -> Capability {
 /// The translation of a forwarded job by the model `far` of another node.
 pub(crate) fn far(forwarded: &ForwardedJob) -> Translated {
     Translated {
+        alternatives: Vec::new(),
         text: format!("far:{}", forwarded.request.text),
         confidence: 1.0,
         source: forwarded.source,
@@ -405,6 +406,7 @@ async fn start_pool(
             source: "en".into(),
             target: "fr".into(),
             align: false,
+            alternatives: 0,
         },
     };
     Actor::spawn(None, PoolSupervisor, start).await.unwrap().0

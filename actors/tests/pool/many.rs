@@ -75,6 +75,7 @@ impl Engine for Counting {
             output_tokens: 1,
             completeness: babelmesh_actors::engine::Completeness::Whole,
             alignment: None,
+            alternatives: Vec::new(),
         };
         Ok(batch.segments.into_iter().map(translation).collect())
     }
@@ -153,6 +154,7 @@ impl Node {
                     source: "en".into(),
                     target: "fr".into(),
                     align: false,
+                    alternatives: 0,
                 },
             };
             let (pool, _) = Actor::spawn(None, PoolSupervisor, start).await.unwrap();

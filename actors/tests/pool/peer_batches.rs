@@ -49,6 +49,7 @@ fn lend_in(space: String, bench: &Bench, texts: &[&str]) -> Answer {
         source: "en".to_owned(),
         target: "fr".to_owned(),
         align: false,
+        alternatives: 0,
     };
     let loan = OffloadRequest {
         space,

@@ -179,6 +179,7 @@ fn translated(segments: Vec<Segment>) -> Vec<Translation> {
         output_tokens: 5,
         completeness: Completeness::Whole,
         alignment: None,
+        alternatives: Vec::new(),
     };
     segments.into_iter().map(translation).collect()
 }

@@ -417,3 +417,34 @@ async fn characters_that_a_model_lacks_survive_also_in_texts_that_came_before_it
     assert!(before > 0);
     assert!(bench.settle().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternatives_are_those_of_all_sentences_and_are_not_cached() {
+    let (mut bench, memory) = start(|_| {}).await;
+    let text = "Hello @ana, how are you? Good night.";
+    let plain = translate(&mut bench, text, Format::Text).await;
+    assert!(plain.alternatives.is_empty());
+    let cached = memory.texts().len();
+    for (wanted, expected) in [
+        (
+            2,
+            &[
+                "fr':Hello @ana, how are you? fr':Good night.",
+                "fr'':Hello @ana, how are you? fr'':Good night.",
+            ][..],
+        ),
+        (1, &["fr':Hello @ana, how are you? fr':Good night."]),
+        (0, &[]),
+    ] {
+        bench.offer_with([text.to_owned()], |request| request.alternatives = wanted);
+        assert!(bench.settle().await.is_empty());
+        let outcomes = bench.outcomes.0.lock().unwrap();
+        let mut outcomes = outcomes.iter();
+        let last = outcomes.find(|outcome| outcome.order.ticket.offset == bench.sent);
+        let result = last.unwrap().result.clone().unwrap();
+        assert_eq!(result.text, plain.text);
+        assert_eq!(result.alternatives, expected);
+        assert_eq!(result.from_cache, wanted == 0);
+    }
+    assert_eq!(memory.texts().len(), cached);
+}

@@ -97,6 +97,15 @@ impl Part {
     }
 }
 
+/// A translation that has nothing of its source.
+impl From<&str> for Translation {
+    fn from(text: &str) -> Self {
+        let mut translation = Self::default();
+        translation.push_str(text);
+        translation
+    }
+}
+
 impl Translation {
     pub(crate) fn push_str(&mut self, text: &str) {
         if text.is_empty() {

@@ -19,12 +19,13 @@
 //! let answer = Answer::from("Bonjour, bienvenue !");
 //! assert!(matches!(plan.next(vec![answer]), Step::Retry));
 //! assert_eq!(asked(&plan), ["Hello", "welcome!"]);
-//! let Step::Done { translation, checks } = plan.next(vec!["Bonjour".into(), "bienvenue !".into()])
+//! let Step::Done { translation, checks, .. } = plan.next(vec!["Bonjour".into(), "bienvenue !".into()])
 //!     else { panic!() };
 //! assert_eq!(document.join(&[translation]), "Bonjour @ana, bienvenue !");
 //! assert_eq!(checks.way.label(), "cut");
 //! ```
 
+mod alternatives;
 mod assemble;
 mod check;
 mod checks;
@@ -109,6 +110,8 @@ pub struct Answer {
     pub in_parts: bool,
     /// Which words of it stand for which of the text.
     pub alignment: Option<Alignment>,
+    /// Other translations of the whole text, the likeliest first. They have no alignments.
+    pub alternatives: Vec<String>,
 }
 
 impl From<&str> for Answer {
@@ -145,6 +148,8 @@ pub enum Step {
     Done {
         /// The translation.
         translation: Translation,
+        /// Other translations that passed the checks, the likeliest first.
+        alternatives: Vec<Translation>,
         /// How it came about.
         checks: Checks,
     },
@@ -386,8 +391,13 @@ impl SentencePlan {
             },
             &mut checks,
         );
+        let alternatives = match failures.is_empty() && checks.way != Way::Source {
+            true => alternatives::of(self, &translation),
+            false => Vec::new(),
+        };
         Step::Done {
             translation,
+            alternatives,
             checks,
         }
     }

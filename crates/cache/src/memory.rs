@@ -68,6 +68,7 @@ mod tests {
             output_tokens: 4,
             completeness: Completeness::Whole,
             alignment: None,
+            alternatives: Vec::new(),
         }
     }
 

@@ -346,6 +346,7 @@ mod tests {
                 output_tokens: tokens.1,
                 completeness: Completeness::Whole,
                 alignment: None,
+                alternatives: Vec::new(),
             };
             prop_assert_eq!(decode(&encode(&translation)), Some(translation.clone()));
             for completeness in [Completeness::Unfinished, Completeness::TooLong { limit: 9 }] {

@@ -40,7 +40,7 @@ pub(super) use self::{
 };
 
 /// Version of everything that nodes say to each other. It changes with any of it.
-pub const PROTOCOL: u16 = 6;
+pub const PROTOCOL: u16 = 7;
 
 /// Longest name and address, in bytes.
 const LONGEST_NAME: usize = 255;

@@ -185,7 +185,7 @@ impl JobForwarder {
             match step {
                 Step::Ask(node) => {
                     match self.ask(&node, &forwarded, lane).await {
-                        AttemptOutcome::Answered(answer) => return answer,
+                        AttemptOutcome::Answered(answer) => return *answer,
                         // It works, so there is something to wait for.
                         AttemptOutcome::Busy => since = Instant::now(),
                         AttemptOutcome::Failed(error) => {
@@ -248,7 +248,7 @@ impl JobForwarder {
 /// Result of an attempt on one node.
 enum AttemptOutcome {
     /// The job is done, or can be done nowhere.
-    Answered(Result<Translated, RequestError>),
+    Answered(Box<Result<Translated, RequestError>>),
     /// It has too much to do.
     Busy,
     /// It cannot do it now.
@@ -258,14 +258,17 @@ enum AttemptOutcome {
 /// Classifies a node's answer: node failures are not failures of the job.
 fn judge(result: TranslationResult, forwarded: &ForwardedJob) -> AttemptOutcome {
     let Some(error) = result.error else {
-        return AttemptOutcome::Answered(Ok(translated(result, forwarded)));
+        return AttemptOutcome::Answered(Box::new(Ok(translated(result, forwarded))));
     };
     match error.code {
         ErrorCode::ModelUnavailable
         | ErrorCode::ShuttingDown
         | ErrorCode::UnsupportedPair
         | ErrorCode::UnsupportedLanguage => AttemptOutcome::Failed(error.message),
-        code => AttemptOutcome::Answered(Err(RequestError::new(code, error.message))),
+        code => {
+            let error = RequestError::new(code, error.message);
+            AttemptOutcome::Answered(Box::new(Err(error)))
+        }
     }
 }
 
@@ -279,6 +282,7 @@ fn translated(result: TranslationResult, forwarded: &ForwardedJob) -> Translated
     };
     Translated {
         text: result.translated_text.unwrap_or_default(),
+        alternatives: result.alternatives,
         confidence: result.confidence_score,
         source: forwarded.source,
         target: forwarded.target,

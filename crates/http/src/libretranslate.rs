@@ -9,7 +9,9 @@ use actix_web::{
     http::{StatusCode, header::ContentType},
     web,
 };
-use babelmesh_actors::domain::{ClientId, ErrorCode, Format, Language, UnknownName};
+use babelmesh_actors::domain::{
+    ClientId, ErrorCode, Format, Language, MAX_ALTERNATIVES, UnknownName,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -44,7 +46,7 @@ pub(super) struct TranslateBody {
     target: String,
     /// "text", "html", "xml", "markdown", "srt" or "vtt"; "text" by default.
     format: Option<String>,
-    /// Further translations wanted; there are none.
+    /// How many other translations to return besides the best one, at most 10.
     alternatives: Option<u32>,
     /// API key, where one is needed.
     api_key: Option<String>,
@@ -111,7 +113,8 @@ struct Asked {
     source: String,
     target: Language,
     format: Format,
-    alternatives: bool,
+    /// How many other translations are wanted; `None` where the parameter is absent or zero.
+    alternatives: Option<u8>,
 }
 
 impl Asked {
@@ -119,13 +122,6 @@ impl Asked {
         let texts = texts(api, parameters)?;
         let source = required(parameters, "source")?;
         let target = required(parameters, "target")?;
-        let alternatives = parameters.text("alternatives")?.unwrap_or_default();
-        let alternatives = match alternatives.as_str() {
-            "" => 0.0,
-            number => number.parse::<f64>().map_err(|_| {
-                ApiError::bad("Invalid request: alternatives parameter is not a number")
-            })?,
-        };
         let catalogue = api.catalogue();
         let is_known = |language: &Language| catalogue.knows(*language);
         let asked = Self {
@@ -136,7 +132,7 @@ impl Asked {
             },
             target: language(&target, is_known)?,
             format: format(parameters)?,
-            alternatives: alternatives >= 1.0,
+            alternatives: alternatives(parameters)?,
         };
         asked.texts.check_lengths(api.parts.max_text_chars)?;
         Ok(asked)
@@ -153,6 +149,7 @@ impl Asked {
     async fn translate(&self, api: &Api, client: ClientId) -> Result<HttpResponse, ApiError> {
         let options = TranslationOptions {
             format: self.format,
+            alternatives: self.alternatives.unwrap_or(0),
             ..TranslationOptions::new(&self.source, self.target.to_string())
         };
         let translations = api.translate_all(self.texts.list(), &options, client).await;
@@ -178,10 +175,13 @@ impl Asked {
                 Texts::Many(_) => json!(detections().collect::<Vec<_>>()),
             };
         }
-        if self.alternatives {
+        if self.alternatives.is_some() {
+            let mut others = translations
+                .iter()
+                .map(|translation| &translation.alternatives);
             answer["alternatives"] = match &self.texts {
-                Texts::One(_) => json!([]),
-                Texts::Many(texts) => json!(vec![json!([]); texts.len()]),
+                Texts::One(_) => json!(others.next()),
+                Texts::Many(_) => json!(others.collect::<Vec<_>>()),
             };
         }
         Ok(HttpResponse::Ok().json(answer))
@@ -206,6 +206,23 @@ impl Asked {
 fn required(parameters: &Parameters, name: &str) -> Result<String, ApiError> {
     let value = parameters.text(name)?.filter(|value| !value.is_empty());
     value.ok_or_else(|| ApiError::missing(name))
+}
+
+/// The parameter `alternatives`.
+fn alternatives(parameters: &Parameters) -> Result<Option<u8>, ApiError> {
+    let number = parameters.text("alternatives")?.unwrap_or_default();
+    let number = match number.as_str() {
+        "" => 0.0,
+        number => number.parse::<f64>().map_err(|_| {
+            ApiError::bad("Invalid request: alternatives parameter is not a number")
+        })?,
+    };
+    if number > f64::from(MAX_ALTERNATIVES) {
+        return Err(ApiError::bad(format!(
+            "Invalid request: alternatives must be at most {MAX_ALTERNATIVES}"
+        )));
+    }
+    Ok((number >= 1.0).then_some(number as u8))
 }
 
 /// The format of the texts; an error is in LibreTranslate's words, followed by the formats that exist.

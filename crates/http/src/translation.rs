@@ -30,6 +30,8 @@ pub(super) struct TranslationOptions {
     pub(super) timeout: Option<Duration>,
     /// Glossary whose terms are used.
     pub(super) glossary_id: Option<String>,
+    /// How many other translations are wanted.
+    pub(super) alternatives: u8,
 }
 
 impl TranslationOptions {
@@ -45,6 +47,7 @@ impl TranslationOptions {
             priority: Priority::High,
             timeout: None,
             glossary_id: None,
+            alternatives: 0,
         }
     }
 }
@@ -53,6 +56,8 @@ impl TranslationOptions {
 #[derive(Debug, Clone)]
 pub(super) struct Translation {
     pub(super) text: String,
+    /// Other translations, the likeliest first.
+    pub(super) alternatives: Vec<String>,
     /// The model's output; none if no model was needed.
     pub(super) made: Option<ModelOutput>,
 }
@@ -82,6 +87,7 @@ impl Translation {
     pub(super) fn untouched(text: &str) -> Self {
         Self {
             text: text.to_owned(),
+            alternatives: Vec::new(),
             made: None,
         }
     }
@@ -96,6 +102,7 @@ impl Translation {
         let detected = result.detected_language.is_some().then_some(confidence);
         Ok(Self {
             text: result.translated_text.unwrap_or_default(),
+            alternatives: result.alternatives,
             made: Some(ModelOutput {
                 source: result.detected_language.unwrap_or(result.source_language),
                 detected,
@@ -125,6 +132,7 @@ impl From<Translated> for Translation {
                 took_ms: took.as_secs_f64() * 1e3,
             }),
             text: translated.text,
+            alternatives: translated.alternatives,
         }
     }
 }

@@ -93,6 +93,7 @@ fn translation(segment: &Segment) -> Translation {
         output_tokens: tokens,
         completeness: Completeness::Whole,
         alignment: None,
+        alternatives: Vec::new(),
     }
 }
 

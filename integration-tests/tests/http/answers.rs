@@ -41,7 +41,9 @@ fn libretranslate_is_answered_as_its_clients_expect() {
         &json!({"q": [text, "", "Good night!"], "source": "en", "target": "de", "alternatives": 3}),
     );
     let expected = [fake(text, "de"), String::new(), fake("Good night!", "de")];
-    let answer = json!({"translatedText": expected, "alternatives": [[], [], []]});
+    let others = |text: &str| ["de'", "de''", "de'''"].map(|tag| fake(text, tag));
+    let others = json!([others(text), [], others("Good night!")]);
+    let answer = json!({"translatedText": expected, "alternatives": others});
     assert_eq!(many.json(), answer);
     for source in ["auto", "AUTO"] {
         let auto = http.post(
@@ -210,6 +212,11 @@ fn errors_use_the_format_of_the_api_that_was_called() {
             json!({"q": "a", "source": "en", "target": "fr", "alternatives": "x"}),
             400,
             "Invalid request: alternatives parameter is not a number",
+        ),
+        (
+            json!({"q": "a", "source": "en", "target": "fr", "alternatives": 11}),
+            400,
+            "Invalid request: alternatives must be at most 10",
         ),
         (
             json!({"q": long, "source": "en", "target": "fr"}),

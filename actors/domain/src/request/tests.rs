@@ -40,6 +40,7 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
             prop::option::of(".*"),
             prop::option::of(priority),
             prop::option::of(any::<u64>()),
+            any::<u8>(),
         ),
     )
         .prop_map(
@@ -47,7 +48,7 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
                 (task_id, message_id, text, source_language),
                 (format, splitting, xml, glossary_id, terms),
                 (target_languages, target_language, model_type),
-                (conversation_id, priority, deadline_ms),
+                (conversation_id, priority, deadline_ms, alternatives),
             )| {
                 TranslationRequest {
                     task_id,
@@ -65,6 +66,7 @@ fn request() -> impl Strategy<Value = TranslationRequest> {
                     conversation_id,
                     priority,
                     deadline_ms,
+                    alternatives,
                 }
             },
         )

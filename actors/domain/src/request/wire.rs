@@ -213,6 +213,18 @@ pub(super) fn optional_millis<'de, D: Deserializer<'de>>(from: D) -> Result<Opti
     }
 }
 
+/// Reads a number of alternatives. One that is too large for any is kept as too large.
+pub(super) fn alternatives<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let wrong = || de::Error::custom("alternatives must be a whole number, 0 or more");
+    let number = match Scalar::deserialize(from)? {
+        Scalar::Absent => 0,
+        Scalar::Unsigned(number) => number,
+        Scalar::Float(number) => whole(number).ok_or_else(wrong)?,
+        _ => return Err(wrong()),
+    };
+    Ok(u8::try_from(number).unwrap_or(u8::MAX))
+}
+
 /// A float that is a whole number and not negative. Above 2^53 floats skip integers, so these are refused.
 fn whole(number: f64) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;

@@ -47,7 +47,8 @@ impl Engine for Ctranslate2 {
             ..TranslationOptions::default()
         };
         // The library's bindings return no attention.
-        let report = session.report(numeric);
+        let mut report = session.report(numeric);
+        report.capabilities.alternatives = true;
         let engine = Self {
             session,
             translator,
@@ -63,7 +64,32 @@ impl Engine for Ctranslate2 {
 }
 
 impl Ctranslate2 {
+    /// Sources that want alternatives are searched with a beam that is wide enough, apart from the others: it costs time, and may find another
+    /// best translation.
     fn generate(&self, sources: &[Source<'_>]) -> Result<Vec<Generated>, Failure> {
+        let mut widths: Vec<u8> = sources.iter().map(|source| source.alternatives).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        let mut found = Vec::with_capacity(sources.len());
+        for width in widths {
+            let places = sources.iter().enumerate();
+            let places = places.filter(|(_, source)| source.alternatives == width);
+            let (places, group): (Vec<_>, Vec<_>) =
+                places.map(|(place, source)| (place, *source)).unzip();
+            found.extend(places.into_iter().zip(self.search(&group, width)?));
+        }
+        found.sort_unstable_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, generated)| generated).collect())
+    }
+
+    /// The best translation of each source, and so many others.
+    fn search(&self, sources: &[Source<'_>], alternatives: u8) -> Result<Vec<Generated>, Failure> {
+        let hypotheses = usize::from(alternatives) + 1;
+        let options = TranslationOptions {
+            beam_size: self.options.beam_size.max(hypotheses),
+            num_hypotheses: hypotheses,
+            ..self.options.clone()
+        };
         let tokeniser = self.session.tokeniser();
         let pieces = |source: &Source<'_>| {
             let ids = source.ids.iter();
@@ -79,15 +105,10 @@ impl Ctranslate2 {
         let has_prefix = sources.iter().any(|source| source.target_token.is_some());
         let results = if has_prefix {
             let prefixes = sources.iter().map(prefix).collect::<Vec<_>>();
-            self.translator.translate_batch_with_target_prefix(
-                &pieces,
-                &prefixes,
-                &self.options,
-                None,
-            )
-        } else {
             self.translator
-                .translate_batch(&pieces, &self.options, None)
+                .translate_batch_with_target_prefix(&pieces, &prefixes, &options, None)
+        } else {
+            self.translator.translate_batch(&pieces, &options, None)
         };
         let results = results.map_err(|error| failure(FailureKind::Inference, &error))?;
         sources
@@ -102,12 +123,21 @@ impl Ctranslate2 {
         source: &Source<'_>,
         result: &TranslationResult,
     ) -> Result<Generated, Failure> {
-        let (Some(pieces), Some(score)) = (result.output(), result.score()) else {
+        let found = result.hypotheses.iter().zip(&result.scores);
+        let mut found = found.map(|(pieces, score)| self.hypothesis(source, pieces, *score));
+        let Some(best) = found.next() else {
             return Err(failure(
                 FailureKind::Inference,
                 &"a source has no translation",
             ));
         };
+        Ok(Generated {
+            alternatives: found.collect(),
+            ..best
+        })
+    }
+
+    fn hypothesis(&self, source: &Source<'_>, pieces: &[String], score: f32) -> Generated {
         // The result repeats the token that it had to begin with, and the mean counts it as one of probability 1.
         let total = pieces.len();
         let pieces = pieces
@@ -119,11 +149,12 @@ impl Ctranslate2 {
             .iter()
             .filter_map(|piece| tokeniser.target_id(piece))
             .collect();
-        Ok(Generated {
+        Generated {
             ids,
             score,
             tokens: pieces.len(),
-        })
+            alternatives: Vec::new(),
+        }
     }
 }
 

@@ -135,6 +135,7 @@ impl Firefox {
             completeness: Completeness::Whole,
             // It stays without links where tokens cannot be placed in the source.
             alignment: segment.align.then(Alignment::default),
+            alternatives: Vec::new(),
         };
         if source.len() > self.max_input {
             translation.completeness = Completeness::TooLong {

@@ -16,6 +16,8 @@ pub struct Source<'a> {
     pub ids: &'a [u32],
     /// Number of the token that the translation must begin with, if the model wants one: its language.
     pub target_token: Option<u32>,
+    /// How many other translations are wanted besides the best.
+    pub alternatives: u8,
 }
 
 /// The network's output for one source.
@@ -27,6 +29,8 @@ pub struct Generated {
     pub score: f32,
     /// Number of tokens, the end mark included.
     pub tokens: usize,
+    /// Other translations, the likeliest first.
+    pub alternatives: Vec<Self>,
 }
 
 /// A loaded model but for its network.
@@ -105,11 +109,13 @@ impl MarianSession {
             .iter()
             .map(|segment| self.encode(segment))
             .collect::<Result<Vec<_>, _>>()?;
-        let full = sources.iter().filter(|(source, _)| is_translated(source));
+        let full = sources.iter().zip(segments);
+        let full = full.filter(|((source, _), _)| is_translated(source));
         let full = full
-            .map(|(source, target_token)| Source {
+            .map(|((source, target_token), segment)| Source {
                 ids: &source.ids,
                 target_token: *target_token,
+                alternatives: segment.alternatives,
             })
             .collect::<Vec<_>>();
         let generated = if full.is_empty() {
@@ -126,13 +132,15 @@ impl MarianSession {
         let mut generated = generated.into_iter();
         Ok(sources
             .iter()
-            .map(|(source, _)| self.translation(source, &mut generated))
+            .zip(segments)
+            .map(|((source, _), segment)| self.translation(source, segment, &mut generated))
             .collect())
     }
 
     fn translation(
         &self,
         source: &Encoded,
+        segment: &Segment,
         generated: &mut impl Iterator<Item = Generated>,
     ) -> Translation {
         let result = is_translated(source).then(|| generated.next()).flatten();
@@ -147,9 +155,12 @@ impl MarianSession {
             ids: Vec::new(),
             score: 0.0,
             tokens: 0,
+            alternatives: Vec::new(),
         });
+        let text = self.tokeniser.decode(&self.written(&result.ids));
         Translation {
-            text: self.tokeniser.decode(&self.written(&result.ids)),
+            alternatives: self.alternatives(&result, &text, segment.alternatives),
+            text,
             // Rounding may put a certain token just above zero.
             score: result.score.min(0.0),
             input_tokens: count(source.tokens),
@@ -157,6 +168,22 @@ impl MarianSession {
             completeness,
             alignment: None,
         }
+    }
+
+    /// At most so many other whole translations, each of another text.
+    fn alternatives(&self, result: &Generated, text: &str, most: u8) -> Vec<String> {
+        let mut texts = Vec::new();
+        let finished = result
+            .alternatives
+            .iter()
+            .filter(|other| self.is_finished(other));
+        for other in finished {
+            let other = self.tokeniser.decode(&self.written(&other.ids));
+            if other != text && !texts.contains(&other) && texts.len() < most.into() {
+                texts.push(other);
+            }
+        }
+        texts
     }
 
     /// The tokens that have a text.

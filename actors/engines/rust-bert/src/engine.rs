@@ -213,6 +213,7 @@ impl RustBert {
             .filter_map(|id| u32::try_from(*id).ok())
             .collect();
         Ok(Generated {
+            alternatives: Vec::new(),
             ids,
             score,
             tokens: count,

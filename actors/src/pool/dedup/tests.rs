@@ -63,6 +63,7 @@ fn translation() -> Translation {
         output_tokens: 1,
         completeness: Completeness::Whole,
         alignment: None,
+        alternatives: Vec::new(),
     }
 }
 

@@ -12,14 +12,14 @@ use crate::{
     events::SentenceCounts,
     pool::item::Verified,
     text::{
-        self, Document,
+        Document,
         glossary::Dictionary,
         plan::{Answer, SentencePlan, Use},
     },
 };
 
 use super::{
-    Shortfall,
+    Shortfall, alternatives,
     sentence::{Piece, PieceAnswer, PieceMaker, PieceState, Sentence, SentenceStep},
     splitting,
     submission::{ParsedText, Submission},
@@ -175,6 +175,7 @@ impl Assembly {
             source: self.job.source.as_str().to_owned(),
             target: self.job.target.as_str().to_owned(),
             align: piece.align,
+            alternatives: piece.alternatives,
         })
     }
 
@@ -184,11 +185,10 @@ impl Assembly {
         trace.filter(|trace| trace.watched.is_some())
     }
 
-    /// Splits a piece that is missing and that was estimated to have so many tokens.
+    /// Splits a piece that is missing.
     pub(super) fn split(
         &mut self,
         number: u32,
-        tokens: u32,
         shortfall: Shortfall,
         smallest: u32,
     ) -> Result<Split, Contained> {
@@ -202,7 +202,7 @@ impl Assembly {
             return Ok(Split::OtherWay);
         }
         let text = text_of(piece, &self.sentences).unwrap_or_default();
-        let Some(parts) = splitting::split(text, tokens, shortfall, smallest)? else {
+        let Some(parts) = splitting::split(text, piece.tokens, shortfall, smallest)? else {
             return Ok(match shortfall.is_of_the_input() {
                 true => Split::Impossible,
                 false => Split::OtherWay,
@@ -212,6 +212,7 @@ impl Assembly {
             space: self.space.as_ref(),
             source: self.job.source,
             target: self.job.target,
+            alternatives: self.job.order.request.alternatives,
         };
         let terms = self.sentences[piece.sentence].terms();
         let (whole, start) = (piece.whole.unwrap_or(number), piece.range.start);
@@ -225,6 +226,8 @@ impl Assembly {
                 tokens: part.tokens,
                 key: maker.key(&text[part.range], false, terms),
                 align: false,
+                // Those of parts would be joined to more than were asked for.
+                alternatives: 0,
                 state: PieceState::Missing,
             })
             .collect();
@@ -286,6 +289,7 @@ impl Assembly {
                 space: self.space.as_ref(),
                 source: self.job.source,
                 target: self.job.target,
+                alternatives: self.job.order.request.alternatives,
             };
             let before = self.pieces.len();
             let step = self.sentences[number].advance(number, answers, &maker, &mut self.pieces);
@@ -371,14 +375,13 @@ impl Assembly {
     /// The outcome, and what a panic said that made it an error.
     pub(super) fn finish(self, worker: &Worker, now: Instant) -> (JobOutcome, Option<String>) {
         let (document, sentences) = (self.document, self.sentences);
+        let most = self.job.order.request.alternatives;
         let joined = contain(|| {
-            let translations: Vec<text::Translation> = sentences
-                .into_iter()
-                .filter_map(Sentence::translation)
-                .collect();
-            document.join(&translations)
+            let translations = sentences.into_iter();
+            let translations = translations.filter_map(Sentence::translations).collect();
+            alternatives::joined(&document, translations, most.into())
         });
-        let joined = match joined {
+        let (joined, alternatives) = match joined {
             Ok(joined) => joined,
             Err(panic) => {
                 let message = "internal error while joining the translations";
@@ -389,6 +392,7 @@ impl Assembly {
         let started = self.started.unwrap_or(now);
         let translated = Translated {
             text: joined,
+            alternatives,
             confidence: match self.pieces.is_empty() {
                 // All that there is to translate are terms of a glossary.
                 true => 1.0,

@@ -30,7 +30,14 @@ pub(super) struct Sentence {
 
 enum SentenceState {
     Planned(Box<SentencePlan>),
-    Translated(text::Translation),
+    Translated(Translations),
+}
+
+/// Translations of a sentence.
+pub(super) struct Translations {
+    pub(super) best: text::Translation,
+    /// Others, the likeliest first.
+    pub(super) alternatives: Vec<text::Translation>,
 }
 
 /// What comes next for a sentence.
@@ -57,6 +64,8 @@ pub(super) struct Piece {
     pub(super) key: Option<CacheKey>,
     /// Whether its translation needs an alignment.
     pub(super) align: bool,
+    /// How many other translations are wanted.
+    pub(super) alternatives: u8,
     pub(super) state: PieceState,
 }
 
@@ -87,6 +96,8 @@ pub(super) struct PieceMaker<'a> {
     pub(super) space: Option<&'a CacheSpace>,
     pub(super) source: Language,
     pub(super) target: Language,
+    /// How many other translations are wanted of each. Such pieces are not looked for in the cache, and not stored: an entry has one translation.
+    pub(super) alternatives: u8,
 }
 
 impl PieceMaker<'_> {
@@ -105,6 +116,7 @@ impl PieceMaker<'_> {
             tokens: text::estimate_tokens(&asked.text).max(1),
             key: self.key(&asked.text, align, terms),
             align,
+            alternatives: self.alternatives,
             state: PieceState::Missing,
         }
     }
@@ -116,7 +128,8 @@ impl PieceMaker<'_> {
         align: bool,
         terms: Option<&TermsDigest>,
     ) -> Option<CacheKey> {
-        let key = self.space?.key(self.source, self.target, text);
+        let space = self.space.filter(|_| self.alternatives == 0);
+        let key = space?.key(self.source, self.target, text);
         let key = terms.map_or(key, |terms| key.with_terms(terms));
         Some(if align { key.with_alignment() } else { key })
     }
@@ -134,7 +147,14 @@ impl Sentence {
         let mut plan = SentencePlan::new(document, number, profile);
         let needs_no_model = plan.asked().is_empty();
         let state = match needs_no_model.then(|| plan.next(Vec::new())) {
-            Some(Step::Done { translation, .. }) => SentenceState::Translated(translation),
+            Some(Step::Done {
+                translation,
+                alternatives,
+                ..
+            }) => SentenceState::Translated(Translations {
+                best: translation,
+                alternatives,
+            }),
             _ => SentenceState::Planned(Box::new(plan)),
         };
         let mut sentence = Self {
@@ -158,10 +178,10 @@ impl Sentence {
         matches!(self.state, SentenceState::Translated(_))
     }
 
-    /// The translation, once there is one.
-    pub(super) fn translation(self) -> Option<text::Translation> {
+    /// The translations, once there are some.
+    pub(super) fn translations(self) -> Option<Translations> {
         match self.state {
-            SentenceState::Translated(translation) => Some(translation),
+            SentenceState::Translated(translations) => Some(translations),
             SentenceState::Planned(_) => None,
         }
     }
@@ -225,9 +245,13 @@ impl Sentence {
             }
             Step::Done {
                 translation,
+                alternatives,
                 checks,
             } => {
-                let done = SentenceState::Translated(translation);
+                let done = SentenceState::Translated(Translations {
+                    best: translation,
+                    alternatives,
+                });
                 match std::mem::replace(&mut self.state, done) {
                     SentenceState::Planned(plan) => Some(SentenceStep::Translated(checks, plan)),
                     SentenceState::Translated(_) => None,
@@ -257,6 +281,7 @@ impl Piece {
             }
         });
         plan::Answer {
+            alternatives: std::mem::take(&mut translation.alternatives),
             truncated: !translation.is_whole(),
             in_parts: false,
             alignment: links,

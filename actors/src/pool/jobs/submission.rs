@@ -87,6 +87,7 @@ impl ParsedText {
             space,
             source: job.source,
             target: job.target,
+            alternatives: job.order.request.alternatives,
         };
         let mut pieces = Vec::with_capacity(document.units().len());
         let sentences = (0..document.units().len())

@@ -13,6 +13,7 @@ fn loan(segments: usize) -> (OffloadRequest, Answer) {
         source: "en".to_owned(),
         target: "fr".to_owned(),
         align: false,
+        alternatives: 0,
     };
     let loan = OffloadRequest {
         from: Arc::from("b"),

@@ -106,6 +106,7 @@ pub(super) fn run(
             Step::Done {
                 translation,
                 checks,
+                ..
             } => return (translation, checks),
             Step::Retry => {}
         }

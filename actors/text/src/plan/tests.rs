@@ -289,3 +289,59 @@ fn copies_are_flagged() {
     );
     assert!(checks[0].has(Flag::Untranslated));
 }
+
+#[test]
+fn alternatives_pass_the_same_checks_as_the_best_translation() {
+    let text = "Hello @ana, you have 3 messages. Good night.";
+    let document = parse(text, Format::Text, &Options::default());
+    let mut plan = SentencePlan::new(&document, 0, &Arc::new(Profile::default()));
+    let others = [
+        // The name is lost, and a number is changed.
+        "Salut, vous avez 3 messages.",
+        "Bonjour @ana, tu as 3 messages.",
+        "Bonjour @ana, tu as 4 messages.",
+        "Salut @ana, 3 messages vous attendent.",
+        "Bonjour @ana, tu as 3 messages.",
+        "Bonjour @ana, vous avez 3 messages.",
+    ];
+    let answer = Answer {
+        alternatives: others.map(str::to_owned).to_vec(),
+        ..Answer::from("Bonjour @ana, vous avez 3 messages.")
+    };
+    let Step::Done {
+        alternatives,
+        checks,
+        ..
+    } = plan.next(vec![answer])
+    else {
+        panic!("the best one passes")
+    };
+    assert_eq!(checks.attempts, 1);
+    let texts: Vec<_> = alternatives
+        .iter()
+        .map(|other| other.to_text(text))
+        .collect();
+    assert_eq!(texts, [others[1], others[3]]);
+    // What is put together from parts has alternatives of parts.
+    let mut plan = SentencePlan::new(&document, 0, &Arc::new(Profile::default()));
+    assert!(matches!(
+        plan.next(vec!["Bonjour, 3 messages.".into()]),
+        Step::Retry
+    ));
+    let part = |best: &str, other: &str| Answer {
+        alternatives: vec![other.to_owned()],
+        ..Answer::from(best)
+    };
+    let answers = vec![
+        part("Bonjour", "Salut"),
+        part("vous avez 3 messages.", "vous avez."),
+    ];
+    let Step::Done { alternatives, .. } = plan.next(answers) else {
+        panic!("the parts pass")
+    };
+    let texts: Vec<_> = alternatives
+        .iter()
+        .map(|other| other.to_text(text))
+        .collect();
+    assert_eq!(texts, ["Salut @ana, vous avez 3 messages."]);
+}

@@ -32,6 +32,7 @@ impl Api {
             splitting: options.splitting,
             xml: options.xml.clone(),
             glossary_id: options.glossary_id.clone(),
+            alternatives: options.alternatives,
             priority: Some(options.priority),
             // By which clients take turns, on another node too.
             conversation_id: Some(format!("http-{client}")),

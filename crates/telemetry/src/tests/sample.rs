@@ -41,6 +41,7 @@ fn outcome(target: &str, error: Option<ErrorCode>) -> JobOutcome {
         sink: Arc::new(Nobody),
     };
     let translated = Translated {
+        alternatives: Vec::new(),
         text: "secret".to_owned(),
         confidence: 1.0,
         source: "en".parse().unwrap(),
