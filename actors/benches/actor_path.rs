@@ -26,7 +26,7 @@ use babelmesh_actors::{
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::{Capability, PivotPolicy},
+    routing::{Capability, EscalationPolicy, PivotPolicy},
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -108,6 +108,7 @@ async fn start(actors: u32) -> ActorRef<IntakeMessage> {
         max_text_chars: 10_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        escalation: EscalationPolicy::default(),
         pivot: PivotPolicy::default(),
         glossaries: Arc::default(),
         remote_nodes: Arc::new(()),

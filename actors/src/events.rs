@@ -6,7 +6,7 @@ mod sentences;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ErrorCode, JobOutcome, Lane, Language, SpanRef, Trace},
+    domain::{ErrorCode, JobOutcome, Lane, Language, ModelType, SpanRef, Trace},
     offload::{OffloadReason, PeerError, RemoteWorkerStop},
     scaling::{Bounds, Decision},
 };
@@ -308,6 +308,13 @@ pub enum Event {
     Pivoted {
         /// The pivot.
         pivot: Language,
+    },
+    /// A translation of low confidence was made again.
+    Escalated {
+        /// The tier of the first model.
+        from: ModelType,
+        /// The tier of the second model; `None` where it did not translate the text in time, so that the first translation was delivered.
+        to: Option<ModelType>,
     },
     /// A message was accepted into a lane.
     Accepted {

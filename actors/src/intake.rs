@@ -1,6 +1,7 @@
 //! The intake: an actor that routes every order to a pool and retries transient failures.
 
 mod commands;
+mod escalation;
 mod failover;
 mod job_forwarding;
 mod message;
@@ -99,7 +100,11 @@ impl Actor for Intake {
         state: &mut IntakeState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            IntakeMessage::Offer(orders) => state.accept(&myself, orders, 0)?,
+            IntakeMessage::Offer(mut orders) => {
+                state.watch_confidence(&myself, &mut orders);
+                state.accept(&myself, orders, 0)?;
+            }
+            IntakeMessage::Doubtful(outcome) => state.escalate(&myself, *outcome)?,
             IntakeMessage::Step { step, tries } => {
                 state.accept(&myself, vec![*step], tries)?;
             }
@@ -410,7 +415,7 @@ impl IntakeState {
     }
 }
 
-/// One for an order that counts as accepted now: at its first try, and over a pivot with its first step.
+/// One for an order that counts as accepted now: at its first try, with its first translation, and over a pivot with its first step.
 fn is_new(order: &Order, tries: u32) -> usize {
-    usize::from(tries == 0 && order.leg != Leg::FromPivot)
+    usize::from(tries == 0 && !matches!(order.leg, Leg::FromPivot | Leg::Escalated))
 }

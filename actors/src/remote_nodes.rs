@@ -96,6 +96,13 @@ impl RemoteCapabilities {
             })
     }
 
+    /// Tiers of the models that translate this pair on other nodes now.
+    pub fn tiers(&self, source: Language, target: Language) -> impl Iterator<Item = ModelType> {
+        let able = self.now.iter();
+        let able = able.filter(move |ability| ability.serves(source, target));
+        able.map(|ability| ability.tier)
+    }
+
     /// Languages that are read on other nodes, now or later, in order.
     #[must_use]
     pub fn sources(&self) -> &[Language] {

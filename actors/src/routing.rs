@@ -1,5 +1,6 @@
 //! Which model translates what.
 
+mod escalation;
 mod pivot;
 
 use std::cmp::Reverse;
@@ -7,6 +8,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ErrorCode, Language, ModelType, RequestError};
+pub use escalation::EscalationPolicy;
 pub use pivot::{PivotPolicy, choose_pivot, reachable};
 
 /// Capabilities of a model.

@@ -19,7 +19,7 @@ use babelmesh_actors::{
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolSupervisor},
     retry::RetryPolicy,
-    routing::{Capability, PivotPolicy},
+    routing::{Capability, EscalationPolicy, PivotPolicy},
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use babelmesh_integration_tests::{LocalNode, PATIENCE, Sandbox, processes, request};
@@ -113,6 +113,7 @@ async fn start_actors() -> ActorRef<IntakeMessage> {
         max_text_chars: 1_000,
         retry: RetryPolicy::default(),
         observer: Arc::new(()),
+        escalation: EscalationPolicy::default(),
         pivot: PivotPolicy::default(),
         glossaries: Arc::default(),
         remote_nodes: Arc::new(()),

@@ -8,7 +8,7 @@ use babelmesh_actors::{
     glossaries::GlossaryLimits,
     offload::OffloadConfig,
     pool::{BatchBudget, DEFAULT_MIN_PIECE_TOKENS, DEFAULT_WEIGHTS, SharingConfig},
-    routing::PivotPolicy,
+    routing::{EscalationPolicy, PivotPolicy},
     scaling::{DelayTargetConfig, ThresholdConfig},
     splitting::Limits,
 };
@@ -238,7 +238,7 @@ impl Default for IntakeConfig {
 }
 
 /// Which models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelsConfig {
     /// Folders that hold model directories.
@@ -251,6 +251,8 @@ pub struct ModelsConfig {
     pub pivot: bool,
     /// Languages that may be pivots, the preferred one first; empty means any, English first.
     pub pivot_languages: Vec<Language>,
+    /// Which translations are made again by a model of a higher tier.
+    pub escalation: EscalationConfig,
     /// Where models are downloaded from.
     pub fetch: FetchConfig,
 }
@@ -274,7 +276,39 @@ impl Default for ModelsConfig {
             cache_directory: None,
             pivot: true,
             pivot_languages: Vec::new(),
+            escalation: EscalationConfig::default(),
             fetch: FetchConfig::default(),
+        }
+    }
+}
+
+/// Which translations are made again by a model of a higher tier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EscalationConfig {
+    /// A translation whose confidence, 0 to 1, is below this is made again; zero makes none again.
+    pub below: f64,
+    /// How long the second translation may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl EscalationConfig {
+    /// As the intake applies it.
+    #[must_use]
+    pub fn policy(&self) -> EscalationPolicy {
+        EscalationPolicy {
+            below: self.below,
+            within: Duration::from_millis(self.timeout_ms),
+        }
+    }
+}
+
+impl Default for EscalationConfig {
+    fn default() -> Self {
+        let EscalationPolicy { below, within } = EscalationPolicy::default();
+        Self {
+            below,
+            timeout_ms: within.as_millis() as u64,
         }
     }
 }

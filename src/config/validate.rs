@@ -76,6 +76,11 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         "models.directories",
         "must name a folder",
     );
+    refuse_if(
+        !(0.0..=1.0).contains(&config.models.escalation.below),
+        "models.escalation.below",
+        "must be between 0 and 1",
+    );
     check_text(&config.text, &mut refuse_if);
     check_engine(&config.engine, &mut refuse_if);
     check_pool(&config.pool, &mut refuse_if);

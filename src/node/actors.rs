@@ -107,6 +107,7 @@ impl Actors {
             },
             observer,
             pivot: config.models.pivots(),
+            escalation: config.models.escalation.policy(),
             glossaries,
             remote_nodes,
             max_wait: Duration::from_millis(config.pool.unavailable_after_ms),

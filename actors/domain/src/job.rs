@@ -73,6 +73,8 @@ pub enum Leg {
     FromPivot,
     /// A job of another node, of any part. That node has checked the length of the text, and chooses the pivot.
     Forwarded,
+    /// A job that is translated again by a model of a higher tier, without a pivot.
+    Escalated,
 }
 
 /// One text that is wanted in one language, as it was accepted.

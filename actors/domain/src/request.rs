@@ -151,6 +151,18 @@ pub enum ModelType {
     Premium,
 }
 
+impl ModelType {
+    /// Name in requests, results and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Medium => "medium",
+            Self::Premium => "premium",
+        }
+    }
+}
+
 /// Urgency of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -14,7 +14,7 @@ use crate::{
     pool::{Applied, PoolMessage, Unloaded},
     remote_nodes::RemoteNodes,
     retry::RetryPolicy,
-    routing::{Capability, PivotPolicy},
+    routing::{Capability, EscalationPolicy, PivotPolicy},
 };
 
 use super::segmentation::SegmentedJob;
@@ -45,6 +45,8 @@ pub enum IntakeMessage {
         /// How often they were tried before.
         tries: u32,
     },
+    /// A translation of low confidence. It is made again, or delivered. Sent by the sinks with which the intake wraps those of its orders.
+    Doubtful(Box<JobOutcome>),
     /// Find a pool for a step of an order over a pivot. Sent when the first step has ended, or the terms of its glossary are found.
     Step {
         /// The step.
@@ -127,6 +129,8 @@ pub struct IntakeStart {
     pub observer: Arc<dyn Observer>,
     /// Which pairs are translated over a pivot language.
     pub pivot: PivotPolicy,
+    /// Which translations are made again by a model of a higher tier.
+    pub escalation: EscalationPolicy,
     /// The glossaries that requests may name.
     pub glossaries: Arc<Glossaries>,
     /// Port to other nodes; `()` for none.

@@ -63,8 +63,8 @@ impl IntakeState {
         let request = &order.request;
         request.validate(match order.leg {
             Leg::Whole | Leg::ToPivot => self.start.max_text_chars,
-            // The text was made by a model, or another node has checked it.
-            Leg::FromPivot | Leg::Forwarded => usize::MAX,
+            // The text was made by a model, or it was checked before.
+            Leg::FromPivot | Leg::Forwarded | Leg::Escalated => usize::MAX,
         })?;
         let target = parse_language("targetLanguage", order.target_tag())?;
         let deadline = order.deadline();

@@ -50,7 +50,7 @@ mod tests {
         intake::{Intake, IntakeStart, Route},
         pool::PoolMessage,
         retry::RetryPolicy,
-        routing::{Capability, PivotPolicy},
+        routing::{Capability, EscalationPolicy, PivotPolicy},
     };
 
     struct Nobody;
@@ -134,6 +134,7 @@ mod tests {
             max_text_chars: 100_000,
             retry: RetryPolicy::default(),
             observer: Arc::new(()),
+            escalation: EscalationPolicy::default(),
             pivot: PivotPolicy::default(),
             glossaries: Arc::default(),
             remote_nodes: Arc::new(()),

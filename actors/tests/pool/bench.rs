@@ -27,7 +27,7 @@ use babelmesh_actors::{
     },
     remote_nodes::{ForwardedJob, RemoteNodes},
     retry::RetryPolicy,
-    routing::{Capability, PivotPolicy},
+    routing::{Capability, EscalationPolicy, PivotPolicy},
     scaling::{Bounds, DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
@@ -140,7 +140,7 @@ impl Bench {
         remote_nodes: Arc<dyn RemoteNodes>,
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
-        let around = (remote_nodes, Arc::default());
+        let around = (remote_nodes, Arc::default(), EscalationPolicy::default());
         Self::start_around(fake, retry, peers_and_cache, around, change).await
     }
 
@@ -150,15 +150,39 @@ impl Bench {
         remote_nodes: Arc<dyn RemoteNodes>,
         glossaries: Arc<Glossaries>,
     ) -> Self {
-        let (retry, around) = (RetryPolicy::default(), (remote_nodes, glossaries));
-        Self::start_around(fake, retry, peers_and_cache, around, |_| {}).await
+        let around = (remote_nodes, glossaries, EscalationPolicy::default());
+        Self::start_around(
+            fake,
+            RetryPolicy::default(),
+            peers_and_cache,
+            around,
+            |_| {},
+        )
+        .await
+    }
+
+    pub(crate) async fn start_escalating(fake: FakeSpec, policy: EscalationPolicy) -> Self {
+        let around = (Arc::new(()) as _, Arc::default(), policy);
+        let peers_and_cache = (Arc::new(()) as _, None);
+        Self::start_around(
+            fake,
+            RetryPolicy::default(),
+            peers_and_cache,
+            around,
+            |_| {},
+        )
+        .await
     }
 
     async fn start_around(
         fake: FakeSpec,
         retry: RetryPolicy,
         (peers, cache): (Arc<dyn Peers>, Option<Arc<dyn TranslationCache>>),
-        (remote_nodes, glossaries): (Arc<dyn RemoteNodes>, Arc<Glossaries>),
+        (remote_nodes, glossaries, escalation): (
+            Arc<dyn RemoteNodes>,
+            Arc<Glossaries>,
+            EscalationPolicy,
+        ),
         change: impl FnOnce(&mut PoolSpec),
     ) -> Self {
         let space = cache.as_ref().map(|_| CacheSpace::new(["fake-model"]));
@@ -189,6 +213,7 @@ impl Bench {
             max_text_chars: 20_000,
             retry,
             observer: Arc::clone(&events) as _,
+            escalation,
             pivot: PivotPolicy::default(),
             glossaries,
             remote_nodes,

@@ -6,6 +6,7 @@ mod bench;
 mod caching;
 mod commands;
 mod deadlines;
+mod escalation;
 mod failover;
 mod fakes;
 mod glossary;

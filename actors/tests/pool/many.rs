@@ -18,7 +18,7 @@ use babelmesh_actors::{
     intake::{Intake, IntakeMessage, IntakeStart, Route},
     pool::{NodeBudget, PoolLag, PoolMessage, PoolSpec, PoolStart, PoolStatus, PoolSupervisor},
     retry::RetryPolicy,
-    routing::{Capability, PivotPolicy},
+    routing::{Capability, EscalationPolicy, PivotPolicy},
     scaling::{DelayTarget, DelayTargetConfig},
 };
 use ractor::{Actor, ActorRef, rpc::CallResult};
@@ -179,6 +179,7 @@ impl Node {
                 ..RetryPolicy::default()
             },
             observer: Arc::clone(&events) as _,
+            escalation: EscalationPolicy::default(),
             pivot: PivotPolicy::default(),
             glossaries: Arc::default(),
             remote_nodes: Arc::new(()),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use babelmesh_actors::{
-    domain::{ErrorCode, JobOutcome, Language},
+    domain::{ErrorCode, JobOutcome, Language, ModelType},
     events::{Event, Observer, SentenceCounts, StopReason},
 };
 use prometheus_client::{
@@ -22,8 +22,9 @@ use prometheus_client::{
 };
 
 use self::labels::{
-    CodeLabel, FlagLabels, HttpLabels, JobLabels, KindLabels, LaneLabel, ModelLabel, OutcomeLabels,
-    PieceLabels, PivotLabel, RouteLabel, ScalingLabels, StageLabel, StopLabels, WayLabels,
+    CodeLabel, EscalationLabels, FlagLabels, HttpLabels, JobLabels, KindLabels, LaneLabel,
+    ModelLabel, OutcomeLabels, PieceLabels, PivotLabel, RouteLabel, ScalingLabels, StageLabel,
+    StopLabels, WayLabels,
 };
 
 /// From a millisecond to about a minute.
@@ -53,6 +54,7 @@ fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histo
 pub struct Metrics {
     accepted: Counters<LaneLabel>,
     pivoted: Counters<PivotLabel>,
+    escalated: Counters<EscalationLabels>,
     jobs: Counters<OutcomeLabels>,
     queue: Histograms<JobLabels>,
     processing: Histograms<JobLabels>,
@@ -100,6 +102,7 @@ impl Metrics {
         let this = Self {
             accepted: Family::default(),
             pivoted: Family::default(),
+            escalated: Family::default(),
             jobs: Family::default(),
             queue: histograms(seconds),
             processing: histograms(seconds),
@@ -267,6 +270,13 @@ impl Observer for Metrics {
             Event::Pivoted { pivot } => {
                 let pivot = pivot.to_string();
                 self.pivoted.get_or_create(&PivotLabel { pivot }).inc();
+            }
+            Event::Escalated { from, to } => {
+                let labels = EscalationLabels {
+                    from: from.as_str(),
+                    to: to.map_or("none", ModelType::as_str),
+                };
+                self.escalated.get_or_create(&labels).inc();
             }
             Event::Accepted { lane, jobs } => {
                 let label = LaneLabel { lane: lane.name() };

@@ -1,6 +1,7 @@
 //! Events of actors as log lines.
 
 use babelmesh_actors::{
+    domain::ModelType,
     events::{Event, Observer, StopReason},
     offload::OffloadReason,
 };
@@ -170,6 +171,10 @@ impl Observer for EventLog {
             Event::IntakeResumed { tokens } => info!(tokens, "intake resumed"),
             Event::Pivoted { pivot } => {
                 debug!(%pivot, "pair without a model: translating over a pivot language")
+            }
+            Event::Escalated { from, to } => {
+                let (from, to) = (from.as_str(), to.map_or("none", ModelType::as_str));
+                debug!(from, to, "translation of low confidence made again");
             }
             Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
             _ => {}

@@ -34,6 +34,12 @@ pub(super) struct PivotLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct EscalationLabels {
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub(super) code: &'static str,
 }

@@ -18,6 +18,11 @@ impl Metrics {
             self.pivoted.clone(),
         );
         to.register(
+            "escalated_jobs",
+            "Translations of low confidence that were made again, by the tiers of both models; none where the second one did not answer in time",
+            self.escalated.clone(),
+        );
+        to.register(
             "jobs",
             "Completed jobs by outcome, without model and language if rejected by the intake; each retry counts",
             self.jobs.clone(),
