@@ -319,6 +319,7 @@ pub(super) fn spec(
         unavailable_after: seconds(pool.unavailable_after_ms),
         min_piece_tokens: pool.min_piece_tokens,
         offload: config.offload.clone(),
+        confidence: model.manifest().confidence.clone().map(Arc::new),
         text: Arc::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! Domain types: languages, lanes, requests, results and errors.
 
 mod client;
+mod confidence;
 mod error;
 mod format;
 mod glossary;
@@ -12,6 +13,7 @@ mod result;
 mod trace;
 
 pub use client::{ClientId, Origin};
+pub use confidence::{ConfidenceCurve, InvalidCurve};
 pub use error::{ErrorCode, RequestError};
 pub use format::{Format, InvalidElements, Splitting, UnknownName, XmlOptions};
 pub use glossary::{

@@ -280,7 +280,12 @@ fn remove_abandoned(parent: &Path) {
 }
 
 fn folder_name(model: &Model, engine: EngineKind) -> String {
-    let digest = digest::of_bytes(model.manifest().to_toml().as_bytes());
+    // A form does not depend on how its confidence is calibrated.
+    let manifest = Manifest {
+        confidence: None,
+        ..model.manifest().clone()
+    };
+    let digest = digest::of_bytes(manifest.to_toml().as_bytes());
     format!("{engine}-{}-v{FORM_VERSION}", &digest[..16])
 }
 

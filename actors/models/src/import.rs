@@ -263,6 +263,7 @@ fn manifest(
         source_end: languages.source_end,
         language_codes: languages.codes,
         limits,
+        confidence: None,
         files: BTreeMap::new(),
         id,
     })

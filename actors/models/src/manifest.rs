@@ -4,7 +4,8 @@ mod reading;
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use babelmesh_domain::ConfidenceCurve;
+use serde::{Deserialize, Serialize, Serializer};
 
 pub(crate) use reading::{is_id, is_language};
 
@@ -17,7 +18,7 @@ pub const SOURCE_PLACEHOLDER: &str = "{source}";
 pub const TARGET_PLACEHOLDER: &str = "{target}";
 
 /// A checked `model.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Manifest {
     /// Unique name: lower-case letters, digits, `-`, `_` and `.`.
     pub id: String,
@@ -52,8 +53,21 @@ pub struct Manifest {
     pub language_codes: BTreeMap<String, String>,
     /// Longest texts.
     pub limits: Limits,
+    /// How the confidence of its translations is calibrated; `None` where it was not measured.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "calibration"
+    )]
+    pub confidence: Option<ConfidenceCurve>,
     /// Files of the folder by their role.
     pub files: BTreeMap<Role, FileEntry>,
+}
+
+/// The section of a curve.
+#[expect(clippy::ref_option, reason = "serde asks for it")]
+fn calibration<S: Serializer>(curve: &Option<ConfidenceCurve>, to: S) -> Result<S::Ok, S::Error> {
+    let points = curve.as_ref().map(ConfidenceCurve::points);
+    BTreeMap::from([("curve", points.unwrap_or_default())]).serialize(to)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

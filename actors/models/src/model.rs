@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use babelmesh_domain::ConfidenceCurve;
+
 use crate::{
     digest,
     manifest::{self, Manifest, ManifestError, Role, Tier},
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// A model folder whose manifest has been read and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     directory: PathBuf,
     manifest: Manifest,
@@ -129,6 +131,25 @@ impl Model {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The same model with another calibration of its confidence, or none.
+    #[must_use]
+    pub fn with_confidence(&self, confidence: Option<ConfidenceCurve>) -> Self {
+        let mut model = self.clone();
+        model.manifest.confidence = confidence;
+        model
+    }
+
+    /// Writes the manifest into the folder. A node that reads it meanwhile sees the old one or the new one.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_manifest(&self) -> io::Result<()> {
+        let path = self.directory.join(manifest::FILE_NAME);
+        let new = path.with_extension("toml.new");
+        fs::write(&new, self.manifest.to_toml())?;
+        fs::rename(&new, &path)
     }
 
     /// The folder.

@@ -1,6 +1,7 @@
 //! BLEU and chrF of a corpus, with the numbers that sacrebleu gives by default: 13a tokenisation and exponential smoothing for BLEU; for chrF
 //! six orders of characters without spaces, no words, and a recall that counts twice.
 
+pub mod reliability;
 mod tokens;
 
 use std::{collections::HashMap, hash::Hash};

@@ -398,6 +398,7 @@ impl Pool {
         Worker {
             model_id: self.events.pool(),
             model_type: self.spec.model_type,
+            confidence: self.spec.confidence.clone(),
             actor,
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     cache::{CacheSpace, TranslationCache},
-    domain::{Lanes, ModelType},
+    domain::{ConfidenceCurve, Lanes, ModelType},
     engine::{EngineFactory, Segment},
     events::Observer,
     model_text::ModelText,
@@ -57,6 +57,8 @@ pub struct PoolSpec {
     pub min_piece_tokens: u32,
     /// Offload settings.
     pub offload: OffloadConfig,
+    /// How the confidence of the model's translations is calibrated, if it is.
+    pub confidence: Option<Arc<ConfidenceCurve>>,
     /// How texts are read for the model; the pool learns it from its engines.
     pub text: Arc<ModelText>,
 }
@@ -86,6 +88,7 @@ impl PoolSpec {
             unavailable_after: Duration::from_secs(30),
             min_piece_tokens: DEFAULT_MIN_PIECE_TOKENS,
             offload: OffloadConfig::default(),
+            confidence: None,
             text: Arc::default(),
         }
     }

@@ -128,6 +128,59 @@ fn a_model_is_evaluated() {
     );
 }
 
+#[test]
+fn the_confidence_of_a_model_is_calibrated_by_its_own_scores() {
+    let sandbox = Sandbox::new();
+    let model = repository_model(&sandbox);
+    let file = sandbox.folder().join("test.tsv");
+    // The fake's confidence depends on the text alone; half of its translations are good.
+    let words = ["morning", "evening", "garden", "train", "letter"];
+    let lines = (0..400).map(|number| {
+        let word = words[number % words.len()];
+        let text = format!("The {word} of house number {number} is fine");
+        let reference = match number.wrapping_mul(2_654_435_761) >> 9 & 1 {
+            0 => format!("fr:{text}"),
+            _ => "Rien du tout".to_owned(),
+        };
+        format!("{text}\t{reference}\n")
+    });
+    fs::write(&file, lines.collect::<String>()).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    let evaluate = |more: &[&str]| {
+        let fake = ["--set", "engine.kind=fake", "--to", "fr"];
+        let args = ["models", "evaluate", &model, &path];
+        run(&sandbox, &[&args, &fake, more].concat())
+    };
+    let report = |more: &[&str]| -> Value {
+        serde_json::from_str(&assert_done(&evaluate(&[&["--json"], more].concat()))).unwrap()
+    };
+    let error = |report: &Value| report["calibrationError"].as_f64().unwrap();
+    let before = report(&[]);
+    assert!(error(&before) > 0.05, "{before}");
+    let raw = report(&["--calibrate"]);
+    assert_eq!(raw["confidence"], before["confidence"]);
+    let manifest = models(&sandbox).join("copy/model.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains("[confidence]"), "{text}");
+    let after = report(&[]);
+    assert!(error(&after) < error(&before) / 2.0, "{before} {after}");
+    // It is measured again from the model's own scores, and comes to the same.
+    assert_eq!(report(&["--calibrate"])["confidence"], raw["confidence"]);
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), text);
+    assert!(
+        assert_done(&evaluate(&["--calibrate"])).contains("The calibration is in the manifest")
+    );
+    fs::write(&file, "Good morning!\tBonjour !\n").unwrap();
+    assert_refused(&evaluate(&["--calibrate"]), &["too few to calibrate"]);
+    fs::write(
+        &manifest,
+        text.replace("curve = [", "curve = [[2.0, 0.5], "),
+    )
+    .unwrap();
+    let listed = run(&sandbox, &["models", "list"]);
+    assert_refused(&listed, &["confidence.curve", "from 0 to 1"]);
+}
+
 /// The real files of a pair, served as a registry serves them.
 #[test]
 fn a_real_model_is_fetched_and_evaluated() {

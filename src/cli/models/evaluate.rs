@@ -14,19 +14,30 @@ use babelmesh_actors::{
     caller,
     domain::{Locality, TranslationRequest},
 };
-use babelmesh_models::{Manifest, quality::Counts};
+use babelmesh_models::{
+    Manifest, Model,
+    quality::{
+        Counts,
+        reliability::{self, GOOD_CHRF, ReliabilityBin, Sample},
+    },
+};
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 use super::source::styled;
 use crate::{
-    cli::{runtime, stop_requested},
+    cli::{
+        runtime, stop_requested,
+        table::{lines, table},
+    },
     config::Config,
     failure::Failures,
     node::{Actors, registry, select_models},
 };
 
+/// Rows of the table of confidence.
+const BINS: usize = 10;
 /// Sentences in flight: enough for full batches.
 const IN_FLIGHT: usize = 256;
 
@@ -42,6 +53,9 @@ pub(super) struct EvaluateArgs {
     /// Target language; that of the model when absent
     #[arg(long, value_name = "LANGUAGE")]
     to: Option<String>,
+    /// Write how its confidence is calibrated into the manifest of the model
+    #[arg(long)]
+    calibrate: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -58,13 +72,26 @@ pub(super) fn run(mut config: Config, args: &EvaluateArgs) -> Result<ExitCode> {
     // The model is measured, not the cache.
     config.cache.memory_mb = 0;
     config.cache.redis = crate::config::RedisConfig::default();
-    let (counts, time) = runtime()?.block_on(measure(&config, &sentences, &source, &target))?;
+    let measured = runtime()?.block_on(measure(&config, args, &sentences, (&source, &target)))?;
+    if args.calibrate {
+        calibrate(model, &measured.samples)?;
+    }
+    let Measured {
+        counts,
+        samples,
+        time,
+    } = measured;
+    let bins = reliability::bins(&samples, BINS);
+    let error = reliability::calibration_error(&samples);
     let speed = sentences.len() as f64 / time.as_secs_f64().max(f64::EPSILON);
     let mut output = io::stdout().lock();
     if args.json {
         let report = json!({
             "model": args.model, "source": source, "target": target, "sentences": sentences.len(),
             "bleu": counts.bleu(), "chrf2": counts.chrf(), "seconds": time.as_secs_f64(), "sentencesPerSecond": speed,
+            "calibrationError": error, "goodChrf2": GOOD_CHRF, "confidence": bins.iter().map(|bin| json!({
+                "sentences": bin.sentences, "confidence": bin.confidence, "good": bin.good,
+            })).collect::<Vec<_>>(),
         });
         writeln!(output, "{report:#}")?;
         return Ok(ExitCode::SUCCESS);
@@ -86,7 +113,56 @@ pub(super) fn run(mut config: Config, args: &EvaluateArgs) -> Result<ExitCode> {
         "speed  {speed:.1} sentences/s ({:.2} s)",
         time.as_secs_f64()
     )?;
+    write_reliability(&mut output, &bins, error)?;
+    if args.calibrate {
+        let folder = model.directory().display();
+        writeln!(output, "\nThe calibration is in the manifest of {folder}.")?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes how many translations of each confidence are good.
+fn write_reliability(
+    output: &mut impl Write,
+    bins: &[ReliabilityBin],
+    error: f64,
+) -> io::Result<()> {
+    writeln!(
+        output,
+        "\nSentences by confidence; good are those with a chrF2 of {GOOD_CHRF} or more. Calibration error {error:.3}."
+    )?;
+    let mut rows = table(&[">sentences", ">confidence", ">good"]);
+    for bin in bins {
+        rows.add_row([
+            bin.sentences.to_string(),
+            format!("{:.3}", bin.confidence),
+            format!("{:.3}", bin.good),
+        ]);
+    }
+    write!(output, "{}", lines(&rows))
+}
+
+/// Puts the calibration of these scores into the manifest of a model.
+fn calibrate(model: &Model, samples: &[Sample]) -> Result<()> {
+    let Some(curve) = reliability::calibrate(samples) else {
+        bail!(
+            "{} sentences are too few to calibrate a model",
+            samples.len()
+        );
+    };
+    let calibrated = model.with_confidence(Some(curve));
+    let folder = model.directory().display();
+    calibrated
+        .write_manifest()
+        .with_context(|| format!("writing the manifest of {folder}"))
+}
+
+/// What was measured.
+struct Measured {
+    counts: Counts,
+    /// Each sentence.
+    samples: Vec<Sample>,
+    time: Duration,
 }
 
 /// Reads sentences with their references.
@@ -129,11 +205,16 @@ fn languages(args: &EvaluateArgs, manifest: &Manifest) -> Result<(String, String
 /// Translates everything; the time does not include the start of the engine.
 async fn measure(
     config: &Config,
+    args: &EvaluateArgs,
     sentences: &[(String, String)],
-    source: &str,
-    target: &str,
-) -> Result<(Counts, Duration)> {
-    let selection = select_models(config)?;
+    (source, target): (&str, &str),
+) -> Result<Measured> {
+    let mut selection = select_models(config)?;
+    if args.calibrate {
+        // The scores of the model itself are calibrated.
+        let models = selection.models.iter();
+        selection.models = models.map(|model| model.with_confidence(None)).collect();
+    }
     let failures = Failures::default();
     let around = (Arc::new(()) as _, Arc::new(()) as _, Arc::default());
     let actors = Actors::start(config, selection, Arc::new(()), failures.clone(), around).await?;
@@ -146,7 +227,7 @@ async fn measure(
             let intake = actors.intake();
             async move {
                 match caller::translate(&intake, request, Locality::Node).await {
-                    Ok(Ok(translated)) => Ok(translated.text),
+                    Ok(Ok(translated)) => Ok((translated.text, translated.confidence)),
                     Ok(Err(error)) => Err(anyhow!("{}: {error}", error.code.name())),
                     Err(_) => Err(anyhow!("the pool ended before it answered")),
                 }
@@ -159,7 +240,7 @@ async fn measure(
             "{bar:30} {pos}/{len} sentences, {per_sec}, {eta} left",
         );
         let began = Instant::now();
-        let translations: Vec<String> = stream::iter(sentences)
+        let translations: Vec<(String, f64)> = stream::iter(sentences)
             .map(|(text, _)| translate(text))
             .buffered(IN_FLIGHT)
             .inspect(|_| bar.inc(1))
@@ -176,9 +257,19 @@ async fn measure(
     };
     actors.stop(Duration::from_secs(2)).await;
     let (translations, time) = done?;
-    let mut counts = Counts::default();
-    for (translation, (_, reference)) in translations.iter().zip(sentences) {
+    let (mut counts, mut samples) = (Counts::default(), Vec::new());
+    for ((translation, confidence), (_, reference)) in translations.iter().zip(sentences) {
         counts.add(translation, reference);
+        let mut own = Counts::default();
+        own.add(translation, reference);
+        samples.push(Sample {
+            confidence: *confidence,
+            is_good: own.chrf() >= GOOD_CHRF,
+        });
     }
-    Ok((counts, time))
+    Ok(Measured {
+        counts,
+        samples,
+        time,
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
+use babelmesh_domain::ConfidenceCurve;
 use toml::{Table, Value};
 
 use super::{
@@ -65,6 +66,7 @@ fn read(mut root: Section<'_>) -> Manifest {
         source_end: root.flag_or("source_end", true),
         language_codes: root.optional_text_table("language_codes"),
         limits: limits(root.section("limits")),
+        confidence: confidence(&mut root),
         files: files(root.section("files"), architecture),
     };
     root.refuse_the_rest();
@@ -105,6 +107,37 @@ fn limits(mut section: Section<'_>) -> Limits {
     };
     section.refuse_the_rest();
     limits
+}
+
+/// The section `confidence`, if there is one.
+fn confidence(root: &mut Section<'_>) -> Option<ConfidenceCurve> {
+    if !root.table.contains_key("confidence") {
+        return None;
+    }
+    let mut section = root.section("confidence");
+    let points = section.take("curve", "a list of pairs of numbers", points_of);
+    let curve = points.and_then(|points| match ConfidenceCurve::new(points) {
+        Ok(curve) => Some(curve),
+        Err(error) => {
+            section.report("curve", error.to_string());
+            None
+        }
+    });
+    section.refuse_the_rest();
+    curve
+}
+
+fn points_of(value: Value) -> Option<Vec<(f64, f64)>> {
+    let number = |value: &Value| match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number @ 0..=1) => Some(*number as f64),
+        _ => None,
+    };
+    let point = |value: &Value| match value.as_array()?.as_slice() {
+        [from, to] => Some((number(from)?, number(to)?)),
+        _ => None,
+    };
+    value.as_array()?.iter().map(point).collect()
 }
 
 /// A source needs room for its language token, one piece and its end mark.

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use crate::{
     cache::CacheSpace,
     containment::{Contained, contain},
-    domain::{ErrorCode, Job, JobOutcome, ModelType, RequestError, Trace, Translated},
+    domain::{
+        ConfidenceCurve, ErrorCode, Job, JobOutcome, ModelType, RequestError, Trace, Translated,
+    },
     events::SentenceCounts,
     pool::item::Verified,
     text::{
@@ -31,6 +33,8 @@ use super::{
 pub(in crate::pool) struct Worker {
     pub(in crate::pool) model_id: Arc<str>,
     pub(in crate::pool) model_type: ModelType,
+    /// How its confidence is calibrated, if it is.
+    pub(in crate::pool) confidence: Option<Arc<ConfidenceCurve>>,
     pub(in crate::pool) actor: Arc<str>,
 }
 
@@ -396,7 +400,7 @@ impl Assembly {
             confidence: match self.pieces.is_empty() {
                 // All that there is to translate are terms of a glossary.
                 true => 1.0,
-                false => self.statistics.confidence(),
+                false => self.statistics.confidence(worker.confidence.as_deref()),
             },
             source: self.job.source,
             target: self.job.target,
@@ -428,12 +432,14 @@ impl Statistics {
         self.tokens += u64::from(tokens);
     }
 
-    /// Geometric mean of the token probabilities; 0 where no translation passed the checks.
-    fn confidence(&self) -> f64 {
-        match self.tokens {
-            0 => 0.0,
-            tokens => (self.log_probability / tokens as f64).exp().clamp(0.0, 1.0),
+    /// Geometric mean of the token probabilities, by the curve of the model if it has one; 0 where no translation passed the checks.
+    fn confidence(&self, curve: Option<&ConfidenceCurve>) -> f64 {
+        if self.tokens == 0 {
+            return 0.0;
         }
+        let mean = (self.log_probability / self.tokens as f64).exp();
+        let score = mean.clamp(0.0, 1.0);
+        curve.map_or(score, |curve| curve.at(score))
     }
 }
 
