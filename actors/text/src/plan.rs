@@ -177,9 +177,20 @@ pub struct SentencePlan {
     texts: Vec<Asked>,
     /// Their answers. Texts without one are asked.
     answers: Vec<Answer>,
+    /// The first attempt whose answers were rather short, and nothing worse.
+    spare: Option<Box<Attempt>>,
     /// What became of the answers, once the plan is done.
     uses: Vec<Use>,
     checks: Checks,
+}
+
+/// An attempt to translate a sentence.
+#[derive(Debug, Clone)]
+struct Attempt {
+    modes: Vec<Mode>,
+    cut_marks: bool,
+    split: bool,
+    segments: Vec<Segment>,
 }
 
 impl SentencePlan {
@@ -208,6 +219,7 @@ impl SentencePlan {
             segments: Vec::new(),
             texts: Vec::new(),
             answers: Vec::new(),
+            spare: None,
             uses: Vec::new(),
             checks: Checks::default(),
         };
@@ -246,9 +258,23 @@ impl SentencePlan {
         self.answers
             .extend(answers.into_iter().chain(missing).take(due));
         loop {
-            let failures = self.failures();
-            if failures.is_empty() || self.attempt >= MAX_ATTEMPTS {
+            let mut failures = self.failures();
+            let is_usable = failures
+                .iter()
+                .all(|(_, failure)| *failure == Failure::Short);
+            if self.attempt >= MAX_ATTEMPTS {
+                if let Some(spare) = self.spare.take().filter(|_| !is_usable) {
+                    self.restore(*spare);
+                    failures.clear();
+                }
+                failures.retain(|(_, failure)| *failure != Failure::Short);
                 return self.done(&failures);
+            }
+            if failures.is_empty() {
+                return self.done(&[]);
+            }
+            if is_usable && self.spare.is_none() {
+                self.spare = Some(Box::new(self.attempted()));
             }
             self.escalate(&failures);
             self.build();
@@ -256,6 +282,26 @@ impl SentencePlan {
                 return Step::Retry;
             }
         }
+    }
+
+    /// The attempt that was made last.
+    fn attempted(&self) -> Attempt {
+        Attempt {
+            modes: self.modes.clone(),
+            cut_marks: self.cut_marks,
+            split: self.split,
+            segments: self.segments.clone(),
+        }
+    }
+
+    /// Goes back to an earlier attempt. Its answers are still there.
+    fn restore(&mut self, attempt: Attempt) {
+        Attempt {
+            modes: self.modes,
+            cut_marks: self.cut_marks,
+            split: self.split,
+            segments: self.segments,
+        } = attempt;
     }
 
     /// Builds the segments of the next attempt. What was asked before is not asked again.
@@ -337,8 +383,8 @@ impl SentencePlan {
                     self.checks.note(Flag::Tag);
                     self.cut_marks = true;
                 }
-                Failure::Bad(flag) => {
-                    self.checks.note(*flag);
+                Failure::Short | Failure::Bad(_) => {
+                    self.checks.note(failure.flag());
                     self.cut_marks = true;
                     self.split = true;
                     self.modes[parts].fill(Mode::Cut);

@@ -14,6 +14,8 @@ pub(super) enum Failure {
     Numbers(Vec<usize>),
     /// The marks cannot be restored.
     Marks,
+    /// It is rather short. It may be used if nothing better comes.
+    Short,
     /// The answer as a whole is bad.
     Bad(Flag),
 }
@@ -24,12 +26,13 @@ impl Failure {
             Self::Tokens(_) => Flag::Token,
             Self::Numbers(_) => Flag::Number,
             Self::Marks => Flag::Tag,
+            Self::Short => Flag::Length,
             Self::Bad(flag) => *flag,
         }
     }
 }
 
-/// What is wrong with an answer.
+/// What is wrong with an answer: that it is [short](Failure::Short) only if nothing else is.
 pub(super) fn failure(sent: &Sent, answer: &Answer, escape: Escape) -> Option<Failure> {
     let text = answer.text.as_str();
     if answer.truncated {
@@ -38,7 +41,7 @@ pub(super) fn failure(sent: &Sent, answer: &Answer, escape: Escape) -> Option<Fa
     if !text.contains(|c: char| !c.is_whitespace()) {
         return Some(Failure::Bad(Flag::Empty));
     }
-    if !has_plausible_length(&sent.text, text) {
+    if !has_possible_length(&sent.text, text) {
         return Some(Failure::Bad(Flag::Length));
     }
     if loops::repeats(&sent.text, text) {
@@ -60,7 +63,7 @@ pub(super) fn failure(sent: &Sent, answer: &Answer, escape: Escape) -> Option<Fa
             return Some(Failure::Numbers(sent.numbers.clone()));
         }
     }
-    None
+    (!has_plausible_length(&sent.text, text)).then_some(Failure::Short)
 }
 
 /// Where the tokens are in an answer, and which of them are not there as they should be.
@@ -98,11 +101,17 @@ fn tags(text: &str, tokens: &[Range<usize>]) -> usize {
     count
 }
 
-/// Whether an answer is not far too long or too short. Of 320,000 sentences of Tatoeba in English, French, German and Portuguese no translation by a
+/// Whether an answer is not too long or too short. Of 320,000 sentences of Tatoeba in English, French, German and Portuguese no translation by a
 /// person is shorter than two fifths of its source, less eight tokens. One that is has probably lost a clause.
 fn has_plausible_length(source: &str, answer: &str) -> bool {
     let (source, answer) = (estimate_tokens(source), estimate_tokens(answer));
     answer <= 4 * source + 16 && 2 * source <= 5 * answer + 16
+}
+
+/// Whether an answer is not far too long or too short.
+fn has_possible_length(source: &str, answer: &str) -> bool {
+    let (source, answer) = (estimate_tokens(source), estimate_tokens(answer));
+    answer <= 4 * source + 16 && source <= 6 * answer + 16
 }
 
 /// Whether a model gave back what it got, of which some should have changed.

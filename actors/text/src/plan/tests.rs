@@ -345,3 +345,45 @@ fn alternatives_pass_the_same_checks_as_the_best_translation() {
         .collect();
     assert_eq!(texts, ["Salut @ana, vous avez 3 messages."]);
 }
+
+#[test]
+fn a_rather_short_answer_is_used_where_no_other_passes() {
+    let text = "When the train had arrived, the passengers took their bags, said goodbye and went home through the snow.";
+    let short = "Quand le train arriva.";
+    let run = |later: &str| {
+        let document = parse(text, Format::Text, &Options::default());
+        let mut plan = SentencePlan::new(&document, 0, &Arc::new(Profile::default()));
+        assert_eq!(plan.asked().len(), 1);
+        let mut step = plan.next(vec![short.into()]);
+        while matches!(step, Step::Retry) {
+            let answers = plan.asked().iter().map(|asked| match later {
+                "" => Answer::from(asked.text.to_uppercase().as_str()),
+                later => later.into(),
+            });
+            step = plan.next(answers.collect());
+        }
+        let Step::Done {
+            translation,
+            checks,
+            ..
+        } = step
+        else {
+            panic!()
+        };
+        (translation.to_text(text), checks)
+    };
+    // Later answers say nothing but the same again and again.
+    let (translation, checks) = run(&"oui non ".repeat(40));
+    assert_eq!(translation, short);
+    assert!(
+        checks.has(Flag::Length) && !checks.has(Flag::SourceKept),
+        "{checks:?}"
+    );
+    // Later ones are complete.
+    let (translation, checks) = run("");
+    assert_eq!(translation.to_lowercase(), text.to_lowercase());
+    assert!(
+        checks.has(Flag::Length) && checks.way == Way::Cut,
+        "{checks:?}"
+    );
+}
