@@ -22,6 +22,7 @@ mod docs;
 mod documents;
 mod engine_faults;
 mod engines_agree;
+mod escalation;
 mod exactly_once;
 mod failover;
 mod fairness;
