@@ -57,9 +57,9 @@ pub struct IntakeState {
     sources: Vec<Language>,
     waiting: Waiting,
     pending: Pending,
-    /// Long ones among them, from the time at which it would be their turn.
+    /// Orders whose long texts are segmented on another thread. They move here from `pending` when it is their turn.
     segmentation: SegmentationQueue,
-    /// Whether it will be told to continue.
+    /// Whether a `Continue` message is on its way.
     continues: bool,
     /// Models whose pools are broken.
     broken: BTreeSet<Arc<str>>,
@@ -182,7 +182,7 @@ impl IntakeState {
         *self.stopping.borrow()
     }
 
-    /// Takes orders in. Little work is done at once; much waits, so that those who come meanwhile have their turns.
+    /// Queues orders. A small amount of text is processed at once; more is left to a later step, so that orders that arrive meanwhile get their turn.
     fn accept(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -199,7 +199,7 @@ impl IntakeState {
         }
     }
 
-    /// Looks at some of the orders that wait, and goes on with the others later.
+    /// Processes as many pending orders as one step allows, and schedules the next step if more are pending.
     fn step(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
         let (mut orders, mut bytes) = (Vec::new(), 0);
         while orders.len() < STEP_ORDERS
@@ -216,7 +216,7 @@ impl IntakeState {
         self.go_on(myself, &pools)
     }
 
-    /// Looks at all orders that wait, and cuts their texts itself.
+    /// Processes all pending orders, and segments their texts on this thread.
     fn place_all(&mut self, myself: &ActorRef<IntakeMessage>) -> Result<(), ActorProcessingErr> {
         let mut orders = Vec::with_capacity(self.pending.len());
         while let Some(order) = self.segmentation.take().or_else(|| self.pending.pop()) {
@@ -225,7 +225,7 @@ impl IntakeState {
         self.offer_here(myself, orders)
     }
 
-    /// [`Self::offer`] that cuts every text itself.
+    /// Like [`Self::offer`], but segments every text on this thread.
     fn offer_here(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -235,7 +235,7 @@ impl IntakeState {
         Ok(())
     }
 
-    /// Continues with the orders that wait, once these pools have taken in what they were given.
+    /// Schedules the next step, if orders are pending, for when these pools have accepted what they were given.
     fn go_on(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -340,7 +340,7 @@ impl IntakeState {
         let outcomes = self.fail_over(myself, outcomes, tries)?;
         let (now, jitter) = (Instant::now(), rand::random());
         let policy = &self.start.retry;
-        // The delay is the same for all of them; whether it is worth it is not.
+        // The delay is the same for all of them; whether a retry is still in time is not.
         let mut wait = None;
         let (again, ended): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|outcome| {
             let Err(error) = &outcome.result else {
@@ -415,7 +415,7 @@ impl IntakeState {
     }
 }
 
-/// One for an order that counts as accepted now: at its first try, with its first translation, and over a pivot with its first step.
+/// 1 if the order counts as newly accepted, else 0: only the first try counts, and only the first leg of a pivoted or escalated order.
 fn is_new(order: &Order, tries: u32) -> usize {
     usize::from(tries == 0 && !matches!(order.leg, Leg::FromPivot | Leg::Escalated))
 }

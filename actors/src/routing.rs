@@ -49,7 +49,7 @@ pub struct Chosen {
     pub works: bool,
 }
 
-/// How far a tier is from one that is wanted; less is nearer. Of two that are equally far, the better one is nearer.
+/// Distance of a tier from the requested one; smaller is nearer. At equal distance, the better tier is nearer.
 pub type TierDistance = (u8, Reverse<ModelType>);
 
 /// How far a tier is from the one that is wanted.
@@ -58,8 +58,8 @@ pub fn tier_distance(tier: ModelType, wanted: ModelType) -> TierDistance {
     ((tier as u8).abs_diff(wanted as u8), Reverse(tier))
 }
 
-/// The model for a pair of languages: one that works before one that does not, then the one whose tier is nearest to the one wanted, the
-/// better one of two that are equally near, the first of several that are equal.
+/// Chooses the model for a language pair: working models first, then the tier nearest to the requested one, at equal distance the better tier, then
+/// the first candidate.
 ///
 /// # Errors
 /// [`ErrorCode::UnsupportedLanguage`] when no model writes the target, [`ErrorCode::UnsupportedPair`] when none that does

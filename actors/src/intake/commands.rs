@@ -21,7 +21,7 @@ use super::{IntakeMessage, IntakeState, IntakeStatus, Route, failover, segmentat
 #[derive(Default)]
 pub(super) struct OperatorOverrides {
     paused: BTreeSet<Language>,
-    /// Capabilities of unloaded models: a job for one of them is valid, but too late.
+    /// Capabilities of unloaded models: a job that only they could do fails with `model_unavailable`, not with an unsupported pair.
     unloaded: BTreeMap<Arc<str>, Capability>,
 }
 
@@ -133,7 +133,7 @@ impl IntakeState {
         }
     }
 
-    /// Puts a route in the place of that of the same model and has the old pool end; the old pool answers.
+    /// Replaces the route of a model and unloads the old pool, which sends the reply.
     fn replace(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -156,12 +156,12 @@ impl IntakeState {
         failover::watch(&self.start.routes[index], myself)?;
         self.sources = sources(&self.start.routes);
         self.start.observer.observe(&Event::ModelReplaced { model });
-        // Everything that was submitted to it is before this message. What it hands back finds the new pool.
+        // Messages keep their order: the pool has everything that was submitted to it. Jobs that it hands back go to the new pool.
         old.pool.cast(PoolMessage::Unload { within, reply })?;
         self.hand_over()
     }
 
-    /// Takes a model's route away and has its pool end; the pool answers.
+    /// Removes the route of a model and unloads its pool, which sends the reply.
     fn unload(
         &mut self,
         model: Arc<str>,

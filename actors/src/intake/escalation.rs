@@ -1,8 +1,8 @@
-//! Translations of low confidence, which a model of a higher tier makes again.
+//! Escalation: a model of a higher tier repeats translations of low confidence.
 //!
-//! The intake puts a sink before the sink of each order. It passes outcomes on, but for those that the policy doubts: these come back to the intake,
-//! which orders a second translation where it knows a working model of a higher tier. Whatever comes of that, the sender gets one outcome: the second
-//! translation, or the first if there is no second one in time.
+//! The intake wraps the sink of each order. The wrapper passes outcomes on, except translations whose confidence is below the limit: these return to
+//! the intake, which orders a second translation if it knows a working model of a higher tier. The sender gets one outcome in any case: the second
+//! translation, or the first if no second one succeeds in time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,8 @@ use crate::{
 use super::{IntakeMessage, IntakeState};
 
 impl IntakeState {
-    /// Has doubtful translations of these orders come back. Orders in a row that share a sink go on to share one.
+    /// Wraps the sinks of these orders, so that translations of low confidence return to the intake. Consecutive orders that share a sink share its
+    /// wrapper.
     pub(super) fn watch_confidence(&self, myself: &ActorRef<IntakeMessage>, orders: &mut [Order]) {
         let policy = self.start.escalation;
         if !policy.is_enabled() {
@@ -45,7 +46,7 @@ impl IntakeState {
         }
     }
 
-    /// Makes a doubtful translation again, or delivers it where that is impossible.
+    /// Orders a second translation, or delivers the first if no model of a higher tier can be used.
     pub(super) fn escalate(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -153,7 +154,7 @@ fn is_doubtful(outcome: &JobOutcome, policy: EscalationPolicy) -> bool {
     outcome.result.as_ref().is_ok_and(doubts)
 }
 
-/// Gives an outcome to the intake; `Some` if that has ended.
+/// Returns an outcome to the intake. `Some` if the intake has stopped.
 fn send_back(intake: &ActorRef<IntakeMessage>, outcome: JobOutcome) -> Option<JobOutcome> {
     match intake.cast(IntakeMessage::Doubtful(Box::new(outcome))) {
         Err(MessagingErr::SendErr(IntakeMessage::Doubtful(outcome))) => Some(*outcome),
@@ -161,7 +162,7 @@ fn send_back(intake: &ActorRef<IntakeMessage>, outcome: JobOutcome) -> Option<Jo
     }
 }
 
-/// The second translation as the outcome of the whole: the language was detected for the first, and its time counts.
+/// The second translation as the result of the order: language detection and queue time are those of the first, processing time covers both.
 fn after(first: &Translated, second: Translated) -> Translated {
     let ended = second.queue_time + second.processing_time;
     Translated {

@@ -43,7 +43,7 @@ impl IntakeState {
         !self.broken.contains(&route.model)
     }
 
-    /// A pool is broken, or works again. One that was replaced does not count.
+    /// Records whether the pool of a model is broken. Reports of a pool that was replaced are ignored.
     pub(super) fn condition(
         &mut self,
         model: Arc<str>,
@@ -63,7 +63,7 @@ impl IntakeState {
         self.hand_over()
     }
 
-    /// Has broken pools hand back what others can do.
+    /// Asks broken pools to hand back the jobs that other models can do.
     pub(super) fn hand_over(&self) -> Result<(), ActorProcessingErr> {
         if self.broken.is_empty() || self.is_stopping() {
             return Ok(());
@@ -86,7 +86,8 @@ impl IntakeState {
         Ok(())
     }
 
-    /// Offers those again at once that another model can do now, as often as jobs are tried at all. Returns the others.
+    /// Offers jobs again at once if another model can do them now. This counts as a try, up to the number of retries (at least 1). Returns the other
+    /// jobs.
     pub(super) fn fail_over(
         &mut self,
         myself: &ActorRef<IntakeMessage>,

@@ -23,13 +23,14 @@ use super::{
     terms::{TermSource, has_terms},
 };
 
-/// How soon an order is looked at again that came before the cluster was known.
+/// Delay before deferred orders are placed again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// How often it is asked whether a job that another node does is still wanted.
+/// Interval of checks whether the sender still wants a forwarded job.
 const ASK_WANTED: Duration = Duration::from_millis(500);
 
 impl IntakeState {
-    /// The language of an order's text, among all that are read in the cluster. One without any word is in every language, the target among them.
+    /// Detects the language of an order's text among the languages that any node of the cluster reads. A text without words counts as text in the
+    /// target language.
     pub(super) fn detect(
         &self,
         order: &Order,
@@ -60,7 +61,7 @@ impl IntakeState {
         Err(RequestError::new(ErrorCode::UndetectedLanguage, message).into())
     }
 
-    /// Makes orders wait until the cluster is known. The wait does not count as a try.
+    /// Defers orders that cannot be placed before more is known of the cluster or of the glossaries. This does not count as a try.
     pub(super) fn defer(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -90,7 +91,7 @@ impl IntakeState {
             deadline,
             submitted: order.submitted,
             trace: order.trace.clone(),
-            // A job that this node can do waits for no other one.
+            // A job that this node can do itself does not wait for another node.
             max_wait: match nearer_than {
                 None if order.locality.waits() => self.start.max_wait,
                 _ => Duration::ZERO,
@@ -124,7 +125,7 @@ impl IntakeState {
     }
 }
 
-/// The job with the terms of its glossary that are in its text. Another node may not know the glossary yet, or know a newer one.
+/// Replaces the job's glossary by those of its terms that are in the text. The other node may not have this glossary or this version of it.
 async fn with_own_terms(
     mut forwarded: ForwardedJob,
     terms: TermSource,

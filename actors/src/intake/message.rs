@@ -38,16 +38,16 @@ pub struct Route {
 pub enum IntakeMessage {
     /// Find pools for these. Every one of them ends in its sink, once.
     Offer(Vec<Order>),
-    /// These failed transiently. Sent by the sinks with which the intake wraps those of its orders.
+    /// Jobs that failed transiently. Sent by the sinks that the intake wraps around those of its orders.
     Failed {
         /// Their outcomes if they are not retried.
         outcomes: Vec<JobOutcome>,
         /// How often they were tried before.
         tries: u32,
     },
-    /// A translation of low confidence. It is made again, or delivered. Sent by the sinks with which the intake wraps those of its orders.
+    /// A translation of low confidence, to be escalated or delivered. Sent by the sinks that the intake wraps around those of its orders.
     Doubtful(Box<JobOutcome>),
-    /// Find a pool for a step of an order over a pivot. Sent when the first step has ended, or the terms of its glossary are found.
+    /// Place one step of a pivoted order. Sent when the first step has ended, or when the glossary terms of the first step are known.
     Step {
         /// The step.
         step: Box<Order>,
@@ -67,7 +67,7 @@ pub enum IntakeMessage {
     Continue,
     /// A long text has been cut. Sent by the intake to itself.
     SegmentedText(Box<SegmentedJob>),
-    /// A long text that was cut has been taken in by its pool.
+    /// A pool has accepted a long text that was segmented on another thread.
     CutTaken,
     /// The jobs of this number have waited long enough. Sent by the intake to itself.
     Due(u64),

@@ -52,7 +52,8 @@ impl IntakeState {
         choose_pivot(local.chain(remote), pair, wanted.tier, &self.start.pivot)
     }
 
-    /// The first step of a job over a pivot that was tried so often before. That of a job with a glossary is offered later.
+    /// The order of a pivoted job's first step; `tries` counts its earlier tries. With glossary terms, returns `None` and sends the step to the
+    /// intake later.
     ///
     /// In the first step, terms of the glossary are replaced by their targets, which the second step keeps.
     pub(super) fn first_step(
@@ -111,8 +112,8 @@ struct PivotRoute {
 }
 
 impl PivotRoute {
-    /// The error of a step, as the sender of the whole sees it. The pair of a step means nothing to the sender, and a
-    /// model that is gone by now may come back.
+    /// The error of a step, for the sender. An unsupported pair becomes a retriable error: the sender did not ask for the pair of a step, and the
+    /// model may come back.
     fn error(&self, error: RequestError) -> RequestError {
         match error.code {
             ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage => {
@@ -169,7 +170,7 @@ struct PivotedOrder {
     /// How often it was tried before. Its steps start with that, so that they are not tried more often than any order.
     tries: u32,
     route: PivotRoute,
-    /// The second step goes there, and the whole if the route is no longer available.
+    /// Receives the second step, or the whole order if its route is no longer available.
     intake: ActorRef<IntakeMessage>,
     /// Terms of its glossary that are in its text.
     terms: Vec<Term>,
@@ -185,7 +186,8 @@ enum Step {
 }
 
 impl PivotedOrder {
-    /// The order of the step, with the terms of the sender's glossary; none where that cannot be used, which is the outcome.
+    /// The order of the current step, with the glossary terms that are in its text. If the glossary cannot be used, delivers the error and returns
+    /// `None`.
     fn with_terms(mut self, terms: &TermSource) -> Option<Order> {
         let request = self.order.request.clone();
         match terms.with_own_terms(request, (self.route.source, self.route.target)) {
@@ -208,7 +210,7 @@ impl PivotedOrder {
                 let mut request = order.request.only_for(pivot.as_str());
                 request.source_language = self.route.source.to_string();
                 request.terms.clone_from(&self.terms);
-                // Those of the whole are other translations of the best one into the pivot language.
+                // Only the second step is asked for alternatives.
                 request.alternatives = 0;
                 (request, Leg::ToPivot)
             }
@@ -276,8 +278,8 @@ impl PivotedOrder {
     }
 }
 
-/// Whether a step ended because no model for it is left. The whole may go over another pivot, or have a model of its own
-/// by now. A step that was retried as often as any order ends the whole.
+/// Whether a step failed because no model for it is left. The order is then placed again: it may use another pivot, or have a model of its own by
+/// then. A step whose retries are used up ends the order instead.
 fn has_lost_its_model(error: &RequestError) -> bool {
     match error.code {
         ErrorCode::UnsupportedPair | ErrorCode::UnsupportedLanguage => true,

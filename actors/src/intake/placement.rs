@@ -138,7 +138,7 @@ impl IntakeState {
         if matches!(remote, RemoteAvailability::Now | RemoteAvailability::Better) {
             return Ok(place(here, remote, may_leave));
         }
-        // Two steps now are better than one that has to wait, and that is better than two that have to.
+        // Preference: two steps that can start now, then one step that has to wait, then two steps that have to wait.
         if let Some(pivot) = self.pivot(wanted, order, Models::Working) {
             return Ok(Place::Over(pivot));
         }
@@ -196,11 +196,11 @@ pub(super) struct Wanted {
 
 pub(super) enum Placement {
     In(usize, Box<Job>),
-    /// With another node; by a model whose tier is nearer to the one wanted than this one, if there is one.
+    /// On another node. With a tier: only by a model whose tier is nearer to the requested one than this tier.
     Away(Box<Job>, Option<ModelType>),
     /// In two steps, over this language.
     Over(Box<Job>, Language),
-    /// Nowhere before more is known of the cluster; with the error that it ends with if it cannot wait for that.
+    /// Cannot be placed before more is known of the cluster or of the glossaries. Holds the error for the case that the order cannot wait.
     Early(Box<JobOutcome>),
     Ended(Box<JobOutcome>),
 }

@@ -8,7 +8,7 @@ use crate::domain::{JobOutcome, Order, OutcomeSink, Ticket};
 
 use super::IntakeMessage;
 
-/// Stands before the sink of orders while a pool has them, and brings those that failed for now back to the intake.
+/// Wraps the sink of orders while a pool has them, and returns jobs that failed transiently to the intake.
 struct RetrySink {
     sink: Arc<dyn OutcomeSink>,
     intake: ActorRef<IntakeMessage>,
@@ -46,7 +46,8 @@ impl OutcomeSink for RetrySink {
     }
 }
 
-/// Puts [`RetrySink`]s before the sinks of a run of orders: one for all in a row that share a sink, so that their outcomes stay together.
+/// Wraps the sinks of a run of orders in [`RetrySink`]s. Consecutive orders that share a sink share its wrapper, so that their outcomes stay
+/// together.
 pub(super) struct Wrapper<'a> {
     intake: &'a ActorRef<IntakeMessage>,
     last: Option<Arc<RetrySink>>,

@@ -34,7 +34,7 @@ pub(super) struct SegmentationQueue {
     turns: Vec<Turn>,
 }
 
-/// A change of the routes: a text that is being parsed is for the routes as they were.
+/// A change of the routes. It waits for running segmentation tasks, because these use the current routes.
 pub(super) enum Turn {
     /// A model is to be unloaded, once what was offered before is with its pool.
     Unload {
@@ -68,12 +68,12 @@ impl SegmentationQueue {
         }
     }
 
-    /// A text that waits, whether or not it can be parsed on another thread now.
+    /// The next waiting text, even if no further text may be parsed on another thread now.
     pub(super) fn take(&mut self) -> Option<(Order, u32)> {
         self.waiting.pop()
     }
 
-    /// Has an order wait that was tried so often before, if its text is long. Gives others back.
+    /// Queues an order with its number of earlier tries if its text is long; returns it otherwise.
     pub(super) fn keep(&mut self, order: Order, tries: u32) -> Option<(Order, u32)> {
         if !is_long(&order) {
             return Some((order, tries));
@@ -134,7 +134,7 @@ impl Drop for Task {
 }
 
 impl IntakeState {
-    /// Has a long text parsed that was tried so often before.
+    /// Parses a long text on another thread. `tries` is the number of earlier tries.
     pub(super) fn segment_in_background(
         &mut self,
         myself: &ActorRef<IntakeMessage>,
@@ -171,14 +171,14 @@ impl IntakeState {
         } = text;
         let route = self.start.routes.iter().find(|route| route.model == model);
         match (route.filter(|route| self.works(route)), parsed) {
-            // The model was unloaded or is broken since then, or the text could not be parsed on another thread.
+            // The model was unloaded or broke in the meantime, or the task was dropped before it ran.
             (None, _) | (_, None) => self.offer_here(myself, vec![(job.order, tries)])?,
             (Some(route), Some(Ok(text))) => {
                 if !self.is_stopping() && !matches!(job.order.locality, Locality::Model(_)) {
                     Wrapper::new(myself).wrap(&mut job.order, tries);
                 }
                 self.submit(route, vec![Submission::new(job, text)])?;
-                // The next text is not parsed before the pool has taken this one in. A pool that has ended drops the message.
+                // The text occupies its place until the pool has accepted it. A pool that has ended drops the message, which frees the place as well.
                 let taken = StepCompletion::new(myself, || IntakeMessage::CutTaken);
                 let _ = route.pool.cast(PoolMessage::Reached(taken));
                 return Ok(());
@@ -216,7 +216,8 @@ impl IntakeState {
         self.go_on(myself, &[])
     }
 
-    /// Changes the routes, once no text is being parsed. What was offered before a model is unloaded goes to its pool.
+    /// Changes the routes as soon as no text is being parsed. Before a model is unloaded, all pending orders are placed, so that they still reach its
+    /// pool.
     pub(super) fn in_turn(
         &mut self,
         myself: &ActorRef<IntakeMessage>,

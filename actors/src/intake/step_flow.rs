@@ -1,8 +1,8 @@
 //! Flow control between intake and pools: the intake runs at most one step ahead.
 //!
-//! A pool takes pieces of text in more slowly than the intake cuts texts. If the intake went on at its own speed, megabytes of one client would
-//! wait in the pool's mailbox, where nobody passes them. So the intake continues only after the pools have taken in what it gave them in the
-//! last step; until then orders wait where clients take turns.
+//! A pool accepts pieces of text more slowly than the intake segments texts. Without flow control, megabytes of one client would wait in the pool's
+//! mailbox, where other clients cannot overtake them. So the intake continues only after the pools have accepted the orders of the last step; until
+//! then, orders wait in its fair queue.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use ractor::ActorRef;
 
 use super::IntakeMessage;
 
-/// Sends the intake a message once every pool that was given it has dropped it, also when a pool ends without reading its mailbox.
+/// Sends the intake a message when the last clone is dropped: when every pool that was given one has handled it, or has ended.
 pub(super) struct StepCompletion {
     intake: ActorRef<IntakeMessage>,
     message: fn() -> IntakeMessage,

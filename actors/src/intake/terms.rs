@@ -1,4 +1,4 @@
-//! The glossary of an order, and what of it goes along with a text that is translated elsewhere.
+//! The glossary of an order, and the terms that are sent along when its text is translated elsewhere.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -130,7 +130,7 @@ pub(super) fn kept(terms: &[Term]) -> Vec<Term> {
 }
 
 fn error(missing: Missing, id: &str, (source, target): Pair) -> RequestError {
-    // An id that was made up may be long.
+    // The id comes from the request and may be long.
     let id = &id[..id.floor_char_boundary(64)];
     let (code, message) = match missing {
         Missing::Unread => (

@@ -8,7 +8,7 @@ use crate::{
     routing::{Capability, PivotPolicy, choose_pivot},
 };
 
-/// The models besides that of a broken pool, and what they can do with its jobs.
+/// Models that can take over jobs of a broken pool.
 #[derive(Debug)]
 pub struct Alternatives {
     here: Vec<Capability>,
@@ -18,7 +18,7 @@ pub struct Alternatives {
     known: HashMap<JobKind, bool>,
 }
 
-/// What of a job decides which models can do it.
+/// The properties of a job that decide which models can do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct JobKind {
     pair: (Language, Language),
@@ -43,7 +43,7 @@ impl Alternatives {
         }
     }
 
-    /// Whether they can do a job now, in one step or over a pivot.
+    /// Whether one of these models can do a job now, directly or over a pivot.
     #[must_use]
     pub fn serve(&mut self, job: &Job) -> bool {
         let order = &job.order;

@@ -51,7 +51,7 @@ impl From<BatchBudget> for BatchLimits {
 pub struct LaneLoad {
     /// Waiting tokens of all clients.
     pub tokens: u64,
-    /// Other clients with waiting work, as if each had as large a share as this one: the clients of another origin share what one origin gets.
+    /// Other clients with waiting work, scaled to the share of this client: clients of another origin (Kafka or HTTP) share that origin's part.
     pub other_clients: usize,
     /// Waiting tokens of the client.
     pub own_tokens: u64,
@@ -114,7 +114,7 @@ impl Backlog {
                 .map(|item| u64::from(item.tokens))
                 .sum();
             self.lanes[lane].pass += taken as f64 / weight;
-            // A lane that still has items found the batch full.
+            // If the lane still has items, the batch is full or its clients have had their shares.
             if !rest || !self.lanes[lane].is_empty() {
                 break;
             }
@@ -162,8 +162,8 @@ impl Backlog {
         self.lanes[lane].forget(client, job);
     }
 
-    /// Takes back items that were removed: their clients and jobs take turns as if they had come just now, and the items of a job get the
-    /// place among each other that their time gives them.
+    /// Returns items that were removed. Their clients and jobs take turns as if they had just arrived; the items of a job are ordered by the time
+    /// when they were queued.
     pub fn restore(&mut self, mut items: Vec<Item>) {
         items.sort_by_key(|item| (item.queued, item.job, item.piece));
         for item in &items {

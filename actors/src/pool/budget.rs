@@ -167,7 +167,7 @@ impl BudgetHandle {
             target,
         };
         match state.demands.iter_mut().find(|d| d.pool == self.pool) {
-            // What came later does not move the pool back in the queue, and may move it forward.
+            // A later request does not move the pool back in the queue, and may move it forward.
             Some(known) if demand.due() < known.due() => known.lane = lane,
             Some(_) => {}
             None => state.demands.push(demand),
@@ -194,7 +194,7 @@ impl BudgetHandle {
     pub fn acquire(&self, memory: u64, urgent: bool) -> Option<Permit> {
         let now = Instant::now();
         let mut state = self.budget.state();
-        // An actor that alone needs more than there is has the node for itself.
+        // An actor that needs more than the node's budget gets all of it.
         let needed = memory.min(self.budget.memory);
         let since = state.memory_waits.get(&self.pool).map_or(now, |w| w.0);
         let ahead = state
@@ -277,7 +277,7 @@ impl BudgetHandle {
         }
     }
 
-    /// How many further actors of this size a pool with `owned` actors has use and room for: more than the node has cores for would
+    /// How many more actors of this size a pool with `owned` actors could use, and how many there is memory for. Actors beyond the node's cores would
     /// never be busy at the same time.
     #[must_use]
     pub fn room(&self, threads: usize, memory: u64, owned: u32) -> Ceilings {

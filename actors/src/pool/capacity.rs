@@ -19,15 +19,15 @@ pub(super) struct Capacity {
     target_delay: Duration,
     /// A slot that came and is not used yet.
     slot: Option<Slot>,
-    /// Whether it may wait for a slot, for memory, and whether it has nothing to do, as the budget knows it.
+    /// State as last reported to the budget: whether the pool waits for a slot, waits for memory, and is idle.
     is_asking: bool,
     waits_for_memory: bool,
     is_idle: bool,
     /// Bytes that an actor takes, expected or measured.
     actor_memory: u64,
-    /// Whether an actor goes as soon as it has no batch, because another pool needs its memory.
+    /// Whether the next actor that finishes its batch stops, because another pool needs its memory.
     must_evict: bool,
-    /// Whether the pool gave up its actors, or got none, and starts none until it has work.
+    /// Whether memory is too short for an actor; the pool starts none until it has work.
     is_resting: bool,
 }
 
@@ -81,7 +81,7 @@ impl Capacity {
         self.slot = Some(slot);
     }
 
-    /// A slot for the next batch, whose lane is this: now, or in a notice later.
+    /// Requests a slot for a batch of this lane. If none is free, the slot arrives later in a notice.
     pub(super) fn take_slot(&mut self, lane: Lane) -> Option<Slot> {
         let slot = self.slot.take();
         slot.or_else(|| {

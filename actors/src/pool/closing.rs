@@ -17,13 +17,13 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// The pool finishes all work and ends. Returns whether it was not about to end already.
+    /// Starts a drain: the pool finishes all work and ends. Returns false if it was closing already.
     pub(super) fn drain(&mut self, reply: RpcReplyPort<()>) -> bool {
         self.drains.push(reply);
         self.close()
     }
 
-    /// The same, but what is left at that time is handed back.
+    /// Like [`drain`](Self::drain), but hands back the work that is left at that time.
     pub(super) fn unload(&mut self, at: Instant, reply: RpcReplyPort<Unloaded>) -> bool {
         self.unloads.push(reply);
         self.hand_back_at = Some(self.hand_back_at.map_or(at, |before| before.min(at)));
@@ -48,7 +48,7 @@ impl Closing {
         self.handed_back += jobs;
     }
 
-    /// Answers drains; what unloads are to be answered with is returned if there are any.
+    /// Replies to drains. Returns the reply for unloads, if any are pending.
     pub(super) fn answer_drains(&mut self) -> Option<Unloaded> {
         for reply in self.drains.drain(..) {
             let _ = reply.send(());

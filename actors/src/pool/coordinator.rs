@@ -155,7 +155,7 @@ impl Pool {
         self.admit(submissions, Arrival::New, myself);
     }
 
-    /// Parses the texts of the jobs again that no engine has begun: more is known about the model by now.
+    /// Parses the texts of jobs that no engine has started again, because more is known about the model now.
     fn read_waiting_again(&mut self, myself: &ActorRef<PoolMessage>) {
         let waiting = self.jobs.take_waiting();
         if !waiting.is_empty() {
@@ -195,7 +195,8 @@ impl Pool {
                 }
             };
             at_hand += pieces.saturating_sub(prepared.pieces());
-            // It is not known yet whether other nodes support it, and when it is resumed.
+            // Deadlines are not checked while translations may be found in the shared cache, or the time of a paused language's resumption is
+            // unknown.
             if !shared && !is_paused && arrival == Arrival::New {
                 let job = prepared.job();
                 let left = job.deadline.map(|at| at.saturating_duration_since(now));
@@ -251,7 +252,7 @@ impl Pool {
         }
     }
 
-    /// Takes the answer of nodes that share translations: what was found is done, all else is queued.
+    /// Handles the result of a shared cache lookup: completes the pieces that were found and queues the others.
     pub(super) fn found(&mut self, found: Found) {
         let (mut known, others) = self.dedup.found(found);
         known.retain(|answered| self.jobs.is_active(answered.item.job));
@@ -275,7 +276,7 @@ impl Pool {
         self.take_completed(completed);
     }
 
-    /// Goes on with what came of translations.
+    /// Applies the results of translations: stores them, queues further pieces and delivers complete jobs.
     fn take_completed(&mut self, completed: Completed) {
         let Completed {
             outcomes,

@@ -144,7 +144,7 @@ impl SingleFlight {
         cache.put(made);
     }
 
-    /// A batch will not be done now: returns the pieces that waited for it.
+    /// Returns the duplicates that wait for a batch that will not be done now.
     pub(super) fn release(&mut self, items: &[Item]) -> Vec<Item> {
         let keys = items.iter().filter_map(|item| item.key);
         keys.filter_map(|key| self.waiting.remove(&key))
@@ -157,7 +157,7 @@ impl SingleFlight {
         self.waiting.clear();
     }
 
-    /// Asks for these where nodes share translations. `tell` gets them back, however the question ends.
+    /// Looks these pieces up in the shared cache. `tell` receives them in any case, even if the lookup fails.
     pub(super) fn ask(&self, items: Vec<Item>, tell: impl FnOnce(Found) + Send + 'static) {
         let found = Found {
             items,

@@ -46,8 +46,8 @@ pub enum AfterFailure {
     Poison(Item),
 }
 
-/// Decides after `attempt` failed once more: the first failure may have been the engine's own, so the batch is tried whole again; after
-/// the second it is cut in two, and so on until what makes the engine fail is alone.
+/// Decides what to do after `attempt` has failed once more. After the first failure the whole batch is retried, because the engine itself may have
+/// failed. After the second it is split in two, and so on until the item that makes the engine fail is alone.
 #[must_use]
 pub fn after_failure(attempt: Attempt) -> AfterFailure {
     let failures = attempt.failures + 1;
@@ -55,7 +55,7 @@ pub fn after_failure(attempt: Attempt) -> AfterFailure {
         [item] if failures >= POISON_AFTER => AfterFailure::Poison(*item),
         items if items.len() > 1 && failures >= BISECT_AFTER => {
             let (left, right) = items.split_at(items.len() / 2);
-            // A half has been through one failure less than it takes to cut it.
+            // A half is split again after one more failure.
             let half = |items: &[Item]| Attempt {
                 items: items.to_vec(),
                 failures: BISECT_AFTER - 1,

@@ -49,7 +49,7 @@ struct Failures {
     starts: u32,
     not_before: Option<Instant>,
     last_error: Option<String>,
-    /// The same in the words for clients.
+    /// Reason of the last failure, worded for clients.
     reason: Option<String>,
     /// Whether the last failure is permanent: another start would fail in the same way.
     is_permanent: bool,
@@ -81,7 +81,7 @@ impl Health {
         }
     }
 
-    /// An actor failed, before it was ever warm or later. Returns how long no other one is started.
+    /// Records that an actor failed, during or after its start. Returns the delay before another one may be started.
     pub(super) fn engine_failed(
         &mut self,
         error: &(dyn Error + 'static),
@@ -108,7 +108,7 @@ impl Health {
         delay
     }
 
-    /// An actor could not be started. That says nothing of the engine.
+    /// Records why an actor could not be started. This does not count as a failure of the engine.
     pub(super) fn start_failed(&mut self, error: &(dyn Error + 'static)) {
         self.failures.last_error = Some(error.to_string());
         self.failures.reason = Some(EngineError::reason_of(error));
@@ -134,7 +134,7 @@ impl Health {
         self.failures.last_error.as_deref().unwrap_or(NOT_WARM)
     }
 
-    /// Whether there has been no warm actor for longer than jobs wait. `is_warm` tells whether there is one now.
+    /// Whether no actor has been warm for longer than jobs may wait. `is_warm` tells whether one is warm now.
     pub(super) fn is_unavailable(&mut self, is_warm: bool, now: Instant) -> bool {
         if is_warm {
             self.last_warm = now;
@@ -173,8 +173,8 @@ impl Health {
         (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
     }
 
-    /// How long jobs have waited for a warm actor. A pool that was at rest has not been waited for. After a wait in
-    /// vain, the wait goes on: new jobs do not start another one.
+    /// How long jobs have waited for a warm actor. A wait starts with the first job of an idle pool. A wait that has exceeded its limit continues
+    /// even while there are no jobs, so that new jobs do not start another one.
     fn waited(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Duration {
         let since = self.waits_since.map(|since| since.max(self.last_warm));
         let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));

@@ -17,7 +17,7 @@ pub struct Item {
     pub piece: u32,
     /// Estimated tokens, at least 1.
     pub tokens: u32,
-    /// The language that it is wanted in.
+    /// Target language.
     pub target: Language,
     /// Its lane.
     pub lane: Lane,
@@ -25,11 +25,11 @@ pub struct Item {
     pub client: ClientId,
     /// When its job was queued.
     pub queued: Instant,
-    /// Whether other pieces of its job are translated: it goes before the jobs of its client that have not begun.
+    /// Whether its job has begun. Further pieces of such a job go before jobs of its client that have not begun.
     pub has_begun: bool,
     /// Cache key of its text, if caching is enabled.
     pub key: Option<CacheKey>,
-    /// What had been remembered when its translation was last looked for: see [`SingleFlight`](super::dedup::SingleFlight).
+    /// Logical time of the last cache lookup of this piece; see [`SingleFlight`](super::dedup::SingleFlight).
     pub(super) looked_up: LookedUp,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct StoreKey {
 pub(super) struct Answered {
     pub(super) item: Item,
     pub(super) translation: Translation,
-    /// Where it is to be stored once it has passed the checks; `None` if it is known already, or not to be stored.
+    /// Where to store it once it has passed the checks; `None` if it is already stored or must not be stored.
     pub(super) store: Option<StoreKey>,
 }
 
@@ -69,6 +69,6 @@ pub(super) struct Verified {
     pub(super) translation: Translation,
 }
 
-/// How far the memory of translations had come when a piece was looked for in it; zero for a piece that was not.
+/// Logical time of a cache lookup: the number of cache writes before it. Zero if there was no lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct LookedUp(pub(super) u64);

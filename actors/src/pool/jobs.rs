@@ -1,7 +1,7 @@
 //! The jobs of a pool: parsed into sentences on their way in, put together on their way out.
 //!
-//! Each sentence has a plan, which says what a model is to translate of it, checks the translations, and asks for others where they do not pass.
-//! What it asks for are the pieces of the job; the queue and the batches know these only.
+//! Each sentence has a plan, which decides which texts a model translates, checks the translations, and requests further ones if a check fails. The
+//! texts that it requests are the pieces of the job; queue and batches only know pieces.
 
 mod admission;
 mod alternatives;
@@ -44,7 +44,7 @@ pub(super) struct Jobs {
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
     abandoned: usize,
-    /// Those that ended before all their pieces were made: some may still wait.
+    /// Jobs that ended before all their pieces were translated; some pieces may still be queued.
     stale: Vec<EndedJob>,
     panics: Vec<String>,
     /// Number of the current round of abandonment checks.
@@ -58,7 +58,7 @@ pub(super) struct EndedJob {
     pub(super) client: ClientId,
 }
 
-/// What came of some translations.
+/// Results of adding translations to jobs.
 #[derive(Default)]
 pub(super) struct Completed {
     pub(super) outcomes: Vec<JobOutcome>,
@@ -70,18 +70,18 @@ pub(super) struct Completed {
     pub(super) sentences: SentenceCounts,
 }
 
-/// What comes of a piece that an engine could not take, or did not finish.
+/// Result of splitting a piece that is too long for the engine, or whose translation is unfinished.
 pub(super) enum Shortened {
     /// These pieces are in its place; none when its job has ended.
     Parts(Vec<Item>),
-    /// Its sentence is to be tried another way: the pool has the job take note of the shortfall.
+    /// Its sentence has to be tried another way: the pool passes the incomplete translation on to the job.
     OtherWay,
     /// A part of it that cannot be divided is too long for the model.
     Impossible,
 }
 
 impl Jobs {
-    /// Looks a job through for pieces that `known` has a translation of.
+    /// Prepares a job for admission: adds the translations that `known` returns, and collects the pieces that need an engine.
     pub(super) fn prepare(
         &mut self,
         submission: Submission,
@@ -103,7 +103,7 @@ impl Jobs {
         }
         let mut assembly = Assembly::new(submission, now);
         let (mut items, mut progress) = (Vec::new(), Progress::default());
-        // What is known may lead to further pieces, which follow the others.
+        // Adding a known translation may append further pieces.
         let mut numbers = 0u32..;
         while let Some(number) = numbers.next()
             && let Some(mut item) = item(key, &assembly, number)
@@ -134,7 +134,7 @@ impl Jobs {
         }))
     }
 
-    /// Takes a job in, and returns its pieces that need an engine.
+    /// Admits a prepared job and returns its pieces that need an engine.
     pub(super) fn accept(&mut self, prepared: Prepared) -> Vec<Item> {
         let Prepared {
             key,
@@ -155,7 +155,7 @@ impl Jobs {
         outcome
     }
 
-    /// A panic while its translations were checked concerns a job alone.
+    /// Fails a job after a panic in parsing its text or checking its translations. Other jobs are not affected.
     fn failed_by_panic(&mut self, assembly: Assembly, panic: Contained) -> JobOutcome {
         self.panics.push(panic.to_string());
         let message = "internal error while checking the translations";
@@ -177,7 +177,7 @@ impl Jobs {
         self.active.contains_key(&job)
     }
 
-    /// Takes out the jobs that no engine has begun, in the order in which they came.
+    /// Removes and returns the jobs that no engine has started, in the order of their arrival.
     pub(super) fn take_waiting(&mut self) -> Vec<Submission> {
         let waiting = self.active.iter();
         let waiting = waiting.filter(|(_, assembly)| assembly.is_waiting());
@@ -187,7 +187,7 @@ impl Jobs {
         taken.map(Assembly::into_submission).collect()
     }
 
-    /// Leaves the items of jobs that have not ended and that their senders still want. An abandoned job ends here.
+    /// Retains the items of active jobs that their senders still want. Abandoned jobs end.
     pub(super) fn keep_wanted(&mut self, items: &mut Vec<Item>) {
         self.round += 1;
         let before = self.abandoned;
@@ -235,8 +235,8 @@ impl Jobs {
         expired
     }
 
-    /// What an engine gets of these items, and which of their jobs are watched, each once. Items without a job or piece are taken out, so that
-    /// each of those left is the one of the segment at its place.
+    /// Builds the engine's batch, and returns the traces of the sampled jobs in it, each once. Items without a job or piece are removed, so that each
+    /// remaining item has the same index as its segment.
     pub(super) fn batch(
         &mut self,
         items: &mut Vec<Item>,
@@ -267,7 +267,7 @@ impl Jobs {
         (batch, watched)
     }
 
-    /// Takes translations; returns the jobs that are complete with them, and what else is needed.
+    /// Adds translations to their jobs. Returns the outcomes of complete jobs, and the further pieces that are needed.
     pub(super) fn complete(
         &mut self,
         answered: impl IntoIterator<Item = Answered>,

@@ -19,7 +19,7 @@ use super::{
     status::PeerQueueStatus,
 };
 
-/// Batches of its own that a pool does while a peer's waits, before that one has its turn.
+/// Number of own batches after which a waiting batch of a peer has its turn.
 const OWN_BEFORE_LENT: u32 = 8;
 
 /// A peer's batch that was taken in.
@@ -31,7 +31,7 @@ pub(super) struct PeerBatch {
 }
 
 impl PeerBatch {
-    /// What an engine gets of it. A batch that its engine does not do is not tried again here, so its segments go along.
+    /// Takes the segments for the engine. They are not kept, because a batch of a peer is not retried here.
     pub(super) fn take_segments(&mut self) -> EngineBatch {
         EngineBatch {
             segments: std::mem::take(&mut self.loan.segments),
@@ -68,7 +68,7 @@ pub(super) struct PeerQueue {
     refused: u64,
 }
 
-/// The pool as far as its answer to a peer depends on it.
+/// State of the pool that decides whether it accepts a batch of a peer.
 pub(super) struct Host<'a> {
     pub(super) is_closing: bool,
     /// Names what its translations depend on.

@@ -129,7 +129,7 @@ impl RemoteWorkers {
         }
     }
 
-    /// Keeps what a trip to each worker's peer costs.
+    /// Updates what is known of each worker's peer and of the duration of a trip.
     fn note_trips(&mut self, snapshot: &OffloadSnapshot) {
         for worker in self.workers.values_mut() {
             let peer = snapshot.peers.iter();
@@ -141,7 +141,7 @@ impl RemoteWorkers {
         }
     }
 
-    /// The pool has or has not help for this reason. Returns the reason before, if it was another one.
+    /// Records the reason of the last offload decision. Returns the previous reason if it was another one.
     pub(super) fn change_reason(&mut self, reason: OffloadReason) -> Option<OffloadReason> {
         let before = std::mem::replace(&mut self.reason, reason);
         (before != reason).then_some(before)
@@ -184,7 +184,7 @@ impl RemoteWorkers {
         }
     }
 
-    /// An idle worker that is worth its trip when own actors need `own_wait` seconds to get to what is queued, and the largest batch it takes.
+    /// An idle worker whose trip takes less than `own_wait`, the seconds until own actors reach the queued work, and its largest batch.
     pub(super) fn idle(&self, own_wait: f64) -> Option<(ActorId, BatchBudget)> {
         let is_worth_it =
             |worker: &RemoteWorker| worker.is_idle() && worker.slot().trip.as_secs_f64() < own_wait;
@@ -225,7 +225,7 @@ impl RemoteWorkers {
         Some(lost)
     }
 
-    /// Takes the batch of a worker back, which is ended.
+    /// Stops a worker and takes its batch back.
     pub(super) fn recall(&mut self, id: ActorId, why: Recall) -> Option<LostRemoteWorker> {
         let waited = self.workers.get(&id)?.since().elapsed();
         let error = match why {
@@ -240,7 +240,7 @@ impl RemoteWorkers {
         self.memory.failed(node, error, &self.config, at);
     }
 
-    /// Sends a worker away, after its batch if it has one.
+    /// Stops a worker, after its current batch if it has one.
     pub(super) fn release(&mut self, id: ActorId, why: RemoteWorkerStop) -> Option<RemoteName> {
         let name = self.name(id)?;
         let worker = self.workers.get_mut(&id)?;

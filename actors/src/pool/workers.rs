@@ -127,7 +127,7 @@ impl Workers {
         self.find(|phase| matches!(phase, Phase::Idle))
     }
 
-    /// The worker that is the least loss: one that is not warm yet, else an idle one. A busy one is never taken from its batch.
+    /// The worker that is cheapest to stop: one that is still starting, else an idle one. Busy workers are never stopped.
     pub(super) fn most_dispensable(&self) -> Option<ActorId> {
         self.find(|phase| matches!(phase, Phase::Starting))
             .or_else(|| self.idle())

@@ -9,7 +9,7 @@ use crate::domain::ModelType;
 pub struct EscalationPolicy {
     /// A translation whose confidence, 0 to 1, is below this is made again; zero makes none again.
     pub below: f64,
-    /// How long the second translation may take, and at most four fifths of what the deadline leaves. Then the first one is the answer.
+    /// Timeout of the second translation, at most four fifths of the time left until the deadline. After it, the first translation is the result.
     pub within: Duration,
 }
 

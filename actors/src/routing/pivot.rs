@@ -45,8 +45,8 @@ impl PivotPolicy {
 
 /// The pivot for a pair of languages among these models. `None` where no allowed language connects the two.
 ///
-/// The worse of its two steps decides: its tier must be near to the one wanted. Then the other step counts, then the
-/// order of the policy, then the tag, so that all nodes that know the same models choose the same pivot.
+/// Pivots are ranked by the worse of their two steps (how near its tier is to the requested one), then by the other step, then by the order of the
+/// policy, then by the tag. So all nodes that know the same models choose the same pivot.
 ///
 /// Takes linear time in the number of languages of all models.
 #[must_use]

@@ -31,8 +31,8 @@ const TRIES: usize = 2;
 const SLOW_COMMAND: Duration = Duration::from_secs(55);
 
 impl Cluster {
-    /// Has a request with one target translated by the node that would be done soonest, this one included, or by the one that is
-    /// named. When that node fails, one other is tried. `parent` is the caller's `traceparent`.
+    /// Translates a request with one target on `node`, or on the node with the shortest expected completion time, this one included; if that fails,
+    /// on one other. `parent` is the caller's `traceparent`.
     ///
     /// # Errors
     /// When no node has a model for it, or none answers in time.
@@ -68,7 +68,7 @@ impl Cluster {
         CandidateNodes::new(nodes, working, self.shared.me().name.clone())
     }
 
-    /// [`Cluster::translate`] by these nodes, as a part of what the current task does; `None` when there are none.
+    /// Like [`Cluster::translate`], on these nodes and as a part of the current trace; `None` if there are no nodes.
     pub async fn translate_among(
         &self,
         request: TranslationRequest,
@@ -126,7 +126,7 @@ impl Cluster {
         refused.ok_or(last)
     }
 
-    /// Has a node carry a command out, this one or another.
+    /// Executes a command on a node, this one or another.
     ///
     /// # Errors
     /// When there is no connection to it, it does not answer in time, or it cannot do it.
@@ -154,7 +154,7 @@ impl Cluster {
         }
     }
 
-    /// How long another node may take for a command: models that come and go take their time.
+    /// Timeout of a command on another node; loading and unloading models takes longer.
     fn patience_with(&self, action: &Action) -> Duration {
         match action {
             Action::Load { .. } | Action::Unload { .. } | Action::Reload { .. } => {
@@ -240,7 +240,7 @@ impl Cluster {
         RemoteCapabilities::new(now, later, is_incomplete)
     }
 
-    /// Has a node do a job of this one, as JSON; none when it has too much to do.
+    /// Translates a job of this node on another one; `None` if that node is busy. `request` is JSON.
     pub(super) async fn translate_once(
         &self,
         node: &str,
@@ -304,7 +304,7 @@ impl Cluster {
     }
 }
 
-/// Why a node cannot be asked, with those that can; nothing if it can.
+/// Why a node cannot be asked, with the nodes that can; `None` if it can.
 fn unreachable(node: &str, members: &[MemberView]) -> Option<String> {
     let is_reachable = |member: &&MemberView| match member.state {
         MemberState::Own => true,

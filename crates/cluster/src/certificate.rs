@@ -46,11 +46,11 @@ pub(super) struct Certificate {
 /// How long a certificate is still good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Validity {
-    /// Longer than operators need to be told.
+    /// Longer than the warning period.
     Good,
-    /// So many days.
+    /// For this many days.
     Ends(u64),
-    /// No longer.
+    /// Expired.
     Over,
 }
 
@@ -247,7 +247,8 @@ fn certificates(file: &Path, held: &[u8]) -> Result<Vec<CertificateDer<'static>>
 
 /// When a certificate expires, in seconds since 1970.
 fn expiry(certificate: &CertificateDer<'_>) -> Result<u64> {
-    // The library tells it only when it refuses one, and compares times before anything else: no certificate is good at the end of time.
+    // The library reports the expiry only in the error for an expired certificate, and checks times first: at the end of time, every certificate has
+    // expired.
     let never = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
     let parsed = ParsedCertificate::try_from(certificate).context("it is not a certificate")?;
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;

@@ -59,7 +59,7 @@ pub fn make(folder: &Path, nodes: &[String], days: u32) -> Result<Vec<PathBuf>> 
         secret(folder.join(CA_KEY), key_text),
     ];
     files.extend(issue(folder, &issuer, nodes, days)?);
-    // Last: where it is, everything else is.
+    // Written last: if this file exists, so do the others.
     let cookie: [u8; 32] = rand::random();
     let cookie: String = cookie.iter().map(|byte| format!("{byte:02x}")).collect();
     files.push(secret(folder.join(COOKIE), cookie + "\n"));

@@ -15,13 +15,13 @@ use super::membership::FailureTimeouts;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterConfig {
-    /// Whether this node looks for others.
+    /// Whether this node joins a cluster.
     pub enabled: bool,
     /// Address and port that others reach; loopback unless it is set.
     pub listen: String,
     /// Advertised address, host:port; default `listen`.
     pub advertise: Option<String>,
-    /// Where some other nodes may be found, host:port. A name stands for all its addresses, which are looked up anew each time.
+    /// Addresses of other nodes, host:port. A name stands for all its addresses and is resolved again each time.
     pub seeds: Vec<String>,
     /// The shared secret.
     #[serde(skip_serializing_if = "Secret::is_elsewhere")]
@@ -46,7 +46,7 @@ pub struct ClusterConfig {
     pub redial_max_backoff_ms: u64,
     /// Longest time for another node to answer a request, in milliseconds.
     pub call_timeout_ms: u64,
-    /// How long after its start a node supposes that it does not know all others yet, in milliseconds: jobs that it cannot place wait.
+    /// How long after its start a node assumes that it does not know all others yet, in milliseconds: jobs that it cannot place wait.
     pub discovery_ms: u64,
     /// Jobs in each lane that other nodes may do for this one at a time.
     pub max_forwarded: usize,
@@ -91,7 +91,7 @@ pub struct TlsConfig {
     pub key_file: Option<PathBuf>,
     /// How often the files are read to see whether they have changed, in milliseconds.
     pub reload_interval_ms: u64,
-    /// Days before its expiry from which on the certificate is warned about once a day.
+    /// Number of days before expiry from which a warning is logged once a day.
     pub expiry_warning_days: u32,
 }
 

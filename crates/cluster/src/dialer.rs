@@ -39,7 +39,7 @@ struct Outcome {
     target: Target,
     /// Whose the addresses are.
     owners: Vec<(SocketAddr, String)>,
-    /// Whether there is, or was already, a connection to each of them.
+    /// Whether a connection to each of them was made or existed already.
     settled: bool,
 }
 
@@ -128,7 +128,7 @@ impl<G: Fn(PeerConnection) + Clone + Send + Sync + 'static> Dialer<G> {
                 owners: Vec::new(),
                 settled: true,
             };
-            // One that cannot be looked up keeps no other one waiting.
+            // A name that cannot be resolved does not delay the others.
             let dialled = hosts.iter().map(async |host| {
                 let addresses = match look_up(host).await {
                     Ok(addresses) => addresses,
@@ -210,7 +210,7 @@ async fn attempt(
     match transport.dial(address).await {
         Ok(contact) => {
             let name = contact.peer.name.clone();
-            // An introduction is over; the other one calls back.
+            // An introduction ends here; the other node calls back.
             let settled = contact.peer.kept;
             if settled {
                 // From now on nobody dials it a second time; the gateway fills in the rest.

@@ -119,10 +119,10 @@ pub trait PeerVerifier: Send + Sync {
     /// Why not.
     fn fits(&self, name: &str) -> Result<(), String>;
 
-    /// Which incarnation of a node counts as over here.
+    /// Admits a node, and returns its incarnation that this node has declared dead, if any.
     ///
     /// # Errors
-    /// Why a node of this name and incarnation is not let in.
+    /// Why this name and incarnation are rejected.
     fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String>;
 }
 
@@ -137,7 +137,7 @@ struct Hello {
 #[derive(Serialize, Deserialize)]
 struct Proof {
     code: [u8; 32],
-    /// The incarnation of the other side that counts as over.
+    /// The incarnation of the peer that the sender has declared dead, if any.
     dead_incarnation: Option<u64>,
 }
 
@@ -269,7 +269,7 @@ impl Identity {
         }
     }
 
-    /// Whether the other side may be what it says it is; and which of its incarnations counts as over.
+    /// Validates the peer's hello. Returns the incarnation of the peer that this node has declared dead, if any.
     fn judge(
         &self,
         theirs: &Hello,
@@ -298,7 +298,7 @@ impl Identity {
             .map_err(HandshakeError::Unfit)
     }
 
-    /// Leaves an incarnation behind that counts as over to the other side, `name`.
+    /// Raises this node's incarnation above one that `name` has declared dead.
     fn refute(&self, name: &str, dead_incarnation: Option<u64>) -> Result<(), HandshakeError> {
         match dead_incarnation {
             Some(dead_incarnation) if !is_plausible(dead_incarnation, clock()) => {

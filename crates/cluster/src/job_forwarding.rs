@@ -22,7 +22,7 @@ use super::{
     node_selection::{Requirements, candidates},
 };
 
-/// How long it is believed what other nodes can do.
+/// How long the capabilities of other nodes are cached.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Shortest and longest wait before nodes are asked again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -85,20 +85,20 @@ fn next(progress: &Progress<'_>) -> Step {
     Step::Wait(wait.min(max_wait - waited).min(left.unwrap_or(wait)))
 }
 
-/// Other nodes for an intake that is there before them.
+/// Port to other nodes for an intake that starts before the node joins its cluster.
 #[derive(Default)]
 pub struct DeferredRemoteNodes(OnceLock<JobForwarder>);
 
 struct JobForwarder {
     cluster: Arc<Cluster>,
-    /// Jobs that other nodes may have at a time, by lane: bulk work keeps conversations waiting for no place.
+    /// Limits of jobs that other nodes do at a time, by lane: bulk work cannot use up the places of conversations.
     places: Lanes<Arc<Semaphore>>,
     /// Cached capabilities of other nodes.
     known: Mutex<Option<(Instant, Arc<RemoteCapabilities>)>>,
 }
 
 impl DeferredRemoteNodes {
-    /// From now on there is a cluster, whose nodes may have so many jobs of this one in each lane.
+    /// Connects the port to the cluster. In each lane, other nodes do at most `most` jobs of this node at a time.
     pub fn arrive(&self, cluster: Arc<Cluster>, most: usize) {
         let place = || Arc::new(Semaphore::new(most));
         let places = Lanes {

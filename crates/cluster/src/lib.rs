@@ -92,7 +92,7 @@ pub trait Host: Send + Sync + 'static {
     /// the parent span, if sampled.
     ///
     /// # Errors
-    /// When it is no request.
+    /// When the request is not valid.
     async fn translate(
         &self,
         request: Vec<u8>,
@@ -100,13 +100,13 @@ pub trait Host: Send + Sync + 'static {
         span: Option<SpanRef>,
     ) -> Result<Vec<u8>, String>;
 
-    /// Carries a command out that came by way of another node.
+    /// Executes a command that another node has forwarded.
     ///
     /// # Errors
     /// When it cannot be done.
     async fn command(&self, command: Command, by: &str) -> Result<CommandDone, String>;
 
-    /// Has the pool of a model translate a batch of another node, behind its own work, if it is of the same space.
+    /// Translates a batch of another node in the pool of a model, behind the pool's own work, if the pool has the same `space`.
     /// `span` is the batch's span there, if sampled.
     ///
     /// # Errors

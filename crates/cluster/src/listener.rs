@@ -12,7 +12,7 @@ use crate::config::ClusterConfig;
 /// How long it rests after a connection that could not be accepted.
 const REST: Duration = Duration::from_millis(100);
 
-/// A claimed address, and what else a node needs of its surroundings to be one of the cluster. Connections are closed at once until it is handed over: nodes that
+/// A bound address, and the credentials that a node needs to join its cluster. Until it is handed over, connections are closed at once: nodes that
 /// dial meanwhile try again soon.
 pub struct ClusterListener {
     pub(super) address: SocketAddr,

@@ -71,7 +71,7 @@ pub struct Member {
     pub state: PeerState,
     /// When it was last heard.
     pub heard: Instant,
-    /// When the standing last changed.
+    /// When the state last changed.
     pub since: Instant,
 }
 
@@ -127,7 +127,7 @@ impl Member {
         }
     }
 
-    /// Whether something said in this incarnation counts.
+    /// Whether a message of this incarnation is accepted.
     #[must_use]
     pub const fn accepts(&self, incarnation: u64) -> bool {
         incarnation > self.incarnation || incarnation == self.incarnation && !self.state.is_over()

@@ -46,7 +46,7 @@ struct GossipEntry {
     heard: Instant,
 }
 
-/// A node whose standing has changed.
+/// A node whose state has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) node: String,
@@ -97,7 +97,7 @@ impl MembershipTable {
         })
     }
 
-    /// Something was learned of a node. Strangers do not count: a node is known from its first connection on.
+    /// Applies an event of a node. Nodes that never had a connection are ignored.
     pub(super) fn apply(&mut self, node: &str, event: MemberEvent, now: Instant) -> Option<Change> {
         let entry = self.members.get_mut(node)?;
         let before = entry.member;
@@ -155,7 +155,7 @@ impl MembershipTable {
                 continue;
             }
             let known = self.members.get(&other.node);
-            // A member is dialled where it said itself that it is, until it is back under another number.
+            // A member is dialled at the address that it announced itself, until gossip reports a newer incarnation.
             let is_news = known.is_none_or(|entry| other.incarnation > entry.member.incarnation);
             let room = self.gossip.len() < MOST_MEMBERS || self.gossip.contains_key(&other.node);
             if other.node != self.me && is_news && room {
@@ -190,7 +190,7 @@ impl MembershipTable {
         changes
     }
 
-    /// Which incarnation of a node counts as over; or why a node of this name and incarnation is not let in.
+    /// Admits a node, and returns its incarnation that was declared dead, if any; or the reason why this name and incarnation are rejected.
     pub(super) fn admit(&self, node: &str, incarnation: u64) -> Result<Option<u64>, String> {
         let Some(entry) = self.members.get(node) else {
             return match self.members.len() >= MOST_MEMBERS {
@@ -246,8 +246,8 @@ impl MembershipTable {
         members.chain(unreached).collect()
     }
 
-    /// Nodes that there should be a connection to, with the addresses that they may be at. Where a node said itself
-    /// that it is comes first: addresses from gossip are tried in addition, never instead.
+    /// Nodes that should be connected, with their possible addresses. The address that a node announced itself comes first; addresses from gossip are
+    /// tried in addition.
     pub(super) fn wanted(&self) -> BTreeMap<String, Vec<String>> {
         let members = self.members.iter();
         let members = members.filter(|(_, entry)| entry.member.state != PeerState::Left);

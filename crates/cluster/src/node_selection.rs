@@ -13,13 +13,13 @@ const WAY_MS: f64 = 20.0;
 /// Requirements of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Requirements {
-    /// The language that it is in; none when that is to be found out.
+    /// The source language; `None` if it has to be detected.
     pub source: Option<String>,
     /// The language that is wanted.
     pub target: String,
     /// The tier of models.
     pub tier: ModelType,
-    /// Only working models will do whose tier is nearer to the one wanted than this one.
+    /// If set, only working models whose tier is nearer to the requested one than this tier.
     pub nearer_than: Option<ModelType>,
 }
 
@@ -35,9 +35,9 @@ pub(super) struct Candidates {
     pub(super) working: usize,
 }
 
-/// The nodes that can do it now, the one that would be done soonest first.
+/// The nodes that can do it now, the one with the shortest expected completion time first.
 ///
-/// Pools that do not read the source are none. One whose actors fail comes after all that work, and one of another tier after all that are nearer,
+/// Pools that do not read the source are left out. Broken pools come after working ones, and tiers farther from the requested one after nearer ones,
 /// as within a node.
 #[must_use]
 pub(super) fn candidates(members: &[MemberView], need: &Requirements) -> Candidates {

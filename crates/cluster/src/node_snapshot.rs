@@ -1,4 +1,4 @@
-//! The nodes as requests are placed by: looked up once for all requests of a moment.
+//! A snapshot of the nodes for the placement of requests, shared by all requests of a moment.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,7 +9,7 @@ use babelmesh_actors::routing::Capability;
 
 use babelmesh_telemetry::status::MemberView;
 
-/// How long it is believed what the nodes do, unless a connection or a standing changes before.
+/// How long a snapshot is used, unless a connection or the state of a node changes before.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// The nodes at one moment.
@@ -59,7 +59,7 @@ impl NodeSnapshotCache {
         }
     }
 
-    /// Something has changed that requests must know at once.
+    /// Drops the snapshot after a change that must affect requests at once.
     pub(super) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

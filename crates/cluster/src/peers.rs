@@ -76,7 +76,7 @@ impl Peers for DeferredPeers {
     }
 }
 
-/// Whether two pools answer the same to the same text. A pool that does not know its space yet is the same as none.
+/// Whether two pools give the same translations. A pool that does not know its cache space yet is not compatible with any other.
 fn is_same(pool: &PoolReport, own: &PoolReport) -> bool {
     pool.model == own.model && !own.space.is_empty() && pool.space == own.space
 }

@@ -81,7 +81,7 @@ impl Shared {
         self.links().contains_key(node)
     }
 
-    /// How this node did when it was last looked at.
+    /// The last report of this node.
     pub(super) fn report(&self) -> MutexGuard<'_, Option<NodeReport>> {
         lock(&self.report)
     }
@@ -94,7 +94,7 @@ impl Shared {
         pool.map_or_else(String::new, |pool| pool.space.clone())
     }
 
-    /// From a word to its answer, by node, of those that there is a connection to.
+    /// Round-trip times of heartbeats to connected nodes.
     pub(super) fn round_trips(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
         lock(&self.round_trips)
     }
@@ -122,7 +122,7 @@ impl Shared {
         std::mem::take(&mut *lock(&self.hints))
     }
 
-    /// Whether this node takes nothing more.
+    /// Whether this node accepts no more work.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ impl Shared {
         self.note_change();
     }
 
-    /// A message came over none of the connections that there are.
+    /// Counts a message that came over none of the current connections.
     pub(super) fn note_forged(&self) {
         self.forged.fetch_add(1, Ordering::Relaxed);
     }
@@ -175,7 +175,7 @@ impl Shared {
         self.node_snapshot.get(Instant::now(), || self.members())
     }
 
-    /// A connection or a standing has changed: requests must not be placed by what was before.
+    /// Drops the snapshot after a change of a connection or of a node's state.
     pub(super) fn note_change(&self) {
         self.node_snapshot.forget();
     }

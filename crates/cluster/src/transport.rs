@@ -28,9 +28,9 @@ use super::{
     tls::{self, TlsError},
 };
 
-/// What the rest of the node decides about a name.
+/// Admission of nodes by name.
 pub(super) trait Register: Send + Sync + 'static {
-    /// Which incarnation of a node counts as over; why a node is not let in.
+    /// Returns the incarnation of the node that was declared dead, if any; or the reason why it is rejected.
     fn admit(&self, name: &str, incarnation: u64) -> Result<Option<u64>, String>;
 }
 

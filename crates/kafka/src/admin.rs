@@ -142,7 +142,7 @@ impl Admin {
         first_refusal(results).with_context(doing)
     }
 
-    /// Replaces the configuration of a topic: what is not in it is forgotten.
+    /// Replaces the configuration of a topic: settings that are not in it return to their defaults.
     ///
     /// # Errors
     /// When the brokers do not answer in time or refuse.

@@ -12,8 +12,8 @@ use std::{
 
 use super::statistics::Statistics;
 
-/// How long a client must have known no broker. It begins again at its configured ones by itself, if at all, within milliseconds, and tries again
-/// to reach one that is away [within less](super::client::RECONNECT_WITHIN_MS).
+/// How long a client must have known no broker to count as disconnected. A client that recovers by itself returns to its configured brokers within
+/// milliseconds, and retries unreachable ones [within less](super::client::RECONNECT_WITHIN_MS).
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(3);
 
 /// Whether a client knows a broker.

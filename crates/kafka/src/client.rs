@@ -137,7 +137,7 @@ impl Clients {
                 "max.poll.interval.ms",
                 rebalance_ms(session, self.revoke_timeout_ms).to_string(),
             )
-            // How far it has fetched, and whether it still knows a broker; see [`super::lag`] and [`super::connectivity`].
+            // For the fetch position and broker connectivity; see [`super::lag`] and [`super::broker_connectivity`].
             .set("statistics.interval.ms", "1000");
         if self.static_membership {
             config.set("group.instance.id", &self.node);
@@ -161,7 +161,7 @@ impl Clients {
     #[must_use]
     pub fn publisher(&self, group: &str) -> ClientConfig {
         let mut config = self.producer();
-        // Whether it still knows a broker; see [`super::connectivity`].
+        // For broker connectivity; see [`super::broker_connectivity`].
         config.set("statistics.interval.ms", "1000");
         if self.delivery == Delivery::ExactlyOnce {
             let timeout = self.transaction_timeout_ms.to_string();
@@ -221,16 +221,15 @@ impl Clients {
     }
 }
 
-/// Heartbeat interval of a member, in milliseconds: often enough for its session, and for rebalances. A member learns
-/// by the answer that one is going on, and a cooperative one takes two rounds of that: with the usual three seconds, a
-/// partition that moves would rest for six.
+/// Heartbeat interval of a member, in milliseconds. A member learns of a rebalance from a heartbeat response, and a cooperative rebalance takes two
+/// rounds: with the usual three seconds, a partition that moves would not be read for six.
 fn heartbeat_ms(session_ms: u64) -> u64 {
     (session_ms / 10).min(500)
 }
 
-/// Longest time for a rebalance, in milliseconds: the group waits so long for a member that does not join again, and a member for the group's answer.
-/// Both happen when brokers do not answer for a while, and with the usual five minutes nobody would read all that time. Members poll every few
-/// milliseconds, but for partitions that they have to let go. It cannot be shorter than the session.
+/// Timeout of a rebalance, in milliseconds: how long the group waits for a member to rejoin, and a member for the response of the group. With the
+/// usual five minutes, nobody would read for that long after brokers were silent. Members poll every few milliseconds, except while they release
+/// partitions. The timeout cannot be shorter than the session.
 fn rebalance_ms(session_ms: u64, revoke_ms: u64) -> u64 {
     session_ms.max(2 * revoke_ms).max(30_000)
 }

@@ -61,7 +61,7 @@ pub struct DeadLetter {
     pub time_ms: Option<i64>,
     /// Error code: the name of an [`ErrorCode`](babelmesh_actors::domain::ErrorCode).
     pub code: String,
-    /// The same in one line.
+    /// Description of the error, in one line.
     pub message: String,
     /// Where the record was read.
     pub origin: Option<Origin>,
@@ -109,8 +109,8 @@ impl DeadLetter {
         }
     }
 
-    /// The record as it was, for the topic that it came from, and the partition that it had there: its conversation is in it, whatever
-    /// rule its sender chooses partitions by.
+    /// The original record, to be published to its original topic and partition. Keeping the partition keeps the order of the conversation, whatever
+    /// partitioner its sender uses.
     ///
     /// # Errors
     /// Why it cannot be had.
@@ -182,7 +182,7 @@ impl Targets<'_> {
     }
 }
 
-/// Which letters are meant. What is empty asks for nothing.
+/// Selection of letters. Empty criteria match every letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// With one of these codes.

@@ -1,6 +1,6 @@
-//! Shows whether a thread still makes its rounds.
+//! Liveness of threads.
 //!
-//! A thread that is blocked in a library call reports nothing: only somebody else can notice it.
+//! A thread that is blocked in a library call cannot report it, so another thread checks when it last made progress.
 
 use std::{
     sync::{
@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a round may take, in addition to the time that revoked partitions may need: requests to brokers take at most a few of these
-/// together.
+/// Maximum duration of one iteration of the thread's loop, in addition to the time for revoked partitions: an iteration includes at most a few
+/// requests to brokers.
 const LONGEST_ROUND: Duration = Duration::from_secs(30);
 
 /// When a thread began its last round.
@@ -40,7 +40,7 @@ impl Heartbeat {
             .store(elapsed.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether the thread has not begun a round for longer than any round should take: it is blocked.
+    /// Whether the thread has not started an iteration for longer than an iteration may take: it is blocked.
     fn is_overdue(&self) -> bool {
         self.is_overdue_at(Instant::now())
     }

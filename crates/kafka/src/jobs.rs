@@ -73,7 +73,7 @@ impl JobReader {
         }
     }
 
-    /// The order, or the records that answer what is none.
+    /// The order in a record, or the records that answer an invalid one.
     fn order(
         &self,
         ticket: Ticket,

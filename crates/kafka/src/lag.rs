@@ -1,9 +1,9 @@
 //! Consumer lag.
 //!
-//! librdkafka's own `consumer_lag` counts from the last offset that was committed through the consumer. Under transactions none is, and
-//! for a paused partition nobody asks where it ends. So this gauge asks the brokers for the ends itself, and takes from the statistics only
-//! what librdkafka alone knows: how far it has fetched. An offset may also hold the mark of a transaction instead
-//! of a record: offsets ahead count as records in the proportion that was found in those behind.
+//! librdkafka's own `consumer_lag` counts from the last offset that was committed through the consumer; transactional offsets are not, and the ends
+//! of paused partitions are not queried. So this gauge queries the ends itself, and takes only the fetch positions from librdkafka's statistics. An
+//! offset may hold a transaction marker instead of a record, so the number of unread records is estimated from the density of records in the offsets
+//! read so far.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,9 +21,9 @@ use super::{client, statistics::Statistics};
 
 /// A partition with unread records and no progress for this long is stalled.
 const STALLED: Duration = Duration::from_secs(8);
-/// An open transaction that has kept us from records for so long holds its partition up.
+/// A partition counts as held up if an open transaction has kept its records from being read for this long.
 const HELD: Duration = Duration::from_secs(5);
-/// The proportion of records to offsets forgets half of what it knows after so many offsets.
+/// Number of offsets after which the weight of older observations is halved.
 const MEMORY: f64 = 20_000.0;
 
 /// Offsets of a partition: from the first one to that behind the last.
@@ -59,7 +59,7 @@ struct PartitionProgress {
 /// Where a partition stands. Offsets are those of the next record.
 #[derive(Debug, Clone, Copy, Default)]
 struct Position {
-    /// Given to us, or where the group had got to.
+    /// Next offset to read: after the last record that was received, or the group's committed offset.
     read: Option<i64>,
     /// Whether a record was given to us since the partition is ours.
     has_read: bool,
@@ -79,13 +79,13 @@ struct Position {
     end: Option<i64>,
     /// Where the records begin that the brokers still have.
     begin: Option<i64>,
-    /// Where it stands before unread records, and since when.
+    /// Its position while records are unread, and since when it has not changed.
     behind: Option<(i64, Instant)>,
-    /// Whether it has stood there for too long.
+    /// Whether the position has not changed for too long.
     is_stalled: bool,
     /// Where it ends for readers of all records.
     high: Option<i64>,
-    /// Where the first open transaction begins that keeps us from records, and since when it does.
+    /// Offset of the first open transaction that keeps records from being read, and since when it does.
     open: Option<(i64, Instant)>,
     /// Whether it has done so for too long.
     is_held: bool,
@@ -108,8 +108,8 @@ impl Position {
         (is_new && !self.has_queue && self.fetched >= Some(to)).then_some(Span { from, to })
     }
 
-    /// Notices whether it gets further. A paused or exhausted partition does not count as stalled, and so does one that
-    /// is not fetched because the queue is full.
+    /// Updates whether the partition makes progress. A partition does not count as stalled while it is paused, read to its end, or not fetched
+    /// because the queue is full.
     fn watch(&mut self, is_wanted: bool, now: Instant) {
         let next = self.fetched.max(self.read).max(self.begin);
         let behind = next.filter(|_| is_wanted && !self.is_queue_full && next < self.end);
@@ -132,7 +132,7 @@ impl Position {
         self.judge_transactions(now);
     }
 
-    /// A transaction before the end of the committed records is not open any more, whatever a paused consumer knows.
+    /// Drops a transaction that begins before the last stable offset: it has ended, even if the statistics of a paused consumer are outdated.
     fn judge_transactions(&mut self, now: Instant) {
         self.open = self
             .open
@@ -145,13 +145,13 @@ impl Position {
     fn ahead(&self, density: f64, paused: bool) -> f64 {
         // Deleted records are not lag.
         let read = self.read.max(self.begin).max(self.empty_to).unwrap_or(0);
-        // What was fetched is thrown away when a partition is paused. Without anything in the queue, only markers lie before it.
+        // Pausing a partition discards what was fetched. If the queue is empty, only markers lie before the fetch position.
         let from = match self.fetched {
             Some(fetched) if !paused && !self.has_queue => fetched.max(read),
             _ => read,
         };
         let end = self.end.or(self.fetched).unwrap_or(from);
-        // What stands behind an open transaction waits for it.
+        // Records behind a transaction that holds the partition up count as unread.
         let end = end.max(self.high.filter(|_| self.is_held).unwrap_or(end));
         (end - from).max(0) as f64 * density
     }
@@ -188,7 +188,7 @@ impl LagGauge {
                 position.fetched = None;
             }
             (position.empty_to, position.checked_to) = (None, None);
-            // What retention has deleted is no offset that was passed.
+            // Offsets that retention deleted were not read.
             let before = position.read.replace(offset + 1);
             let before =
                 before.map(|before| position.begin.map_or(before, |begin| begin.max(before)));
@@ -350,7 +350,7 @@ impl LagGauge {
         self.unassigned().keys().cloned().collect()
     }
 
-    /// Whether a partition has records ahead and does not get further: retention may delete them meanwhile.
+    /// Whether unread records of a partition may be deleted by retention, because it is paused or nothing was read from it yet.
     pub(super) fn stands(&self, topic: &str, partition: i32) -> bool {
         let paused = self.is_paused();
         let key = (Arc::from(topic), partition);

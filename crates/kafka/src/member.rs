@@ -25,7 +25,7 @@ use super::{
     client, gauges::DeliveryGauges, ownership::Ownership, publisher_handle::PublisherHandle,
 };
 
-/// How often is looked whether anybody uses a consumer that was replaced.
+/// Interval of checks whether a replaced consumer is still in use.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The consumer type of a member.
@@ -46,8 +46,8 @@ struct Current {
 }
 
 impl Member {
-    /// A member that is not subscribed to anything yet. Its partitions are told to `publisher_handle`; of those that go, what was read is waited for
-    /// until `revoke_within`. `gauges` count its consumers.
+    /// A member without a subscription. It reports its partitions to `publisher_handle`, and gives revoked ones up to `revoke_within` to finish what
+    /// was read. `gauges` count its consumers.
     ///
     /// # Errors
     /// When the configuration is refused.
@@ -70,7 +70,7 @@ impl Member {
         })
     }
 
-    /// Its consumer at this moment; none once it has left. It is not to be held on to: one that is could not be closed.
+    /// Its current consumer; `None` once the member has left. Do not keep it: a consumer that is still referenced cannot be closed.
     #[must_use]
     pub fn consumer(&self) -> Option<Arc<MemberConsumer>> {
         self.current().consumer.clone()
@@ -101,8 +101,8 @@ impl Member {
         self.gauges.skipped(records);
     }
 
-    /// Leaves the group and joins it again, so that it rebalances. What was read is finished first. Another consumer would not do: a static member that
-    /// comes back within its session gets its old assignment.
+    /// Leaves the group and rejoins it, which causes a rebalance. What was read is finished first. Replacing the consumer would not help: a static
+    /// member that comes back within its session gets its old assignment.
     pub(crate) fn leave_and_join(&self) -> KafkaResult<()> {
         let current = self.current();
         match &current.consumer {
@@ -119,7 +119,7 @@ impl Member {
         let mut current = self.current();
         topics.clone_into(&mut current.topics);
         match &current.consumer {
-            // One that was fenced takes no more orders; the one that comes after it reads them.
+            // A fenced consumer cannot subscribe; the one that replaces it will.
             Some(consumer) if consumer.client().fatal_error().is_none() => {
                 subscribe(consumer, topics)
             }
@@ -154,8 +154,8 @@ impl Member {
     }
 }
 
-/// Closes a consumer that was replaced. Whoever drops it last may wait for a broker: that is neither this thread nor one that is just asking it
-/// something, unless there can be no more threads.
+/// Closes a consumer that was replaced. Dropping the last reference may wait for a broker, so that happens on a thread of its own, and blocks neither
+/// this thread nor one that is still using the consumer.
 fn close(old: Arc<MemberConsumer>) {
     old.context().retire();
     let closing = thread::Builder::new().name("close".to_owned());

@@ -37,7 +37,7 @@ impl Ownership {
         self.with(|owned| owned.len())
     }
 
-    /// What `take` gives, if all these assignments still hold; no partition goes while it runs.
+    /// Calls `take` if all these assignments still hold, and returns its result. No partition can be revoked meanwhile.
     pub fn while_held<T>(
         &self,
         mut assignments: impl Iterator<Item = (u32, u32)>,

@@ -58,7 +58,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// The same while nothing is under way: commands end the wait.
 const IDLE_TICK: Duration = Duration::from_millis(200);
 
-/// Why a producer is replaced; see [`super::connectivity`].
+/// Why a producer is replaced; see [`super::broker_connectivity`].
 const DISCONNECTED: &str = "disconnected from all brokers";
 
 /// Dependencies of a publisher.
@@ -94,9 +94,9 @@ pub struct Publisher {
     commands: Receiver<Command>,
     partitions: Partitions,
     revocations: Revocations,
-    /// Topics of which nothing is done for now.
+    /// Topics of paused languages.
     held: BTreeSet<String>,
-    /// Whether something that was read does not count as waiting work.
+    /// Whether some unfinished records do not count as waiting work.
     has_excused: bool,
     /// Partitions that wait for topics that cannot be written.
     waiting: Waiting,
@@ -104,7 +104,7 @@ pub struct Publisher {
 
 /// A way to get answers and offsets to the brokers.
 trait Delivery: Send {
-    /// Goes on with what is released; blocks only for moments.
+    /// Publishes what is released; blocks only for short moments.
     fn work(&mut self, partitions: &mut Partitions, publishing: &Publishing) -> Next;
 
     /// The broker took a record, or did not.
@@ -125,9 +125,9 @@ trait Delivery: Send {
 enum Next {
     /// There is more to do right now.
     Now,
-    /// When something was settled, or after a while.
+    /// After the next command, or after a short wait.
     Later,
-    /// Then; nothing that is settled before changes that.
+    /// At this time; commands before it change nothing.
     At(Instant),
 }
 
@@ -305,11 +305,11 @@ impl Publisher {
         }
     }
 
-    /// Lets partitions go that are finished, or whose time is over; says whether to end.
+    /// Drops revoked partitions that are finished or whose deadline has passed. Returns whether to end.
     fn end_revocations(&mut self) -> bool {
         let mut stop = false;
-        // What waits for a topic may wait for long: the next owner reads it again. A commit of an offset behind markers may be under way for a
-        // partition that has nothing else to do.
+        // A partition that waits for a topic may wait for long, so it is dropped: its next owner reads its records again. A partition without
+        // unfinished records may still have a commit of markers in flight.
         let (partitions, delivery, waiting) = (&self.partitions, &self.delivery, &self.waiting);
         let is_done = |id| partitions.is_finished(id) || waiting.has(id);
         let is_finished = |id| is_done(id) && !delivery.is_busy_with(id);

@@ -89,7 +89,7 @@ pub enum Command {
         /// Kafka's number of it.
         number: i32,
     },
-    /// Records were read; sent before anything that could settle them.
+    /// Records were read. Sent before their outcomes.
     Ingested(Vec<Ingested>),
     /// Outcomes are known.
     Completed(Vec<(Ticket, Completed)>),
@@ -100,10 +100,10 @@ pub enum Command {
         /// Why it was not taken.
         failure: Option<RDKafkaErrorCode>,
     },
-    /// Every record of these partitions before an offset was read and told of; only markers of transactions lie behind the last of them.
-    /// Each with the reader's number of the partition, its epoch, and the offset.
+    /// Only transaction markers lie between the last record of these partitions, which was reported before, and an offset. Each with the reader's
+    /// number of the partition, its epoch, and the offset.
     Passed(Vec<(u32, u32, i64)>),
-    /// Nothing is done of these topics for now, and no others: what was read of them does not count as waiting.
+    /// The topics of paused languages; replaces the previous set. Their unfinished records do not count as waiting work.
     Paused(BTreeSet<String>),
     /// Finish these partitions until the deadline, drop what is left, answer.
     Revoked {

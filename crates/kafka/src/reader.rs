@@ -58,13 +58,13 @@ const RUN: usize = 512;
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// How often a closed gate is looked at until then.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// How often a reader tells which markers of transactions it has passed.
+/// Interval in which a reader reports the transaction markers that it has passed.
 const PASSED_EVERY: Duration = Duration::from_secs(1);
-/// How long a poll waits for a record. Records, rebalances and statistics end it; only the order to stop waits for its end.
+/// How long a poll waits for a record. Records, rebalances and statistics end it early; a request to stop does not.
 const POLL: Duration = Duration::from_millis(200).saturating_add(polled_producer::OVER);
 /// How long librdkafka may take to go to another offset.
 const SEEK: Duration = Duration::from_secs(5);
-/// How long a poll of a reader waits that only stays a member.
+/// Poll timeout of a reader that only stays a member.
 const STAY: Duration = Duration::from_millis(50);
 
 /// Control flags of a reader thread.
@@ -174,7 +174,7 @@ impl Reader {
         GroupDeparture::start((consumer, watch), departure, within)
     }
 
-    /// To talk to it from elsewhere.
+    /// A handle that controls the reader.
     #[must_use]
     pub fn reading(&self) -> Reading {
         Reading(Arc::downgrade(&self.member))
@@ -186,13 +186,13 @@ impl Reader {
         Arc::clone(&self.member.assignment.lag)
     }
 
-    /// Whether its threads make their rounds.
+    /// Liveness of its threads.
     #[must_use]
     pub fn heartbeats(&self) -> ReaderHeartbeats {
         self.heartbeats.clone()
     }
 
-    /// Live control of the subscription.
+    /// The partitions that this member owns.
     #[must_use]
     pub fn assignment(&self) -> Ownership {
         self.member.assignment.ownership.clone()
@@ -243,7 +243,7 @@ impl<H: Handler> Polling<H> {
     }
 
     fn read(&mut self) {
-        // Asked for anew each time: one that is held on to could not be closed.
+        // Fetched for every iteration: a consumer that is kept cannot be closed.
         let Some(consumer) = self.member.consumer() else {
             return thread::sleep(SHORT_WAIT);
         };
@@ -284,8 +284,9 @@ impl<H: Handler> Polling<H> {
         &self.member.assignment
     }
 
-    /// Whether to poll. A gate that closes for a moment is waited for: librdkafka forgets what it read ahead when partitions are paused, and takes
-    /// up to a second to begin again. One that stays closed pauses all partitions, so that polling can go on and the member stays in its group.
+    /// Whether to poll. While the gate is closed only briefly, the reader waits without pausing: pausing makes librdkafka discard what it has
+    /// fetched, and resuming takes up to a second. If the gate stays closed, all partitions are paused, so that polling goes on and the member stays
+    /// in its group.
     fn may_poll(&mut self, consumer: &MemberConsumer) -> bool {
         let tokens = self.flow.queued();
         // A new assignment starts unpaused.
@@ -346,7 +347,7 @@ impl<H: Handler> Polling<H> {
             let polled = consumer.poll(wait);
             recreated.append(&mut consumer.context().recreations.take());
             match polled {
-                // It comes again once its topic is read from the beginning.
+                // The record is delivered again when the topic is read from its beginning.
                 Some(Ok(message)) if recreated.contains(message.topic()) => break,
                 Some(Ok(message)) => {
                     if let Some((topic, ticket)) = self.assignment().ticket(&message) {
@@ -420,7 +421,7 @@ impl<H: Handler> Polling<H> {
         let failure = begun.map(|list| list.elements().iter().find_map(|e| e.error().err()));
         if let Some(error) = failure.unwrap_or_else(Some) {
             client::error(&error, "reading a recreated topic from its beginning");
-            // Another consumer begins where the group has got to, which brokers forget when a topic is deleted.
+            // A new consumer starts at the group's committed offset, which brokers delete together with the topic.
             self.rejoin_after(Duration::ZERO);
         }
     }

@@ -54,8 +54,8 @@ pub struct OutRecord {
     pub payload: Vec<u8>,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
-    /// What a result answers, where no dead letter beside it holds that: it is dead-lettered if the broker takes not even an error in the
-    /// place of the result.
+    /// The request that a result answers, unless a dead letter of the same outcome contains it. If the broker rejects even the error that replaces
+    /// the result, the request is dead-lettered.
     pub asked: Option<Box<AnsweredRequest>>,
 }
 

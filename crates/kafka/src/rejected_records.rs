@@ -72,8 +72,8 @@ impl Refusals {
         records
     }
 
-    /// Handling of a record whose processing panicked: its bytes are dead-lettered as they came, and its sender is
-    /// answered if it can be read whom to answer. A panic while that is found out leaves the dead letter.
+    /// Answers a record whose processing panicked. The payload is dead-lettered as it is, and the sender gets an error if it can be identified. If
+    /// that panics as well, only the dead letter remains.
     pub(super) fn after_panic(&self, message: &impl Message, panic: &Contained) -> Vec<OutRecord> {
         let error = RequestError::new(
             ErrorCode::InternalError,
@@ -105,7 +105,7 @@ impl Refusals {
         &self.encoder
     }
 
-    /// The dead letter of a record, with its payload or what is left of it to do.
+    /// The dead letter of a record, with its payload or with a request for the targets that are left.
     pub(super) fn letter(
         &self,
         message: &impl Message,

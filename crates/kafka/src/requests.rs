@@ -79,7 +79,7 @@ impl Splitter {
             return self.jobs(message, &jobs, trace);
         };
         if jobs.is_empty() && refused.len() == 1 {
-            // The request as it came is what is left.
+            // Nothing else was requested, so the request is dead-lettered as it is.
             return self.refusals.whole(message, Some(request), error, trace);
         }
         let mut records = self.jobs(message, &jobs, trace);
@@ -89,7 +89,7 @@ impl Splitter {
                 .refusal(request, target, error, trace)
         });
         records.extend(answers);
-        // The other targets are answered: only these are left to be tried again.
+        // The other targets have jobs: the dead letter asks only for the refused ones.
         let targets: Vec<String> = refused.iter().map(|(target, _)| target.clone()).collect();
         let left = record::json(&request.only_for_all(&targets));
         records.push(self.refusals.letter(message, left, error, trace));

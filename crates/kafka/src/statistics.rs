@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-/// How often a second a broker's thread wakes up at least that only waits to end: librdkafka has it look every millisecond then.
+/// Minimum wake-ups per second of a broker thread that only waits to terminate: librdkafka then polls every millisecond.
 const ENDING_WAKEUPS: f64 = 200.0;
 
 /// Client statistics, once per second.
@@ -19,7 +19,7 @@ pub(super) struct Statistics {
     /// When this was, in microseconds of a clock that only counts.
     #[serde(default)]
     ts: i64,
-    /// Two of them may have the same name, one that is given up and one that takes its place.
+    /// A list, because names may repeat: a broker that is being terminated and its replacement.
     #[serde(default, deserialize_with = "values")]
     brokers: Vec<BrokerStatistics>,
 }
@@ -70,13 +70,13 @@ struct BrokerStatistics {
 }
 
 impl Statistics {
-    /// Nothing, should librdkafka ever say it in another way.
+    /// `None` if librdkafka's format has changed.
     pub(super) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
-    /// Whether the client knows any broker, reachable or not: by its configuration or by what brokers told. Others stand for roles. One that
-    /// has only waited to end since `before` is known no more: messages for it keep it from that, for ever perhaps.
+    /// Whether the client knows any broker, reachable or not, by its configuration or from metadata. Other entries are logical brokers. A broker
+    /// whose thread has only waited to terminate since `before` does not count: queued messages may keep it in that state permanently.
     pub(super) fn knows_a_broker(&self, before: &Self) -> bool {
         let seconds = (self.ts - before.ts) as f64 / 1e6;
         self.brokers.iter().any(|broker| {
@@ -88,7 +88,7 @@ impl Statistics {
 }
 
 impl BrokerStatistics {
-    /// Whether it did nothing but look whether it may end, since it said `earlier` that many seconds ago.
+    /// Whether its thread did nothing but wait to terminate in the `seconds` since `earlier`.
     fn only_ends(&self, earlier: &Self, seconds: f64) -> bool {
         let rests = matches!(self.state.as_str(), "INIT" | "DOWN" | "TRY_CONNECT");
         let wakeups = self.wakeups.saturating_sub(earlier.wakeups) as f64;

@@ -98,7 +98,7 @@ pub struct TopicHealth {
     has_unreadable: AtomicBool,
     /// Whether a reader was refused a topic, and it is not known which.
     suspects_reading: AtomicBool,
-    /// Why the brokers refuse a client, by a topic that stands for the sources of its pipeline.
+    /// Why the brokers refuse a client. Keyed by a topic that represents all topics of its pipeline.
     clients: Mutex<BTreeMap<(String, Client), String>>,
 }
 
@@ -202,7 +202,7 @@ impl TopicHealth {
         self.suspects_reading.load(Ordering::Relaxed)
     }
 
-    /// Takes why topics cannot be read, `None` for those that can. If these are all, and all can be read, nothing is suspected any more.
+    /// Records why topics cannot be read, `None` for readable ones. If all topics were tried and are readable, the suspicion ends.
     pub(super) fn tried_reading(
         &self,
         found: &BTreeMap<String, Option<String>>,

@@ -96,7 +96,7 @@ pub fn glossaries(kafka: &KafkaConfig) -> Option<PlannedTopic> {
     })
 }
 
-/// What a topic of this kind should be like: what the language says goes over what the kind says, and that over what holds for all.
+/// The settings of a topic. Those of its language take precedence over those of its kind, and these over the general ones.
 #[must_use]
 pub fn settings_of(kafka: &KafkaConfig, kind: TopicKind) -> TopicSettings {
     let all = &kafka.topic_settings;

@@ -153,7 +153,7 @@ fn parts(value: &str) -> Vec<&str> {
     parts
 }
 
-/// All that must be said to the brokers to configure a topic. They forget what is not said again, so that includes what somebody else set.
+/// The complete configuration to send to the brokers. They reset settings that are not sent, so it includes those that were set by others.
 #[must_use]
 pub fn configuration(wanted: &TopicSettings, actual: &TopicState) -> BTreeMap<String, String> {
     let own = actual.config.iter().filter(|(_, entry)| entry.own);

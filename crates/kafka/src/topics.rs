@@ -32,8 +32,8 @@ impl Default for TopicNames {
 }
 
 impl TopicNames {
-    /// The topic of a language's jobs. Bulk work has a topic beside the other lanes': both are read at the same time, so
-    /// that a flood of bulk work neither fills the partitions that conversations wait in nor holds their results back in order.
+    /// The job topic of a language. Bulk work has a topic of its own that is read in parallel, so that it neither fills the partitions of
+    /// conversations nor delays their results.
     #[must_use]
     pub fn jobs_of(&self, target: Language, lane: Lane) -> String {
         match lane {

@@ -29,8 +29,8 @@ struct Message {
 }
 
 impl ClientQueue {
-    /// Queues an item behind those of its message. One of a message that has begun goes before the messages that have not: it waited
-    /// its turn before.
+    /// Queues an item behind the others of its message. Further items of a message that has begun go before messages that have not begun: the message
+    /// has already waited for its turn.
     pub(super) fn push(&mut self, item: Item) {
         let (start, tokens) = match item.has_begun {
             true => (0, 0),

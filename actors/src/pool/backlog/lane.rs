@@ -74,9 +74,9 @@ impl LaneQueue {
         self.count(&item);
     }
 
-    /// Adds to a batch, in the order of turns. The first item decides the length class: items of longer classes, which would have the batch
-    /// padded, are passed over at first, keep their clients' turns, and get the room that is left. No more of them are passed over than fit
-    /// into a batch, so a client whose turn it is gets something in this batch or is the first in the next.
+    /// Adds items to a batch in the order of turns. The first item decides the length class. Items of longer classes would add padding: they are set
+    /// aside, are charged to their clients, and get the room that is left at the end. At most as many are set aside as fit into a batch, so a client
+    /// whose turn it is gets an item into this batch or is first in the next.
     pub(super) fn take(
         &mut self,
         shape: &mut BatchShape,
@@ -90,7 +90,7 @@ impl LaneQueue {
         };
         let (mut passed, mut parked, mut anchor) = (Vec::new(), Vec::new(), None);
         let start = batch.len();
-        // The first client that has had its share of this batch: others may get ahead of it by a share, but no more.
+        // The first client that has used up its share of this batch. Others may get ahead of it by one share at most.
         let mut capped = None;
         let ahead = per_client.map_or(0, |most| u64::from(most.max(QUANTUM)));
         while let Some(client) = self.turns.first() {

@@ -60,7 +60,7 @@ impl Pool {
         self.dispatch_remotely();
     }
 
-    /// Finds out which stand-ins for tokens the model copies, while an actor has nothing else to do. Whether it does now.
+    /// Sends an idle actor a probe text that shows which stand-ins for tokens the model copies. Returns whether it did.
     fn probe(&mut self, id: ActorId) -> bool {
         let is_wanted = self.workers.is_probed() && self.spec.text.lacks_stand_ins();
         if !is_wanted || self.closing.is_closing() {
@@ -151,14 +151,14 @@ impl Pool {
         }
     }
 
-    /// Takes those items out of a batch that need no engine.
+    /// Removes the items from a batch that are cached or already in flight, and completes the cached ones.
     fn leave_out_known(&mut self, items: &mut Vec<Item>) {
         let known = self.dedup.admit(items);
         if known.is_empty() {
             return;
         }
         self.finish_known(PieceSource::Memory, known);
-        // A job may have ended by a contained panic: no piece is to wait for one of its pieces.
+        // A contained panic may have ended a job. Other pieces must not wait for a piece of it.
         let jobs = &self.jobs;
         let ended = items.iter().filter(|item| !jobs.is_active(item.job));
         let ended: Vec<Item> = ended.copied().collect();
@@ -307,7 +307,7 @@ impl Pool {
         self.queue.put_back(attempt);
     }
 
-    /// A batch will not be done now: what waits for its translations gets its own turn.
+    /// Requeues the duplicates that wait for a batch that will not be done now.
     pub(super) fn release_waiting(&mut self, items: &[Item]) {
         self.queue.restore(self.dedup.release(items));
     }
@@ -322,7 +322,7 @@ impl Pool {
         }
     }
 
-    /// Takes what waits of jobs that have ended out of the backlog.
+    /// Removes the waiting pieces of jobs that have ended from the backlog.
     fn drop_stale(&mut self) {
         for EndedJob { job, lane, client } in self.jobs.take_stale() {
             self.queue.forget(lane, client, job);

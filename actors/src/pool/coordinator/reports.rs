@@ -145,7 +145,7 @@ impl Pool {
         }
     }
 
-    /// Takes the translation of the text that shows which stand-ins the model copies. One that it refuses shows nothing.
+    /// Handles the translation of the probe text, which shows which stand-ins the model copies. An incomplete or refused one shows nothing.
     fn probed(&self, answer: Result<Vec<Translation>, EngineError>) {
         let translations = answer.unwrap_or_default();
         if let Some(translation) = translations.first().filter(|first| first.is_whole()) {
@@ -205,8 +205,8 @@ impl Pool {
         self.take_completed(completed);
     }
 
-    /// Leaves what is translated whole of a batch. All else is split and queued again, with the pieces that waited for it because their text is
-    /// the same; what their sentences are to be told about, so that they are tried another way, is returned apart.
+    /// Returns the complete translations of a batch. Pieces without one are split and queued again, together with the duplicates that wait for them.
+    /// Pieces whose sentence has to be tried another way are returned separately.
     fn take_whole(
         &mut self,
         translated: Vec<(Item, Translation)>,

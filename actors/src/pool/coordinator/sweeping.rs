@@ -91,7 +91,7 @@ impl Pool {
         self.health.tell();
     }
 
-    /// Hands back the jobs that one of these models can do, as failed for now.
+    /// Hands back the jobs that one of `others` can do, as transiently failed.
     pub(in crate::pool) fn hand_over_jobs(&mut self, mut others: Alternatives) {
         let error = self.health.unavailable(&self.spec.model_id);
         let can = |job: &Job| others.serve(job);
@@ -102,7 +102,7 @@ impl Pool {
         self.has_stale = true;
         let (pool, jobs) = (self.events.pool(), outcomes.len());
         self.events.observe(Event::JobsHandedOver { pool, jobs });
-        // They are not answered yet.
+        // Not reported as answered: the intake places these jobs again.
         deliver_all(outcomes);
     }
 

@@ -1,4 +1,4 @@
-//! A job that was looked through for pieces that are known.
+//! Admission of a job, after its pieces were looked up in the cache.
 
 use crate::{
     domain::{Job, JobOutcome, RequestError},
@@ -18,11 +18,11 @@ pub(in crate::pool) struct Prepared {
     pub(super) sentences: SentenceCounts,
 }
 
-/// What came of a job that was looked through.
+/// Result of preparing a job for admission.
 pub(in crate::pool) enum Admission {
     /// It needs an engine.
     Open(Box<Prepared>),
-    /// It needs none.
+    /// It has ended without an engine: everything is translated, or it has failed.
     Ended(Box<JobOutcome>, SentenceCounts),
 }
 

@@ -4,8 +4,8 @@ use crate::text::{self, Document};
 
 use super::sentence::Translations;
 
-/// The best translation of a document, and at most so many others: the first has the likeliest alternative of each sentence that has one, the second
-/// the next, and so on. A sentence without any more stays as in the best translation.
+/// Joins the sentences into the best translation and at most `most` others. The first of these has the likeliest alternative of each sentence, the
+/// second the next one, and so on; a sentence without further alternatives stays as in the best translation. Duplicates are dropped.
 pub(super) fn joined(
     document: &Document,
     sentences: Vec<Translations>,

@@ -43,7 +43,7 @@ pub(in crate::pool) struct Worker {
 pub(in crate::pool) enum Origin {
     /// In a batch of this many segments.
     Batch(u32),
-    /// Without any: it was made before, or for another job.
+    /// From the cache, or from the batch of another piece with the same text.
     Cached,
 }
 
@@ -68,14 +68,14 @@ pub(super) struct Assembly {
     asked: u64,
 }
 
-/// Of the translations that a text is put together from.
+/// Totals of the translations that make up the text.
 #[derive(Default)]
 struct Statistics {
     translations: u32,
     /// Sum of log-probabilities, and of the tokens they are of.
     log_probability: f64,
     tokens: u64,
-    /// Of all translations, those included that did not pass the checks.
+    /// Size of the largest batch, including translations that did not pass the checks.
     batch_size: u32,
 }
 
@@ -90,11 +90,11 @@ pub(super) struct Progress {
     pub(super) sentences: SentenceCounts,
 }
 
-/// What comes of a piece that an engine could not take, or did not finish.
+/// Result of splitting a piece that is too long for the engine, or whose translation is unfinished.
 pub(super) enum Split {
     /// These pieces are in its place.
     Parts(Vec<u32>),
-    /// Its sentence is to be tried another way.
+    /// Its sentence has to be tried another way.
     OtherWay,
     /// A part of it that cannot be divided is too long for the model.
     Impossible,
@@ -141,7 +141,7 @@ impl Assembly {
         self.missing == 0
     }
 
-    /// Whether the job is still wanted. Its sink is asked once for each `round`, however many pieces of it are in that.
+    /// Whether the sender still wants the job. Its sink is asked once per `round`, however many pieces the job has in it.
     pub(super) fn is_wanted(&mut self, round: u64) -> bool {
         let order = &self.job.order;
         std::mem::replace(&mut self.asked, round) == round || order.sink.wants(order.ticket)
@@ -152,7 +152,7 @@ impl Assembly {
         self.started.is_none()
     }
 
-    /// The job as it was submitted. What was known of its pieces is dropped.
+    /// The job as it was submitted, to be parsed again. Its statistics are dropped.
     pub(super) fn into_submission(self) -> Submission {
         let text = ParsedText {
             document: self.document,
@@ -170,7 +170,7 @@ impl Assembly {
         self.pieces.get(number as usize)
     }
 
-    /// What an engine gets of a piece. The job counts as started from now on.
+    /// The engine's segment for a piece. Marks the job as started.
     pub(super) fn segment(&mut self, number: u32, now: Instant) -> Option<Segment> {
         self.started.get_or_insert(now);
         let piece = self.pieces.get(number as usize)?;

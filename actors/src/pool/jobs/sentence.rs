@@ -18,11 +18,11 @@ use super::Origin;
 /// A sentence, and how far its translation has come.
 pub(super) struct Sentence {
     state: SentenceState,
-    /// Its pieces by the numbers of its plan's texts.
+    /// Numbers of its pieces, in the order of the texts of its plan.
     pieces: Vec<u32>,
-    /// How many of those have been answered to the plan.
+    /// How many of these have an answer that was passed to the plan.
     answered: usize,
-    /// How many of the others have no answer yet.
+    /// How many of the others still wait for an answer.
     missing: usize,
     /// The terms of a glossary in it.
     terms: Option<TermsDigest>,
@@ -73,12 +73,12 @@ pub(super) struct Piece {
 pub(super) enum PieceState {
     Missing,
     Answered(PieceAnswer),
-    /// Split into the pieces of these numbers, so many of which are missing.
+    /// Split into the pieces with the numbers `parts`, of which `missing` are not translated yet.
     Split {
         parts: Vec<u32>,
         missing: usize,
     },
-    /// No longer needed: its own parts are in its place, or its sentence is translated.
+    /// No longer needed: it was split further, or its sentence is translated.
     Replaced,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct PieceMaker<'a> {
     pub(super) space: Option<&'a CacheSpace>,
     pub(super) source: Language,
     pub(super) target: Language,
-    /// How many other translations are wanted of each. Such pieces are not looked for in the cache, and not stored: an entry has one translation.
+    /// Number of alternatives requested for each piece. If it is not zero, pieces are not cached, because a cache entry holds a single translation.
     pub(super) alternatives: u8,
 }
 
@@ -136,7 +136,7 @@ impl PieceMaker<'_> {
 }
 
 impl Sentence {
-    /// A sentence of a document, with its first pieces behind those of the sentences before it.
+    /// Creates a sentence of a document, and appends its first pieces to `pieces`.
     pub(super) fn new(
         document: &Document,
         number: usize,
@@ -204,7 +204,7 @@ impl Sentence {
         &self.pieces[self.answered..]
     }
 
-    /// Takes note of the answer to one of its pieces; whether that was the last one that it waited for.
+    /// Records the answer to one of its pieces. Returns whether all pieces have an answer now.
     pub(super) const fn note_answer(&mut self) -> bool {
         self.missing = self.missing.saturating_sub(1);
         self.missing == 0
@@ -226,7 +226,7 @@ impl Sentence {
         self.missing = self.pieces.len() - self.answered;
     }
 
-    /// Takes the answers to the pieces that have none yet. May panic if there is a bug in the plan.
+    /// Passes the answers of the unanswered pieces to the plan. May panic if there is a bug in the plan.
     pub(super) fn advance(
         &mut self,
         number: usize,
@@ -262,7 +262,7 @@ impl Sentence {
 }
 
 impl Piece {
-    /// The answer to the plan, with the text taken out of the translation unless it may be stored later.
+    /// The answer for the plan. Moves the text out of the translation unless the translation may be stored later.
     pub(super) fn answer(&mut self) -> plan::Answer {
         let PieceState::Answered(PieceAnswer {
             translation, store, ..

@@ -1,8 +1,9 @@
-//! Pieces that a model cannot take whole: they are cut and translated again, so that no text loses its end.
+//! Splitting of pieces that a model cannot translate whole: their parts are translated instead, so that no text is lost.
 //!
-//! An engine tells that a source is too long, with its number of tokens, before any inference; it is cut into as many pieces as that needs. A
-//! translation that reached its longest length without an end mark is thrown away, and its piece cut in two. What cannot be cut any
-//! further ends its job with an error if the model cannot take it, and keeps the source text if the model does not finish it. The pieces of a text are never more than its characters, and rounds grow with the logarithm of its length.
+//! An engine reports before inference that a source is too long, with its number of tokens; the piece is cut into as many parts as that needs. A
+//! translation that reached its maximum length without an end token is discarded, and its piece is cut in two. A piece that cannot be cut further
+//! fails its job if the model cannot take it, and keeps the source text if the model does not finish it. A text never has more pieces than
+//! characters, and the number of rounds grows with the logarithm of its length.
 
 use std::ops::Range;
 
@@ -54,10 +55,10 @@ fn parts(shortfall: Shortfall, bytes: usize, estimate: u32, smallest: u32) -> Op
     match shortfall.completeness {
         Completeness::Whole => None,
         Completeness::TooLong { limit } => {
-            // No tokeniser makes more tokens than there are bytes, but for the marks around them.
+            // No tokeniser makes more tokens than there are bytes, apart from the special tokens at both ends.
             let most = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(2);
             let tokens = u64::from(shortfall.tokens.min(most));
-            // Tokens are not spread evenly over a text: an eighth is left as room.
+            // Tokens are not distributed evenly over a text: an eighth is kept in reserve.
             let parts = (tokens * 9).div_ceil(u64::from(limit.max(1)) * 8);
             Some(u32::try_from(parts).unwrap_or(u32::MAX).max(2))
         }

@@ -69,8 +69,8 @@ impl Submission {
 }
 
 impl ParsedText {
-    /// Parses the job's text as its model needs it. Done by the caller, not by the pool: it is the costliest step on a message's way and needs
-    /// no shared state. Where translations are remembered, `space` names the pieces.
+    /// Parses the job's text for its model. The caller does this, not the pool: it is the most expensive step of the message path and needs no shared
+    /// state. Pieces get cache keys if there is a `space`.
     pub(crate) fn of(
         job: &Job,
         model: &ModelText,

@@ -46,7 +46,7 @@ impl JobChecks {
     }
 }
 
-/// How a sentence was translated; one of which a part stayed untranslated counts as its source.
+/// How a sentence was translated. A sentence with an untranslated part counts as [`Way::Source`].
 fn way(checks: &Checks) -> Way {
     match checks.has(Flag::SourceKept) {
         true => Way::Source,

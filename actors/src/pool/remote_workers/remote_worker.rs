@@ -45,7 +45,7 @@ pub(super) struct RemoteWorker {
     name: Arc<str>,
     slot: BorrowedSlot,
     phase: Phase,
-    /// Since when it does what it does.
+    /// When its phase last changed.
     since: Instant,
     /// Whether it ends after its batch.
     leaving: bool,

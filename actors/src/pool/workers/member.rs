@@ -39,7 +39,7 @@ pub(super) enum Phase {
     Draining,
 }
 
-/// A batch that an actor has. It stays the pool's: an actor that dies loses nothing.
+/// A batch that an actor is processing. The pool keeps it, so nothing is lost if the actor fails.
 pub(in crate::pool) struct InFlight {
     pub(in crate::pool) work: Work,
     pub(in crate::pool) tokens: u32,
@@ -165,7 +165,7 @@ impl Member {
         let _ = self.actor.cast(ModelMessage::Retire);
     }
 
-    /// It failed: its memory is free from now on.
+    /// Handles the failure of the actor and releases its memory.
     pub(super) fn lost(mut self) -> LostWorker {
         LostWorker {
             was_starting: matches!(self.phase, Phase::Starting),

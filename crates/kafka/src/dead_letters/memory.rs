@@ -44,7 +44,7 @@ impl Memory {
             let partition = element.partition();
             let (beginning, end) = scan.bounds().get(&partition).copied().unwrap_or_default();
             let progress = match element.offset() {
-                // A topic that was made anew has nothing to do with what is remembered of the old one.
+                // An offset beyond the end is that of an older topic with this name.
                 Offset::Offset(next) if next <= end => Progress::read(next, element.metadata())
                     .ok_or_else(|| anyhow!("group {} belongs to another program", scan.group))?,
                 _ => Progress::new(beginning),
@@ -74,7 +74,7 @@ impl Memory {
         remembered.is_some_and(|remembered| remembered.progress.is_done(at.offset))
     }
 
-    /// A letter was read. If it was dealt with, so was the gap before it, in which no letter is.
+    /// Records that a letter was read. If it was handled, so was the gap before it, which contains no letter.
     pub(super) fn passed(&mut self, at: Position, done: bool) {
         if let Some(remembered) = self.partitions.get_mut(&at.partition) {
             if done {

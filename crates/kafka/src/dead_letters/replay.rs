@@ -234,7 +234,7 @@ impl Writer {
         Ok(())
     }
 
-    /// An embedded broker takes transactions and forgets the offsets in them: the same letters would be replayed again and again.
+    /// Checks that the brokers store transactional offsets. An embedded broker does not, and the same letters would be replayed again and again.
     fn check(offsets: &TopicPartitionList, scan: &Scan, within: Duration) -> Result<()> {
         let kept = scan.consumer.committed_offsets(offsets.clone(), within)?;
         let kept_all = offsets.elements().iter().all(|wanted| {

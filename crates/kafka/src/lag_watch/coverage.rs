@@ -55,7 +55,7 @@ impl Coverage {
         }
     }
 
-    /// Looks, if it is time to. Tells the gauge what nobody owns, and has the member join again where that helps.
+    /// Checks the partitions if it is time to. Reports those without an owner to the gauge, and makes the member rejoin if that helps.
     pub(super) fn look(&mut self, member: &Member, gauge: &LagGauge) {
         let now = Instant::now();
         let Some(consumer) = member.consumer().filter(|_| now >= self.look_at) else {
@@ -145,7 +145,8 @@ impl Group {
     }
 }
 
-/// Asks who owns what, unless the member owns everything itself. `None` if the brokers do not tell, as an embedded one does not.
+/// The partitions that members of the group own. Asks the brokers only if this member does not own all. `None` if they do not say, as an embedded
+/// broker.
 fn group(
     member: &Member,
     consumer: &MemberConsumer,
@@ -187,7 +188,7 @@ impl Default for Unowned {
 }
 
 impl Unowned {
-    /// Takes what is wanted and what is owned; says whether to join again now. `rank` tells how many members do so before.
+    /// Compares wanted with owned partitions. Returns whether to rejoin now; `rank` is the number of members that rejoin earlier.
     fn look(
         &mut self,
         wanted: &BTreeSet<Partition>,

@@ -19,7 +19,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Span {
-    /// Whether it holds no record, when a partition has this first from its beginning on; `None` when that does not tell.
+    /// Whether the span holds no record, given the first content at or after its beginning; `None` if that is not conclusive.
     const fn is_empty(self, first: First) -> Option<bool> {
         match first {
             First::Record(offset) => Some(offset >= self.to),

@@ -24,11 +24,11 @@ pub(crate) struct Assignment {
     pub(crate) publisher_handle: PublisherHandle,
     revoke_within: Duration,
     partitions: Mutex<Partitions>,
-    /// Whether partitions came, or others are held back, since it was asked last.
+    /// Whether the assignment or the set of paused partitions has changed since the last call of `has_changed`.
     changed: AtomicBool,
     /// How many times it was given partitions.
     assignments: AtomicU64,
-    /// Topics whose partitions are not read for now.
+    /// Topics of paused languages: their partitions stay assigned and are not read.
     held: Mutex<BTreeSet<String>>,
     /// Partitions that are not read for now because their answers cannot be written.
     parked: Mutex<BTreeSet<(Arc<str>, i32)>>,
@@ -67,12 +67,12 @@ impl Assignment {
         self.revoke_within
     }
 
-    /// Whether it has to be told again which partitions are paused.
+    /// Whether partitions have to be paused or resumed again. Resets the flag.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }
 
-    /// It has to be told again.
+    /// Has partitions paused or resumed again.
     pub(crate) fn set_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }
@@ -137,7 +137,7 @@ impl Assignment {
         Some((Arc::clone(topic), ticket))
     }
 
-    /// Tells the publisher what was read to behind the last record. Everything that was read must be known to it already.
+    /// Tells the publisher which transaction markers were passed. It must already know all records that were read.
     pub(crate) fn tell_passed(&self) {
         let passed = self.lag.passed();
         let partitions = self.partitions();
@@ -175,7 +175,7 @@ impl Assignment {
         self.assignments.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many times the member was given partitions, or none.
+    /// Number of assignments so far, empty ones included.
     pub(crate) fn assignments(&self) -> u64 {
         self.assignments.load(Ordering::Relaxed)
     }
@@ -207,8 +207,8 @@ impl Assignment {
         }
     }
 
-    /// Waits until what was read of these partitions is published, or gives it up. Paused work is discarded at once: it
-    /// makes no progress.
+    /// Waits, up to the timeout, until what was read of these partitions is published, and discards the rest. Work of paused topics is discarded at
+    /// once: it makes no progress.
     pub(crate) fn revoke(&self, list: &TopicPartitionList) {
         let elements = list.elements();
         let names = elements.iter().map(|e| (e.topic(), e.partition()));

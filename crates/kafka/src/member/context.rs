@@ -43,7 +43,7 @@ impl ReaderContext {
         }
     }
 
-    /// Its consumer is of no use any more: what it says when it closes is not about the partitions that another one has.
+    /// Marks the consumer as replaced: callbacks while it closes do not concern the partitions that its successor owns.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }

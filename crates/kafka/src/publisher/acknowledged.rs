@@ -42,7 +42,7 @@ pub(super) struct Acknowledged {
     /// By the reader's number of the partition.
     windows: HashMap<u32, Window>,
     parking: Parking,
-    /// Records that were refused, perhaps only for the batch that they were in: each is sent again alone.
+    /// Records that were rejected, perhaps only because of others in their batch. Each is sent again alone.
     suspects: VecDeque<Unit>,
     /// The suspect that is on its way.
     alone: Option<usize>,
@@ -63,9 +63,9 @@ struct Unit {
 /// How far a partition's answers have got.
 struct Window {
     epoch: u32,
-    /// The last offset all answers of which were sent at some time.
+    /// The last offset whose answers have all been sent at least once.
     upto: i64,
-    /// The first offset of which answers are on their way, and since when it is.
+    /// The first offset with answers in flight, and since when it is the first.
     first: Option<(i64, Instant)>,
 }
 
@@ -170,8 +170,8 @@ impl Acknowledged {
         Ok(())
     }
 
-    /// Sends a suspect once nothing else is on its way to its topic, so that it is a batch of its own. Returns the topics of all of them: nothing else may be
-    /// sent there.
+    /// Sends a suspect when nothing else is in flight to its topic, so that it is a batch of its own. Returns the topics of all suspects: nothing
+    /// else may be sent to them.
     fn send_suspect(&mut self, partitions: &mut Partitions) -> BTreeSet<Arc<str>> {
         while self.alone.is_none()
             && let Some(suspect) = self.suspects.front()
@@ -196,7 +196,7 @@ impl Acknowledged {
         suspects.map(|unit| Arc::clone(&unit.topic)).collect()
     }
 
-    /// Stores the offsets that everything before is acknowledged of.
+    /// Stores the offsets up to which every answer is acknowledged.
     fn store_offsets(&mut self, partitions: &mut Partitions, with: &Publishing) {
         let Some(consumer) = with.member.consumer() else {
             return;
@@ -238,7 +238,7 @@ impl Acknowledged {
             let Some(partition) = partitions.get(id, epoch) else {
                 continue;
             };
-            // What is stored is the offset of the last record: the group goes on behind it.
+            // librdkafka commits the offset after the stored one.
             let (topic, last) = (&partition.topic, offset - 1);
             let store = || consumer.store_offset(topic, partition.number, last).ok();
             let stored = with.ownership.while_held([(id, epoch)].into_iter(), store);

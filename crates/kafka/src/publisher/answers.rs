@@ -62,7 +62,7 @@ impl Answers {
         self.iter().all(|answer| answer.dispatch == Dispatch::Taken)
     }
 
-    /// Puts the records that `instead` makes in the place of every record that is not sent and that `such` is true of.
+    /// Replaces every unsent record for which `such` is true by the records that `instead` returns.
     pub(super) fn replace_all(
         &mut self,
         such: impl Fn(&OutRecord) -> bool,
@@ -81,7 +81,7 @@ impl Answers {
         }
     }
 
-    /// Puts the records that `instead` makes in the place of one; returns that one.
+    /// Replaces one record by those that `instead` returns. Returns the replaced record.
     pub(super) fn replace(
         &mut self,
         number: u32,

@@ -123,7 +123,7 @@ impl Parking {
         block.map_or(Verdict::Free, |block| block.verdict(source, now))
     }
 
-    /// Whether a job for this topic that answers a record of `source` is not to wait any longer.
+    /// Whether a job for this topic has to be answered with an error: its topic has been blocked for too long, or needs an operator.
     pub(super) fn is_given_up(&self, topic: &str, source: u32, now: Instant) -> bool {
         self.blocks.get(topic).is_some_and(|block| {
             let is_late = now.saturating_duration_since(block.since) >= self.timeouts.answer_after;
@@ -132,7 +132,7 @@ impl Parking {
         })
     }
 
-    /// [`Parking::verdict`] for a record, with what is known of topics besides.
+    /// Like [`Parking::verdict`], for a record; also considers the health of its topic.
     pub(super) fn judge(
         &self,
         source: u32,
@@ -171,7 +171,7 @@ impl Parking {
         });
     }
 
-    /// A topic was found to be unwritable. The latest finding says how much of it is.
+    /// Blocks a topic that cannot be written. If only some source partitions are affected, they are added to those already blocked.
     pub(super) fn block(&mut self, topic_failure: TopicFailure, until: Until, now: Instant) {
         let block = self.blocks.entry(topic_failure.topic).or_insert(Block {
             scope: Scope::Only(BTreeSet::new()),
@@ -183,7 +183,7 @@ impl Parking {
             producer: None,
         });
         block.scope = match (topic_failure.scope, &mut block.scope) {
-            // Those that were to wait before still do.
+            // Source partitions that were blocked before stay blocked.
             (Scope::Only(mut new), Scope::Only(old)) => {
                 new.append(old);
                 Scope::Only(new)
@@ -207,7 +207,7 @@ impl Parking {
         }
     }
 
-    /// How long nothing may be heard of a topic that is tried. All others wait meanwhile: it is short at first, and longer where that was not enough.
+    /// Report timeout while a blocked topic is tried. Everything else waits meanwhile, so it is short at first and grows with each failure.
     pub(super) fn trial_timeout(&self, topic: &str) -> Duration {
         let failures = self.blocks.get(topic).map_or(1, |block| block.failures);
         self.timeouts.block_after * failures.clamp(1, 4) / 4

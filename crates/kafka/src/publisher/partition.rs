@@ -194,8 +194,7 @@ impl Partitions {
         self.0.values_mut().map(|p| p.release(with)).sum()
     }
 
-    /// Answers jobs that were released and are not sent, and that are not to wait for their topics: for a job that answers a record of a partition, `is_such`
-    /// says so.
+    /// Answers released, unsent jobs for which `is_such` is true with an error. It is called with the source partition and the job.
     pub(super) fn answer_unavailable(
         &mut self,
         encoder: &Encoder,
@@ -231,7 +230,7 @@ impl Partitions {
         }
     }
 
-    /// What was read of these topics, or of partitions that wait, and is not finished weighs so much.
+    /// Total weight of unfinished records of these topics and of waiting partitions.
     pub(super) fn weight_of(&self, topics: &BTreeSet<String>, waiting: &Waiting) -> u64 {
         let those = self
             .0
@@ -240,7 +239,7 @@ impl Partitions {
         those.map(|(_, partition)| partition.weight).sum()
     }
 
-    /// When the oldest record was written that was read and is not finished, in milliseconds since 1970.
+    /// Time of the oldest unfinished record, in milliseconds since 1970.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let oldest = |p: &Partition| p.accepted.front().map(|opened| opened.written_ms);
         self.0.values().filter_map(oldest).min()

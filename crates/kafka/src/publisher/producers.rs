@@ -64,14 +64,14 @@ impl Producers {
         Ok(producer)
     }
 
-    /// A producer with the first id, which every cluster allows that allows any.
+    /// A producer with the first id. Where the cluster allows only one id, it is this one.
     pub(super) fn first(&mut self) -> anyhow::Result<PolledProducer<Reports>> {
         self.blocked.retain(|held| held.number != 0);
         self.current = 0;
         self.again()
     }
 
-    /// Looks from now on whether an id can be used again.
+    /// Starts to check whether an id can be used again.
     pub(super) fn watch(&mut self, number: u32) {
         let mut quiet = self.config_of(number);
         // It would say several times a second that the transaction has not ended.

@@ -5,8 +5,8 @@ use babelmesh_telemetry::events::NodeEvent;
 use super::partition::Partition;
 use crate::record::Encoder;
 
-/// Puts something smaller in the place of a record that the broker refused. Nothing takes its place when there is nothing smaller left to say; where no
-/// dead letter is left either, that is an error in the log and counts as `record_given_up`.
+/// Replaces a record that the broker rejected by something smaller, or removes it if nothing smaller is possible. If that leaves no error result or
+/// dead letter, an error is logged and counted as `record_given_up`.
 pub(super) fn replace_refused(
     partition: &mut Partition,
     offset: i64,

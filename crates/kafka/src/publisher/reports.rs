@@ -92,14 +92,14 @@ struct Shared {
 /// The transaction that is open.
 #[derive(Default)]
 struct Open {
-    /// Its number: reports of records of an earlier one, which was given up, may still come.
+    /// Its number: reports for an earlier transaction that was given up may still arrive.
     transaction: u32,
     /// Of each record that was sent.
     statuses: Vec<RecordStatus>,
     missing: usize,
     /// When a record was reported last.
     heard: Option<Instant>,
-    /// When the first record was reported that was not taken.
+    /// When the first record was reported as failed.
     failed: Option<Instant>,
     /// Topics that this producer may not write to.
     denied: BTreeSet<String>,
@@ -165,7 +165,7 @@ impl Reports {
         waited.unwrap_or_else(PoisonError::into_inner).0.missing == 0
     }
 
-    /// Whether a record was reported a while ago that was not taken: what fails with it is reported by then, and others may never be.
+    /// Whether a record was reported as failed some time ago: others of its batch are reported by then, and further reports may never come.
     pub(super) fn has_failed(&self) -> bool {
         let failed = self.open().failed;
         failed.is_some_and(|failed| failed.elapsed() > TOGETHER)

@@ -26,8 +26,7 @@ impl Revocations {
         self.0.is_empty()
     }
 
-    /// A partition was assigned. Whoever took it away has stopped waiting, and given it out again: what is left of that must not
-    /// take the new assignment with it.
+    /// A partition was assigned again. Remaining revocations of its earlier assignment must not remove the new one.
     pub(super) fn assigned(&mut self, partition: u32) {
         for revocation in &mut self.0 {
             revocation.partitions.retain(|id| *id != partition);

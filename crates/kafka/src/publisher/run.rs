@@ -21,7 +21,7 @@ pub(super) const LARGEST: usize = 4_096;
 /// Most bytes of answers, with their keys and headers, unless a single one has more.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The beginnings of what partitions have released. The answers stay there; this says how far they go.
+/// The released answers that a transaction takes from the front of each partition. They stay in the partitions; a run only counts them.
 #[derive(Debug)]
 pub(super) struct Run {
     parts: Vec<Part>,
@@ -43,7 +43,7 @@ struct Part {
     number: i32,
     /// Number of entries from the front of what is released.
     entries: usize,
-    /// Offset of the last of them; without any, of the last marker of a transaction that is passed.
+    /// Offset of the last entry; without entries, of the last transaction marker that is passed.
     upto: i64,
 }
 
@@ -75,10 +75,9 @@ pub(super) struct Place {
 }
 
 impl Run {
-    /// Takes what is released, at most `limit` records and about [`MOST_BYTES`], evenly from all partitions, so that a
-    /// large backlog of one does not delay others. `verdict` says of an answer to a record of a partition whether it
-    /// may be written; what is to be tried is taken alone. Offsets behind markers go along with what is not tried, or
-    /// alone if `may_only_pass`.
+    /// Collects at most `limit` records and about [`MOST_BYTES`] of released answers, evenly from all partitions, so that a large backlog of one does
+    /// not delay others. `verdict` says whether an answer to a record of a partition may be written. Answers that are due for a trial are taken
+    /// alone. Other runs also include offsets behind markers; a run of such offsets alone needs `may_only_pass`.
     pub(super) fn gather(
         partitions: &Partitions,
         limit: usize,

@@ -118,7 +118,8 @@ pub(super) fn all_silent(sent: &[Sent]) -> Vec<TopicFailure> {
     })
 }
 
-/// One for each topic with a record for which there is a reason; of a topic that has taken others, only the sources of such records are meant.
+/// One failure per topic with a failed record. If the topic has taken other records, the failure is limited to the source partitions of the failed
+/// ones.
 fn topic_failure(
     sent: &[Sent],
     reason: impl Fn(RecordStatus) -> Option<Reason>,

@@ -39,7 +39,7 @@ pub struct GroupDeparture {
 }
 
 impl GroupDeparture {
-    /// Leaves within a time. A broker that does not answer is not waited for longer: the group then notices by itself that this member is gone.
+    /// Starts to leave, within a time. If a broker does not answer, the group removes this member when its session expires.
     pub(super) fn start(
         (consumer, watch): (Option<Arc<MemberConsumer>>, Option<LagWatch>),
         departure: Departure,
@@ -51,7 +51,8 @@ impl GroupDeparture {
             if let Some(consumer) = &consumer {
                 depart(consumer, departure, until);
             }
-            // It may be waiting for an answer of the brokers, and holds the consumer. Whoever does so last leaves the group for it, and only this thread is waited for.
+            // The watch may be waiting for the brokers with a reference to the consumer. The last reference leaves the group when it is dropped, and
+            // only this thread is waited for.
             if let Some(watch) = watch {
                 watch.end();
             }
@@ -90,8 +91,8 @@ fn depart(consumer: &MemberConsumer, departure: Departure, until: Instant) {
     }
 }
 
-/// Has the group give the partitions of a static member to others. By closing it would keep them; by having no subscription it leaves. During a rebalance
-/// librdkafka does so only after its end, for which all other members are needed: that may take longer than one of them needs to finish what it has.
+/// Makes the group reassign the partitions of a static member. Closing the consumer would keep them; unsubscribing leaves the group. During a
+/// rebalance, librdkafka leaves only after its end, which needs all other members and may take longer than one of them needs to finish its work.
 fn hand_over(consumer: &MemberConsumer, group: &str, client_id: &str, until: Instant) {
     consumer.unsubscribe();
     let mut answered = Instant::now();

@@ -1,12 +1,11 @@
 //! Whether a fenced member rejoins.
 //!
 //! The group fences a static member when another one joins under its name. That is a second node with the same `node.name`, or the member itself:
-//! in a cut that is longer than its session, librdkafka asks to join on a connection that is dead already, and again on a new one when the
-//! network is back. What the old connection still held may arrive later than that, and the group then waits for a
-//! member that does not exist.
+//! during a network partition longer than its session, librdkafka sends a join request on a dead connection, and another one on a new connection
+//! afterwards. If the first request arrives after the second, the group waits for a member that does not exist.
 //!
-//! One cut leaves one such request, so whoever is fenced joins again, once or twice. Two nodes with one name fence each
-//! other in turn: the older one is the first to exceed that limit, and exits.
+//! One network partition leaves one such request, so a fenced member rejoins, once or twice. Two nodes with one name fence each other in turn: the
+//! older one exceeds that limit first, and exits.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +24,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Fences(VecDeque<Instant>);
 
 impl Fences {
-    /// It was fenced; whether it may join again. Times do not go back.
+    /// Records that the member was fenced. Returns whether it may rejoin. `now` must not decrease.
     pub(super) fn may_rejoin(&mut self, now: Instant) -> bool {
         self.0.retain(|at| now.duration_since(*at) < WINDOW);
         self.0.push_back(now);

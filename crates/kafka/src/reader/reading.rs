@@ -11,16 +11,16 @@ use rdkafka::error::KafkaResult;
 
 use crate::member::Member;
 
-/// How often is looked whether partitions have gone.
+/// Interval of checks whether partitions have been revoked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A reader to talk to. Of one that has ended everything is true that is wanted here.
+/// A handle that controls a reader. If the reader has ended, every call succeeds at once.
 #[derive(Clone)]
 pub struct Reading(pub(super) Weak<Member>);
 
 impl Reading {
-    /// Reads these topics from now on, and no others. Partitions of others are finished and handed over; of new ones they come when the group
-    /// has found out whose they are.
+    /// Subscribes to exactly these topics. Partitions of other topics are finished and handed over; partitions of new ones arrive with the next
+    /// rebalance.
     ///
     /// # Errors
     /// When librdkafka refuses them.

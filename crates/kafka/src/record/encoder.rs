@@ -45,7 +45,7 @@ impl Encoder {
         self.with_request(records, outcome)
     }
 
-    /// [`Encoder::outcome`] without what results remember of their requests.
+    /// Like [`Encoder::outcome`], but results do not keep their requests.
     pub(crate) fn encode(&self, outcome: &JobOutcome, origin: &Origin) -> Vec<OutRecord> {
         let order = &outcome.order;
         let result = TranslationResult::of(outcome, &self.node);
@@ -164,9 +164,9 @@ impl Encoder {
         targets.collect()
     }
 
-    /// What is published instead of a record that the broker refuses for its size: an error in place of a result or a job, the dead letter of the
-    /// request in place of an error, a shorter one in place of a dead letter. Empty when a dead letter of the same outcome contains the request already, or
-    /// when there is nothing smaller left to say.
+    /// The records to publish instead of one that the broker rejects for its size: an error in place of a result; errors and a dead letter in place
+    /// of a job; the dead letter of the request in place of an error; a shorter one in place of a dead letter. Empty if a dead letter of the same
+    /// outcome contains the request already, or if nothing smaller is possible.
     #[must_use]
     pub fn instead_of(&self, refused: &OutRecord, origin: &Origin) -> Vec<OutRecord> {
         let bytes = refused.bytes();

@@ -40,7 +40,7 @@ pub(super) fn plain(parent: &str, state: &str) -> Trace {
     }))
 }
 
-/// The trace context of a record that is accepted. A job that a splitter wrote without one was not to be watched.
+/// The trace context of an accepted record. A job from a splitter without one was not sampled, and does not start a trace.
 pub(crate) fn accepted(message: &impl Message, traces: &Traces) -> Trace {
     let parent = traceparent(message);
     traces.accept(Arrival {

@@ -12,13 +12,13 @@ use crate::publisher::{Publishing, run::Run};
 /// How long the brokers may take to tell what is committed, before they are asked again.
 const COMMITTED: Duration = Duration::from_secs(3);
 
-/// The group's generation, in which all partitions of the run are ours.
+/// The group's metadata with its current generation; `None` if this node no longer owns all partitions of the run.
 pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMetadata> {
     with.ownership.while_held(run.assignments(), || {
         let consumer = with.member.consumer()?;
         let group = consumer.group_metadata();
-        // A member that was thrown out has no generation, and an empty group accepts offsets from such. The
-        // assignment is marked as lost before the generation is forgotten, so this order of questions tells.
+        // An expelled member has no generation, and an empty group accepts its offsets. librdkafka marks the assignment as lost before it forgets the
+        // generation, so the metadata must be read before this check.
         if consumer.assignment_lost() {
             return None;
         }
@@ -26,8 +26,8 @@ pub(super) fn generation(run: &Run, with: &Publishing) -> Option<ConsumerGroupMe
     })
 }
 
-/// Whether the group's committed offsets are those of a run, or behind them; `None` when the brokers do not tell. While its transaction may still end, only
-/// `true` is certain.
+/// Whether the group's committed offsets have reached those of a run; `None` if the brokers do not say. While its transaction may still end, only
+/// `true` is conclusive.
 pub(super) fn committed(run: &Run, with: &Publishing) -> Option<bool> {
     let consumer = with.member.consumer()?;
     let asked = consumer.committed_offsets(run.offsets(), COMMITTED);

@@ -24,7 +24,7 @@ impl Machine {
         self.retries.pause(now);
         match self.state {
             State::Aborting { leaving: Some(_) } => self.leave(effects),
-            // How a commit in doubt ended can be told only under its own id.
+            // Only a producer with the same id can determine the outcome of the interrupted commit.
             _ => self.make(Replacement::Same, self.doubt()),
         }
     }
@@ -89,8 +89,8 @@ impl Machine {
         match (error.remedy, doubt) {
             (Remedy::Repeat, _) if !brokers_answer => Then::Return(Next::Later),
             (Remedy::Repeat, Some(run)) => {
-                // The brokers show offsets only of transactions that have ended for the group: those of a commit that was cut off show that it was
-                // decided, also while a topic cannot take its marker.
+                // The brokers show only offsets of transactions that have ended for the group. If they show those of the interrupted commit, it was
+                // decided, even if a topic cannot take its marker yet.
                 self.state = State::Resolving {
                     doubt: Arc::clone(&run),
                     is_over: false,

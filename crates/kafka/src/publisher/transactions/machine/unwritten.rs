@@ -15,7 +15,7 @@ use crate::publisher::{
 };
 
 impl Machine {
-    /// How long nothing may be heard after the last record was sent or reported: brokers that are slow are not silent.
+    /// Timeout for a report, counted from the last record that was sent or reported: slow brokers do not count as silent.
     pub(super) fn silent_after(&self, run: &Run) -> Option<Duration> {
         if run.is_trial() {
             let topics = run.places().iter().map(|place| &place.topic);
@@ -24,7 +24,7 @@ impl Machine {
         Some(self.parking.timeouts().block_after)
     }
 
-    /// Nothing is heard of some records. The topics that they go to are blocked; if nothing is heard of any, only when that happens under another id too.
+    /// Some records are not reported. Their topics are blocked; if no record at all is reported, only when that happens again under another id.
     pub(super) fn silent(
         &mut self,
         run: &Run,
@@ -45,7 +45,7 @@ impl Machine {
         }
         self.was_silent = failures.is_empty();
         if sent.iter().any(|sent| sent.status == RecordStatus::Taken) {
-            // What comes behind need not wait for as much.
+            // The next run is smaller, so that it waits for fewer reports.
             self.limit = (run.len() / 2).max(1);
         }
         let error = "some topics accept no records".to_owned();
@@ -55,8 +55,8 @@ impl Machine {
         Then::Proceed
     }
 
-    /// Some records were not taken. One that never will be is replaced by something smaller. Brokers refuse whole batches: where several are refused, the
-    /// run is halved until the one is found.
+    /// Some records failed. A record that was rejected permanently is replaced by a smaller one. Brokers reject whole batches: if several records are
+    /// rejected, the run is halved until the cause is found.
     pub(super) fn not_taken(
         &mut self,
         run: &Run,
