@@ -195,8 +195,7 @@ impl Pool {
                 }
             };
             at_hand += pieces.saturating_sub(prepared.pieces());
-            // Deadlines are not checked while translations may be found in the shared cache, or the time of a paused language's resumption is
-            // unknown.
+            // The remaining work is unknown before the lookup in the shared cache, and the wait is unknown while the language is paused.
             if !shared && !is_paused && arrival == Arrival::New {
                 let job = prepared.job();
                 let left = job.deadline.map(|at| at.saturating_duration_since(now));

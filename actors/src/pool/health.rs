@@ -173,8 +173,8 @@ impl Health {
         (std::mem::replace(&mut self.is_broken, broken) != broken).then_some(broken)
     }
 
-    /// How long jobs have waited for a warm actor. A wait starts with the first job of an idle pool. A wait that has exceeded its limit continues
-    /// even while there are no jobs, so that new jobs do not start another one.
+    /// How long jobs have waited for a warm actor. A wait starts with the first job while no actor is warm. A wait that has exceeded its limit
+    /// continues even while there are no jobs, so that new jobs do not start another one.
     fn waited(&mut self, is_warm: bool, has_jobs: bool, now: Instant) -> Duration {
         let since = self.waits_since.map(|since| since.max(self.last_warm));
         let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));

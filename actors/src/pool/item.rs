@@ -69,6 +69,6 @@ pub(super) struct Verified {
     pub(super) translation: Translation,
 }
 
-/// Logical time of a cache lookup: the number of cache writes before it. Zero if there was no lookup.
+/// Logical time of a cache lookup, counted in cache writes; zero if there was no lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct LookedUp(pub(super) u64);

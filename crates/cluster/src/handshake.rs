@@ -303,7 +303,7 @@ impl Identity {
         match dead_incarnation {
             Some(dead_incarnation) if !is_plausible(dead_incarnation, clock()) => {
                 Err(HandshakeError::Unfit(format!(
-                    "{name} takes an incarnation of this node for over that is more than a year ahead of this node's clock"
+                    "{name} has declared an incarnation of this node dead that is more than a year ahead of this node's clock"
                 )))
             }
             Some(dead_incarnation) => {

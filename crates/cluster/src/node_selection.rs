@@ -19,7 +19,7 @@ pub(super) struct Requirements {
     pub target: String,
     /// The tier of models.
     pub tier: ModelType,
-    /// If set, only working models whose tier is nearer to the requested one than this tier.
+    /// If set, only working models with a tier nearer to the requested one than this tier qualify.
     pub nearer_than: Option<ModelType>,
 }
 

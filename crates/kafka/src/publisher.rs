@@ -127,7 +127,7 @@ enum Next {
     Now,
     /// After the next command, or after a short wait.
     Later,
-    /// At this time; commands before it change nothing.
+    /// At this time; commands that arrive earlier do not bring it forward.
     At(Instant),
 }
 

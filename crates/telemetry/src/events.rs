@@ -130,7 +130,7 @@ impl NodeEvent<'_> {
                 from,
                 to,
                 records = to.saturating_sub(from),
-                "retention deleted records before they were read: at most so many are lost"
+                "retention deleted records before they were read: at most this many are lost"
             ),
             Self::RecordsSkippedUncounted {
                 topic,
@@ -140,7 +140,7 @@ impl NodeEvent<'_> {
                 topic,
                 partition,
                 from,
-                "retention may have deleted records before they were read: the brokers did not tell how many"
+                "retention may have deleted records before they were read: the brokers did not report how many"
             ),
             Self::PartitionsUnassigned {
                 partitions,

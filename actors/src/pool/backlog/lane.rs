@@ -75,8 +75,8 @@ impl LaneQueue {
     }
 
     /// Adds items to a batch in the order of turns. The first item decides the length class. Items of longer classes would add padding: they are set
-    /// aside, are charged to their clients, and get the room that is left at the end. At most as many are set aside as fit into a batch, so a client
-    /// whose turn it is gets an item into this batch or is first in the next.
+    /// aside at first, keep their clients' turns, and get the room that is left at the end. At most as many are set aside as fit into a batch, so a
+    /// client whose turn it is gets an item into this batch or is first in the next.
     pub(super) fn take(
         &mut self,
         shape: &mut BatchShape,

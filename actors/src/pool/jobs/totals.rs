@@ -27,7 +27,7 @@ impl JobChecks {
         self.found.add(checks);
     }
 
-    /// For the job's result: nothing when every sentence was translated whole and passed at once.
+    /// The checks for the job's result; `None` if every sentence was translated whole and passed at once.
     pub(super) fn result(&self) -> Option<TextChecks> {
         let is_plain = self.stand_in + self.cut + self.source == 0;
         let sorted = |labels: Vec<&'static str>| {

@@ -171,7 +171,7 @@ impl Parking {
         });
     }
 
-    /// Blocks a topic that cannot be written. If only some source partitions are affected, they are added to those already blocked.
+    /// Blocks a topic that cannot be written. The latest failure decides whether all of it is blocked or only some source partitions.
     pub(super) fn block(&mut self, topic_failure: TopicFailure, until: Until, now: Instant) {
         let block = self.blocks.entry(topic_failure.topic).or_insert(Block {
             scope: Scope::Only(BTreeSet::new()),

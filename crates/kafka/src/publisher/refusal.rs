@@ -5,8 +5,8 @@ use babelmesh_telemetry::events::NodeEvent;
 use super::partition::Partition;
 use crate::record::Encoder;
 
-/// Replaces a record that the broker rejected by something smaller, or removes it if nothing smaller is possible. If that leaves no error result or
-/// dead letter, an error is logged and counted as `record_given_up`.
+/// Replaces a record that the broker rejected by something smaller, or removes it if nothing smaller is possible. If nothing replaces it and no dead
+/// letter is left either, an error is logged and counted as `record_given_up`.
 pub(super) fn replace_refused(
     partition: &mut Partition,
     offset: i64,

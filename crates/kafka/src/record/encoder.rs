@@ -38,7 +38,7 @@ impl Encoder {
         }
     }
 
-    /// The records that an outcome makes: its result, and a dead letter if it can never succeed.
+    /// The records of an outcome: its result, and a dead letter if the error is permanent.
     #[must_use]
     pub fn outcome(&self, outcome: JobOutcome, origin: &Origin) -> Vec<OutRecord> {
         let records = self.encode(&outcome, origin);

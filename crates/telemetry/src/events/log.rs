@@ -174,7 +174,7 @@ impl Observer for EventLog {
             }
             Event::Escalated { from, to } => {
                 let (from, to) = (from.as_str(), to.map_or("none", ModelType::as_str));
-                debug!(from, to, "translation of low confidence made again");
+                debug!(from, to, "low-confidence translation escalated");
             }
             Event::Accepted { lane, jobs } => debug!(lane = lane.name(), jobs, "accepted"),
             _ => {}
