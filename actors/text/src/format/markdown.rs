@@ -70,7 +70,7 @@ impl Reader<'_, '_> {
             Event::End(tag) => self.end(tag, range),
             Event::Text(_) => self.text(range),
             Event::Code(code) => self.opaque(range, &code, TokenKind::Code),
-            Event::InlineMath(_) if self.is_in_placeholder(range.start) => self.text(range),
+            Event::InlineMath(_) if self.has_placeholder_dollar(&range) => self.text(range),
             Event::InlineMath(math) | Event::DisplayMath(math) => {
                 self.opaque(range, &math, TokenKind::Math);
             }
@@ -118,7 +118,14 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Whether a dollar sign belongs to a placeholder such as `%1$s`: two of them are no formula.
+    /// Whether one of the dollar signs at the ends of a stretch belongs to a placeholder such as `%1$s` or `${name}`: then it is no formula.
+    fn has_placeholder_dollar(&self, range: &Range<usize>) -> bool {
+        self.builder.text[range.clone()].starts_with("${")
+            || self.is_in_placeholder(range.start)
+            || self.is_in_placeholder(range.end - 1)
+    }
+
+    /// Whether a dollar sign belongs to a placeholder such as `%1$s`.
     fn is_in_placeholder(&self, dollar: usize) -> bool {
         let before = &self.builder.text[..dollar];
         let rest = before.trim_end_matches(|c: char| c.is_ascii_digit());
