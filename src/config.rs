@@ -5,6 +5,7 @@ mod diagnostics;
 mod fetch;
 mod load;
 mod model;
+mod models;
 #[cfg(test)]
 mod tests;
 pub(crate) mod validate;
@@ -15,9 +16,10 @@ pub use fetch::FetchConfig;
 pub use load::{load, load_with_deprecations};
 pub use model::{
     BatchConfig, Config, EngineConfig, EngineKind, IntakeConfig, LimitsConfig, LogConfig,
-    LogFormat, ModelsConfig, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig,
-    StatusConfig, TextConfig,
+    LogFormat, NodeConfig, PolicyKind, PoolConfig, RetryConfig, ScalingConfig, StatusConfig,
+    TextConfig,
 };
+pub use models::{EscalationConfig, ModelsConfig};
 
 pub use crate::{
     api::HttpConfig,

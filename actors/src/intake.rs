@@ -100,10 +100,7 @@ impl Actor for Intake {
         state: &mut IntakeState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            IntakeMessage::Offer(mut orders) => {
-                state.watch_confidence(&myself, &mut orders);
-                state.accept(&myself, orders, 0)?;
-            }
+            IntakeMessage::Offer(orders) => state.offered(&myself, orders)?,
             IntakeMessage::Doubtful(outcome) => state.escalate(&myself, *outcome)?,
             IntakeMessage::Step { step, tries } => {
                 state.accept(&myself, vec![*step], tries)?;
@@ -180,6 +177,16 @@ impl IntakeState {
     /// Whether retries have stopped.
     fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// Accepts new orders.
+    fn offered(
+        &mut self,
+        myself: &ActorRef<IntakeMessage>,
+        mut orders: Vec<Order>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.watch_confidence(myself, &mut orders);
+        self.accept(myself, orders, 0)
     }
 
     /// Queues orders. A small amount of text is processed at once; more is left to a later step, so that orders that arrive meanwhile get their turn.

@@ -322,6 +322,15 @@ impl Bench {
         model: &str,
         fake: FakeSpec,
     ) -> (ActorRef<PoolMessage>, Arc<Fakes>) {
+        self.pool_of((model, ModelType::Basic), fake).await
+    }
+
+    /// The same for a model of a tier.
+    pub(crate) async fn pool_of(
+        &self,
+        (model, tier): (&str, ModelType),
+        fake: FakeSpec,
+    ) -> (ActorRef<PoolMessage>, Arc<Fakes>) {
         let engines = Arc::new(Fakes {
             spec: Mutex::new(fake),
             seen: Arc::default(),
@@ -330,6 +339,7 @@ impl Bench {
             is_probed: Arc::default(),
         });
         let mut spec = PoolSpec::new(model, 1);
+        spec.model_type = tier;
         spec.restart = (Duration::from_millis(20), Duration::from_millis(200));
         let pool = start_pool(spec, &engines, &self.events, (Arc::new(()), None)).await;
         (pool, engines)

@@ -38,7 +38,7 @@ async fn bench(policy: EscalationPolicy) -> Bench {
 
 /// Adds a model of a tier.
 async fn model(bench: &Bench, id: &str, tier: ModelType, fake: FakeSpec) -> Arc<Fakes> {
-    let (pool, engines) = bench.pool_with(id, fake).await;
+    let (pool, engines) = bench.pool_of((id, tier), fake).await;
     let route = Route {
         model: Arc::from(id),
         ability: Capability {
