@@ -1,46 +1,46 @@
-//! Sentence ends, by Unicode's rules (UAX #29).
+//! Sentence ends, by Unicode's rules (UAX #29) and some rules of our own.
 
-use std::ops::Range;
-
-use unicode_segmentation::UnicodeSegmentation as _;
+use icu_segmenter::{SentenceSegmenter, options::SentenceBreakInvariantOptions};
 
 /// Abbreviations that stand before what they belong to, so that a full stop and a capital after
 /// them seldom mean a new sentence. Short on purpose: "etc." or "No." end sentences too often.
 const TITLES: &[&str] = &[
     "mr", "mrs", "ms", "dr", "prof", "st", "mme", "mlle", "vs", "e.g", "i.e", "z.b", "fig", "cf",
-    "capt", "rev", "sr", "sra", "dra", "hr", "nr", "bzw", "ca", "p.ej",
+    "capt", "rev", "gen", "sr", "sra", "dra", "hr", "nr", "bzw", "ca", "p.ej",
 ];
-
-/// How many characters may follow a full stop, and still be taken for what closes its sentence,
-/// before the sentence is ended without asking the library. See [`long_tails`].
-const MAX_TAIL: usize = 16;
 
 /// The offsets at which the sentences of `text` end, ascending; the last is its length.
 pub(super) fn ends(text: &str) -> Vec<usize> {
+    // It only refers to tables, and looks at each character once, whatever the text.
+    let segmenter = SentenceSegmenter::new(SentenceBreakInvariantOptions::default());
     let mut ends = Vec::new();
     let mut start = 0;
-    for tail in long_tails(text) {
-        push_ends(&text[start..tail.start], start, &mut ends);
-        // The tail closes the sentence before it.
-        if let Some(end) = ends.last_mut() {
-            *end = tail.end;
+    for end in segmenter.segment_str(text).filter(|end| *end > 0) {
+        let (sentence, rest) = (&text[start..end], &text[end..]);
+        let goes_on = ends_with_title(sentence) || ends_with_speech(sentence, rest);
+        if !goes_on || rest.is_empty() {
+            ends.push(end);
         }
-        start = tail.end;
+        start = end;
     }
-    push_ends(&text[start..], start, &mut ends);
+    if ends.is_empty() {
+        ends.push(text.len());
+    }
     ends
 }
 
-fn push_ends(text: &str, offset: usize, ends: &mut Vec<usize>) {
-    let mut goes_on = false;
-    for (start, sentence) in text.split_sentence_bound_indices() {
-        let end = offset + start + sentence.len();
-        match ends.last_mut() {
-            Some(last) if goes_on => *last = end,
-            _ => ends.push(end),
-        }
-        goes_on = ends_with_title(sentence);
+/// Whether a sentence ends with what somebody says, and goes on with who says it: `"Stop!" he said.` Unicode's rules also end a sentence before the
+/// space and the quote that close it in French.
+fn ends_with_speech(sentence: &str, rest: &str) -> bool {
+    if rest.starts_with('\u{bb}') {
+        return true;
     }
+    let is_closing = |c: char| matches!(c, '"' | '\u{201d}' | '\u{2019}' | '\'' | '\u{bb}');
+    let said = sentence.trim_end();
+    let before = said.trim_end_matches(|c: char| is_closing(c) || c == '\u{a0}');
+    said.ends_with(is_closing)
+        && before.ends_with(['!', '?', '\u{2026}'])
+        && rest.starts_with(char::is_lowercase)
 }
 
 /// Whether a sentence ends with "Mr. " or an initial, as in "J. Smith".
@@ -58,51 +58,6 @@ fn ends_with_title(sentence: &str) -> bool {
         (Some(initial), None) => initial.is_uppercase() && initial != 'I',
         _ => TITLES.iter().any(|title| word.eq_ignore_ascii_case(title)),
     }
-}
-
-/// Runs of more than [`MAX_TAIL`] characters after a full stop that leave open, in the library's
-/// eyes, whether the sentence ends there: closing brackets, quotes, spaces, combining marks.
-///
-/// At each such character the library (as of 1.13) looks ahead for the next letter, which makes a
-/// full stop and a megabyte of brackets take hours. With the run cut out, at most [`MAX_TAIL`]
-/// looks ahead are left for a full stop, each no further than the next one: linear in all. The
-/// price is that a small letter after such a run starts a sentence.
-fn long_tails(text: &str) -> Vec<Range<usize>> {
-    let mut tails: Vec<Range<usize>> = Vec::new();
-    for (at, stop) in text.match_indices(['.', '\u{2024}', '\u{fe52}', '\u{ff0e}']) {
-        let start = at + stop.len();
-        if text.len() - start <= MAX_TAIL {
-            break;
-        }
-        // A tail may hold further stops; it is read once.
-        if tails.last().is_some_and(|tail| start < tail.end) {
-            continue;
-        }
-        let open: usize = text[start..]
-            .chars()
-            .take_while(|&c| leaves_open(c))
-            .map(char::len_utf8)
-            .sum();
-        let tail = &text[start..start + open];
-        if tail.chars().nth(MAX_TAIL).is_some() {
-            tails.push(start..start + open);
-        }
-    }
-    tails
-}
-
-/// Whether a sentence that had its full stop may go on after `c`.
-fn leaves_open(c: char) -> bool {
-    if c.is_ascii() {
-        return !c.is_ascii_alphanumeric();
-    }
-    // The library keeps its character classes to itself, so ask it: an open sentence takes up such
-    // a character and ends at the capital after it.
-    let probe = String::from_iter(['!', c, 'A']);
-    probe
-        .split_sentence_bounds()
-        .next()
-        .is_some_and(|first| first.len() == 1 + c.len_utf8())
 }
 
 #[cfg(test)]
@@ -168,28 +123,38 @@ mod tests {
     }
 
     #[test]
-    fn a_long_tail_closes_its_sentence() {
-        let tail = ") ".repeat(MAX_TAIL);
-        let text = format!("One.{tail}two. Three.{tail}");
-        assert_eq!(
-            sentences(&text),
-            [
-                format!("One.{tail}"),
-                "two. ".into(),
-                format!("Three.{tail}")
-            ]
-        );
+    fn speech_goes_on_with_who_says_it() {
+        for text in [
+            "\"Stop!\" he said.",
+            "\u{201c}Are you there?\u{201d} asked Mary.",
+            "\u{ab}\u{a0}Viens\u{a0}!\u{a0}\u{bb} dit-il.",
+        ] {
+            assert_eq!(sentences(text), [text]);
+        }
+        assert_eq!(sentences("\"Stop!\" He ran."), ["\"Stop!\" ", "He ran."]);
+        assert_eq!(sentences("lol! that was fun"), ["lol! ", "that was fun"]);
     }
 
     #[test]
-    fn characters_that_leave_a_sentence_open_are_found_as_the_library_sees_them() {
-        for c in [
-            ')', '”', ' ', '\u{a0}', '\u{301}', '\u{102b}', '\u{ad}', '»',
+    fn any_text_takes_linear_time() {
+        for unit in [
+            ")",
+            ". ) ",
+            ".)",
+            ".\u{301}",
+            ". ",
+            "a.",
+            "\"",
+            ".\" ",
+            ".\u{ad}",
+            "\u{3002}\u{300d}",
         ] {
-            assert!(leaves_open(c), "{c:?}");
+            let text = "A.".to_owned() + &unit.repeat(2_000_000 / unit.len());
+            let start = std::time::Instant::now();
+            assert_eq!(ends(&text).last(), Some(&text.len()));
+            // A quadratic search would take hours.
+            assert!(start.elapsed().as_secs() < 20, "{unit:?}");
         }
-        for c in ['a', '1', 'é', '字', 'д', 'ب'] {
-            assert!(!leaves_open(c), "{c:?}");
-        }
+        assert_eq!(ends(""), [0]);
     }
 }
