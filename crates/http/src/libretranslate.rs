@@ -213,10 +213,12 @@ fn alternatives(parameters: &Parameters) -> Result<Option<u8>, ApiError> {
     let number = parameters.text("alternatives")?.unwrap_or_default();
     let number = match number.as_str() {
         "" => 0.0,
-        number => number.parse::<f64>().map_err(|_| {
-            ApiError::bad("Invalid request: alternatives parameter is not a number")
-        })?,
+        number => number.parse().unwrap_or(f64::NAN),
     };
+    if number.is_nan() {
+        let message = "Invalid request: alternatives parameter is not a number";
+        return Err(ApiError::bad(message));
+    }
     if number > f64::from(MAX_ALTERNATIVES) {
         return Err(ApiError::bad(format!(
             "Invalid request: alternatives must be at most {MAX_ALTERNATIVES}"
