@@ -187,7 +187,7 @@ pub(super) fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     };
     let mut config = globals.config.load(presets)?;
     if !args.with_node {
-        globals.find_embedded_broker(&mut config);
+        globals.find_broker(&mut config)?;
     }
     ensure!(
         args.with_node || config.kafka.bootstrap_servers != EMBEDDED,

@@ -107,7 +107,7 @@ pub(super) fn run(args: &DeadLettersArgs, globals: &Globals) -> Result<ExitCode>
 
 fn load(globals: &Globals) -> Result<Config> {
     let mut config = globals.config.load(&[])?;
-    globals.find_embedded_broker(&mut config);
+    globals.find_broker(&mut config)?;
     ensure!(
         config.kafka.bootstrap_servers != EMBEDDED,
         "kafka.bootstrap_servers is \"embedded\", and an embedded broker exists only while its node runs: start the node, or give the address \
@@ -167,7 +167,8 @@ fn list(config: &Config, args: &ListArgs) -> Result<ExitCode> {
             writeln!(output, "{}", show::json(line)?)?;
         }
     } else if found == 0 {
-        writeln!(io::stderr(), "no matching dead letters")?;
+        let bootstrap = &config.kafka.bootstrap_servers;
+        writeln!(io::stderr(), "no matching dead letters at {bootstrap}")?;
     } else {
         let width = terminal_width();
         write!(output, "{}", show::list(last.values(), width))?;

@@ -76,14 +76,23 @@ impl Globals {
         })
     }
 
-    /// Replaces "embedded" by the address of the embedded broker of the running node, if one answers.
-    pub(super) fn find_embedded_broker(&self, config: &mut Config) {
-        if config.kafka.bootstrap_servers == EMBEDDED
-            && let Ok(status) = self.socket().and_then(|socket| ask(&socket))
-        {
+    /// Takes the broker of the running node in place of the configured one, if the command line names the node or the configured one is embedded.
+    ///
+    /// # Errors
+    /// When a node that the command line names does not answer.
+    pub(super) fn find_broker(&self, config: &mut Config) -> Result<()> {
+        let status = match self.names_a_node() {
+            true => Some(self.ask(ask)?),
+            false if config.kafka.bootstrap_servers == EMBEDDED => {
+                self.socket().and_then(|socket| ask(&socket)).ok()
+            }
+            false => None,
+        };
+        if let Some(status) = status {
             config.kafka.bootstrap_servers = status.bootstrap;
             config.kafka.delivery = status.delivery;
         }
+        Ok(())
     }
 
     /// Whether the command line names a running node.
