@@ -18,7 +18,7 @@ use babelmesh_models::{
     Manifest, Model,
     quality::{
         Counts,
-        reliability::{self, GOOD_CHRF, ReliabilityBin, Sample},
+        reliability::{self, GOOD_CHRF, LEAST_TO_CALIBRATE, ReliabilityBin, Sample},
     },
 };
 use clap::Args;
@@ -146,10 +146,16 @@ fn write_reliability(
 fn calibrate(model: &Model, samples: &[Sample]) -> Result<()> {
     let Some(curve) = reliability::calibrate(samples) else {
         bail!(
-            "{} sentences are too few to calibrate a model",
+            "{} sentences are too few to calibrate a model; it takes {LEAST_TO_CALIBRATE}",
             samples.len()
         );
     };
+    let good = samples.iter().filter(|sample| sample.is_good).count();
+    ensure!(
+        good * 10 >= samples.len(),
+        "only {good} of {} translations are like their references: is the file in the languages of the model?",
+        samples.len()
+    );
     let calibrated = model.with_confidence(Some(curve));
     let folder = model.directory().display();
     calibrated

@@ -6,6 +6,8 @@ use babelmesh_domain::ConfidenceCurve;
 pub const GOOD_CHRF: f64 = 50.0;
 /// Steps of a curve, at most.
 const STEPS: usize = 16;
+/// Sentences that calibrate a model, at least.
+pub const LEAST_TO_CALIBRATE: usize = 200;
 /// Sentences of a step, at least: fewer say little.
 const LEAST_SENTENCES: usize = 25;
 
@@ -69,12 +71,15 @@ pub fn calibration_error(samples: &[Sample]) -> f64 {
 }
 
 /// The curve from these translations' confidence to the share of good ones: isotonic regression (Zadrozny and Elkan, 2002) by pooling adjacent
-/// violators, over bins of 25 sentences at least. `None` for too few sentences.
+/// violators, over bins of 25 sentences at least. `None` for fewer than [`LEAST_TO_CALIBRATE`] sentences.
 #[must_use]
 pub fn calibrate(samples: &[Sample]) -> Option<ConfidenceCurve> {
+    if samples.len() < LEAST_TO_CALIBRATE {
+        return None;
+    }
     let steps = (samples.len() / LEAST_SENTENCES).min(STEPS);
     let mut rising: Vec<ReliabilityBin> = Vec::new();
-    for bin in bins(samples, (steps > 0).then_some(steps)?) {
+    for bin in bins(samples, steps) {
         let mut bin = bin;
         while let Some(last) =
             rising.pop_if(|last| last.good >= bin.good || last.confidence >= bin.confidence)
@@ -130,20 +135,20 @@ mod tests {
 
     #[test]
     fn too_few_sentences_make_no_curve_and_equal_ones_a_level_one() {
-        assert_eq!(calibrate(&overconfident(24)), None);
+        assert_eq!(calibrate(&overconfident(LEAST_TO_CALIBRATE - 1)), None);
         assert_eq!(calibrate(&[]), None);
         assert!(bins(&[], 10).is_empty() && calibration_error(&[]) == 0.0);
         let equal = [Sample {
             confidence: 0.7,
             is_good: true,
-        }; 100];
+        }; 200];
         assert_eq!(calibrate(&equal).unwrap().points(), [(0.7, 1.0)]);
     }
 
     proptest! {
         #[test]
         fn any_samples_make_a_curve_and_bins_that_hold_all_of_them(
-            samples in prop::collection::vec((0.0..=1.0f64, any::<bool>()), 25..400), most in 1usize..30,
+            samples in prop::collection::vec((0.0..=1.0f64, any::<bool>()), 200..600), most in 1usize..30,
         ) {
             let samples: Vec<_> = samples.into_iter().map(|(confidence, is_good)| Sample { confidence, is_good }).collect();
             prop_assert!(calibrate(&samples).is_some());
