@@ -223,7 +223,7 @@ impl Answers {
 
     fn cluster(&self) -> Result<&Cluster> {
         let cluster = self.cluster.as_deref();
-        cluster.context("clustering is disabled on this node; set cluster.enabled = true")
+        cluster.context("clustering is disabled on this node; set cluster.enabled = true and cluster.cookie_file (`babelmesh cluster certs` makes one)")
     }
 }
 

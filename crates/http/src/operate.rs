@@ -83,7 +83,7 @@ pub(super) async fn operate(
         let refused = |why: String| ApiError::new(StatusCode::CONFLICT, why);
         let cluster = api.parts.cluster.as_ref();
         let cluster = cluster.ok_or_else(|| {
-            refused("clustering is disabled on this node; set cluster.enabled = true".to_owned())
+            refused("clustering is disabled on this node; set cluster.enabled = true and cluster.cookie_file".to_owned())
         })?;
         // The log of the node that executes it has the id, and so the operator.
         let number: u64 = rand::random();
