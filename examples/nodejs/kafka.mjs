@@ -1,6 +1,6 @@
 import { Kafka } from "kafkajs";
 
-const kafka = new Kafka({ brokers: ["127.0.0.1:9092"] });
+const kafka = new Kafka({ brokers: [process.env.BROKERS ?? "127.0.0.1:9092"] });
 const request = { messageId: "m-1", text: "Good morning!", sourceLanguage: "en",
   targetLanguages: ["fr"], conversationId: "c-7" };
 const producer = kafka.producer();

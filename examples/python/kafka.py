@@ -1,14 +1,15 @@
-import json
+import json, os
 from confluent_kafka import Consumer, KafkaException, Producer
 
-config = {"bootstrap.servers": "127.0.0.1:9092"}
+config = {"bootstrap.servers": os.environ.get("BROKERS", "127.0.0.1:9092")}
 request = {"messageId": "m-1", "text": "Good morning!", "sourceLanguage": "en",
            "targetLanguages": ["fr"], "conversationId": "c-7"}
 producer = Producer(config)
 producer.produce("translation.requests", key="c-7", value=json.dumps(request))
 producer.flush()
 
-reading = {"group.id": "backend", "isolation.level": "read_committed", "auto.offset.reset": "earliest"}
+reading = {"group.id": "backend", "isolation.level": "read_committed", "auto.offset.reset": "earliest",
+           "session.timeout.ms": 6000}
 consumer = Consumer(config | reading)
 consumer.subscribe(["translation.results"])
 while True:
