@@ -63,7 +63,7 @@ pub type EngineEnd = Pin<Box<dyn Future<Output = EngineError> + Send>>;
 
 /// Makes engines for the model actors of one pool.
 pub trait EngineFactory: Send + Sync {
-    /// The engine's name: `firefox`, `ctranslate2`, `rust-bert` or `fake`.
+    /// The engine's name: `firefox`, `ctranslate2`, `rust-bert`, `openai` or `fake`.
     fn name(&self) -> &str;
 
     /// Whether its engines are expected to tell alignments: what holds until one has reported its capabilities.
@@ -109,6 +109,9 @@ pub enum EngineError {
     /// The engine reported an error on this batch and goes on.
     #[error("the engine refused the batch: {0}")]
     Refused(String),
+    /// A server that the engine depends on does not answer. The engine has ended.
+    #[error("the model's server is unavailable: {0}")]
+    Unavailable(String),
     /// The process exited or was killed externally.
     #[error("the engine process ended: {0}")]
     Ended(String),
@@ -146,6 +149,7 @@ impl EngineError {
             Self::Start { .. } => "engine start failed".to_owned(),
             Self::Load(_) | Self::Unloadable(_) => "model load failed".to_owned(),
             Self::Refused(_) => "engine rejected the text".to_owned(),
+            Self::Unavailable(_) => "model server unavailable".to_owned(),
             Self::Protocol(_) => "engine protocol error".to_owned(),
             Self::Peer(_) => "remote batch failed".to_owned(),
             Self::Ended(_) | Self::Hung(_) | Self::Memory { .. } => self.to_string(),

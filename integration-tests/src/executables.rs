@@ -11,7 +11,7 @@ pub fn babelmesh() -> PathBuf {
     find("babelmesh", "babelmesh")
 }
 
-/// The executable of a real engine: `firefox`, `ctranslate2` or `rust-bert`.
+/// The executable of a real engine: `firefox`, `ctranslate2`, `rust-bert` or `openai`.
 #[must_use]
 pub fn engine(name: &str) -> PathBuf {
     let executable = format!("babelmesh-engine-{name}");

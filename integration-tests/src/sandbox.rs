@@ -66,7 +66,7 @@ impl Sandbox {
         let folder = self.folder().join("engines");
         if !folder.is_dir() {
             std::fs::create_dir(&folder).expect("the sandbox is writable");
-            for name in ["firefox", "ctranslate2", "rust-bert"] {
+            for name in ["firefox", "ctranslate2", "rust-bert", "openai"] {
                 let link = folder.join(format!("babelmesh-engine-{name}"));
                 symlink(executables::faulty_engine(), link).expect("the sandbox is writable");
             }

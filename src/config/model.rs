@@ -286,7 +286,7 @@ impl Default for EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// The fastest engine that runs the model: `firefox` for firefox models; for all others `ctranslate2` where it supports them, else
+    /// The fastest engine that runs the model: `firefox` for firefox models, `openai` for openai models; for all others `ctranslate2` where it supports them, else
     /// `rust-bert`.
     Auto,
     /// The engine of Firefox Translations, in Rust.
@@ -295,6 +295,8 @@ pub enum EngineKind {
     Ctranslate2,
     /// rust-bert on libtorch.
     RustBert,
+    /// A client of OpenAI-compatible endpoints.
+    Openai,
     /// No model: marks the text. For tests and trials of everything else.
     Fake,
 }

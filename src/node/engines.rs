@@ -27,6 +27,9 @@ use crate::{
     failure::error_chain as chain,
 };
 
+/// How much longer than its own batch timeout a node waits for an engine with an endpoint.
+const ENDPOINT_GRACE: Duration = Duration::from_secs(5);
+
 /// The models that a node starts with.
 pub(crate) struct Selection {
     /// Those that the configuration asks for, as far as they can be used.
@@ -149,6 +152,7 @@ pub(super) fn factory(
         EngineKind::Firefox => &[FormKind::Firefox],
         EngineKind::Ctranslate2 => &[FormKind::Ctranslate2],
         EngineKind::RustBert => &[FormKind::RustBert],
+        EngineKind::Openai => &[FormKind::Openai],
     };
     let mut refused = None;
     for kind in kinds {
@@ -198,7 +202,7 @@ fn process_spec(
             &model.manifest().target_languages,
         ),
         load_timeout: Duration::from_millis(engine.load_timeout_ms),
-        batch_timeout: Duration::from_millis(engine.batch_timeout_ms),
+        batch_timeout: batch_timeout(engine, model),
         timeout_per_token: Duration::from_millis(engine.timeout_per_token_ms),
         memory_limit: engine.memory_limit_mb << 20,
         on_line: Arc::new(move |line| {
@@ -208,6 +212,15 @@ fn process_spec(
             });
         }),
     })
+}
+
+/// Longest time for a batch. An engine with an endpoint keeps the time of its manifest by itself, and is killed only if it does not.
+fn batch_timeout(engine: &EngineConfig, model: &Model) -> Duration {
+    let configured = Duration::from_millis(engine.batch_timeout_ms);
+    match &model.manifest().endpoint {
+        Some(endpoint) => configured.max(endpoint.batch_timeout() + ENDPOINT_GRACE),
+        None => configured,
+    }
 }
 
 fn executable(engine: &EngineConfig, kind: FormKind) -> Result<PathBuf> {

@@ -9,6 +9,7 @@ mod ctranslate2;
 mod digests;
 mod engine_file;
 pub mod firefox;
+pub mod openai;
 mod parts;
 mod rust_bert;
 
@@ -53,11 +54,18 @@ pub enum EngineKind {
     Ctranslate2,
     /// rust-bert, on libtorch.
     RustBert,
+    /// A client of OpenAI-compatible endpoints.
+    Openai,
 }
 
 impl EngineKind {
     /// Every engine.
-    pub const ALL: [Self; 3] = [Self::Firefox, Self::Ctranslate2, Self::RustBert];
+    pub const ALL: [Self; 4] = [
+        Self::Firefox,
+        Self::Ctranslate2,
+        Self::RustBert,
+        Self::Openai,
+    ];
 
     /// The engines that run models of an architecture, the preferred one first.
     #[must_use]
@@ -69,6 +77,7 @@ impl EngineKind {
             | Architecture::Mbart => &[Self::Ctranslate2, Self::RustBert],
             Architecture::Ctranslate2 => &[Self::Ctranslate2],
             Architecture::Firefox => &[Self::Firefox],
+            Architecture::Openai => &[Self::Openai],
         }
     }
 
@@ -79,6 +88,7 @@ impl EngineKind {
             Self::Firefox => "firefox",
             Self::Ctranslate2 => "ctranslate2",
             Self::RustBert => "rust-bert",
+            Self::Openai => "openai",
         }
     }
 
@@ -89,6 +99,7 @@ impl EngineKind {
             Self::Firefox => "babelmesh-engine-firefox",
             Self::Ctranslate2 => "babelmesh-engine-ctranslate2",
             Self::RustBert => "babelmesh-engine-rust-bert",
+            Self::Openai => "babelmesh-engine-openai",
         }
     }
 }
@@ -107,7 +118,9 @@ impl FromStr for EngineKind {
             .into_iter()
             .find(|engine| engine.name() == name)
             .ok_or_else(|| {
-                format!("unknown engine `{name}`; available: firefox, ctranslate2, rust-bert")
+                format!(
+                    "unknown engine `{name}`; available: firefox, ctranslate2, rust-bert, openai"
+                )
             })
     }
 }
@@ -293,6 +306,7 @@ fn folder_name(model: &Model, engine: EngineKind) -> String {
 fn write(model: &Model, engine: EngineKind, into: &Path) -> Result<(), FormError> {
     let written = match engine {
         EngineKind::Firefox => firefox::write(model, into),
+        EngineKind::Openai => openai::write(model, into),
         EngineKind::Ctranslate2 if model.manifest().architecture == Architecture::Ctranslate2 => {
             return converted::write(model, into);
         }

@@ -264,6 +264,7 @@ fn manifest(
         language_codes: languages.codes,
         limits,
         confidence: None,
+        endpoint: None,
         files: BTreeMap::new(),
         id,
     })

@@ -30,6 +30,8 @@ mod transformer;
 mod weights;
 
 pub use forms::{EngineFile, EngineKind, FormError};
-pub use manifest::{Architecture, FileEntry, Limits, Manifest, ManifestError, Role, Tier};
+pub use manifest::{
+    Architecture, Endpoint, FileEntry, Limits, Manifest, ManifestError, Role, Tier,
+};
 pub use model::{Defect, FileProblem, Model, ModelError};
 pub use registry::{ModelRegistry, RegistryError};

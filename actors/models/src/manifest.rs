@@ -1,5 +1,6 @@
 //! `model.toml`: the manifest of a model folder.
 
+mod endpoint;
 mod reading;
 
 use std::{collections::BTreeMap, fmt};
@@ -7,6 +8,7 @@ use std::{collections::BTreeMap, fmt};
 use babelmesh_domain::ConfidenceCurve;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use endpoint::{Endpoint, PLACEHOLDERS, Piece, pieces};
 pub(crate) use reading::{is_id, is_language};
 
 /// Name of the manifest in a model folder.
@@ -59,6 +61,9 @@ pub struct Manifest {
         serialize_with = "calibration"
     )]
     pub confidence: Option<ConfidenceCurve>,
+    /// The server that translates, of an `openai` model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
     /// Files of the folder by their role.
     pub files: BTreeMap<Role, FileEntry>,
 }
@@ -92,16 +97,19 @@ pub enum Architecture {
     Ctranslate2,
     /// Student model of Firefox Translations and Bergamot: 8-bit weights, a transformer as encoder and an SSRU as decoder.
     Firefox,
+    /// A language model behind an OpenAI-compatible endpoint. The folder has no files but the manifest.
+    Openai,
 }
 
 impl Architecture {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Marian,
         Self::M2m100,
         Self::Nllb,
         Self::Mbart,
         Self::Ctranslate2,
         Self::Firefox,
+        Self::Openai,
     ];
 
     /// The files that every model of this architecture has.
@@ -116,6 +124,7 @@ impl Architecture {
                 Role::Vocab,
             ],
             Self::Ctranslate2 | Self::Firefox => &[Role::Weights, Role::SourceSpm, Role::TargetSpm],
+            Self::Openai => &[],
         }
     }
 
@@ -123,7 +132,7 @@ impl Architecture {
     #[must_use]
     pub const fn optional_roles(self) -> &'static [Role] {
         match self {
-            Self::Marian | Self::M2m100 | Self::Nllb | Self::Mbart => &[],
+            Self::Marian | Self::M2m100 | Self::Nllb | Self::Mbart | Self::Openai => &[],
             Self::Ctranslate2 => &[
                 Role::Config,
                 Role::Vocab,
@@ -144,6 +153,7 @@ impl fmt::Display for Architecture {
             Self::Mbart => "mbart",
             Self::Ctranslate2 => "ctranslate2",
             Self::Firefox => "firefox",
+            Self::Openai => "openai",
         })
     }
 }

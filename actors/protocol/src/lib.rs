@@ -34,7 +34,7 @@ pub use alignment::{Alignment, AlignmentError, Link, MAX_LINKS, Span};
 pub use coverage::{CharacterSet, CharacterSetError, Coverage, MAX_RANGES};
 
 /// Version of this protocol. Both sides refuse to talk to another one.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 /// A message from the node to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub enum FromEngine {
 pub struct Hello {
     /// [`PROTOCOL_VERSION`] of the engine.
     pub protocol: u16,
-    /// Name of the engine: `firefox`, `ctranslate2` or `rust-bert`.
+    /// Name of the engine: `firefox`, `ctranslate2`, `rust-bert` or `openai`.
     pub engine: String,
     /// Version of the engine executable.
     pub version: String,
@@ -250,13 +250,16 @@ pub enum FailureKind {
     Protocol,
     /// The model cannot be loaded here, now or later: the device does not exist, or the engine rejects the model. The engine ends after saying so.
     Unloadable,
+    /// A server that the engine depends on does not answer, so no batch can be translated. The engine ends after saying so; its next load tells
+    /// whether the server is back.
+    Unavailable,
 }
 
 impl FailureKind {
     /// Whether the engine ends after a failure of this kind.
     #[must_use]
-    pub const fn is_of_load(self) -> bool {
-        matches!(self, Self::Load | Self::Unloadable)
+    pub const fn ends_engine(self) -> bool {
+        matches!(self, Self::Load | Self::Unloadable | Self::Unavailable)
     }
 }
 

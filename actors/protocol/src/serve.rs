@@ -37,7 +37,7 @@ pub trait Engine: Sized {
     /// Translates a batch: one translation per segment, in order.
     ///
     /// # Errors
-    /// A [`Failure`] of kind [`FailureKind::Unsupported`] or [`FailureKind::Inference`].
+    /// A [`Failure`] of kind [`FailureKind::Unsupported`], [`FailureKind::Inference`] or [`FailureKind::Unavailable`].
     fn translate(&mut self, segments: &[Segment]) -> Result<Vec<Translation>, Failure>;
 }
 
@@ -65,7 +65,7 @@ pub fn serve<E: Engine>() -> Result<(), FrameError> {
     let mut engine: Option<E> = None;
     while let Ok(request) = requests.recv() {
         let answer = answer(&mut engine, request);
-        let end = matches!(&answer, FromEngine::Failed(f) if f.kind.is_of_load());
+        let end = matches!(&answer, FromEngine::Failed(f) if f.kind.ends_engine());
         frame::write(&mut output, &answer)?;
         if end {
             break;

@@ -192,6 +192,9 @@ impl ProcessEngine {
             FromEngine::Failed(failure) if failure.kind == FailureKind::Protocol => {
                 Err(EngineError::Protocol(failure.message))
             }
+            FromEngine::Failed(failure) if failure.kind == FailureKind::Unavailable => {
+                Err(EngineError::Unavailable(failure.message))
+            }
             FromEngine::Failed(failure) => Err(EngineError::Refused(failure.message)),
             other => Err(unexpected(&other)),
         }

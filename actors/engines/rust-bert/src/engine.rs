@@ -66,7 +66,7 @@ impl Generator {
             Architecture::Mbart => {
                 MBartGenerator::new_with_tokenizer(config, tokeniser).map(Self::Mbart)
             }
-            Architecture::Ctranslate2 | Architecture::Firefox => {
+            Architecture::Ctranslate2 | Architecture::Firefox | Architecture::Openai => {
                 Err(RustBertError::UnsupportedError)
             }
         }

@@ -1,5 +1,7 @@
 //! From TOML to a [`Manifest`], collecting every problem on the way.
 
+mod endpoint;
+
 use std::{collections::BTreeMap, fmt::Display};
 
 use babelmesh_domain::ConfidenceCurve;
@@ -58,7 +60,7 @@ fn read(mut root: Section<'_>) -> Manifest {
         architecture,
         source_languages,
         target_languages,
-        tier: root.choice("tier", &Tier::ALL),
+        tier: tier(&mut root, architecture),
         licence: root.text("licence"),
         attribution: root.text("attribution"),
         language_token,
@@ -67,10 +69,23 @@ fn read(mut root: Section<'_>) -> Manifest {
         language_codes: root.optional_text_table("language_codes"),
         limits: limits(root.section("limits")),
         confidence: confidence(&mut root),
-        files: files(root.section("files"), architecture),
+        endpoint: (architecture == Architecture::Openai)
+            .then(|| endpoint::read(root.section("endpoint"))),
+        files: match architecture {
+            Architecture::Openai if !root.table.contains_key("files") => BTreeMap::new(),
+            _ => files(root.section("files"), architecture),
+        },
     };
     root.refuse_the_rest();
     manifest
+}
+
+/// A language model is large.
+fn tier(root: &mut Section<'_>, architecture: Architecture) -> Tier {
+    match architecture {
+        Architecture::Openai if !root.table.contains_key("tier") => Tier::Premium,
+        _ => root.choice("tier", &Tier::ALL),
+    }
 }
 
 fn check_targets(
@@ -84,6 +99,12 @@ fn check_targets(
         let message = "must name one language: a firefox model has one target";
         root.check("target_languages", targets.len() <= 1, message);
         let message = "does not apply: a firefox model has one target language";
+        root.check("language_token", language_token.is_none(), message);
+        root.check("target_token", target_token.is_none(), message);
+        return;
+    }
+    if architecture == Architecture::Openai {
+        let message = "does not apply: the prompt of an openai model names the languages";
         root.check("language_token", language_token.is_none(), message);
         root.check("target_token", target_token.is_none(), message);
         return;
