@@ -13,6 +13,7 @@
 mod backend;
 mod broker;
 mod chance;
+pub mod chat_server;
 pub mod clients;
 mod collector;
 pub mod corpus;

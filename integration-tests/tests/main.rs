@@ -48,6 +48,8 @@ mod model_loading;
 mod models_fetch;
 mod node_death;
 mod open_files;
+mod openai_engine;
+mod openai_node;
 mod operate;
 mod permissions;
 mod pivots;

@@ -90,6 +90,7 @@ impl fmt::Display for Models {
                     Architecture::Marian => "a Marian model",
                     Architecture::M2m100 => "an M2M100 model",
                     Architecture::Nllb => "an NLLB model",
+                    Architecture::Openai => "a model of a server",
                     Architecture::Mbart => "an mBART model",
                     Architecture::Ctranslate2 => "a CTranslate2 model",
                 }
