@@ -8,8 +8,7 @@ producer = Producer(config)
 producer.produce("translation.requests", key="c-7", value=json.dumps(request))
 producer.flush()
 
-reading = {"group.id": "backend", "isolation.level": "read_committed", "auto.offset.reset": "earliest",
-           "session.timeout.ms": 6000}
+reading = {"group.id": "backend", "isolation.level": "read_committed", "auto.offset.reset": "earliest"}
 consumer = Consumer(config | reading)
 consumer.subscribe(["translation.results"])
 while True:
